@@ -1,0 +1,129 @@
+"""What both builders share: a cache key that cannot go stale, and a report of what was left out.
+
+Which files and how they are read is each data set's own affair.
+"""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import importlib
+import json
+import logging
+import os
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, ClassVar
+
+import datasets
+import datasets.exceptions
+import numpy as np
+
+import geoload
+from geoload.report import Report, write_json
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass
+class Config(datasets.BuilderConfig):
+    """A configuration whose cache folder depends on the very files that it reads."""
+
+    strict: bool = False
+
+    # Packages, besides this one, whose code decides the rows.
+    PACKAGES: ClassVar[tuple[str, ...]] = ()
+
+    def source_key(self) -> Any:
+        """Return plain data that differs whenever the rows could: file signatures or a commit."""
+        raise NotImplementedError
+
+    def create_config_id(self, config_kwargs: dict, custom_features: Any = None) -> str:
+        """Name the cache folder by the options, the source's state and our code's version."""
+        options = {k: v for k, v in config_kwargs.items() if k != "data_dir" and v is not None}
+        key = [self.source_key(), code_version(*self.PACKAGES)]
+        digest = hashlib.sha256(json.dumps(key, default=str).encode()).hexdigest()[:16]
+        return super().create_config_id({**options, "source": digest}, custom_features)
+
+
+@functools.lru_cache
+def code_version(*packages: str) -> str:
+    """Return our version and a digest of our code: other code never gets this code's rows."""
+    digest = hashlib.sha256()
+    for package in ("geoload", *packages):
+        folder = Path(str(importlib.import_module(package).__file__)).parent
+        for file in sorted(folder.glob("*.py")):
+            digest.update(file.read_bytes())
+    return f"{geoload.__version__}-{digest.hexdigest()[:16]}"
+
+
+class Builder(datasets.GeneratorBasedBuilder):
+    """A builder that reports what it left out, in the log and in `report.json` by the rows.
+
+    A generator leaves its findings with `self.leave_findings`; when every split is prepared
+    they are put together by `self.conclude`, which may raise before anything enters the cache.
+    """
+
+    def leave_findings(
+        self, folder: str | None, name: str, report: Report, found: np.ndarray | None = None
+    ) -> None:
+        """Keep what one part's pass found, until all parts are through.
+
+        `folder` is None while streaming: then nobody sees all parts, and the log is all.
+        """
+        if folder is None:
+            return
+        base = os.path.join(folder, name)
+        write_json(f"{base}.json", report.as_dict())
+        if found is not None:
+            np.save(f"{base}.npy", found, allow_pickle=False)
+
+    def conclude(self, split: str, findings: Report, found: list[np.ndarray]) -> Report:
+        """Return the report of a whole split from its parts' findings."""
+        return findings
+
+    def findings_folder(self, dl_manager: Any) -> str | None:
+        """Return the folder for `leave_findings`: in the unfinished cache entry, if there is one.
+
+        It goes to the generators as an argument, because they may run in other processes.
+        """
+        if dl_manager.is_streaming or "://" in self._output_dir:
+            return None
+        folder = os.path.join(self._output_dir, "findings")
+        os.makedirs(folder, exist_ok=True)
+        return folder
+
+    def download_and_prepare(self, *args: Any, **kwargs: Any) -> None:
+        """See `datasets.DatasetBuilder`; an error of ours arrives as itself, not wrapped."""
+        try:
+            super().download_and_prepare(*args, **kwargs)
+        except datasets.exceptions.DatasetGenerationError as error:
+            if isinstance(error.__cause__, (ValueError, ConnectionError)):
+                raise error.__cause__ from None
+            raise
+
+    def _download_and_prepare(self, dl_manager: Any, verification_mode: Any, **kwargs: Any) -> None:
+        super()._download_and_prepare(dl_manager, verification_mode, **kwargs)
+        folder = os.path.join(self._output_dir, "findings")
+        if not os.path.isdir(folder):
+            return
+        reports = {split: self._put_together(folder, split) for split in self.info.splits}
+        shutil.rmtree(folder)
+        data = {split: report.as_dict() for split, report in reports.items()}
+        write_json(os.path.join(self._output_dir, "report.json"), data)
+        for split, report in reports.items():
+            if report and self.config.strict:
+                raise ValueError(f"{self.name}, split {split}: {report} (strict=True).")
+            if report:
+                _log.warning("%s, split %s: %s", self.name, split, report)
+
+    def _put_together(self, folder: str, split: str) -> Report:
+        findings = Report()
+        found = []
+        for file in sorted(Path(folder).glob(f"{split}-*.json")):
+            findings.merge(Report.from_dict(json.loads(file.read_text(encoding="utf-8"))))
+            rows = file.with_suffix(".npy")
+            if rows.exists():
+                found.append(np.load(rows, allow_pickle=False))
+        return self.conclude(split, findings, found)

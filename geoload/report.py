@@ -1,0 +1,70 @@
+"""What a pass over the data left out: counted, named, and said."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections import Counter, defaultdict
+from collections.abc import Iterable
+from pathlib import Path
+
+_NAMED = 5
+
+
+class Report:
+    """Counts of things by kind, with the first few names of each.
+
+    Kinds are plain sentences such as "pictures that belong to no split", so that a line of the
+    log reads without a legend.
+    """
+
+    def __init__(self) -> None:
+        self.counts: Counter[str] = Counter()
+        self.names: dict[str, list[str]] = defaultdict(list)
+
+    def add(self, kind: str, name: str) -> None:
+        """Count one thing of a kind."""
+        self.add_many(kind, 1, [name])
+
+    def add_many(self, kind: str, count: int, names: Iterable[str] = ()) -> None:
+        """Count several things of a kind, naming those of `names` that there is room for."""
+        if count:
+            self.counts[kind] += count
+            room = _NAMED - len(self.names[kind])
+            self.names[kind] += list(names)[: max(room, 0)]
+
+    def merge(self, other: Report) -> None:
+        """Add another report's counts to this one's."""
+        for kind, count in other.counts.items():
+            self.add_many(kind, count, other.names[kind])
+
+    def __bool__(self) -> bool:
+        return bool(self.counts)
+
+    def __str__(self) -> str:
+        return "; ".join(self.line(kind) for kind in self.counts)
+
+    def line(self, kind: str) -> str:
+        """Say one kind in a few words."""
+        names = self.names[kind]
+        more = ", …" if self.counts[kind] > len(names) else ""
+        return f"{self.counts[kind]:,} {kind}" + (f" ({', '.join(names)}{more})" if names else "")
+
+    def as_dict(self) -> dict[str, dict[str, object]]:
+        """Return the report as plain data for a JSON file."""
+        return {kind: {"count": n, "first": self.names[kind]} for kind, n in self.counts.items()}
+
+    @classmethod
+    def from_dict(cls, data: dict[str, dict]) -> Report:
+        """Read back what `as_dict` gave."""
+        report = cls()
+        for kind, entry in data.items():
+            report.add_many(kind, entry["count"], entry["first"])
+        return report
+
+
+def write_json(path: str | Path, data: object) -> None:
+    """Write a JSON file beside its place and rename it, so that half of one is never seen."""
+    part = f"{path}.{os.getpid()}.part"
+    Path(part).write_text(json.dumps(data, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+    os.replace(part, path)
