@@ -1,0 +1,65 @@
+"""What all tests share: caches of their own, no way out to the network, and the miniatures."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from pathlib import Path
+
+# Before anything imports the libraries, which read these once.
+_home = tempfile.mkdtemp(prefix="test-cache-")
+os.environ["HF_HOME"] = _home
+os.environ["HF_DATASETS_CACHE"] = os.path.join(_home, "datasets")
+os.environ["HF_MODULES_CACHE"] = os.path.join(_home, "modules")
+os.environ["HF_DATASETS_DISABLE_PROGRESS_BARS"] = "1"
+for _name in ("HF_TOKEN", "HF_HUB_CACHE", "HF_HUB_OFFLINE", "HF_DATASETS_OFFLINE"):
+    os.environ.pop(_name, None)
+
+from tests.support.hub import Hub  # noqa: E402
+
+# The only Hub that the clients know, in this process and in those that tests start.
+_hub = Hub()
+_hub.__enter__()
+os.environ["HF_ENDPOINT"] = _hub.endpoint
+
+import pytest  # noqa: E402
+
+import im2gps.sample  # noqa: E402
+import justzoomin.sample  # noqa: E402
+
+
+def pytest_unconfigure() -> None:
+    """Hang up, or the server's thread keeps the process alive."""
+    _hub.__exit__(None, None, None)
+
+
+PACKS = {"im2gps": 12, "random_2k": 10, "geo_uniform": 5, "human": 4}
+
+
+@pytest.fixture(scope="session")
+def packs(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with the four test packs, 12, 10, 5 and 4 photos; not to be changed."""
+    folder = tmp_path_factory.mktemp("packs")
+    im2gps.sample.write_sample(folder, PACKS, width=48)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def zoom(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder in the Hub's layout: 40 train and 10 validation photos; not to be changed."""
+    folder = tmp_path_factory.mktemp("zoom")
+    justzoomin.sample.write_sample(folder, train=40, validation=10, shards=4, width=32)
+    return folder
+
+
+@pytest.fixture
+def hub() -> Hub:
+    """The loopback Hub to which the clients talk, its counts and faults cleared."""
+    _hub.forget()
+    return _hub
+
+
+@pytest.fixture
+def cache(tmp_path: Path) -> str:
+    """An empty cache folder for `load_dataset`."""
+    return str(tmp_path / "cache")
