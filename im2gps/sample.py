@@ -1,0 +1,131 @@
+"""A miniature of Im2GPS in its original layout: synthetic photos, real file formats.
+
+Each picture's colours are a function of where it was "taken", so that a wrong label shows and a
+simple predictor has something to go by. The same arguments always write the same bytes.
+"""
+
+from __future__ import annotations
+
+import io
+import os
+import zipfile
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+from tqdm import tqdm
+
+PACKS = {
+    "im2gps": ("gps_query_imgs.zip", 48),
+    "random_2k": ("2k_random_test.zip", 240),
+    "geo_uniform": ("geo_uniform_test.zip", 24),
+    "human": ("human_geolocation_test.zip", 12),
+}
+CITIES = {
+    "Amsterdam": (52.37, 4.90), "Athens": (37.98, 23.73), "Auckland": (-36.85, 174.76),
+    "Bangkok": (13.75, 100.50), "Beijing": (39.90, 116.40), "Berlin": (52.52, 13.40),
+    "Bogota": (4.71, -74.07), "Boston": (42.36, -71.06), "BuenosAires": (-34.60, -58.38),
+    "Cairo": (30.04, 31.24), "CapeTown": (-33.92, 18.42), "Chicago": (41.88, -87.63),
+    "Delhi": (28.61, 77.21), "Dublin": (53.35, -6.26), "HongKong": (22.32, 114.17),
+    "Istanbul": (41.01, 28.98), "Jakarta": (-6.21, 106.85), "Johannesburg": (-26.20, 28.05),
+    "Lagos": (6.52, 3.38), "LasVegas": (36.17, -115.14), "Lima": (-12.05, -77.04),
+    "Lisbon": (38.72, -9.14), "London": (51.51, -0.13), "LosAngeles": (34.05, -118.24),
+    "Madrid": (40.42, -3.70), "Melbourne": (-37.81, 144.96), "MexicoCity": (19.43, -99.13),
+    "Montreal": (45.50, -73.57), "Moscow": (55.76, 37.62), "Mumbai": (19.08, 72.88),
+    "Nairobi": (-1.29, 36.82), "NewYork": (40.71, -74.01), "Paris": (48.86, 2.35),
+    "Reykjavik": (64.15, -21.94), "Rio": (-22.91, -43.17), "Rome": (41.90, 12.50),
+    "SanFrancisco": (37.77, -122.42), "Santiago": (-33.45, -70.67), "Seoul": (37.57, 126.98),
+    "Singapore": (1.35, 103.82), "Stockholm": (59.33, 18.07), "Sydney": (-33.87, 151.21),
+    "Tokyo": (35.68, 139.65), "Vancouver": (49.28, -123.12),
+}  # fmt: skip
+_EPOCH = (1980, 1, 1, 0, 0, 0)
+
+
+def write_sample(
+    folder: str | Path, counts: Mapping[str, int] | None = None, width: int = 160, seed: int = 0
+) -> None:
+    """Write the four test packs as small ZIP files of synthetic photos.
+
+    Parameters
+    ----------
+    folder : path
+        Made if it is not there.
+    counts : mapping of str to int, optional
+        Photos in each pack, by configuration name; packs left out get their usual number.
+    width : int
+        Width of the pictures in pixels; they are three quarters as high.
+    seed : int
+        Another seed gives other photos.
+    """
+    os.makedirs(folder, exist_ok=True)
+    sizes = {name: usual for name, (_, usual) in PACKS.items()} | dict(counts or {})
+    with tqdm(total=sum(sizes.values()), desc="Im2GPS miniature", unit="photo", delay=2) as bar:
+        for number, (name, (archive, _)) in enumerate(PACKS.items()):
+            rng = np.random.default_rng([seed, number])
+            path = Path(folder) / archive
+            part = path.with_suffix(".part")
+            with zipfile.ZipFile(part, "w") as pack:
+                for index in range(sizes[name]):
+                    file_name, data = _photo(rng, number, index, width)
+                    stem = path.stem
+                    pack.writestr(zipfile.ZipInfo(f"{stem}/{file_name}", _EPOCH), data)
+                    bar.update()
+            os.replace(part, path)
+
+
+def picture(latitude: float, longitude: float, width: int, rng: np.random.Generator) -> Image.Image:
+    """Paint a landscape whose colours depend on where it lies, with some noise."""
+    height = width * 3 // 4
+    horizon = int(height * (0.4 + 0.2 * rng.random()))
+    phi, lam = np.radians(latitude), np.radians(longitude)
+    place = np.array([np.cos(phi) * np.cos(lam), np.cos(phi) * np.sin(lam), np.sin(phi)])
+    sky, ground = 150 + 70 * place, 110 - 80 * place[[2, 0, 1]]
+    rows = np.arange(height)[:, None]
+    colours = np.where(rows < horizon, sky * (0.8 + 0.4 * rows / height), ground)
+    noise = rng.normal(0, 12, (height, width, 1)) + rng.normal(0, 6, 3)
+    pixels = np.clip(colours[:, None, :] + noise, 0, 255).astype(np.uint8)
+    return Image.fromarray(pixels)
+
+
+def _photo(rng: np.random.Generator, pack: int, index: int, width: int) -> tuple[str, bytes]:
+    place = list(CITIES)[rng.integers(len(CITIES))]
+    latitude, longitude = np.asarray(CITIES[place]) + rng.normal(0, 0.3, 2)
+    photo_id, secret = int(rng.integers(10**8, 10**9)), f"{rng.integers(16**10):010x}"
+    server, owner = int(rng.integers(10, 300)), f"{rng.integers(10**7, 10**8)}@N0{pack}"
+    name = f"{photo_id}_{secret}_{server}_{owner}.jpg"
+    if index % 2:
+        name = f"{place}_{index:05d}_{name}"
+    buffer = io.BytesIO()
+    picture(latitude, longitude, width, rng).save(buffer, "JPEG", quality=85)
+    fields = _fields(rng, place, photo_id, secret, server, owner, latitude, longitude)
+    return name, with_comments(buffer.getvalue(), fields)
+
+
+def _fields(
+    rng: np.random.Generator, place: str, photo_id: int, secret: str, server: int, owner: str,
+    latitude: float, longitude: float,
+) -> list[bytes]:  # fmt: skip
+    """Make the comment lines of a photo, in one of the orders in which they come."""
+    lines = [
+        f"photo: {photo_id} {secret} {server}",
+        f"owner: {owner}",
+        f"title: {place}: a view, latitude: unknown",
+        "originalsecret: ",
+        "originalformat: jpg",
+        "datetaken: 2006-09-01 12:30:00",
+        f"tags: {place.lower()} travel café",
+        "license: 0",
+        f"latitude: {latitude:.6f}",
+        f"longitude: {longitude:.6f}",
+        "accuracy: 16",
+        f"interestingness: {rng.integers(1, 250)} out of 250",
+    ]
+    end = "\0" if rng.random() < 0.5 else ""
+    return [(lines[i] + end).encode("latin-1") for i in rng.permutation(len(lines))]
+
+
+def with_comments(jpeg: bytes, comments: list[bytes]) -> bytes:
+    """Put comment segments of their own behind a JPEG's first mark."""
+    segments = [b"\xff\xfe" + (len(c) + 2).to_bytes(2, "big") + c for c in comments]
+    return jpeg[:2] + b"".join(segments) + jpeg[2:]

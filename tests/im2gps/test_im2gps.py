@@ -1,0 +1,251 @@
+"""`load_dataset("im2gps", …)`: packs, tables, broken photos, and a server that hands them out."""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import zipfile
+from pathlib import Path
+
+import numpy as np
+import pytest
+from datasets import Image, load_dataset, load_dataset_builder
+from PIL import Image as PillowImage
+
+import im2gps
+from im2gps.sample import with_comments, write_sample
+from tests.support.static import Static
+
+FEATURES = ["image", "image_id", "latitude", "longitude"]
+COORDINATES = [b"latitude: 41.890400", b"longitude: 12.492000"]
+
+
+def jpeg(colour: str = "red", comments: list[bytes] | None = None) -> bytes:
+    buffer = io.BytesIO()
+    PillowImage.new("RGB", (32, 24), colour).save(buffer, "JPEG")
+    return with_comments(buffer.getvalue(), COORDINATES if comments is None else comments)
+
+
+def pack(folder: Path, photos: dict[str, bytes], name: str = "gps_query_imgs.zip") -> str:
+    folder.mkdir(exist_ok=True)
+    with zipfile.ZipFile(folder / name, "w") as archive:
+        for file, data in photos.items():
+            archive.writestr(file, data)
+    return str(folder)
+
+
+def load(folder: str | Path, name: str = "im2gps", **options):
+    return list(load_dataset("im2gps", name, data_dir=str(folder), split="test", streaming=True,
+                             **options))  # fmt: skip
+
+
+@pytest.mark.contract
+@pytest.mark.parametrize(
+    ("name", "count"), [("im2gps", 12), ("random_2k", 10), ("geo_uniform", 5), ("human", 4)]
+)
+def test_each_pack_is_a_configuration(packs, cache, name, count):
+    rows = load_dataset("im2gps", name, data_dir=str(packs), split="test", cache_dir=cache)
+    assert (rows.num_rows, rows.column_names) == (count, FEATURES)
+    assert [row["image_id"] for row in load(packs, name)] == rows["image_id"][:]
+
+
+@pytest.mark.contract
+def test_no_handed_out_byte_string_holds_its_coordinates(packs):
+    stream = load_dataset("im2gps", data_dir=str(packs), split="test", streaming=True)
+    for row in stream.cast_column("image", Image(decode=False)):
+        data = row["image"]["bytes"]
+        assert f"{row['latitude']:.4f}".encode() not in data
+        assert b"itude" not in data and b"title" not in data
+
+
+def test_original_bytes_are_the_files_own_on_request(tmp_path):
+    photo = jpeg()
+    folder = pack(tmp_path, {"a.jpg": photo})
+    stream = load_dataset("im2gps", data_dir=folder, split="test", streaming=True,
+                          original_bytes=True)  # fmt: skip
+    (row,) = stream.cast_column("image", Image(decode=False))
+    assert row["image"] == {"bytes": photo, "path": "a.jpg"}
+
+
+def test_the_label_is_that_of_the_picture(packs):
+    from im2gps.sample import picture
+
+    for row in load(packs):
+        painted = picture(row["latitude"], row["longitude"], 48, np.random.default_rng(0))
+        sky = np.asarray(row["image"])[:8].mean((0, 1))
+        assert np.abs(sky - np.asarray(painted)[:8].mean((0, 1))).max() < 40
+
+
+def test_unpacked_photos_load_like_the_zip(packs, tmp_path):
+    for archive in packs.glob("*.zip"):
+        with zipfile.ZipFile(archive) as file:
+            file.extractall(tmp_path)
+    expected = sorted(load(packs), key=lambda row: row["image_id"])
+    assert [r["image_id"] for r in load(tmp_path)] == [r["image_id"] for r in expected]
+    assert len(load(tmp_path / "gps_query_imgs")) == 12
+    assert len(load(packs / "gps_query_imgs.zip")) == 12
+
+
+def test_another_packs_photos_are_not_taken_for_this_one(packs, tmp_path):
+    with zipfile.ZipFile(packs / "2k_random_test.zip") as file:
+        file.extractall(tmp_path)
+    with pytest.raises(FileNotFoundError, match=r"should hold gps_query_imgs\.zip"):
+        load(tmp_path)
+
+
+def test_broken_photos_are_one_error_after_the_good_ones(tmp_path):
+    good = jpeg()
+    folder = pack(
+        tmp_path,
+        {
+            "x/good.jpg": good,
+            "x/bare.jpg": jpeg(comments=[]),
+            "x/cut.jpg": good[:-200],
+            "x/empty.jpg": b"",
+            "y/good.jpg": good,
+            "x/also_good.JPG": good,
+            "__MACOSX/x/._good.jpg": b"shadow",
+            "Thumbs.db": b"?",
+        },
+    )
+    stream = iter(load_dataset("im2gps", data_dir=folder, split="test", streaming=True))
+    assert [next(stream)["image_id"] for _ in range(2)] == ["good.jpg", "also_good.JPG"]
+    with pytest.raises(ValueError) as error:
+        next(stream)
+    for part in (
+        "gps_query_imgs.zip", "of 6 photos, 4 photos that cannot be used", "bare.jpg: no coord",
+        "cut.jpg: the JPEG is cut", "empty.jpg: the file is empty", "good.jpg: a second photo",
+        "skip_broken=True",
+    ):  # fmt: skip
+        assert part in str(error.value)
+
+
+def test_broken_photos_are_skipped_and_counted_on_request(tmp_path, cache, caplog):
+    folder = pack(tmp_path, {"good.jpg": jpeg(), "bare.jpg": jpeg(comments=[]), "a.txt": b""})
+    builder = load_dataset_builder("im2gps", data_dir=folder, cache_dir=cache, skip_broken=True)
+    builder.download_and_prepare()
+    assert len(builder.as_dataset(split="test")) == 1
+    report = json.loads(Path(builder.cache_dir, "report.json").read_text(encoding="utf-8"))
+    assert report["test"]["photos that cannot be used"]["count"] == 1
+    assert report["test"]["files that are no JPEG photos"]["first"] == ["a.txt"]
+    assert "1 photos that cannot be used (bare.jpg: no coordinates" in caplog.text
+
+
+def test_the_error_arrives_unwrapped_and_nothing_stays_in_the_cache(tmp_path, cache):
+    folder = pack(tmp_path, {"good.jpg": jpeg(), "bare.jpg": jpeg(comments=[])})
+    for _ in range(2):
+        with pytest.raises(ValueError, match=r"bare\.jpg: no coordinates"):
+            load_dataset("im2gps", data_dir=folder, split="test", cache_dir=cache)
+
+
+@pytest.mark.parametrize("damage", [slice(0, 300), slice(0, 0)])
+def test_a_cut_zip_is_an_error_that_names_it(packs, tmp_path, damage):
+    data = (packs / "gps_query_imgs.zip").read_bytes()
+    (tmp_path / "gps_query_imgs.zip").write_bytes(data[damage])
+    with pytest.raises(ValueError, match=r"gps_query_imgs\.zip is no whole ZIP file"):
+        load(tmp_path)
+
+
+def test_a_damaged_member_is_named(tmp_path):
+    folder = pack(tmp_path, {"a.jpg": jpeg(), "b.jpg": jpeg("blue")})
+    path = tmp_path / "gps_query_imgs.zip"
+    data = bytearray(path.read_bytes())
+    data[80] ^= 255
+    path.write_bytes(data)
+    with pytest.raises(ValueError, match=r"a\.jpg: it cannot be unpacked"):
+        load(folder)
+
+
+def test_wrong_folders_say_what_should_be_there(tmp_path):
+    with pytest.raises(FileNotFoundError, match=r"should hold gps_query_imgs\.zip or its unpacked"):
+        load(tmp_path)
+    with pytest.raises(FileNotFoundError, match="there is nothing at"):
+        load(tmp_path / "nowhere")
+    with pytest.raises(ValueError, match="is an address"):
+        load("https://example.org/packs")
+
+
+@pytest.mark.contract
+def test_photos_take_their_coordinates_from_a_table(tmp_path, caplog):
+    names = ["Rome_00024_231521295_0a1b_97_12@N00.jpg", "104123223_74_19_19@N00.jpg", "extra.jpg"]
+    folder = pack(tmp_path, {name: jpeg(comments=[]) for name in names}, "any.zip")
+    (tmp_path / "truth.csv").write_text(
+        "IMG_ID,AUTHOR,LAT,LON\n231521295_0a1b_97_12@N00.jpg,x,41.5,12.25\n"
+        "104123223_74_19_19@N00,y,-1.5,2\nabsent.jpg,z,0,0\n",
+        encoding="utf-8",
+    )
+    rows = load(folder, "photos")
+    assert [(r["image_id"], r["latitude"], r["longitude"]) for r in rows] == [
+        (names[0], 41.5, 12.25),
+        (names[1], -1.5, 2.0),
+    ]
+    assert "1 photos without a row in truth.csv (extra.jpg)" in caplog.text
+    assert "1 rows of truth.csv without a photo" in caplog.text
+    with pytest.raises(ValueError, match="strict=True"):
+        load(folder, "photos", strict=True)
+
+
+def test_im2gps3k_comes_from_a_folder_filled_by_hand(tmp_path):
+    folder = pack(tmp_path, {"im2gps3ktest/1_2_3_4@N00.jpg": jpeg()}, "im2gps3ktest.zip")
+    (tmp_path / "im2gps3k_places365.csv").write_text(
+        "IMG_ID,AUTHOR,LAT,LON,S3_Label\n1_2_3_4@N00.jpg,4@N00,10,20,0\n", encoding="utf-8"
+    )
+    assert [(r["latitude"], r["longitude"]) for r in load(folder, "im2gps3k")] == [(10, 20)]
+    with pytest.raises(ValueError, match="fetched by hand"):
+        load_dataset("im2gps", "im2gps3k")
+
+
+def test_which_table_must_be_clear(tmp_path):
+    folder = pack(tmp_path, {"a.jpg": jpeg()}, "any.zip")
+    with pytest.raises(FileNotFoundError, match="found: none"):
+        load(folder, "photos")
+    for name in ("one", "two"):
+        (tmp_path / f"{name}.csv").write_text("image_id,lat,lng\na.jpg,1,2\n", encoding="utf-8")
+    with pytest.raises(FileNotFoundError, match=r"found: one\.csv, two\.csv"):
+        load(folder, "photos")
+    assert len(load(folder, "photos", coordinates=str(tmp_path / "two.csv"))) == 1
+
+
+def test_a_downloaded_pack_must_hold_the_published_number(packs, cache):
+    with Static(packs) as server:
+        options = {"split": "test", "base_url": server.endpoint, "cache_dir": cache}
+        for streaming in (False, True):
+            with pytest.raises(ValueError, match="holds 12 photos, not the published 237"):
+                list(load_dataset("im2gps", streaming=streaming, **options))
+
+
+@pytest.mark.contract
+def test_a_whole_pack_downloads_and_streams_without_unpacking(tmp_path, cache):
+    write_sample(tmp_path / "served", {"im2gps": 0, "human": 64}, width=400)
+    size = os.path.getsize(tmp_path / "served" / "human_geolocation_test.zip")
+    options = {"name": "human", "split": "test", "cache_dir": cache}
+    with Static(tmp_path / "served") as server:
+        stream = load_dataset("im2gps", streaming=True, base_url=server.endpoint, **options)
+        streamed = [row["image_id"] for row in stream]
+        rows = load_dataset("im2gps", base_url=server.endpoint, **options)
+    assert streamed == rows["image_id"][:]
+    assert len(streamed) == 64
+    assert size > 64 * 1000
+
+
+def test_a_server_without_ranges_still_streams(tmp_path):
+    write_sample(tmp_path, {"im2gps": 0, "human": 64}, width=32)
+    with Static(tmp_path, ranges=False) as server:
+        stream = load_dataset("im2gps", "human", split="test", streaming=True,
+                              base_url=server.endpoint)  # fmt: skip
+        assert len(list(stream)) == 64
+
+
+def test_the_miniature_is_the_same_every_time(tmp_path):
+    for name in ("one", "two"):
+        write_sample(tmp_path / name, {"im2gps": 3, "random_2k": 2}, width=32)
+    for archive in (tmp_path / "one").iterdir():
+        assert archive.read_bytes() == (tmp_path / "two" / archive.name).read_bytes()
+
+
+def test_the_builder_streams_too(packs):
+    builder = im2gps.Im2GPS(data_dir=str(packs))
+    assert len(list(builder.as_streaming_dataset(split="test"))) == 12
+    with pytest.raises(ValueError, match="exist only as lists of Flickr ids"):
+        builder.as_streaming_dataset(split="train")
