@@ -75,11 +75,14 @@ def _rows(names: list[str], table: str, report: Report) -> dict[str, tuple[float
         )
     file = os.path.basename(table)
     ids = truth["image_id"].tolist()
-    for kind, who, left_out in (
-        (f"photos without a row in {file}", names, match.unmatched_left),
-        (f"rows of {file} without a photo", ids, match.unmatched_right),
-        (f"photos that several rows of {file} could mean", names, match.ambiguous),
+    unclear = [name for group, _ in match.ambiguous for name in group]
+    without_row = [names[i] for i in match.unmatched_left if names[i] not in unclear]
+    without_photo = [ids[i] for i in match.unmatched_right]
+    for kind, left_out in (
+        (f"photos without a row in {file}", without_row),
+        (f"photos that several rows of {file} could mean", unclear),
+        (f"rows of {file} without a photo", without_photo),
     ):
-        report.add_many(kind, len(left_out), [str(who[i]) for i in left_out[:5]])
+        report.add_many(kind, len(left_out), left_out)
     pairs = truth[["latitude", "longitude"]].to_numpy()[match.right].tolist()
     return {names[i]: (row[0], row[1]) for i, row in zip(match.left, pairs, strict=True)}

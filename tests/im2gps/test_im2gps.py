@@ -40,7 +40,6 @@ def load(folder: str | Path, name: str = "im2gps", **options):
                              **options))  # fmt: skip
 
 
-@pytest.mark.contract
 @pytest.mark.parametrize(
     ("name", "count"), [("im2gps", 12), ("random_2k", 10), ("geo_uniform", 5), ("human", 4)]
 )
@@ -50,7 +49,6 @@ def test_each_pack_is_a_configuration(packs, cache, name, count):
     assert [row["image_id"] for row in load(packs, name)] == rows["image_id"][:]
 
 
-@pytest.mark.contract
 def test_no_handed_out_byte_string_holds_its_coordinates(packs):
     stream = load_dataset("im2gps", data_dir=str(packs), split="test", streaming=True)
     for row in stream.cast_column("image", Image(decode=False)):
@@ -166,7 +164,6 @@ def test_wrong_folders_say_what_should_be_there(tmp_path):
         load("https://example.org/packs")
 
 
-@pytest.mark.contract
 def test_photos_take_their_coordinates_from_a_table(tmp_path, caplog):
     names = ["Rome_00024_231521295_0a1b_97_12@N00.jpg", "104123223_74_19_19@N00.jpg", "extra.jpg"]
     folder = pack(tmp_path, {name: jpeg(comments=[]) for name in names}, "any.zip")
@@ -215,7 +212,6 @@ def test_a_downloaded_pack_must_hold_the_published_number(packs, cache):
                 list(load_dataset("im2gps", streaming=streaming, **options))
 
 
-@pytest.mark.contract
 def test_a_whole_pack_downloads_and_streams_without_unpacking(tmp_path, cache):
     write_sample(tmp_path / "served", {"im2gps": 0, "human": 64}, width=400)
     size = os.path.getsize(tmp_path / "served" / "human_geolocation_test.zip")
