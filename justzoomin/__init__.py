@@ -1,0 +1,52 @@
+"""Just Zoom In for `load_dataset`: importing this package makes the name "justzoomin" known.
+
+import justzoomin
+from datasets import load_dataset
+rows = load_dataset("justzoomin", split="validation", streaming=True)
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from geoload.registry import register
+
+if TYPE_CHECKING:
+    from justzoomin.pipeline import Pipeline
+
+register("justzoomin", "justzoomin.justzoomin", revisions=True)
+
+from justzoomin.justzoomin import JustZoomIn, JustZoomInConfig  # noqa: E402
+
+__all__ = ["JustZoomIn", "JustZoomInConfig", "webdataset"]
+
+
+def webdataset(split: str, **options: Any) -> Pipeline:
+    """Return one split of the street photos as a webdataset pipeline.
+
+    Parameters
+    ----------
+    split : str
+        "train" or "validation".
+    **options
+        As for `load_dataset("justzoomin", …)`: `data_dir`, `metadata_dir`, `repository`,
+        `revision`, `shards`, `strict`, `token`.
+
+    Returns
+    -------
+    Pipeline
+        A `webdataset.DataPipeline` with the fluent methods (`shuffle`, `decode`, `to_tuple`,
+        `batched`, …). Samples have `__key__` (the image id), `__url__` (the shard), `jpg` (bytes)
+        and `json` (bytes: image_id, latitude, longitude, sequence). Shards are shared among nodes
+        and DataLoader workers, so that every sample comes once.
+
+    Examples
+    --------
+    >>> pipeline = justzoomin.webdataset("train").shuffle(1000).decode("pil")  # doctest: +SKIP
+    >>> for image, row in pipeline.to_tuple("jpg", "json"):  # doctest: +SKIP
+    ...     print(image.size, row["latitude"], row["longitude"])
+    """
+    # webdataset imports torch where it is installed: seconds that other users need not wait.
+    from justzoomin.pipeline import pipeline
+
+    return pipeline(split, **options)

@@ -1,0 +1,137 @@
+"""A miniature of Just Zoom In in the layout of its Hub repository: synthetic photos, true formats.
+
+Each photo's colours are a function of where in the region it was "taken", so that a wrong join
+shows and a simple predictor has something to go by. The same arguments write the same bytes.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import os
+import tarfile
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+from tqdm import tqdm
+
+from justzoomin.sources import IMAGES, TABLES
+from justzoomin.streetview import SUFFIX
+from justzoomin.zoom import EARTH_RADIUS_M, GRID, decode
+
+DEPTH = 4
+LAYOUT = """\
+crs: epsg:26985
+max_zoom: 0
+min_zoom: -9
+origin_crs:
+- 600.0
+- 200.0
+path: '{zoom}/{x}/{y}.jpg'
+tile_axes:
+- east
+- north
+tile_shape_crs:
+- 20.0
+- 20.0
+tile_shape_px:
+- 250
+- 250
+"""
+
+
+def write_sample(
+    folder: str | Path,
+    train: int = 270,
+    validation: int = 30,
+    shards: int = 4,
+    width: int = 128,
+    seed: int = 0,
+) -> None:
+    """Write split tables and street-view shards as the Hub repository has them.
+
+    Parameters
+    ----------
+    folder : path
+        Made if it is not there.
+    train, validation : int
+        Photos of each split; they lie mixed in the shards.
+    shards : int
+        Number of TAR files.
+    width : int
+        Width of the photos in pixels; they are three quarters as high.
+    seed : int
+        Another seed gives other photos.
+    """
+    rng = np.random.default_rng(seed)
+    count = train + validation
+    sequences = rng.integers(GRID * GRID, size=(count, DEPTH))
+    latitude, longitude = decode(sequences)
+    # Somewhere in the last cell, which is 39 m wide, but not at its very edge.
+    metres = rng.uniform(-12, 12, (2, count))
+    latitude = np.round(latitude + np.degrees(metres[0] / EARTH_RADIUS_M), 6)
+    longitude = np.round(longitude + np.degrees(metres[1] / EARTH_RADIUS_M), 6)
+    ids = list(map(str, rng.integers(10**14, 9 * 10**15, count)))
+    rows = list(zip(ids, latitude.tolist(), longitude.tolist(), sequences.tolist(), strict=True))
+
+    for name in ("archives", "metadata", "streetview", "satellite"):
+        os.makedirs(Path(folder) / name, exist_ok=True)
+    (Path(folder) / "satellite" / "layout.yaml").write_text(LAYOUT, encoding="utf-8")
+    _write_table(Path(folder) / "metadata" / TABLES["train"], rows[:train])
+    _write_table(Path(folder) / "metadata" / TABLES["validation"], rows[train:])
+    _write_extra_table(Path(folder) / "streetview" / "metadata_satellite_covered.csv", rows)
+    shares = np.array_split(rng.permutation(count), shards)
+    with tqdm(total=count, desc="Just Zoom In miniature", unit="photo", delay=2) as bar:
+        for number, share in enumerate(shares):
+            path = Path(folder) / "archives" / f"streetview_images_{number:03d}.tar"
+            _write_shard(path, [rows[i] for i in share], width, seed, bar)
+
+
+def picture(latitude: float, longitude: float, width: int, rng: np.random.Generator) -> Image.Image:
+    """Paint a street whose colours depend on where in the region it lies, with some noise."""
+    height = width * 3 // 4
+    (south, north), (west, east) = _bounds()
+    u = (longitude - west) / (east - west)
+    v = (latitude - south) / (north - south)
+    facade = np.array([60 + 150 * u, 60 + 150 * v, 200 - 120 * u * v])
+    rows = np.arange(height)[:, None] / height
+    street = np.array([90.0, 90.0, 95.0])
+    colours = np.where(rows < 0.65, facade * (1.1 - 0.3 * rows), street + 40 * rows)
+    noise = rng.normal(0, 8, (height, width, 1)) + rng.normal(0, 3, 3)
+    return Image.fromarray(np.clip(colours[:, None, :] + noise, 0, 255).astype(np.uint8))
+
+
+def _bounds() -> tuple[tuple[float, float], tuple[float, float]]:
+    corners = decode([[0] * DEPTH, [GRID * GRID - 1] * DEPTH])
+    (north, south), (west, east) = corners
+    return (float(south), float(north)), (float(west), float(east))
+
+
+def _write_table(path: Path, rows: list[tuple]) -> None:
+    with open(path, "w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow(["image_id", "latitude", "longitude", "sequence"])
+        writer.writerows(rows)
+
+
+def _write_extra_table(path: Path, rows: list[tuple]) -> None:
+    with open(path, "w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow(["image_id", "latitude", "longitude"])
+        writer.writerows(row[:3] for row in rows)
+
+
+def _write_shard(path: Path, rows: list[tuple], width: int, seed: int, bar: tqdm) -> None:
+    part = path.with_suffix(".part")
+    with tarfile.open(part, "w", format=tarfile.GNU_FORMAT) as archive:
+        for image_id, latitude, longitude, _ in rows:
+            rng = np.random.default_rng([seed, int(image_id)])
+            buffer = io.BytesIO()
+            picture(latitude, longitude, width, rng).save(buffer, "JPEG", quality=85)
+            member = tarfile.TarInfo(f"{IMAGES}/{image_id}{SUFFIX}")
+            member.size = buffer.tell()
+            buffer.seek(0)
+            archive.addfile(member, buffer)
+            bar.update()
+    os.replace(part, path)

@@ -1,0 +1,174 @@
+"""Where Just Zoom In's files lie: on the Hub, in a folder laid out as there, or extracted.
+
+Answers which tables and which parts there are; reading them is `streetview.py`.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from geoload.files import signature
+from geoload.hub import HubFile, announce_download, download_small, list_files
+
+REPOSITORY = "pcvlab/justzoomin"
+REVISION = "349f392b3620e7cea2596b8ade47b726786f9a1d"
+TABLES = {"train": "large_area_train_map.csv", "validation": "large_area_val_map.csv"}
+IMAGES = "streetview/images"
+SLICES = 32
+_SHARD = re.compile(r"streetview_images_(\d+)\.tar")
+_log = logging.getLogger(__name__)
+
+
+def other_split(split: str) -> str:
+    """Return the name of the split whose photos lie in the same shards."""
+    return next(name for name in TABLES if name != split)
+
+
+class Part(NamedTuple):
+    """A share of the street photos that one worker reads: a shard, or a slice of the ids.
+
+    `path` is a TAR file's path or address, or the folder of extracted photos, of which the part
+    is slice `number` of `slices`.
+    """
+
+    path: str
+    name: str
+    number: int = 0
+    slices: int = 0
+
+
+@dataclass(frozen=True)
+class Hub:
+    """A dataset repository on the Hub at one commit."""
+
+    repository: str
+    commit: str
+    token: Any = None
+    metadata_dir: str | None = None
+
+    def table(self, split: str) -> str:
+        """Return the path of a split's CSV, downloading it when it is not in the Hub's cache."""
+        name = TABLES[split]
+        if self.metadata_dir:
+            return _existing_table(self.metadata_dir, name)
+        return download_small(self.repository, self.commit, f"metadata/{name}", self.token)
+
+    def parts(self, shards: list[int] | None) -> list[Part]:
+        """List the shards that there are, or those of them that are wanted."""
+        return [Part(file.url, Path(file.path).name) for file in self._files(shards)]
+
+    def download(self, shards: list[int] | None, dl_manager: Any, cache: str) -> list[Part]:
+        """Download the shards and return them as they lie on this machine."""
+        files = self._files(shards)
+        announce_download(files, cache)
+        paths = dl_manager.download([file.url for file in files])
+        return [Part(path, Path(file.path).name) for path, file in zip(paths, files, strict=True)]
+
+    def key(self, shards: list[int] | None, photos: bool) -> Any:
+        """Return what decides the rows: repository and commit."""
+        tables = [self.table(split) for split in TABLES] if self.metadata_dir else []
+        return [self.repository, self.commit, signature(tables, "/")]
+
+    def _files(self, shards: list[int] | None) -> list[HubFile]:
+        files = list_files(self.repository, self.commit, "archives", self.token)
+        numbered = _numbered({f.path: f for f in files}, f"{self.repository} at {self.commit}")
+        return _choose(numbered, shards, self.repository)
+
+
+@dataclass(frozen=True)
+class Folder:
+    """A local folder, as the Hub has it (`archives/`) or extracted (`streetview/images/`)."""
+
+    folder: str
+    metadata_dir: str | None = None
+    fallback: Hub | None = None
+
+    def table(self, split: str) -> str:
+        """Return the path of a split's CSV, from the Hub when the folder has no `metadata/`."""
+        if self.metadata_dir:
+            return _existing_table(self.metadata_dir, TABLES[split])
+        local = os.path.join(self.folder, "metadata")
+        if os.path.isdir(local) or self.fallback is None:
+            return _existing_table(local, TABLES[split])
+        return self.fallback.table(split)
+
+    def parts(self, shards: list[int] | None) -> list[Part]:
+        """List the shards, or the slices of the extracted photos."""
+        archives = self._archives()
+        if archives:
+            numbered = _numbered({p: p for p in archives}, self.folder)
+            return [Part(p, os.path.basename(p)) for p in _choose(numbered, shards, self.folder)]
+        images = os.path.join(self.folder, IMAGES)
+        if not os.path.isdir(images):
+            raise FileNotFoundError(
+                f"{self.folder} holds neither archives/streetview_images_000.tar, … nor {IMAGES}/. "
+                f"Get the archives with `hf download {REPOSITORY} --repo-type dataset --local-dir "
+                f"{self.folder}`, or leave data_dir out."
+            )
+        if shards is not None:
+            raise ValueError(
+                f"{self.folder} holds extracted photos, which are in no shards: leave shards= out."
+            )
+        return [Part(images, f"{IMAGES} {i + 1}/{SLICES}", i, SLICES) for i in range(SLICES)]
+
+    def download(self, shards: list[int] | None, dl_manager: Any, cache: str) -> list[Part]:
+        """Return the parts: there is nothing to download."""
+        return self.parts(shards)
+
+    def key(self, shards: list[int] | None, photos: bool) -> Any:
+        """Return names, sizes and times of all files that decide the rows."""
+        files = [self.table(split) for split in TABLES]
+        if photos:
+            parts = self.parts(shards)
+            extracted = parts[0].slices > 0
+            files += _all_files(parts[0].path) if extracted else [part.path for part in parts]
+        return [self.folder, signature(files, self.folder)]
+
+    def _archives(self) -> list[str]:
+        archives = os.path.join(self.folder, "archives")
+        if not os.path.isdir(archives):
+            return []
+        names = (name for name in os.listdir(archives) if _SHARD.fullmatch(name))
+        return sorted(os.path.join(archives, name) for name in names)
+
+
+def _existing_table(folder: str, name: str) -> str:
+    path = os.path.join(folder, name)
+    if not os.path.isfile(path):
+        raise FileNotFoundError(
+            f"There is no {path}. It comes from metadata/{name} of {REPOSITORY} on the Hub; name "
+            "the folder that holds it with metadata_dir=."
+        )
+    return path
+
+
+def _all_files(folder: str) -> list[str]:
+    return [entry.path for entry in os.scandir(folder) if entry.is_file()]
+
+
+def _numbered(files: dict[str, Any], where: str) -> dict[int, Any]:
+    numbered = {}
+    for path, file in sorted(files.items()):
+        match = _SHARD.fullmatch(path.rsplit("/", 1)[-1])
+        if match:
+            numbered[int(match[1])] = file
+    if not numbered:
+        raise FileNotFoundError(f"{where} holds no archives/streetview_images_000.tar, ….")
+    absent = sorted(set(range(max(numbered))) - set(numbered))
+    if absent:
+        _log.warning("%s: shards %s are not there; their photos are left out.", where, absent)
+    return numbered
+
+
+def _choose(numbered: dict[int, Any], shards: list[int] | None, where: str) -> list[Any]:
+    if shards is None:
+        return list(numbered.values())
+    unknown = [number for number in shards if number not in numbered]
+    if unknown or not shards:
+        raise ValueError(f"shards={shards}: {where} has the shards {sorted(numbered)}.")
+    return [numbered[number] for number in shards]
