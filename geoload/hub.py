@@ -9,6 +9,7 @@ import shutil
 from pathlib import Path
 from typing import NamedTuple
 
+import tenacity
 from huggingface_hub import HfApi, constants, hf_hub_download, try_to_load_from_cache
 from huggingface_hub.utils import HfHubHTTPError, OfflineModeIsEnabled
 
@@ -89,7 +90,9 @@ def list_files(
 def download_small(repository: str, commit: str, path: str, token: str | bool | None = None) -> str:
     """Download one small file, such as a table, into the Hub's cache and return its path there."""
     try:
-        return hf_hub_download(repository, path, revision=commit, repo_type="dataset", token=token)
+        return persistently(hf_hub_download)(
+            repository, path, revision=commit, repo_type="dataset", token=token
+        )
     except (HfHubHTTPError, OfflineModeIsEnabled, OSError) as error:
         raise ConnectionError(
             _unreachable(f"{path} of the dataset repository {repository!r}", error)
@@ -147,10 +150,20 @@ def _first_line(error: Exception) -> str:
     return str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
 
 
-def _is_transport_error(error: Exception) -> bool:
+def _is_transport_error(error: BaseException) -> bool:
     # The Hub's client changed its HTTP library twice (requests, httpx, httpx2); all name their
     # base error so, and importing each of them to ask would need all of them installed.
     return any(c.__name__ in {"TransportError", "RequestException"} for c in type(error).__mro__)
+
+
+# The Hub's client gives up a download when the connection is reset, and with it the one file that
+# was under way; the files that are done stay.
+persistently = tenacity.retry(
+    retry=tenacity.retry_if_exception(_is_transport_error),
+    stop=tenacity.stop_after_attempt(6),
+    wait=tenacity.wait_exponential(multiplier=0.5, max=30),
+    reraise=True,
+)
 
 
 def _unreachable(what: str, error: Exception) -> str:

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from geoload.files import signature
-from geoload.hub import HubFile, announce_download, download_small, list_files
+from geoload.hub import HubFile, announce_download, download_small, list_files, persistently
 
 REPOSITORY = "pcvlab/justzoomin"
 REVISION = "349f392b3620e7cea2596b8ade47b726786f9a1d"
@@ -66,7 +66,7 @@ class Hub:
         """Download the shards and return them as they lie on this machine."""
         files = self._files(shards)
         announce_download(files, cache)
-        paths = dl_manager.download([file.url for file in files])
+        paths = persistently(dl_manager.download)([file.url for file in files])
         return [Part(path, Path(file.path).name) for path, file in zip(paths, files, strict=True)]
 
     def key(self, shards: list[int] | None, photos: bool) -> Any:

@@ -102,6 +102,15 @@ def test_a_dropped_connection_loses_nothing(hub, heavy):
     assert ids(stream(repository="someone/heavy")) == expected
 
 
+def test_a_dropped_download_is_tried_again(hub, heavy, cache):
+    hub.add("someone/dropped", heavy)
+    hub.drop("streetview_images_000.tar", after=12_000_000)
+    hub.drop("metadata/large_area_val_map.csv", after=500)
+    options = {"repository": "someone/dropped", "cache_dir": cache}
+    rows = load_dataset("justzoomin", splits=["validation"], **options)["validation"]
+    assert len(rows) == 60
+
+
 def test_some_shards_download_nothing_else(hub, zoom, tmp_path, cache):
     hub.add("someone/some", zoom)
     options = {"repository": "someone/some", "shards": [2], "cache_dir": cache}
