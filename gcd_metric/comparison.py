@@ -1,0 +1,189 @@
+"""Paired comparison of two models on the same photos; the metric itself is gcd_metric.py."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+
+from .gcd_metric import (
+    as_coordinates,
+    check_coordinates,
+    distances,
+    label,
+    make_options,
+    wilson_interval,
+)
+
+
+def compare(
+    a: Any,
+    b: Any,
+    references: Any,
+    *,
+    config_name: str = "im2gps",
+    thresholds: Any = None,
+    unit: str | None = None,
+    earth_radius: float | None = None,
+    method: str = "haversine",
+    missing: str = "error",
+    n_resamples: int = 2000,
+    seed: int = 0,
+) -> dict[str, Any]:
+    """Compare two sets of predictions for the same references, row by row.
+
+    Parameters
+    ----------
+    a, b, references : coordinates of shape (n, 2)
+        Latitude and longitude in degrees, in any form that the metric accepts.
+    config_name, thresholds, unit, earth_radius, method, missing
+        As in the metric.
+    n_resamples : int
+        Bootstrap samples for the median; the time grows with n times this.
+    seed : int
+        Of the bootstrap: the same seed gives the same interval.
+
+    Returns
+    -------
+    dict
+        For each threshold, as `acc@200km`: `a` and `b` (fractions), `difference` (a - b) with
+        `ci95` (Newcombe's interval), the counts `only_a` and `only_b` of photos that one model
+        alone hits, and `p_value` (exact, two-sided McNemar). As `median_km` or `median_m`: `a`,
+        `b`, `difference` and `ci95` (percentile bootstrap over photos), on the photos that both
+        answered, counted in `n_both`. `n` counts all.
+
+    Raises
+    ------
+    ValueError
+        For bad coordinates or options.
+
+    References
+    ----------
+    R. G. Newcombe, "Improved confidence intervals for the difference between binomial
+    proportions based on paired data", Statistics in Medicine 17, 1998, pp. 2635-2650 (method 10).
+    Q. McNemar, "Note on the sampling error of the difference between correlated proportions or
+    percentages", Psychometrika 12, 1947, pp. 153-157.
+    B. Efron and R. J. Tibshirani, "An Introduction to the Bootstrap", 1993, chapter 13.
+    """
+    options = make_options(config_name, thresholds, unit, earth_radius, method, missing)
+    truth = as_coordinates(references, "references")
+    measured = []
+    for name, predictions in (("a", a), ("b", b)):
+        rows = as_coordinates(predictions, name)
+        try:
+            check_coordinates(rows, truth, options.missing)
+        except ValueError as error:
+            raise ValueError(f"{name}: {error}") from None
+        measured.append(distances(rows, truth, options))
+    result: dict[str, Any] = {}
+    for threshold in options.thresholds:
+        hits = measured[0] <= threshold, measured[1] <= threshold
+        result[label(threshold, options.unit)] = _compare_hits(*hits)
+    both = ~np.isnan(measured[0]) & ~np.isnan(measured[1])
+    pair = np.stack(measured)[:, both]
+    result[f"median_{options.unit}"] = _compare_medians(pair, n_resamples, seed)
+    result["n"] = len(truth)
+    return result
+
+
+def _compare_hits(a: np.ndarray, b: np.ndarray) -> dict[str, Any]:
+    both, only_a = int((a & b).sum()), int((a & ~b).sum())
+    only_b, neither = int((~a & b).sum()), int((~a & ~b).sum())
+    n = len(a)
+    return {
+        "a": (both + only_a) / n,
+        "b": (both + only_b) / n,
+        "difference": (only_a - only_b) / n,
+        "ci95": newcombe_interval(both, only_a, only_b, neither),
+        "only_a": only_a,
+        "only_b": only_b,
+        "p_value": mcnemar_p_value(only_a, only_b),
+    }
+
+
+def newcombe_interval(both: int, only_a: int, only_b: int, neither: int) -> tuple[float, float]:
+    """95 % interval of the difference of two paired proportions, a - b.
+
+    Parameters
+    ----------
+    both, only_a, only_b, neither : int
+        How many photos both models hit, one alone, or none.
+
+    Returns
+    -------
+    (low, high) : tuple of float
+        Between -1 and 1.
+
+    References
+    ----------
+    R. G. Newcombe, Statistics in Medicine 17, 1998, pp. 2635-2650 (method 10: two Wilson
+    intervals, joined by the correlation of the pairs with a correction for continuity).
+    """
+    n = both + only_a + only_b + neither
+    hits_a, hits_b = both + only_a, both + only_b
+    p_a, p_b = hits_a / n, hits_b / n
+    (low_a, high_a), (low_b, high_b) = wilson_interval(hits_a, n), wilson_interval(hits_b, n)
+    phi = 0.0
+    margins = hits_a * (n - hits_a) * hits_b * (n - hits_b)
+    if margins:
+        product = float(both * neither - only_a * only_b)
+        if product > 0:
+            product -= min(product, n / 2)
+        phi = product / math.sqrt(margins)
+    down = _third_side(p_a - low_a, high_b - p_b, phi)
+    up = _third_side(high_a - p_a, p_b - low_b, phi)
+    difference = (only_a - only_b) / n
+    return max(difference - down, -1.0), min(difference + up, 1.0)
+
+
+def _third_side(x: float, y: float, phi: float) -> float:
+    return math.sqrt(max(x * x - 2 * phi * x * y + y * y, 0.0))
+
+
+def mcnemar_p_value(only_a: int, only_b: int) -> float:
+    """Exact two-sided p-value that neither of two paired classifiers is better.
+
+    Parameters
+    ----------
+    only_a, only_b : int
+        Photos that one model alone hits; under the hypothesis each is a toss of a fair coin.
+
+    Returns
+    -------
+    float
+        Twice the smaller binomial tail, at most 1.
+    """
+    n, k = only_a + only_b, min(only_a, only_b)
+    if 2 * k == n:
+        return 1.0
+    # the largest term by logarithms, the others by their ratios: stable for any n
+    log_term = math.lgamma(n + 1) - math.lgamma(k + 1) - math.lgamma(n - k + 1) - n * math.log(2)
+    tail, ratio = 1.0, 1.0
+    while k > 0 and ratio > 1e-18 * tail:
+        ratio *= k / (n - k + 1)
+        tail += ratio
+        k -= 1
+    return min(1.0, 2 * tail * math.exp(log_term))
+
+
+def _compare_medians(pair: np.ndarray, n_resamples: int, seed: int) -> dict[str, Any]:
+    n = pair.shape[1]
+    if not n:
+        nothing = math.nan
+        ends = (nothing, nothing)
+        return {"a": nothing, "b": nothing, "difference": nothing, "ci95": ends, "n_both": 0}
+    medians = np.median(pair, axis=1)
+    random = np.random.default_rng(seed)
+    differences = np.empty(n_resamples)
+    for index in range(n_resamples):  # one at a time: memory stays that of one sample
+        resampled = np.median(pair[:, random.integers(0, n, n)], axis=1)
+        differences[index] = resampled[0] - resampled[1]
+    low, high = np.quantile(differences, (0.025, 0.975))
+    return {
+        "a": float(medians[0]),
+        "b": float(medians[1]),
+        "difference": float(medians[0] - medians[1]),
+        "ci95": (float(low), float(high)),
+        "n_both": n,
+    }

@@ -1,0 +1,437 @@
+"""Pictures of a score: error curve, map of errors, one HTML or PNG file. Computes no figure."""
+
+from __future__ import annotations
+
+import base64
+import html
+import io
+import json
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+_METRES_PER_DEGREE = 111_195.0
+_WORLD_FROM = 40.0  # degrees; data that spread further are shown on the whole world
+_COASTS_FROM = 5.0  # degrees; below, coastlines at 1:110 million say nothing
+_MOST_ARCS = 3000
+_COLOURS = ("#1f5fa8", "#d1691c")
+
+
+@dataclass
+class Run:
+    """One model's predictions, with what was measured.
+
+    Attributes
+    ----------
+    name : str
+    predictions : ndarray of shape (n, 2)
+        Degrees; NaN where the model gave no answer.
+    measured : ndarray of shape (n,)
+        Distances in the report's unit; NaN where it gave no answer.
+    """
+
+    name: str
+    predictions: np.ndarray
+    measured: np.ndarray
+
+
+@dataclass
+class Report:
+    """What a report shows.
+
+    Attributes
+    ----------
+    title : str
+    runs : list of Run
+        One model, or two that are compared.
+    references : ndarray of shape (n, 2)
+    ids : sequence of str
+    thresholds : tuple of float
+        In `unit`.
+    unit : {"km", "m"}
+    headers, rows : the table of figures, as text
+    notes : sequence of str
+        Lines below the title: what was scored, what did not match.
+    """
+
+    title: str
+    runs: list[Run]
+    references: np.ndarray
+    ids: Sequence[str]
+    thresholds: tuple[float, ...]
+    unit: str
+    headers: Sequence[str]
+    rows: Sequence[Sequence[str]]
+    notes: Sequence[str] = ()
+
+
+def write_report(path: str | Path, report: Report) -> None:
+    """Write a report that needs no other file and no network.
+
+    Parameters
+    ----------
+    path : path-like
+        Ends in `.html` or `.png`.
+    report : Report
+
+    Raises
+    ------
+    ValueError
+        For another ending.
+    ImportError
+        If matplotlib is not installed.
+    """
+    path = Path(path)
+    check_report_path(path)
+    if path.suffix.lower() == ".png":
+        path.write_bytes(_overview(report))
+    else:
+        path.write_text(_page(report), encoding="utf-8")
+
+
+def check_report_path(path: str | Path) -> None:
+    """Refuse, before any work, a report that could not be written in the end."""
+    path = Path(path)
+    if path.suffix.lower() not in (".html", ".htm", ".png"):
+        raise ValueError(f"{path}: a report's name ends in .html or .png")
+    if not path.parent.is_dir():
+        raise ValueError(f"{path}: there is no folder {path.parent}")
+    _figure(1, 1)
+
+
+def _figure(width: float, height: float) -> Any:
+    try:
+        from matplotlib.backends.backend_agg import FigureCanvasAgg
+        from matplotlib.figure import Figure
+    except ImportError:
+        raise ImportError(
+            "a report needs matplotlib: pip install 'im2gps-justzoomin[report]'"
+        ) from None
+    figure = Figure(figsize=(width, height), layout="constrained")
+    FigureCanvasAgg(figure)
+    return figure
+
+
+def _render(figure: Any, kind: str) -> bytes:
+    from matplotlib import rc_context
+
+    buffer = io.BytesIO()
+    # a fixed salt and no date: the same scores give the same file
+    with rc_context({"svg.hashsalt": "gcd_metric"}):
+        nothing = dict.fromkeys(("Creator", "Date", "Format", "Type")) if kind == "svg" else None
+        figure.savefig(
+            buffer, format=kind, dpi=150, metadata=nothing, bbox_inches="tight", pad_inches=0.15
+        )
+    return buffer.getvalue()
+
+
+def _overview(report: Report) -> bytes:
+    count = len(report.runs)
+    figure = _figure(11, 4.6 + 5.8 * count)
+    axes = figure.subplots(1 + count, 1, height_ratios=[4.2] + [5.8] * count)
+    draw_curve(axes[0], report)
+    for index, run in enumerate(report.runs):
+        draw_map(axes[1 + index], run, report.references, report.unit)
+    figure.suptitle(report.title, fontsize=13)
+    return _render(figure, "png")
+
+
+# --- the error curve ----------------------------------------------------------------------------
+
+
+def draw_curve(axes: Any, report: Report) -> None:
+    """Share of photos within each distance, with the thresholds marked.
+
+    Parameters
+    ----------
+    axes : matplotlib Axes
+    report : Report
+    """
+    unit, n = report.unit, len(report.references)
+    answered = [run.measured[~np.isnan(run.measured)] for run in report.runs]
+    low, high = _curve_limits(answered, report.thresholds, unit)
+    for index, (run, values) in enumerate(zip(report.runs, answered, strict=True)):
+        distance = np.concatenate([[low], np.sort(np.clip(values, low, None)), [high]])
+        share = np.concatenate([[0], np.arange(1, len(values) + 1), [len(values)]]) / n * 100
+        axes.step(distance, share, where="post", color=_COLOURS[index % 2], lw=1.8, label=run.name)
+    for threshold in report.thresholds:
+        shares = [np.count_nonzero(values <= threshold) / n for values in answered]
+        axes.axvline(threshold, color="0.45", lw=0.8, ls="--", zorder=0)
+        axes.annotate(
+            f"{threshold:g} {unit}: {' | '.join(f'{share:.1%}' for share in shares)}",
+            (threshold, 1),
+            xycoords=axes.get_xaxis_transform(),
+            xytext=(2, 4),
+            textcoords="offset points",
+            rotation=60,
+            fontsize=8,
+            ha="left",
+            va="bottom",
+        )
+    axes.set(xscale="log", xlim=(low, high), ylim=(0, 100))
+    axes.set_xlabel(f"great-circle error ({unit})")
+    axes.set_ylabel("photos within it (%)")
+    axes.xaxis.set_major_formatter(lambda value, _: f"{value:,.10g}")
+    axes.grid(color="0.9", lw=0.6)
+    axes.legend(loc="upper left", frameon=True, fontsize=9)
+
+
+def _curve_limits(
+    answered: list[np.ndarray], thresholds: tuple[float, ...], unit: str
+) -> tuple[float, float]:
+    values = np.concatenate([*answered, thresholds])
+    values = values[values > 0]
+    typical = np.quantile(values, 0.02)
+    low = 10 ** math.floor(math.log10(min(typical, min(thresholds) / 2)))
+    high = max(values.max(), max(thresholds)) * 1.3
+    return max(low, high / 1e7), high
+
+
+# --- the map ------------------------------------------------------------------------------------
+
+
+def draw_map(axes: Any, run: Run, references: np.ndarray, unit: str) -> None:
+    """Great-circle arcs from each truth to its prediction, coloured by distance.
+
+    The world, or only the region of the data where they are close together.
+
+    Parameters
+    ----------
+    axes : matplotlib Axes
+    run : Run
+    references : ndarray of shape (n, 2)
+        Degrees.
+    unit : {"km", "m"}
+    """
+    from matplotlib.collections import LineCollection
+    from matplotlib.colors import LinearSegmentedColormap, LogNorm
+
+    west, east, south, north = _extent(run.predictions, references)
+    _draw_background(axes, (west, east, south, north))
+    shown = _spread(run.measured)
+    colour_of = run.measured[shown]
+    positive = colour_of[colour_of > 0]
+    top = float(positive.max()) if positive.size else 1.0
+    bottom = float(np.quantile(positive, 0.02)) if positive.size else 0.1
+    bottom = max(min(bottom, top / 10), top / 1e5)
+    norm = LogNorm(bottom, top)
+    colours = LinearSegmentedColormap.from_list(
+        "error", ["#2166ac", "#7b3294", "#d7301f", "#fc8d1c"]
+    )
+    lines = great_circle_arcs(references[shown], run.predictions[shown])
+    alpha = float(np.clip(8 / math.sqrt(max(len(shown), 1)), 0.25, 0.85))
+    segments, values = [], []
+    for line, value in zip(lines, np.maximum(colour_of, bottom), strict=True):
+        # a line over the antimeridian leaves on one side and a copy of it comes in on the other
+        shifts = [0.0]
+        shifts += [-360.0] if line[:, 0].max() > 180 else []
+        shifts += [360.0] if line[:, 0].min() < -180 else []
+        segments += [line + (shift, 0) for shift in shifts]
+        values += [value] * len(shifts)
+    arcs = LineCollection(segments, cmap=colours, norm=norm, lw=0.9, alpha=alpha, zorder=3)
+    arcs.set_array(np.array(values))
+    axes.add_collection(arcs)
+    axes.scatter(
+        references[shown, 1],
+        references[shown, 0],
+        c=np.maximum(colour_of, bottom),
+        cmap=colours,
+        norm=norm,
+        s=float(np.clip(3000 / max(len(shown), 1), 5, 22)),
+        edgecolors="black",
+        linewidths=0.3 if len(shown) < 500 else 0,
+        zorder=4,
+    )
+    # inside the map's own frame, which keeps its shape whatever the figure's is
+    bar = axes.figure.colorbar(arcs, cax=axes.inset_axes((1.015, 0.08, 0.022, 0.84)))
+    bar.solids.set_alpha(1)
+    bar.ax.set_title(unit, fontsize=9)
+    bar.ax.yaxis.set_major_formatter(lambda value, _: f"{value:,.10g}")
+    bar.ax.yaxis.set_minor_formatter(lambda value, _: "")
+    axes.set(xlim=(west, east), ylim=(south, north))
+    middle = math.radians((south + north) / 2) if east - west < _WORLD_FROM else 0.0
+    axes.set_aspect(1 / math.cos(middle))
+    axes.set_title(_map_title(run, len(shown)), fontsize=10)
+
+
+def _map_title(run: Run, shown: int) -> str:
+    answered = int(np.count_nonzero(~np.isnan(run.measured)))
+    some = f" ({shown:,} of {answered:,} arcs, evenly over the errors)" if shown < answered else ""
+    return f"Errors of {run.name}, from the truth (dot) to the prediction{some}"
+
+
+def _spread(measured: np.ndarray) -> np.ndarray:
+    """Positions of at most `_MOST_ARCS` answered rows, evenly over the errors, worst last."""
+    order = np.argsort(measured)[: int(np.count_nonzero(~np.isnan(measured)))]
+    if len(order) > _MOST_ARCS:
+        order = order[np.linspace(0, len(order) - 1, _MOST_ARCS).round().astype(int)]
+    return order
+
+
+def _extent(predictions: np.ndarray, references: np.ndarray) -> tuple[float, float, float, float]:
+    answered = predictions[~np.isnan(predictions).any(axis=1)]
+    low, high = references.min(axis=0), references.max(axis=0)
+    if len(answered):  # a few predictions far away must not shrink the region to a dot
+        low = np.minimum(low, np.quantile(answered, 0.01, axis=0))
+        high = np.maximum(high, np.quantile(answered, 0.99, axis=0))
+    if (high - low).max() > _WORLD_FROM or np.abs([low[0], high[0]]).max() > 85:
+        return -180.0, 180.0, -90.0, 90.0
+    centre, half = (low + high) / 2, np.maximum((high - low) / 2 * 1.06, 1e-4)
+    wide = 1 / math.cos(math.radians(centre[0]))
+    # neither a strip nor a needle: at most twice as wide as high, on the ground
+    half[0] = max(half[0], half[1] / wide / 2)
+    half[1] = max(half[1], half[0] * wide)
+    return centre[1] - half[1], centre[1] + half[1], centre[0] - half[0], centre[0] + half[0]
+
+
+def _draw_background(axes: Any, extent: tuple[float, float, float, float]) -> None:
+    west, east, south, north = extent
+    axes.set_facecolor("#f4f7fa")
+    axes.tick_params(labelsize=8)
+    axes.set_xlabel("longitude (°)", fontsize=9)
+    axes.set_ylabel("latitude (°)", fontsize=9)
+    if east - west >= 360:
+        axes.set_xticks(range(-180, 181, 60))
+        axes.set_yticks(range(-90, 91, 30))
+    else:
+        axes.locator_params(nbins=5)
+        axes.ticklabel_format(useOffset=False, style="plain")
+    if east - west > _COASTS_FROM:
+        from matplotlib.collections import LineCollection
+
+        text = Path(__file__).with_name("coastlines.json").read_text(encoding="utf-8")
+        coasts = [np.array(line) for line in json.loads(text)["polylines"]]
+        axes.add_collection(LineCollection(coasts, colors="0.6", lw=0.6, zorder=1))
+    else:
+        _draw_scale(axes, extent)
+    axes.grid(color="0.88", lw=0.5, zorder=0)
+
+
+def _draw_scale(axes: Any, extent: tuple[float, float, float, float]) -> None:
+    west, east, south, north = extent
+    metres_per_degree = _METRES_PER_DEGREE * math.cos(math.radians((south + north) / 2))
+    wanted = (east - west) * metres_per_degree / 4
+    power = 10 ** math.floor(math.log10(wanted))
+    metres = max(step * power for step in (1, 2, 5) if step * power <= wanted)
+    x, y = west + (east - west) * 0.04, south + (north - south) * 0.05
+    axes.plot([x, x + metres / metres_per_degree], [y, y], color="black", lw=2.5, zorder=6)
+    text = f"{metres / 1000:g} km" if metres >= 1000 else f"{metres:g} m"
+    axes.text(
+        x,
+        y + (north - south) * 0.015,
+        text,
+        fontsize=9,
+        zorder=6,
+        bbox={"facecolor": "white", "edgecolor": "none", "alpha": 0.85, "pad": 1.5},
+    )
+
+
+def great_circle_arcs(start: np.ndarray, end: np.ndarray, points: int = 48) -> list[np.ndarray]:
+    """Shortest arcs on the sphere.
+
+    Parameters
+    ----------
+    start, end : ndarray of shape (n, 2)
+        Latitude and longitude in degrees.
+    points : int
+        Of each arc.
+
+    Returns
+    -------
+    list of ndarray of shape (points, 2)
+        Longitude and latitude in degrees, as plots want them; the longitude runs on past ±180
+        instead of jumping.
+    """
+    if not len(start):
+        return []
+    a, b = _unit_vectors(start), _unit_vectors(end)
+    along = b - (a * b).sum(axis=1, keepdims=True) * a
+    # no direction from a point to itself or its antipode: take any that is at right angles
+    lost = np.linalg.norm(along, axis=1) < 1e-12
+    along[lost] = np.cross(a[lost], np.eye(3)[np.abs(a[lost]).argmin(axis=1)])
+    along /= np.linalg.norm(along, axis=1, keepdims=True)
+    angle = np.arctan2(np.linalg.norm(np.cross(a, b), axis=1), (a * b).sum(axis=1))
+    steps = angle[:, None] * np.linspace(0, 1, points)
+    x, y, z = np.moveaxis(
+        a[:, None] * np.cos(steps)[..., None] + along[:, None] * np.sin(steps)[..., None], -1, 0
+    )
+    longitude = np.degrees(np.unwrap(np.arctan2(y, x), axis=1))
+    latitude = np.degrees(np.arcsin(np.clip(z, -1, 1)))
+    return list(np.stack([longitude, latitude], axis=-1))
+
+
+def _unit_vectors(coordinates: np.ndarray) -> np.ndarray:
+    latitude, longitude = np.radians(coordinates).T
+    return np.column_stack(
+        [
+            np.cos(latitude) * np.cos(longitude),
+            np.cos(latitude) * np.sin(longitude),
+            np.sin(latitude),
+        ]
+    )
+
+
+# --- the page -----------------------------------------------------------------------------------
+
+_STYLE = """
+body { font: 15px/1.5 system-ui, sans-serif; max-width: 1100px; margin: 2em auto; padding: 0 1em }
+table { border-collapse: collapse; margin: 1em 0; font-size: 13px }
+th, td { border-bottom: 1px solid #ddd; padding: .3em .7em; text-align: right }
+th:first-child, td:first-child { text-align: left }
+svg, img { max-width: 100%; height: auto }
+.wide { overflow-x: auto }
+"""
+
+
+def _page(report: Report, worst: int = 20) -> str:
+    figure = _figure(10, 4.4)
+    draw_curve(figure.subplots(), report)
+    curve = _render(figure, "svg").decode()
+    parts = [
+        f"<h1>{html.escape(report.title)}</h1>",
+        *(f"<p>{html.escape(note)}</p>" for note in report.notes),
+        _html_table(report.headers, report.rows),
+        "<h2>Error curve</h2>",
+        curve[curve.index("<svg") :],
+        "<h2>Map of errors</h2>",
+    ]
+    for run in report.runs:
+        figure = _figure(11, 5.8)
+        draw_map(figure.subplots(), run, report.references, report.unit)
+        data = base64.b64encode(_render(figure, "png")).decode()
+        alt = html.escape(f"Map of the errors of {run.name}", quote=True)
+        parts.append(f'<img alt="{alt}" src="data:image/png;base64,{data}">')
+    for run in report.runs:
+        parts.append(f"<h2>Worst predictions: {html.escape(run.name)}</h2>")
+        parts.append(_html_table(*_worst(run, report, worst)))
+    return (
+        '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">'
+        f"<title>{html.escape(report.title)}</title><style>{_STYLE}</style></head>\n<body>\n"
+        + "\n".join(parts)
+        + "\n</body></html>\n"
+    )
+
+
+def _worst(run: Run, report: Report, count: int) -> tuple[list[str], list[list[str]]]:
+    unanswered = np.flatnonzero(np.isnan(run.measured))
+    order = np.argsort(run.measured)[: len(run.measured) - len(unanswered)][::-1]
+    rows = []
+    for index in order[:count]:
+        places = [
+            f"{latitude:.5f}, {longitude:.5f}"
+            for latitude, longitude in (report.references[index], run.predictions[index])
+        ]
+        rows.append([str(report.ids[index]), *places, f"{run.measured[index]:,.1f}"])
+    return ["image", "truth", "prediction", f"error ({report.unit})"], rows
+
+
+def _html_table(headers: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    def line(tag: str, cells: Sequence[str]) -> str:
+        return "<tr>" + "".join(f"<{tag}>{html.escape(cell)}</{tag}>" for cell in cells) + "</tr>"
+
+    body = "".join(line("td", row) for row in rows)
+    return f'<div class="wide"><table>{line("th", headers)}{body}</table></div>'

@@ -1,0 +1,333 @@
+"""The command: what it prints, joins, refuses and writes, on files and data sets made here."""
+
+import csv
+import json
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from gcd_metric import GcdMetric
+from gcd_metric.cli import main, published
+
+N = 237
+
+
+@pytest.fixture(autouse=True)
+def own_caches(monkeypatch, tmp_path):
+    import datasets
+
+    monkeypatch.setattr(datasets.config, "HF_DATASETS_CACHE", str(tmp_path / "cache"))
+    monkeypatch.chdir(tmp_path)
+
+
+@pytest.fixture()
+def truth():
+    random = np.random.default_rng(0)
+    return pd.DataFrame(
+        {
+            "IMG_ID": [f"Rome_00024_{i}_7410c654ba_19_19355699@N00.jpg" for i in range(N)],
+            "AUTHOR": "x",
+            "LAT": random.uniform(-60, 60, N),
+            "LON": random.uniform(-170, 170, N),
+        }
+    )
+
+
+@pytest.fixture()
+def guess(truth):
+    offset = np.geomspace(0.001, 25, N)
+    return pd.DataFrame(
+        {
+            "image_id": truth["IMG_ID"].str.removeprefix("Rome_00024_").str.removesuffix(".jpg"),
+            "pred_lat": truth["LAT"] + offset,
+            "pred_lng": truth["LON"],
+        }
+    )
+
+
+@pytest.fixture()
+def files(truth, guess):
+    truth.to_csv("truth.csv", index=False)
+    guess.to_csv("guess.csv", index=False)
+    return ["guess.csv", "--references", "truth.csv"]
+
+
+@pytest.fixture()
+def run(capsys):
+    def call(*arguments, code=0):
+        capsys.readouterr()
+        assert main([str(argument) for argument in arguments]) == code
+        printed = capsys.readouterr()
+        return printed.out if code == 0 else printed.err
+
+    return call
+
+
+def scores(out, run=0):
+    return json.loads(out)["runs"][run]["scores"]
+
+
+def test_scores_are_those_of_the_metric(run, files, truth, guess):
+    expected = GcdMetric("standard").compute(
+        predictions=guess[["pred_lat", "pred_lng"]].to_numpy(),
+        references=truth[["LAT", "LON"]].to_numpy(),
+    )
+    found = scores(run(*files, "--json"))
+    assert list(found) == list(expected)
+    for key, value in expected.items():
+        assert found[key] == pytest.approx(value)
+
+
+def test_the_table_is_in_percent_with_intervals(run, files):
+    found = scores(run(*files, "--json"))
+    low, high = found["acc@200km_ci95"]
+    out = run(*files)
+    header, _, figures, intervals = out.splitlines()[1:5]
+    assert "200 km" in header and "2500 km" in header and "median km" in header
+    assert figures.split()[3] == f"{100 * found['acc@200km']:.1f}"
+    assert intervals.split()[5] == f"{100 * low:.1f}–{100 * high:.1f}"
+    assert "percent" in out and "published" not in out
+    assert max(map(len, out.splitlines())) <= 100
+
+
+def test_published_results_stand_beside_the_whole_benchmark(run, files):
+    out = run(*files, "--benchmark", "im2gps")
+    line = next(line for line in out.splitlines() if "TransLocator" in line)
+    assert line.split()[-4:] == ["48.1", "64.6", "75.6", "86.7"]
+    assert "StreetCLIP model card" in out
+    assert all(
+        row["source"] for name in ("im2gps", "im2gps3k", "justzoomin") for row in published(name)
+    )
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (["--benchmark", "im2gps3k"], "over its 2,997 images and this score is over 237"),
+        (["--benchmark", "justzoomin"], "over its 30,956 images"),
+        (["--benchmark", "im2gps", "--thresholds", "3"], "other thresholds"),
+        (["--benchmark", "im2gps", "--method", "geodesic"], "use haversine"),
+        (["--benchmark", "nothing"], "no published results of nothing"),
+    ],
+)
+def test_published_results_stand_beside_nothing_else(files, capsys, change, message):
+    assert main([*files, *change]) == 0
+    printed = capsys.readouterr()
+    assert "published:" not in printed.out and message in printed.err
+
+
+def test_too_few_matches_leave_the_published_out_and_warn(files, guess, capsys):
+    guess[:200].to_csv("guess.csv", index=False)
+    assert main([*files, "--benchmark", "im2gps"]) == 0
+    printed = capsys.readouterr()
+    assert "published:" not in printed.out
+    assert "WARNING: the score is over 200 of 237 references" in printed.err
+    assert "37 references (Rome_00024_200_" in printed.err and ", …)" in printed.err
+
+
+def test_missing_predictions_can_count_as_wrong(run, files, guess):
+    guess.loc[:9, "pred_lat"] = None
+    guess[:200].to_csv("guess.csv", index=False)
+    out = run(*files, "--missing", "miss", "--benchmark", "im2gps", "--json")
+    assert (scores(out)["n"], scores(out)["n_missing"]) == (237, 47)
+    assert len(json.loads(out)["published"]) == 7
+    message = run(*files, code=2)
+    assert "guess.csv: row 1 " in message and "--missing miss" in message
+
+
+def test_what_does_not_match_is_listed(files, guess, capsys):
+    extra = pd.DataFrame({"image_id": ["x", "y"], "pred_lat": 1.0, "pred_lng": 2.0})
+    pd.concat([guess, extra]).to_csv("guess.csv", index=False)
+    assert main([*files, "--json"]) == 0
+    printed = capsys.readouterr()
+    assert json.loads(printed.out)["runs"][0]["unmatched_predictions"] == ["x", "y"]
+    assert "2 predictions (x, y) have no reference" in printed.err
+
+
+def test_ambiguous_references_are_reported(files, truth, capsys):
+    twin = truth[:1].assign(IMG_ID=truth["IMG_ID"][0].replace("Rome", "Paris"))
+    pd.concat([truth, twin]).to_csv("truth.csv", index=False)
+    assert main([*files, "--json"]) == 0
+    printed = capsys.readouterr()
+    assert "ambiguous ids, not matched" in printed.err
+    assert scores(printed.out)["n"] == 236
+
+
+def test_json_has_no_nan(run, files, guess):
+    guess.assign(pred_lat="").to_csv("guess.csv", index=False)
+    out = run(*files, "--missing", "miss", "--json")
+    assert scores(out)["mean_km"] is None and "NaN" not in out
+
+
+def test_compare(run, files, guess):
+    guess.assign(pred_lat=0.0)[5:].to_csv("other.csv", index=False)
+    out = run(*files, "--compare", "other.csv", "--json")
+    comparison = json.loads(out)["comparison"]
+    assert comparison["n"] == 232 == scores(out, 0)["n"] == scores(out, 1)["n"]
+    assert comparison["acc@200km"]["difference"] == pytest.approx(
+        scores(out, 0)["acc@200km"] - scores(out, 1)["acc@200km"]
+    )
+    table = run(*files, "--compare", "other.csv")
+    assert "Paired difference, guess - other" in table and "McNemar" in table
+
+
+def test_justzoomin_is_measured_in_metres(run):
+    ids = [4449826985073821 + i for i in range(3)]
+    lat, lon = [38.9085, 38.9093, 38.9105], [-76.9408, -76.9409, -76.9417]
+    pd.DataFrame({"image_id": ids, "latitude": lat, "longitude": lon}).to_csv("t.csv", index=False)
+    pd.DataFrame({"key": ids, "lat": lat, "lng": lon}).to_parquet("p.parquet")
+    out = run("p.parquet", "--references", "t.csv", "--benchmark", "justzoomin", "--json")
+    assert scores(out)["acc@40m"] == 1 and json.loads(out)["published"] == []
+
+
+def test_options_of_the_metric(run, files):
+    found = scores(
+        run(
+            *files,
+            "--metric-config",
+            "im2gps",
+            "--unit",
+            "m",
+            "--thresholds",
+            "10",
+            "1000",
+            "--json",
+        )
+    )
+    assert {"acc@10m", "acc@1000m", "median_m"} <= set(found)
+
+
+# references by load_dataset
+
+
+def folder(name, **splits):
+    from pathlib import Path
+
+    path = Path(name)
+    path.mkdir()
+    for split, frame in splits.items():
+        frame.to_csv(path / f"{split}.csv", index=False)
+    return name
+
+
+def test_a_folder_is_opened_by_load_dataset(run, files, truth):
+    expected = scores(run(*files, "--json"))
+    name = folder("photos", train=truth[:9], test=truth)
+    assert scores(run("guess.csv", "--references", name, "--json")) == expected
+    found = run("guess.csv", "--references", name, "--split", "train", "--json")
+    assert scores(found)["n"] == 9
+
+
+def test_ids_of_a_data_set_keep_their_zeros(run):
+    frame = pd.DataFrame({"id": ["007", "0123"], "lat": [1.0, 2.0], "lon": [3.0, 4.0]})
+    frame.to_csv("p.csv", index=False)
+    out = run("p.csv", "--references", folder("spies", train=frame), "--json")
+    assert scores(out)["n"] == 2
+
+
+def test_a_parquet_data_set_with_pictures(run, truth, guess):
+    from pathlib import Path
+
+    import datasets
+
+    images = [{"bytes": b"not a picture", "path": None}] * N
+    rows = {"image": images, "image_id": truth["IMG_ID"], "latitude": truth["LAT"]}
+    features = datasets.Features(
+        {
+            "image": datasets.Image(),
+            "image_id": datasets.Value("string"),
+            "latitude": datasets.Value("float64"),
+            "longitude": datasets.Value("float64"),
+        }
+    )
+    data = datasets.Dataset.from_dict({**rows, "longitude": truth["LON"]}, features=features)
+    Path("album").mkdir()
+    data.to_parquet("album/test.parquet")
+    guess.to_csv("guess.csv", index=False)
+    out = run("guess.csv", "--references", "album", "--json")
+    assert scores(out)["n"] == N
+
+
+def test_a_package_of_that_name_registers_itself(run, files, truth, monkeypatch, tmp_path):
+    monkeypatch.syspath_prepend(str(tmp_path / "lib"))
+    (tmp_path / "lib").mkdir()
+    (tmp_path / "lib" / "atlas_photos.py").write_text(
+        "import datasets\nreal = datasets.load_dataset\n"
+        "def load_dataset(path, *args, **kwargs):\n"
+        "    return real('photos' if path == 'atlas_photos' else path, *args, **kwargs)\n"
+        "datasets.load_dataset = load_dataset\n"
+    )
+    import datasets
+
+    monkeypatch.setattr(datasets, "load_dataset", datasets.load_dataset)
+    folder("photos", test=truth)
+    out = run("guess.csv", "--references", "atlas_photos", "--split", "test", "--json")
+    assert scores(out)["n"] == N
+
+
+# what is refused
+
+
+def write(name, rows):
+    with open(name, "w", newline="", encoding="utf-8") as file:
+        csv.writer(file).writerows(rows)
+    return name
+
+
+HEADER = ["image_id", "lat", "lon"]
+REFUSED = {
+    "no file": (None, [], "nowhere.csv: no such file"),
+    "no table": ([], ["--id-column", "x"], "no column 'x'"),
+    "beyond": ([["a", 91, 0]], [], "bad.csv: row 1, column lat"),
+    "word": ([["a", 1, 0], ["b", 1, "x"]], [], "bad.csv: row 2, column lon"),
+    "duplicates": ([["a", 1, 0], ["a", 1, 0]], [], "bad.csv: 1 duplicate ids: a"),
+    "strangers": ([["a", 1, 0]], [], "none of its 1 ids"),
+    "threshold": ([["a", 1, 0]], ["--thresholds", "-1"], "thresholds must be positive"),
+    "report": ([["a", 1, 0]], ["--report", "out.pdf"], "ends in .html or .png"),
+    "report's folder": ([["a", 1, 0]], ["--report", "no/out.png"], "no folder no"),
+}
+
+
+@pytest.mark.parametrize("kind", REFUSED)
+def test_bad_input_is_one_line_and_code_2(run, files, kind):
+    rows, options, message = REFUSED[kind]
+    name = (
+        "nowhere.csv"
+        if rows is None
+        else write(
+            "bad.csv",
+            [
+                HEADER,
+                *rows,
+            ],
+        )
+    )
+    error = run(name, "--references", "truth.csv", *options, code=2)
+    assert message in error and error.count("\n") == 1 and "Traceback" not in error
+
+
+def test_two_predictions_for_one_image_are_an_error(run, files, guess):
+    twins = guess[:2].assign(image_id=["x/" + guess["image_id"][0], "y/" + guess["image_id"][0]])
+    pd.concat([guess[1:], twins]).to_csv("guess.csv", index=False)
+    assert "several predictions for Rome_00024_0_" in run(*files, code=2)
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [("missing.csv", "missing.csv: no such file"), ("no/such_data", "--references no/such_data: ")],
+)
+def test_references_that_are_not_there(run, files, name, message):
+    error = run("guess.csv", "--references", name, code=2)
+    assert message in error and error.count("\n") == 1
+
+
+def test_a_split_must_be_chosen_where_there_are_several(run, files, truth):
+    name = folder("photos", train=truth, validation=truth)
+    error = run("guess.csv", "--references", name, code=2)
+    assert "train, validation" in error and "--split" in error
+
+
+def test_several_columns_name_the_option(run, files, truth):
+    truth.assign(lat=0.0, id="x").to_csv("truth.csv", index=False)
+    assert "choose one with --reference-id-column" in run(*files, code=2)

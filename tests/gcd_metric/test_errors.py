@@ -1,0 +1,232 @@
+"""Bad input: what the error says, and that the same object computes again."""
+
+import math
+import os
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from gcd_metric import GcdMetric, compare
+
+GOOD = [[48.86, 2.35], [40.71, -74.01], [35.68, 139.69]]
+INPUTS = ("predictions", "references")
+WAYS = ("compute", "add_batch")
+
+
+def replaced(row, by):
+    return [by if index == row else pair for index, pair in enumerate(GOOD)]
+
+
+def still_computes(m):
+    assert m.compute(predictions=GOOD, references=GOOD)["acc@200km"] == 1
+    m.add_batch(predictions=GOOD, references=GOOD)
+    assert m.compute()["n"] == 3
+
+
+BAD = {
+    "infinite": ([math.inf, 0], r"row 1 .*infinite.*1 of 3 rows.*overflow"),
+    "latitude": ([90.1, 0], r"row 1 .*latitude beyond 90.*\(90.1, 0.0\).*1 of 3 rows"),
+    "longitude": ([0, -180.1], r"row 1 .*longitude beyond 180.*1 of 3 rows.*Likely cause"),
+    "text": (["48.86", "2.35"], r"row 1 .*'48.86'.*not a number"),
+    "truth value": ([True, False], r"row 1 .*True.*not a number"),
+    "three values": ([1, 2, 3], r"row 1 .*3 values"),
+    "one number": (1.5, r"row 1 .*1.5"),
+    "no names": ({"x": 1, "y": 2}, r"row 1.*'latitude'.*'x'"),
+    "too large": ([10**400, 0], r"row 1 "),
+}
+
+
+@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize("side", INPUTS)
+@pytest.mark.parametrize("kind", BAD)
+def test_the_first_bad_row_is_named(metric, way, side, kind):
+    row, message = BAD[kind]
+    m = metric()
+    inputs = {"predictions": GOOD, "references": GOOD, side: replaced(1, row)}
+    with pytest.raises(ValueError, match=rf"{side}.*{message}"):
+        getattr(m, way)(**inputs)
+    still_computes(m)
+
+
+@pytest.mark.parametrize("nothing", [None, math.nan, [math.nan, 0], [None, 3]])
+def test_a_missing_prediction_is_an_error_by_default(metric, nothing):
+    m = metric()
+    with pytest.raises(ValueError, match="predictions: row 1 is missing.*1 of 3.*missing='miss'"):
+        m.compute(predictions=replaced(1, nothing), references=GOOD)
+    still_computes(m)
+
+
+@pytest.mark.parametrize("missing", ["error", "miss"])
+def test_a_missing_reference_is_always_an_error(metric, missing):
+    m = metric()
+    with pytest.raises(ValueError, match="references: row 2 is missing.*ground truth"):
+        m.compute(predictions=GOOD, references=replaced(2, None), missing=missing)
+    with pytest.raises(ValueError, match="references: row 2"):
+        m.add_batch(predictions=GOOD, references=replaced(2, None))
+    still_computes(m)
+
+
+def test_missing_added_before_is_refused_in_the_end_and_dropped(metric, tmp_path):
+    m = metric()
+    m.add(prediction=None, reference=[0, 0])
+    with pytest.raises(ValueError, match="missing='miss'"):
+        m.compute()
+    assert not [
+        name for _, _, names in os.walk(tmp_path) for name in names if name[-6:] == ".arrow"
+    ]
+    still_computes(m)
+
+
+@pytest.mark.parametrize("missing", ["error", "miss"])
+def test_infinity_is_not_missing(metric, missing):
+    with pytest.raises(ValueError, match="infinite"):
+        metric().compute(predictions=replaced(0, [math.inf, 0]), references=GOOD, missing=missing)
+
+
+def test_counts_and_first_row_in_a_large_array(metric):
+    array = np.zeros((100_000, 2))
+    array[[70_001, 99_999], 0] = 91
+    with pytest.raises(ValueError, match=r"row 70001 .*2 of 100000 rows"):
+        metric().compute(predictions=array, references=np.zeros((100_000, 2)))
+
+
+def test_swapped_columns_are_recognised(metric):
+    swapped = [[2.35, 48.86], [-74.01, 40.71], [139.69, 35.68]]
+    with pytest.raises(ValueError, match=r"row 2.*1 of 3.*Likely cause: swapped columns; pairs"):
+        metric().compute(predictions=swapped, references=GOOD)
+
+
+def test_radians_on_one_side_are_recognised(metric):
+    m = metric()
+    for inputs in ((np.radians(GOOD), GOOD), (GOOD, np.radians(GOOD))):
+        with pytest.raises(ValueError, match="3 of 3 rows.*Likely cause: radians"):
+            m.compute(predictions=inputs[0], references=inputs[1])
+    still_computes(m)
+
+
+def test_degrees_converted_twice_are_recognised(metric):
+    with pytest.raises(ValueError, match="radians converted to degrees twice"):
+        metric().compute(predictions=np.degrees(GOOD), references=GOOD)
+
+
+def test_places_off_west_africa_are_not_radians(metric):
+    near = [[0.3, 0.9], [1.2, 2.0], [-0.5, 1.1]]
+    result = metric().compute(predictions=near, references=GOOD)
+    assert result["acc@200km"] == 0
+    assert metric().compute(predictions=near, references=near)["acc@200km"] == 1
+
+
+def test_a_collapsed_model_is_not_radians(metric):
+    random = np.random.default_rng(0)
+    truth = np.column_stack([random.uniform(-60, 70, 500), random.uniform(-180, 180, 500)])
+    result = metric().compute(predictions=random.normal(0, 0.3, (500, 2)), references=truth)
+    assert result["n"] == 500
+
+
+SHAPES = {
+    "more predictions": (GOOD, GOOD[:2], "predictions has 3 rows, references has 2"),
+    "flat": (GOOD[0], GOOD, r"predictions: row 0 .*48.86"),
+    "flat array": (np.array(GOOD[0]), GOOD, r"\(2,\); for a single pair pass \[pair\]"),
+    "transposed": (np.array(GOOD).T, GOOD, r"\(2, 3\); did you mean its transpose"),
+    "three columns": (np.zeros((3, 3)), GOOD, r"expected shape \(n, 2\).*\(3, 3\)"),
+    "empty": ([], [], "empty"),
+    "empty array": (np.empty((0, 2)), np.empty((0, 2)), "empty"),
+    "text": ("48.86,2.35", GOOD, "got text"),
+    "a number": (3, GOOD, "got 3"),
+    "one side": (GOOD, None, "references: none were given"),
+    "frame of others": ({"x": [1], "y": [2]}, GOOD, "'latitude' and 'longitude'"),
+}
+
+
+@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize("kind", SHAPES)
+def test_shapes(metric, way, kind):
+    predictions, references, message = SHAPES[kind]
+    m = metric()
+    with pytest.raises(ValueError, match=message):
+        getattr(m, way)(predictions=predictions, references=references)
+    still_computes(m)
+
+
+OPTIONS = {
+    "thresholds": [[0], [-1], [200, math.nan], [math.inf], [], "far", [[1]], None.__class__],
+    "unit": ["miles", "", 3],
+    "earth_radius": [0, -6371, math.nan, "big"],
+    "method": ["vincenty", None],
+    "missing": ["ignore", None, True],
+}
+
+
+@pytest.mark.parametrize(
+    ("option", "value"), [(name, value) for name, values in OPTIONS.items() for value in values]
+)
+def test_options(metric, option, value):
+    m = metric()
+    with pytest.raises(ValueError, match=option):
+        m.compute(predictions=GOOD, references=GOOD, **{option: value})
+    still_computes(m)
+
+
+def test_a_wrong_option_keeps_what_was_added(metric):
+    m = metric()
+    m.add_batch(predictions=GOOD, references=GOOD)
+    with pytest.raises(ValueError, match="thresholds"):
+        m.compute(thresholds=[-1])
+    with pytest.raises(ValueError, match="predictions"):
+        m.add_batch(predictions=replaced(0, [91, 0]), references=GOOD)
+    assert m.compute()["n"] == 3
+
+
+def test_a_radius_does_not_go_with_the_ellipsoid(metric):
+    with pytest.raises(ValueError, match="earth_radius"):
+        metric().compute(predictions=GOOD, references=GOOD, method="geodesic", earth_radius=6371)
+
+
+@pytest.mark.parametrize("kwargs", [{}, {"keep_in_memory": True}])
+def test_nothing_to_score(metric, kwargs):
+    m = metric(**kwargs)
+    with pytest.raises(ValueError, match="nothing to score"):
+        m.compute()
+    still_computes(m)
+
+
+def test_a_bad_single_row(metric):
+    m = metric()
+    m.add(prediction=[1, 1], reference=[1, 1])
+    for prediction, reference in (([91, 0], [0, 0]), ([0, 0], None), ("x", [0, 0])):
+        with pytest.raises(ValueError):
+            m.add(prediction=prediction, reference=reference)
+    assert m.compute()["n"] == 1
+
+
+def test_a_failure_while_writing_leaves_no_lock(metric, monkeypatch):
+    m = metric()
+    m.add_batch(predictions=GOOD, references=GOOD)
+    monkeypatch.setattr(m.writer, "write_batch", lambda *_, **__: 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        m.add_batch(predictions=GOOD, references=GOOD)
+    still_computes(m)
+
+
+def test_compare_names_the_side():
+    with pytest.raises(ValueError, match="^b: .*row 1"):
+        compare(GOOD, replaced(1, None), GOOD)
+    with pytest.raises(ValueError, match="^references"):
+        compare(GOOD, GOOD, replaced(0, "x"))
+
+
+values = st.one_of(st.none(), st.floats(), st.integers(), st.text(max_size=2), st.booleans())
+
+
+@settings(max_examples=150)
+@given(st.lists(st.one_of(values, st.lists(values, max_size=3)), max_size=5))
+def test_whatever_comes_in_it_scores_or_says_why(rows):
+    m = GcdMetric()
+    try:
+        result = m.compute(predictions=rows, references=[[0.0, 0.0]] * len(rows), missing="miss")
+    except ValueError:
+        return
+    assert result["n"] == len(rows)
+    assert 0 <= result["acc@200km"] <= 1 and 0 <= result["geoscore"] <= 5000

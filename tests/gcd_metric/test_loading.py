@@ -1,0 +1,118 @@
+"""evaluate.load finds the metric: from the checkout, from other folders, beside namesakes."""
+
+from pathlib import Path
+
+import evaluate
+import pytest
+
+import gcd_metric
+
+ROOT = Path(__file__).parents[2]
+COMPUTE = "print(m.compute(predictions=[[0, 0]], references=[[0, 1]])['median_km'])"
+EXPECTED = "111.19"
+
+
+def load(name="gcd_metric", first=""):
+    return f"{first}\nimport evaluate\nm = evaluate.load({str(name)!r})\n{COMPUTE}"
+
+
+def test_from_the_checkout_without_import(python):
+    assert python("-c", load(), cwd=ROOT, on_path=False).startswith(EXPECTED)
+
+
+def test_by_path(python, tmp_path):
+    paths = ROOT / "gcd_metric", ROOT / "gcd_metric" / "gcd_metric.py"
+    out = python("-c", "\n".join(map(load, paths)), cwd=tmp_path, on_path=False)
+    assert [line[:6] for line in out.splitlines()] == [EXPECTED] * 2
+
+
+def test_from_an_empty_folder_after_a_light_import(python, tmp_path):
+    empty = tmp_path / "empty"
+    empty.mkdir()
+    code = (
+        "import evaluate, sys; before = set(sys.modules); import gcd_metric\n"
+        "print({name.split('.')[0] for name in set(sys.modules) - before})"
+    )
+    loaded, found = python("-c", load(first=code), cwd=empty).splitlines()
+    assert found.startswith(EXPECTED) and "'gcd_metric'" in loaded
+    heavy = {"torch", "matplotlib", "scipy", "pyproj", "gradio", "tabulate"}
+    assert not [name for name in heavy if f"'{name}'" in loaded]
+
+
+def test_without_import_an_empty_folder_has_no_metric(python, tmp_path):
+    done = python("-c", load(), cwd=tmp_path, on_path=False, check=False)
+    assert "Couldn't find a module script" in done.stderr
+
+
+def test_beside_another_folder_of_that_name(python, tmp_path):
+    other = tmp_path / "gcd_metric"
+    other.mkdir()
+    (other / "gcd_metric.py").write_text("raise SystemExit('the other one was imported')")
+    # as a script from elsewhere, so that the folder itself is not on the path
+    script = tmp_path / "scripts" / "run.py"
+    script.parent.mkdir()
+    script.write_text(load(first="import gcd_metric"))
+    assert python(script, cwd=tmp_path).startswith(EXPECTED)
+
+
+def test_flat_as_in_a_space(python, tmp_path):
+    code = "from gcd_metric import GcdMetric\nm = GcdMetric()\n" + COMPUTE
+    assert python("-c", code, cwd=ROOT / "gcd_metric", on_path=False).startswith(EXPECTED)
+
+
+def test_the_name_and_the_default_configuration():
+    loaded = evaluate.load("gcd_metric")
+    assert (loaded.name, loaded.config_name) == ("gcd_metric", "im2gps")
+    assert type(loaded) is gcd_metric.GcdMetric
+
+
+def test_an_unknown_configuration_lists_the_known():
+    with pytest.raises(ValueError, match="im2gps, standard, justzoomin"):
+        evaluate.load("gcd_metric", "im2gsp")
+
+
+def test_registering_twice_wraps_once():
+    found = evaluate.loading.evaluation_module_factory
+    gcd_metric._register()
+    assert evaluate.loading.evaluation_module_factory is found
+
+
+def test_other_names_go_through_unchanged(tmp_path):
+    other = tmp_path / "constant"
+    other.mkdir()
+    (other / "constant.py").write_text(
+        "import datasets\nimport evaluate\n\n\n"
+        "class Constant(evaluate.Metric):\n"
+        "    def _info(self):\n"
+        "        value = datasets.Value('float64')\n"
+        "        features = datasets.Features({'predictions': value, 'references': value})\n"
+        "        return evaluate.MetricInfo(description='', citation='', features=features)\n\n"
+        "    def _compute(self, predictions, references):\n"
+        "        return {'constant': 7}\n"
+    )
+    loaded = evaluate.load(str(other), cache_dir=str(tmp_path))
+    assert loaded.compute(predictions=[1.0], references=[1.0]) == {"constant": 7}
+
+
+# the contract with evaluate: the private names that this package stands on
+
+
+def test_evaluate_looks_its_factory_up_where_we_put_ours(monkeypatch):
+    seen = []
+
+    def factory(path, **kwargs):
+        seen.append(path)
+        raise FileNotFoundError(path)
+
+    monkeypatch.setattr(evaluate.loading, "evaluation_module_factory", factory)
+    with pytest.raises(FileNotFoundError):
+        evaluate.load("anything")
+    assert seen == ["anything"]
+
+
+def test_evaluate_still_has_what_a_reset_clears(metric):
+    instance = metric()
+    for name in ("writer", "buf_writer", "data", "filelock", "filelocks", "file_paths"):
+        assert hasattr(instance, name)
+    for name in ("cache_file_name", "rendez_vous_lock", "selected_feature_format"):
+        assert hasattr(instance, name)

@@ -1,0 +1,182 @@
+"""Reports: self-contained, escaped, of the region they should show, written or refused early."""
+
+import json
+import re
+from html.parser import HTMLParser
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+import gcd_metric
+from gcd_metric.cli import main
+from gcd_metric.report import Report, Run, draw_curve, draw_map, great_circle_arcs
+
+pytest.importorskip("matplotlib")
+from matplotlib.figure import Figure
+
+HERE = Path(gcd_metric.__file__).parent
+
+
+@pytest.fixture()
+def files(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    random = np.random.default_rng(0)
+    truth = pd.DataFrame(
+        {
+            "id": [f"<b>{i}&" for i in range(60)],
+            "lat": random.uniform(-60, 60, 60),
+            "lon": random.uniform(-180, 180, 60),
+        }
+    )
+    truth.to_csv("truth.csv", index=False)
+    truth.assign(lat=truth["lat"] + random.normal(0, 5, 60)).to_csv("a<i>.csv", index=False)
+    truth.assign(lat=0).to_csv("b.csv", index=False)
+    return ["a<i>.csv", "--references", "truth.csv", "--compare", "b.csv"]
+
+
+def picture(references, predictions, unit="km"):
+    references, predictions = np.array(references, float), np.array(predictions, float)
+    measured = gcd_metric.haversine(predictions, references) * (1000 if unit == "m" else 1)
+    axes = Figure().subplots()
+    draw_map(axes, Run("a", predictions, measured), references, unit)
+    axes.figure.canvas.draw()
+    return axes
+
+
+class Sources(HTMLParser):
+    def __init__(self):
+        super().__init__()
+        self.found, self.tags = [], []
+
+    def handle_starttag(self, tag, attributes):
+        self.tags.append(tag)
+        self.found += [v for k, v in attributes if k in ("src", "href", "xlink:href") and v]
+
+
+def test_html_stands_alone_and_escapes(files):
+    assert main([*files, "--report", "out.html"]) == 0
+    text = Path("out.html").read_text(encoding="utf-8")
+    page = Sources()
+    page.feed(text)
+    assert all(source.startswith(("#", "data:")) for source in page.found)
+    assert {"svg", "img", "table"} <= set(page.tags) and not {"script", "link"} & set(page.tags)
+    assert "b" not in page.tags and "i" not in page.tags
+    assert "&lt;b&gt;" in text and "a&lt;i&gt;" in text
+    assert not re.findall(r"https?://(?!www\.w3\.org)", text)
+    rows = re.findall(r"<tr><td>(?!.*published)", text)
+    assert len(rows) == 2 + 2 * 20
+
+
+def test_the_same_scores_give_the_same_page(files):
+    pages = []
+    for name in ("one.html", "two.html"):
+        assert main([*files, "--report", name]) == 0
+        pages.append(Path(name).read_bytes())
+    assert pages[0] == pages[1]
+
+
+def test_png(files):
+    from PIL import Image
+
+    assert main([*files, "--report", "out.png"]) == 0
+    with Image.open("out.png") as image:
+        assert image.width > 1000 and image.height > image.width
+        assert len(image.convert("RGB").getcolors(2**24)) > 100
+
+
+def test_without_matplotlib_it_says_how_to_get_it(files, monkeypatch, capsys):
+    monkeypatch.setitem(__import__("sys").modules, "matplotlib.figure", None)
+    assert main([*files, "--report", "out.png"]) == 2
+    assert "pip install 'im2gps-justzoomin[report]'" in capsys.readouterr().err
+
+
+def test_as_a_module_and_without_pyplot(python, files, tmp_path):
+    done = python(
+        "-X",
+        "importtime",
+        "-m",
+        "gcd_metric",
+        *files,
+        "--report",
+        "out.png",
+        cwd=tmp_path,
+        check=False,
+    )
+    assert done.returncode == 0 and "GeoScore" in done.stdout
+    assert "matplotlib.figure" in done.stderr and "matplotlib.pyplot" not in done.stderr
+
+
+def test_a_spread_over_the_world_shows_the_world():
+    axes = picture([[0, 0], [60, 120]], [[10, 10], [60, -120]])
+    assert axes.get_xlim() == (-180, 180) and axes.get_ylim() == (-90, 90)
+
+
+def test_a_town_is_shown_as_a_town():
+    random = np.random.default_rng(0)
+    truth = [38.89, -77.01] + random.uniform(-0.04, 0.04, (500, 2))
+    guess = truth + random.normal(0, 1e-4, truth.shape)
+    guess[0] = [0, 0]  # one prediction far away must not spoil it
+    axes = picture(truth, guess, "m")
+    west, east = axes.get_xlim()
+    assert -77.1 < west < -77.05 and east - west < 0.15
+    # a degree of longitude is shorter there
+    assert axes.get_aspect() == pytest.approx(1 / np.cos(np.radians(38.89)), rel=1e-3)
+    assert any("km" in text.get_text() for text in axes.texts)  # the scale
+
+
+@pytest.mark.parametrize(
+    ("truth", "guess"),
+    [
+        ([[10, 20]], [[10, 20]]),
+        ([[10, 20]], [[-10, -160]]),
+        ([[10, 20], [1, 1]], [[np.nan, np.nan], [2, 2]]),
+        ([[10, 20]], [[np.nan, np.nan]]),
+        ([[90, 0]], [[-90, 0]]),
+    ],
+)
+def test_degenerate_maps_and_curves_are_drawn(truth, guess):
+    axes = picture(truth, guess)
+    measured = gcd_metric.haversine(guess, truth)
+    run = Run("a", np.array(guess, float), measured)
+    curve = Report("t", [run], np.array(truth, float), ["x"], (200.0,), "km", [], [])
+    draw_curve(axes.figure.subplots(), curve)
+    axes.figure.canvas.draw()
+
+
+def test_the_curve_passes_through_the_accuracies():
+    truth, guess = np.zeros((4, 2)), np.array([[0, 0], [1, 0], [5, 0], [40, 0]], float)
+    measured = gcd_metric.haversine(guess, truth)
+    axes = Figure().subplots()
+    report = Report(
+        "t", [Run("a", guess, measured)], truth, list("abcd"), (200.0, 750.0), "km", [], []
+    )
+    draw_curve(axes, report)
+    x, y = axes.lines[0].get_data()
+    assert y[np.searchsorted(x, 200, "right") - 1] == 50
+    assert y[np.searchsorted(x, 750, "right") - 1] == 75
+    assert [text.get_text() for text in axes.texts] == ["200 km: 50.0%", "750 km: 75.0%"]
+
+
+def test_arcs_are_the_shortest_way_and_do_not_jump():
+    start = np.array([[0, 170], [60, 0], [10, 20], [5, 5]], float)
+    end = np.array([[0, -170], [60, 180], [-10, -160], [5, 5]], float)
+    for first, last, line in zip(start, end, great_circle_arcs(start, end), strict=True):
+        assert line[0] == pytest.approx(first[::-1], abs=1e-6)
+        place = ((line[-1][0] + 180) % 360 - 180, line[-1][1])
+        assert gcd_metric.haversine([place[::-1]], [last])[0] < 1e-3
+        legs = gcd_metric.haversine(line[1:, ::-1] % [91, 1000], line[:-1, ::-1] % [91, 1000])
+        assert np.isfinite(legs).all()
+    line = great_circle_arcs(start[:1], end[:1])[0]
+    assert np.abs(np.diff(line[:, 0])).max() < 1 and line[-1, 0] == pytest.approx(190)
+
+
+def test_coastlines_are_small_named_and_on_earth():
+    path = HERE / "coastlines.json"
+    document = json.loads(path.read_text(encoding="utf-8"))
+    assert path.stat().st_size < 150_000
+    assert "Natural Earth" in document["source"] and "public domain" in document["licence"]
+    points = np.concatenate([np.array(line) for line in document["polylines"]])
+    assert (np.abs(points) <= [180, 90]).all() and len(points) > 4000
+    assert all(np.abs(np.diff(line, axis=0)).max() < 180 for line in document["polylines"])

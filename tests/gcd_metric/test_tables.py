@@ -1,0 +1,212 @@
+"""Tables: columns by usual names, ids as text, errors that name the cell, honest joins."""
+
+import pandas as pd
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from gcd_metric.tables import match_ids, read_coordinates
+
+OWNER = "19355699@N00"
+PARTS = f"104123223_7410c654ba_19_{OWNER}"
+
+
+@pytest.fixture()
+def table(tmp_path):
+    def write(text, name="table.csv"):
+        path = tmp_path / name
+        path.write_text(text, encoding="utf-8")
+        return path
+
+    return write
+
+
+def paired(match):
+    return list(zip(match.left.tolist(), match.right.tolist(), strict=True))
+
+
+@pytest.mark.parametrize(
+    "header",
+    [
+        "image_id,latitude,longitude",
+        "IMG_ID,LAT,LON",
+        "\ufeffid,lat,lng",
+        "filename,pred_lat,pred_lng",
+        "photo_id, Latitude ,Long",
+        "key,predicted_latitude,predicted_longitude",
+    ],
+)
+def test_usual_names(table, header):
+    found = read_coordinates(table(f"{header}\na,1.5,-2\n"))
+    assert list(found.columns) == ["image_id", "latitude", "longitude"]
+    assert found.to_dict("records") == [{"image_id": "a", "latitude": 1.5, "longitude": -2.0}]
+
+
+def test_a_ground_truth_file_of_the_field(table):
+    text = "IMG_ID,AUTHOR,LAT,LON,TITLE\n" + f'{PARTS}.jpg,x,41.89,12.49,"a, b"\n'
+    assert read_coordinates(table(text))["image_id"].tolist() == [f"{PARTS}.jpg"]
+
+
+def test_columns_in_another_order_and_quoted_lists(table):
+    text = 'sequence,longitude,image_id,latitude\n"[7, 6, 6, 5]",-76.9,4449826985073821,38.9\n'
+    row = read_coordinates(table(text)).iloc[0]
+    assert (row.image_id, row.latitude, row.longitude) == ("4449826985073821", 38.9, -76.9)
+
+
+@pytest.mark.parametrize("suffix", ["csv", "parquet"])
+def test_ids_stay_text(tmp_path, suffix):
+    ids = ["4449826985073821", "00012", "1e5", "NA", "None", "0x1f", "1_000"]
+    frame = pd.DataFrame({"id": ids, "lat": 1.0, "lon": 2.0})
+    path = tmp_path / f"t.{suffix}"
+    frame.to_csv(path, index=False) if suffix == "csv" else frame.to_parquet(path)
+    assert read_coordinates(path)["image_id"].tolist() == ids
+
+
+def test_numbers_as_ids_in_parquet_keep_their_digits(tmp_path):
+    path = tmp_path / "t.parquet"
+    ids = [4449826985073821, 2**62 + 1]
+    pd.DataFrame({"id": ids, "lat": 1.0, "lon": 2.0}).to_parquet(path)
+    assert read_coordinates(path)["image_id"].tolist() == [str(i) for i in ids]
+
+
+@pytest.mark.parametrize("bad", [2.0**60, 1.5])
+def test_floats_that_lost_digits_are_no_ids(tmp_path, bad):
+    path = tmp_path / "t.parquet"
+    pd.DataFrame({"id": [3.0, bad], "lat": 1.0, "lon": 2.0}).to_parquet(path)
+    with pytest.raises(ValueError, match="row 2, column id.*text"):
+        read_coordinates(path)
+
+
+CELLS = {
+    "word": ("north", "row 2, column lat .*'north'.*not a number"),
+    "empty": ("", "row 2, column lat .*empty"),
+    "nan": ("nan", "row 2, column lat .*empty"),
+    "beyond": ("91", "row 2, column lat holds 91, beyond ±90"),
+    "infinite": ("inf", "row 2, column lat "),
+}
+
+
+@pytest.mark.parametrize("kind", CELLS)
+def test_a_bad_cell_is_named(table, kind):
+    cell, message = CELLS[kind]
+    path = table(f"id,lat,lon\na,1,2\nb,{cell},2\n")
+    with pytest.raises(ValueError, match=rf"table\.csv: {message}"):
+        read_coordinates(path)
+
+
+def test_an_empty_cell_may_be_a_missing_answer(table):
+    path = table("id,lat,lon\na,1,2\nb,,\nc,None,nan\n")
+    found = read_coordinates(path, allow_missing=True)
+    assert found["latitude"].isna().tolist() == [False, True, True]
+
+
+def test_swapped_columns(table):
+    with pytest.raises(ValueError, match="row 1, column lat.*swapped"):
+        read_coordinates(table("id,lat,lon\na,139.7,35.7\n"))
+
+
+FILES = {
+    "nothing": ("", "empty"),
+    "no rows": ("id,lat,lon\n", "no rows"),
+    "no latitude": ("id,lon\na,1\n", r"no column for the latitude among \['id', 'lon'\].*--lat"),
+    "two ids": ("id,image_id,lat,lon\na,b,1,2\n", "several columns fit the id: id, image_id.*--id"),
+    "long row": ("id,lat,lon\na,1,2,3\nb,1,2\n", "fields|saw 4"),
+    "no id": ("id,lat,lon\na,1,2\n ,1,2\n", r"row 2, column id \(id\) is empty"),
+}
+
+
+@pytest.mark.parametrize("kind", FILES)
+def test_bad_files(table, kind):
+    text, message = FILES[kind]
+    with pytest.raises(ValueError, match=rf"table\.csv: .*{message}"):
+        read_coordinates(table(text))
+
+
+def test_files_that_are_not_what_they_say(tmp_path, table):
+    with pytest.raises(ValueError, match="no such file"):
+        read_coordinates(tmp_path / "nowhere.csv")
+    with pytest.raises(ValueError, match="t.parquet: "):
+        read_coordinates(table("id,lat,lon\n", "t.parquet"))
+    binary = tmp_path / "b.csv"
+    binary.write_bytes(b"id,lat,lon\n\xff\xfe,1,2\n")
+    with pytest.raises(ValueError, match="b.csv: "):
+        read_coordinates(binary)
+
+
+def test_chosen_columns(table):
+    path = table("id,name,y,x\na,b,1,2\n")
+    found = read_coordinates(path, id_column="name", latitude_column="y", longitude_column="x")
+    assert found["image_id"].tolist() == ["b"]
+    with pytest.raises(ValueError, match="no column 'z'"):
+        read_coordinates(path, "name", "z", "x")
+
+
+# joining
+
+
+@pytest.mark.parametrize("left", [PARTS, f"Rome_00024_{PARTS}", f"New_York_City_00001_{PARTS}"])
+@pytest.mark.parametrize("right", [PARTS, f"Rome_00024_{PARTS}"])
+@pytest.mark.parametrize("extension", ["", ".jpg", ".JPEG"])
+@pytest.mark.parametrize("folder", ["", "images/", "C:\\photos\\"])
+def test_forms_of_one_name(left, right, extension, folder):
+    for pair in ((folder + left + extension, right), (right, folder + left + extension)):
+        match = match_ids([pair[0]], [pair[1]])
+        assert paired(match) == [(0, 0)] and not match.ambiguous
+
+
+@pytest.mark.parametrize(
+    ("left", "right"), [("1", "01"), ("a", "A"), ("a.png", "a"), ("Rome_00024_x", "x")]
+)
+def test_other_names_stay_apart(left, right):
+    match = match_ids([left], [right])
+    assert not len(match.left)
+    assert match.unmatched_left.tolist() == match.unmatched_right.tolist() == [0]
+
+
+def test_an_exact_match_wins():
+    left, right = [f"Rome_00024_{PARTS}", PARTS], [PARTS, f"Rome_00024_{PARTS}"]
+    assert paired(match_ids(left, right)) == [(1, 0), (0, 1)]
+    match = match_ids(["a.jpg", "a"], ["a"])
+    assert paired(match) == [(1, 0)] and match.unmatched_left.tolist() == [0]
+
+
+def test_two_references_of_one_key_are_reported():
+    right = [f"Rome_00024_{PARTS}", f"Paris_00001_{PARTS}"]
+    match = match_ids([PARTS], right)
+    assert match.ambiguous == [([PARTS], right)]
+    assert not len(match.left) and match.unmatched_right.tolist() == [0, 1]
+
+
+def test_two_predictions_of_one_key_are_reported():
+    match = match_ids(["x/a.jpg", "y/a.jpg"], ["a.jpg"])
+    assert match.ambiguous == [(["x/a.jpg", "y/a.jpg"], ["a.jpg"])] and not len(match.left)
+
+
+@pytest.mark.parametrize("side", ["left", "right"])
+def test_duplicates_are_named(side):
+    with pytest.raises(ValueError, match=f"{side}: 1 duplicate ids: a"):
+        match_ids(["a", "a"] if side == "left" else ["b"], ["a", "a"] if side == "right" else ["b"])
+
+
+names = st.lists(
+    st.text(st.characters(exclude_categories=["Cs"]), min_size=1), min_size=1, unique=True
+)
+
+
+@given(names, names)
+def test_every_id_is_matched_once_or_listed(left, right):
+    match = match_ids(left, right)
+    for side, matched, unmatched in (
+        (left, match.left, match.unmatched_left),
+        (right, match.right, match.unmatched_right),
+    ):
+        assert sorted([*matched.tolist(), *unmatched.tolist()]) == list(range(len(side)))
+    exact = {(left.index(text), right.index(text)) for text in set(left) & set(right)}
+    assert exact <= set(paired(match))
+
+
+@given(names.flatmap(lambda ids: st.tuples(st.just(ids), st.permutations(ids))))
+def test_the_order_does_not_matter(lists):
+    left, right = lists
+    match = match_ids(left, right)
+    assert [left[i] for i in match.left] == [right[i] for i in match.right] == right
