@@ -1,0 +1,135 @@
+"""The metric beside bare numpy, stock `evaluate`, haversine and geopy; asserts nothing."""
+
+from __future__ import annotations
+
+import gc
+import tracemalloc
+from collections.abc import Callable
+from typing import Any
+
+import datasets
+import evaluate
+import numpy as np
+
+from benchmarks.timing import compare
+from gcd_metric import GcdMetric
+
+MILLION = 1_000_000
+IM2GPS_TRAINING = 6_472_304
+FEW = 20_000  # for peers that take one pair at a time
+
+
+class StockMetric(evaluate.Metric):
+    """The same kernel on the route that `evaluate` takes by itself: every pair through Arrow."""
+
+    def _info(self) -> evaluate.MetricInfo:
+        pair = datasets.Sequence(datasets.Value("float64"))
+        return evaluate.MetricInfo(
+            description="",
+            citation="",
+            inputs_description="",
+            features=datasets.Features({"predictions": pair, "references": pair}),
+        )
+
+    def _compute(self, predictions: Any, references: Any) -> dict[str, float]:
+        measured = bare_kernel(np.array(predictions), np.array(references))
+        return {"acc@200km": float((measured <= 200).mean())}
+
+
+def bare_kernel(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    """The haversine formula as one would type it: kilometres, no check, no other figure."""
+    (lat1, lon1), (lat2, lon2) = np.radians(a).T, np.radians(b).T
+    h = np.sin((lat1 - lat2) / 2) ** 2
+    h += np.cos(lat1) * np.cos(lat2) * np.sin((lon1 - lon2) / 2) ** 2
+    return 2 * 6371.0 * np.arcsin(np.sqrt(h))
+
+
+def points(n: int, seed: int) -> np.ndarray:
+    """Points all over the sphere, shape (n, 2), degrees."""
+    random = np.random.default_rng(seed)
+    latitude = np.degrees(np.arcsin(random.uniform(-1, 1, n)))
+    return np.column_stack([latitude, random.uniform(-180, 180, n)])
+
+
+def peak_memory(call: Callable[[], Any]) -> int:
+    """Bytes that a call holds at most beyond what was there before."""
+    gc.collect()
+    tracemalloc.start()
+    try:
+        call()
+        return tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+
+
+def verdict(what: str, value: float, target: float) -> None:
+    met = "met" if value <= target else "MISSED"
+    print(f"  -> {what}: {value:.2f} (target: at most {target:g}; {met})")
+
+
+def arrays(metric: GcdMetric, n: int) -> None:
+    a, b = points(n, 1), points(n, 2)
+
+    def ours() -> Any:
+        return metric.compute(predictions=a, references=b)
+
+    times = compare(f"compute on arrays, {n:,} pairs", ours, {"bare": lambda: bare_kernel(a, b)})
+    verdict("time over the bare kernel's", times["ours"] / times["bare"], 4)
+    verdict("peak memory over the inputs'", peak_memory(ours) / (a.nbytes + b.nbytes), 3)
+
+
+def lists(metric: GcdMetric) -> None:
+    a, b = points(MILLION, 1), points(MILLION, 2)
+    rows_a, rows_b = a.tolist(), b.tolist()
+    stock = StockMetric()
+
+    def ours() -> Any:
+        return metric.compute(predictions=rows_a, references=rows_b)
+
+    def peer() -> Any:
+        return stock.compute(predictions=rows_a, references=rows_b)
+
+    times = compare(
+        f"compute on lists, {MILLION:,} pairs", ours, {"stock evaluate": peer}, rounds=3
+    )
+    verdict("time over the stock route's", times["ours"] / times["stock evaluate"], 1 / 5)
+    verdict("peak memory over arrays of the inputs", peak_memory(ours) / (a.nbytes + b.nbytes), 3)
+
+
+def libraries(metric: GcdMetric) -> None:
+    try:
+        from geopy.distance import great_circle
+        from haversine import haversine_vector
+    except ImportError as error:
+        print(f"left out: {error}")
+        return
+    a, b = points(MILLION, 1), points(MILLION, 2)
+    few_a, few_b = a[:FEW], b[:FEW]
+    times = compare(
+        f"all figures, against distances alone, {FEW:,} pairs",
+        lambda: metric.compute(predictions=few_a, references=few_b),
+        {
+            "haversine": lambda: haversine_vector(few_a, few_b),
+            "geopy": lambda: [great_circle(p, q).km for p, q in zip(few_a, few_b, strict=True)],
+        },
+    )
+    for name, seconds in times.items():
+        print(f"  {name}: {FEW / seconds:,.0f} pairs/s")
+    compare(
+        f"the same, {MILLION:,} pairs (geopy is left out)",
+        lambda: metric.compute(predictions=a, references=b),
+        {"haversine": lambda: haversine_vector(a, b)},
+    )
+
+
+def main() -> None:
+    """Run everything and print it."""
+    metric = GcdMetric()
+    arrays(metric, MILLION)
+    arrays(metric, IM2GPS_TRAINING)
+    lists(metric)
+    libraries(metric)
+
+
+if __name__ == "__main__":
+    main()

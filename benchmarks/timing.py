@@ -1,0 +1,57 @@
+"""Timing of callables side by side in one process; says nothing of what they do."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from statistics import median
+from typing import Any
+
+
+def compare(
+    title: str,
+    ours: Callable[[], Any],
+    peers: Mapping[str, Callable[[], Any]],
+    rounds: int = 5,
+) -> dict[str, float]:
+    """Time callables in turn and print how many times ours takes of each peer's time.
+
+    They alternate within each round, so that a machine that slows down slows all of them; the
+    first call of each is not counted.
+
+    Parameters
+    ----------
+    title : str
+        Printed above the rows.
+    ours : callable
+    peers : mapping of name to callable
+    rounds : int
+        How often each is timed.
+
+    Returns
+    -------
+    dict
+        The median time in seconds by name; ours is under "ours".
+    """
+    callables = {"ours": ours, **peers}
+    times: dict[str, list[float]] = {name: [] for name in callables}
+    for call in callables.values():
+        call()
+    for _ in range(rounds):
+        for name, call in callables.items():
+            start = time.perf_counter()
+            call()
+            times[name].append(time.perf_counter() - start)
+    medians = {name: median(values) for name, values in times.items()}
+    width = max(map(len, callables))
+    print(title)
+    for name, values in times.items():
+        row = f"  {name:<{width}}  {medians[name]:9.4f} s  ({min(values):.4f}-{max(values):.4f})"
+        if name != "ours":
+            ratios = [mine / other for mine, other in zip(times["ours"], values, strict=True)]
+            row += (
+                f"  ours takes {medians['ours'] / medians[name]:7.3f} x"
+                f"  ({min(ratios):.3f}-{max(ratios):.3f})"
+            )
+        print(row)
+    return medians
