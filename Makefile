@@ -9,7 +9,7 @@ BIN := $(VENV)/bin
 .PHONY: demo test compat bench check clean
 
 demo: $(VENV)/.ready
-	$(BIN)/python -m benchmarks.demo demo
+	HF_HUB_OFFLINE=1 $(BIN)/python examples/demo.py demo
 
 test: $(VENV)/.tests
 	$(BIN)/ruff check .

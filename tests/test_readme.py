@@ -1,0 +1,53 @@
+"""The README's snippets, run one after the other in the folder that `make demo` leaves."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+BLOCKS = re.compile(r"^```(python|bash)\n(.*?)^```", re.DOTALL | re.MULTILINE)
+
+
+@pytest.fixture(scope="module")
+def demo(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder in which the demo has run, and what it printed, as `demo.txt`."""
+    folder = tmp_path_factory.mktemp("readme")
+    result = run([sys.executable, str(ROOT / "examples" / "demo.py"), "demo"], folder)
+    (folder / "demo.txt").write_text(result.stdout, encoding="utf-8")
+    return folder
+
+
+def run(command: list[str], folder: Path) -> subprocess.CompletedProcess:
+    environment = os.environ | {"PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}
+    result = subprocess.run(
+        command, cwd=folder, env=environment, capture_output=True, text=True, check=False
+    )
+    assert result.returncode == 0, result.stderr
+    return result
+
+
+def test_the_demo_marks_every_score_and_publishes_nothing_beside(demo):
+    output = (demo / "demo.txt").read_text(encoding="utf-8")
+    assert output.count("SYNTHETIC") >= 5
+    assert "PlaNet" not in output and "GeoMoE" not in output
+    for picture in ("SYNTHETIC-im2gps.png", "SYNTHETIC-justzoomin.png"):
+        assert (demo / "demo" / picture).stat().st_size > 10_000
+
+
+def test_every_snippet_runs(demo):
+    blocks = BLOCKS.findall((ROOT / "README.md").read_text(encoding="utf-8"))
+    python = "\n".join(code for language, code in blocks if language == "python")
+    assert len(blocks) >= 6
+    (demo / "snippets.py").write_text(python, encoding="utf-8")
+    run([sys.executable, "snippets.py"], demo)
+    for language, code in blocks:
+        if language == "bash":
+            run(["bash", "-euc", code], demo)
+    assert (demo / "report.html").exists()
+    assert (demo / "miniature" / "justzoomin" / "archives").is_dir()
