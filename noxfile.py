@@ -7,8 +7,7 @@ import os
 import shutil
 
 import nox
-
-nox.options.default_venv_backend = "uv"
+from uv import find_uv_bin
 
 # Between them: datasets 3.6 (loading scripts) to the newest, both webdataset lines, pandas 2 and
 # 3, Python 3.10 to 3.13. Where a Python is not on the machine, the one that runs this serves.
@@ -25,10 +24,11 @@ MATRIX = {
 def compat(session: nox.Session, versions: str) -> None:
     """Install one row of the matrix into an environment of its own and run the tests there."""
     python, *requirements = MATRIX[versions]
+    uv = find_uv_bin()
     folder = os.path.join(".nox", versions)
-    session.run("uv", "venv", "--quiet", "--clear", "--python", interpreter(python), folder)
+    session.run(uv, "venv", "--quiet", "--clear", "--python", interpreter(python), folder)
     target = os.path.join(folder, "bin", "python")
-    session.run("uv", "pip", "install", "--quiet", "--python", target, "-e", ".[test]",
+    session.run(uv, "pip", "install", "--quiet", "--python", target, "-e", ".[test]",
                 *requirements)  # fmt: skip
     session.run(target, "-m", "pytest", "-n", "2", *session.posargs)
 
