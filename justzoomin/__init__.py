@@ -16,9 +16,11 @@ if TYPE_CHECKING:
 
 register("justzoomin", "justzoomin.justzoomin", revisions=True)
 
+from justzoomin import zoom  # noqa: E402
 from justzoomin.justzoomin import JustZoomIn, JustZoomInConfig  # noqa: E402
+from justzoomin.scores import score  # noqa: E402
 
-__all__ = ["JustZoomIn", "JustZoomInConfig", "webdataset"]
+__all__ = ["JustZoomIn", "JustZoomInConfig", "score", "webdataset", "zoom"]
 
 
 def webdataset(split: str, **options: Any) -> Pipeline:

@@ -18,9 +18,8 @@ from tqdm import tqdm
 
 from justzoomin.sources import IMAGES, TABLES
 from justzoomin.streetview import SUFFIX
-from justzoomin.zoom import EARTH_RADIUS_M, GRID, decode
+from justzoomin.zoom import DEPTH, GRID, corners, decode, move
 
-DEPTH = 4
 LAYOUT = """\
 crs: epsg:26985
 max_zoom: 0
@@ -69,9 +68,8 @@ def write_sample(
     sequences = rng.integers(GRID * GRID, size=(count, DEPTH))
     latitude, longitude = decode(sequences)
     # Somewhere in the last cell, which is 39 m wide, but not at its very edge.
-    metres = rng.uniform(-12, 12, (2, count))
-    latitude = np.round(latitude + np.degrees(metres[0] / EARTH_RADIUS_M), 6)
-    longitude = np.round(longitude + np.degrees(metres[1] / EARTH_RADIUS_M), 6)
+    latitude, longitude = move(latitude, longitude, *rng.uniform(-15, 15, (2, count)))
+    latitude, longitude = np.round(latitude, 6), np.round(longitude, 6)
     ids = list(map(str, rng.integers(10**14, 9 * 10**15, count)))
     rows = list(zip(ids, latitude.tolist(), longitude.tolist(), sequences.tolist(), strict=True))
 
@@ -103,9 +101,10 @@ def picture(latitude: float, longitude: float, width: int, rng: np.random.Genera
 
 
 def _bounds() -> tuple[tuple[float, float], tuple[float, float]]:
-    corners = decode([[0] * DEPTH, [GRID * GRID - 1] * DEPTH])
-    (north, south), (west, east) = corners
-    return (float(south), float(north)), (float(west), float(east))
+    (south, north), (west, east) = (
+        (float(values.min()), float(values.max())) for values in corners(np.empty(0, int))
+    )
+    return (south, north), (west, east)
 
 
 def _write_table(path: Path, rows: list[tuple]) -> None:

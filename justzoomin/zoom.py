@@ -1,50 +1,264 @@
-"""The zoom grid of Just Zoom In: from actions to places on the map.
+"""The zoom grid of Just Zoom In: from actions to places on the map and back.
 
-A view is a square; an action picks one cell of its 4 × 4 grid, which is the next view.
+A view is a square, north up. An action, row · grid + column with row 0 in the north and column 0
+in the west, picks one cell of its grid, which is the next view. Centres move on a sphere: first
+east along the great circle that leaves with bearing 90°, then north along the meridian, from view
+to view, as the authors' code does. No pictures here.
 """
 
 from __future__ import annotations
 
+from typing import Any, NamedTuple
+
 import numpy as np
 import numpy.typing as npt
 
-CENTER = (38.8936, -77.0116)
-WEST_M, SOUTH_M, WIDTH_M = -3000.0, -5000.0, 10_000.0
-GRID = 4
 EARTH_RADIUS_M = 6_378_137.0
+GRID = 4
+DEPTH = 4
 
 
-def decode(sequences: npt.ArrayLike) -> tuple[np.ndarray, np.ndarray]:
-    """Return the centre of the cell that a sequence of zoom actions ends in.
+class Region(NamedTuple):
+    """A square in which everything lies: a point, and how far the sides are from it, in metres."""
+
+    latitude: float
+    longitude: float
+    west_m: float
+    south_m: float
+    width_m: float
+
+
+WASHINGTON = Region(38.8936, -77.0116, -3000.0, -5000.0, 10_000.0)
+
+
+def decode(
+    sequences: npt.ArrayLike, grid: int = GRID, region: Region = WASHINGTON
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return the centre of the cell that each sequence of actions ends in.
 
     Parameters
     ----------
-    sequences : array-like of int, shape (n, depth) or (depth,)
-        Actions, row · 4 + column, row 0 in the north and column 0 in the west.
+    sequences : array-like of int, shape (..., depth)
+        Actions, 0 to grid² - 1, of any depth.
+    grid : int
+        Cells along a side of a view.
+    region : Region
+        The first view.
 
     Returns
     -------
-    latitude, longitude : ndarray, shape (n,) or scalar
+    latitude, longitude : ndarray, shape (...)
         Decimal degrees.
+
+    Raises
+    ------
+    ValueError
+        When an action is no whole number within the grid.
     """
+    latitude, longitude, _ = path(sequences, grid, region)
+    return latitude[..., -1], longitude[..., -1]
+
+
+def path(
+    sequences: npt.ArrayLike, grid: int = GRID, region: Region = WASHINGTON
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return centre and width of every view along each sequence of actions.
+
+    Returns
+    -------
+    latitude, longitude : ndarray, shape (..., depth + 1)
+        Entry 0 is the whole region, entry i the view after i actions.
+    width_m : ndarray, shape (depth + 1,)
+        The side of these views, in metres.
+
+    Raises
+    ------
+    ValueError
+        When an action is no whole number within the grid.
+    """
+    actions = _actions(sequences, grid)
+    depth = actions.shape[-1]
+    widths = region.width_m / float(grid) ** np.arange(depth + 1)
+    latitude = np.empty((*actions.shape[:-1], depth + 1))
+    longitude = np.empty_like(latitude)
+    latitude[..., 0], longitude[..., 0] = _middle(region)
+    for step in range(depth):
+        row, column = np.divmod(actions[..., step], grid)
+        cell = widths[step + 1]
+        east = (column - (grid - 1) / 2) * cell
+        north = ((grid - 1) / 2 - row) * cell
+        here = latitude[..., step], longitude[..., step]
+        latitude[..., step + 1], longitude[..., step + 1] = move(*here, east, north)
+    return latitude, longitude, widths
+
+
+def encode(
+    latitude: npt.ArrayLike,
+    longitude: npt.ArrayLike,
+    depth: int = DEPTH,
+    grid: int = GRID,
+    region: Region = WASHINGTON,
+    outside: str = "error",
+) -> Any:
+    """Return the actions that zoom to each point.
+
+    Parameters
+    ----------
+    latitude, longitude : array-like, shape (...)
+        Decimal degrees.
+    depth, grid : int
+        Number of actions, and cells along a side of a view.
+    region : Region
+        The first view.
+    outside : {"error", "clip"}
+        What a point outside the region is: an error, or taken for the nearest cell and flagged.
+
+    Returns
+    -------
+    sequences : ndarray of int, shape (..., depth)
+    clipped : ndarray of bool, shape (...)
+        Only with outside="clip": the points that lie outside.
+
+    Raises
+    ------
+    ValueError
+        Names the first point outside the region, or not a number.
+    """
+    if outside not in ("error", "clip"):
+        raise ValueError(f"outside is 'error' or 'clip', not {outside!r}")
+    target = np.broadcast_arrays(np.asarray(latitude, float), np.asarray(longitude, float))
+    finite = np.asarray(np.isfinite(target).all(0))
+    if not finite.all():
+        raise ValueError(f"{_first(target, ~finite)} is not a point")
+    start = _middle(region)
+    centre = np.full(target[0].shape, start[0]), np.full(target[0].shape, start[1])
+    clipped = np.zeros(target[0].shape, bool)
+    sequences = np.empty((*target[0].shape, depth), np.int64)
+    width = region.width_m
+    for step in range(depth):
+        east, north = offset(*centre, *target)
+        if step == 0:
+            clipped = np.asarray(np.maximum(np.abs(east), np.abs(north)) > width / 2)
+        if clipped.any() and outside == "error":
+            raise ValueError(
+                f"{_first(target, clipped)} lies outside the region, as do {int(clipped.sum())} of "
+                f"{clipped.size} points; outside='clip' takes the nearest cell and flags them"
+            )
+        cell = width / grid
+        # Neighbouring views overlap by centimetres on the sphere, hence the clip at every step.
+        column = np.clip(np.floor(east / cell + grid / 2), 0, grid - 1).astype(np.int64)
+        row = np.clip(np.floor(grid / 2 - north / cell), 0, grid - 1).astype(np.int64)
+        sequences[..., step] = row * grid + column
+        middle = (grid - 1) / 2
+        centre = move(*centre, (column - middle) * cell, (middle - row) * cell)
+        width = cell
+    return (sequences, clipped) if outside == "clip" else sequences
+
+
+def corners(
+    sequences: npt.ArrayLike, grid: int = GRID, region: Region = WASHINGTON
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return the corners of the cell that each sequence ends in.
+
+    Returns
+    -------
+    latitude, longitude : ndarray, shape (..., 4)
+        South-west, south-east, north-east, north-west: counter-clockwise.
+    """
+    latitude, longitude, widths = path(sequences, grid, region)
+    half = widths[-1] / 2
+    east, north = half * np.array([-1, 1, 1, -1]), half * np.array([-1, -1, 1, 1])
+    return move(latitude[..., -1:], longitude[..., -1:], east, north)
+
+
+def geojson(
+    sequences: npt.ArrayLike, grid: int = GRID, region: Region = WASHINGTON
+) -> dict[str, Any]:
+    """Return the cells as a GeoJSON FeatureCollection of polygons with their `sequence`.
+
+    References
+    ----------
+    RFC 7946: positions are longitude, latitude; rings are closed and counter-clockwise.
+    """
+    actions = np.atleast_2d(_actions(sequences, grid))
+    latitude, longitude = corners(actions, grid, region)
+    rings = np.stack([longitude, latitude], -1)[:, [0, 1, 2, 3, 0]].tolist()
+    features = [
+        {
+            "type": "Feature",
+            "properties": {"sequence": sequence},
+            "geometry": {"type": "Polygon", "coordinates": [ring]},
+        }
+        for sequence, ring in zip(actions.tolist(), rings, strict=True)
+    ]
+    return {"type": "FeatureCollection", "features": features}
+
+
+def cells(depth: int = DEPTH, grid: int = GRID) -> np.ndarray:
+    """Return the sequences of all cells of a depth in order, shape (grid ** (2 depth), depth)."""
+    numbers = np.arange((grid * grid) ** depth)
+    places = (grid * grid) ** np.arange(depth - 1, -1, -1)
+    return numbers[:, None] // places % (grid * grid)
+
+
+def move(
+    latitude: npt.ArrayLike, longitude: npt.ArrayLike, east_m: npt.ArrayLike, north_m: npt.ArrayLike
+) -> tuple[np.ndarray, np.ndarray]:
+    """Go east along the great circle with bearing 90°, then north along the meridian.
+
+    Parameters
+    ----------
+    latitude, longitude : array-like
+        Where from, in decimal degrees.
+    east_m, north_m : array-like
+        Metres, negative for west and south.
+
+    Returns
+    -------
+    latitude, longitude : ndarray
+        Where to, in decimal degrees.
+    """
+    phi = np.radians(latitude)
+    angle = np.asarray(east_m) / EARTH_RADIUS_M
+    turned = np.arcsin(np.sin(phi) * np.cos(angle))
+    along = np.arctan2(np.sin(angle), np.cos(angle) * np.cos(phi))
+    to = np.degrees(turned + np.asarray(north_m) / EARTH_RADIUS_M)
+    return to, np.asarray(longitude) + np.degrees(along)
+
+
+def offset(
+    latitude: npt.ArrayLike,
+    longitude: npt.ArrayLike,
+    to_latitude: npt.ArrayLike,
+    to_longitude: npt.ArrayLike,
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return how far east and then north `move` must go from one point to another, in metres."""
+    phi = np.radians(latitude)
+    along = np.radians(np.asarray(to_longitude) - np.asarray(longitude))
+    angle = np.arctan2(np.sin(along) * np.cos(phi), np.cos(along))
+    turned = np.arcsin(np.sin(phi) * np.cos(angle))
+    return angle * EARTH_RADIUS_M, (np.radians(to_latitude) - turned) * EARTH_RADIUS_M
+
+
+def _middle(region: Region) -> tuple[np.ndarray, np.ndarray]:
+    half = region.width_m / 2
+    return move(region.latitude, region.longitude, region.west_m + half, region.south_m + half)
+
+
+def _actions(sequences: npt.ArrayLike, grid: int) -> np.ndarray:
     actions = np.asarray(sequences)
-    east = np.full(actions.shape[:-1], WEST_M + WIDTH_M / 2)
-    north = np.full(actions.shape[:-1], SOUTH_M + WIDTH_M / 2)
-    width = WIDTH_M
-    for step in range(actions.shape[-1]):
-        row, column = np.divmod(actions[..., step], GRID)
-        east += ((column + 0.5) / GRID - 0.5) * width
-        north -= ((row + 0.5) / GRID - 0.5) * width
-        width /= GRID
-    return _move(east, north)
+    if actions.ndim < 1 or actions.dtype.kind not in "iu":
+        raise ValueError(f"sequences are whole numbers of shape (..., depth), not {sequences!r}")
+    wrong = (actions < 0) | (actions >= grid * grid)
+    if wrong.any():
+        row = tuple(np.argwhere(wrong)[0][:-1])
+        raise ValueError(
+            f"sequence {actions[row].tolist()} has an action that is not in 0 … {grid * grid - 1}"
+        )
+    return actions
 
 
-def _move(east: np.ndarray, north: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Go from the map's centre along bearing 90°, then along bearing 0°, on the sphere."""
-    latitude, longitude = np.radians(CENTER)
-    angle = east / EARTH_RADIUS_M
-    turned = np.arcsin(np.sin(latitude) * np.cos(angle))
-    longitude = longitude + np.arctan2(
-        np.sin(angle) * np.cos(latitude), np.cos(angle) - np.sin(latitude) * np.sin(turned)
-    )
-    return np.degrees(turned + north / EARTH_RADIUS_M), np.degrees(longitude)
+def _first(points: Any, chosen: np.ndarray) -> str:
+    index = int(np.flatnonzero(chosen)[0])
+    latitude, longitude = (float(np.ravel(values)[index]) for values in points)
+    return f"point {index} ({latitude}, {longitude})"
