@@ -14,6 +14,8 @@ from huggingface_hub import HfApi, constants, hf_hub_download, try_to_load_from_
 from huggingface_hub.utils import HfHubHTTPError, OfflineModeIsEnabled
 
 _COMMIT = re.compile(r"[0-9a-f]{40}")
+# Smaller downloads are over before one has read how large they are.
+ANNOUNCE_FROM = 10**8
 _log = logging.getLogger(__name__)
 
 
@@ -123,6 +125,8 @@ def announce_download(files: list[HubFile], copies_to: str) -> None:
                 f"{_gigabytes(copy)} prepared, but {folder} has only {_gigabytes(free)} free. Use "
                 "streaming=True, fewer shards (shards=[0]), or another disk (HF_HOME, cache_dir=)."
             )
+    if missing < ANNOUNCE_FROM:
+        return
     _log.warning(
         "Downloading %s from %s (%d files) and preparing about as much again; the disk holds both.",
         _gigabytes(missing), files[0].repository, len(files),

@@ -157,7 +157,7 @@ class JustZoomIn(Builder):
             name = f"{split}-{part.name}".replace("/", "-")
             self.leave_findings(findings, name, report, found)
 
-        join = Join(source, split, self.config.strict, leave)
+        join = Join(source, split, self.config.strict, None if findings is None else leave)
         for part in parts:
             for row, place, name, data in join.samples(part):
                 # Not os.path.basename: while streaming, `datasets` has a slow one of its own here.

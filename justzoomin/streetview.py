@@ -46,7 +46,8 @@ class Join:
         Raise at the end of a part that holds anything that belongs to no split, occurs twice,
         or is no picture.
     leave : callable, optional
-        Given each part's report and the rows found in it, when its pass is through.
+        Given each part's report and the rows found in it, when its pass is through. Without it
+        the report goes to the log.
     """
 
     def __init__(
@@ -73,9 +74,15 @@ class Join:
             else:
                 found[row] = True
                 yield sample
-        self._say(part, report, int(found.sum()))
+        text = f"{part.name}: {found.sum():,} pictures of split {self._split}"
+        if report and self._strict:
+            raise ValueError(f"{text}; {report} (strict=True).")
         if self._leave is not None:
             self._leave(part, report, np.flatnonzero(found))
+        elif report:
+            _log.warning("%s; %s", text, report)
+        else:
+            _log.info("%s", text)
 
     def _shard(self, part: Part, report: Report) -> Iterator[Sample]:
         rows, others = self.table.row, self._others
@@ -84,7 +91,7 @@ class Join:
             return _id_of(name) in rows
 
         with open_binary(part.path, self._token) as file:
-            for member, data in members(file, wanted, label=part.name):
+            for member, data in members(file, wanted, label=part.path):
                 image_id = _id_of(member.name)
                 if data is not None:
                     yield rows[image_id], f"{part.name}:{member.offset}", member.name, data
@@ -115,15 +122,6 @@ class Join:
             image_id = entry.name.removesuffix(SUFFIX)
             if image_id not in self.table.row and image_id not in self._others:
                 report.add(STRANGERS, entry.name)
-
-    def _say(self, part: Part, report: Report, count: int) -> None:
-        if not report:
-            _log.info("%s: %d pictures of split %s", part.name, count, self._split)
-            return
-        text = f"{part.name}: {count:,} pictures of split {self._split}; {report}"
-        if self._strict:
-            raise ValueError(f"{text} (strict=True).")
-        _log.warning("%s", text)
 
 
 def _id_of(name: str) -> str:

@@ -153,6 +153,7 @@ def test_a_download_is_announced_and_refused_when_the_disk_is_too_small(
         load_dataset("justzoomin", **options)
     assert not sent_of_shards(hub)
     monkeypatch.undo()
+    monkeypatch.setattr(geoload.hub, "ANNOUNCE_FROM", 1000)
     load_dataset("justzoomin", **options)
     assert "Downloading 0." in caplog.text and "someone/large (4 files)" in caplog.text
 
