@@ -8,6 +8,7 @@ import importlib
 import importlib.util
 import json
 import math
+import re
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -17,10 +18,12 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from . import gcd_metric, report, tables
+from . import gcd_metric, report, tables, text
 from .comparison import compare
 
-_REFERENCE_OPTIONS = "--reference-{}-column"
+_OPTIONS = "choose one with --{}-column"
+_REFERENCE_OPTIONS = "choose one with --reference-{}-column"
+_NUMBERS = re.compile(r"^[-+.,\deE]*\d[-+.,\deE]*$")
 _DATASET_DEFAULTS = {"justzoomin": ("metadata", "validation")}
 
 
@@ -37,7 +40,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     int
         0, or 2 for input that cannot be scored, with one line on stderr that says why.
     """
-    arguments = _parser().parse_args(argv)
+    arguments = _parser().parse_args(_with_one_value(sys.argv[1:] if argv is None else argv))
     try:
         return _run(arguments)
     except (ValueError, ImportError) as error:
@@ -74,7 +77,12 @@ def _parser() -> argparse.ArgumentParser:
         help="thresholds, unit and radius (default: justzoomin for that benchmark, otherwise "
         "standard, the five thresholds that published results use)",
     )
-    add("--thresholds", type=float, nargs="+", help="instead of the configuration's, in its unit")
+    add(
+        "--thresholds",
+        type=_distances,
+        metavar="DISTANCES",
+        help="instead of the configuration's, in its unit: 1,25,200 or 1 25 200",
+    )
     add("--unit", choices=["km", "m"], help="of thresholds and errors")
     add("--method", choices=["haversine", "geodesic"], default="haversine")
     add(
@@ -87,12 +95,37 @@ def _parser() -> argparse.ArgumentParser:
     add(
         "--benchmark",
         metavar="NAME",
-        help="whose published results to print (default: the name given to --references)",
+        help="whose published results to print (default: that of --config or --references)",
     )
     add("--compare", metavar="FILE", help="other predictions for the same images")
     add("--json", action="store_true", help="print JSON instead of a table")
     add("--report", metavar="FILE", help="also write a report, .html or .png")
     return parser
+
+
+def _distances(argument: str) -> list[float]:
+    try:
+        return [float(part) for part in argument.split(",") if part.strip()]
+    except ValueError:
+        raise argparse.ArgumentTypeError(
+            f"{argument!r} is no list of distances; write them as in 1,25,200"
+        ) from None
+
+
+def _with_one_value(arguments: Sequence[str]) -> list[str]:
+    """`--thresholds 1 25 x.csv` as `--thresholds=1,25 x.csv`: argparse would take the file too."""
+    found: list[str] = []
+    waiting = list(arguments)
+    while waiting:
+        found.append(waiting.pop(0))
+        if found[-1] != "--thresholds":
+            continue
+        values = []
+        while waiting and _NUMBERS.match(waiting[0]):
+            values.append(waiting.pop(0))
+        if values:
+            found[-1] += "=" + ",".join(values)
+    return found
 
 
 # --- input --------------------------------------------------------------------------------------
@@ -113,9 +146,11 @@ class Joined:
 
 def _read_predictions(path: str, arguments: argparse.Namespace) -> pd.DataFrame:
     chosen = (arguments.id_column, arguments.latitude_column, arguments.longitude_column)
+    if not Path(path).is_file():
+        raise ValueError(f"{path}: no such file")
     if not tables.is_table(path):
         raise ValueError(f"{path}: predictions are a .csv or .parquet file")
-    table = tables.read_coordinates(path, *chosen, allow_missing=True)
+    table = tables.read_coordinates(path, *chosen, allow_missing=True, advice=_OPTIONS)
     empty = table[["latitude", "longitude"]].isna().any(axis=1).to_numpy()
     if arguments.missing == "error" and empty.any():
         first = int(empty.argmax())
@@ -131,7 +166,7 @@ def _read_references(arguments: argparse.Namespace) -> pd.DataFrame:
     name = arguments.references
     chosen = {role: getattr(arguments, f"reference_{role}_column") for role in tables.USUAL_NAMES}
     if tables.is_table(name):
-        table = tables.read_coordinates(name, *chosen.values(), options=_REFERENCE_OPTIONS)
+        table = tables.read_coordinates(name, *chosen.values(), advice=_REFERENCE_OPTIONS)
     else:
         table = _load_references(name, arguments, chosen)
     tables.refuse_duplicates(list(table["image_id"]), name)
@@ -154,7 +189,7 @@ def _load_references(
         # a column of pictures may be called as an id is, so only plain values are looked at
         features = rows.features or dict.fromkeys(next(iter(rows)), datasets.Value("null"))
         names = [key for key, kind in features.items() if isinstance(kind, datasets.Value)]
-        columns = tables.find_columns(names, chosen, where=name, options=_REFERENCE_OPTIONS)
+        columns = tables.find_columns(names, chosen, where=name, advice=_REFERENCE_OPTIONS)
         if rows.info.builder_name == "csv":  # as text: its reader would strip an id's zeros
             text = {"converters": {columns["id"]: str}}
             rows = datasets.load_dataset(name, split=split, streaming=True, **where, **text)
@@ -179,17 +214,23 @@ def _only_split(name: str, where: dict[str, Any]) -> str:
     raise ValueError(f"{name} has the splits {', '.join(splits)}; choose one with --split")
 
 
-def _join(path: str, arguments: argparse.Namespace, references: pd.DataFrame) -> Joined:
-    table = _read_predictions(path, arguments)
+def _join(
+    name: str,
+    path: str,
+    table: pd.DataFrame,
+    arguments: argparse.Namespace,
+    references: pd.DataFrame,
+) -> Joined:
     left, right = list(table["image_id"]), list(references["image_id"])
     match = tables.match_ids(left, right)
     for predictions, wanted in match.ambiguous:
         if len(predictions) > 1 and len(wanted) == 1:
             raise ValueError(f"{path}: several predictions for {wanted[0]}: {predictions}")
     if not len(match.left):
+        why = tables.why_none_match(left, right) or "choose the column with --id-column"
         raise ValueError(
             f"{path}: none of its {len(left)} ids (first: {left[0]}) is among the {len(right)} "
-            f"of {arguments.references} (first: {right[0]}); choose the column with --id-column"
+            f"of {_references_name(arguments)} (first: {right[0]}); {why}"
         )
     found = table[["latitude", "longitude"]].to_numpy(dtype=np.float64)[match.left]
     positions = match.right
@@ -198,7 +239,7 @@ def _join(path: str, arguments: argparse.Namespace, references: pd.DataFrame) ->
         everyone[match.right] = found
         positions, found = np.arange(len(right)), everyone
     return Joined(
-        Path(path).stem,
+        name,
         path,
         positions,
         found,
@@ -209,6 +250,26 @@ def _join(path: str, arguments: argparse.Namespace, references: pd.DataFrame) ->
 
 
 # --- published results --------------------------------------------------------------------------
+
+
+def _references_name(arguments: argparse.Namespace) -> str:
+    """The data set, with the configuration where one was chosen and says more."""
+    name, config = arguments.references, arguments.config
+    return f"{name} ({config})" if config and config != name else name
+
+
+def _benchmark(arguments: argparse.Namespace) -> tuple[str | None, str | None]:
+    """Whose published results fit these references, and a line where there are none."""
+    name, config = arguments.references, arguments.config
+    if arguments.benchmark:
+        return arguments.benchmark, None
+    if config and published(config):
+        return config, None
+    if not published(name):
+        return None, None
+    if config in (None, name, _DATASET_DEFAULTS.get(name, (None, None))[0]):
+        return name, None
+    return None, f"no published results of {_references_name(arguments)} are known here"
 
 
 def published(benchmark: str) -> list[dict[str, str]]:
@@ -246,9 +307,7 @@ def _published_beside(
 def _run(arguments: argparse.Namespace) -> int:
     if arguments.report:
         report.check_report_path(arguments.report)
-    benchmark = arguments.benchmark
-    if benchmark is None and published(arguments.references):
-        benchmark = arguments.references
+    benchmark, none_known = _benchmark(arguments)
     config_name = arguments.metric_config or (
         "justzoomin" if "justzoomin" in (arguments.references, benchmark) else "standard"
     )
@@ -260,28 +319,28 @@ def _run(arguments: argparse.Namespace) -> int:
         "missing": arguments.missing,
     }
     options = gcd_metric.make_options(**settings)
-    references = _read_references(arguments)
-    truth = references[["latitude", "longitude"]].to_numpy(dtype=np.float64)
-    runs = [_join(arguments.predictions, arguments, references)]
-    if arguments.compare:
-        runs.append(_join(arguments.compare, arguments, references))
-        _restrict_to_common(runs)
+    runs, references = _read(arguments)
     positions = runs[0].positions
-    scored = [gcd_metric.score(run.coordinates, truth[positions], options) for run in runs]
+    truth = references[["latitude", "longitude"]].to_numpy(dtype=np.float64)[positions]
+    scored = [gcd_metric.score(run.coordinates, truth, options) for run in runs]
+    results = [result for result, _ in scored]
     beside, why = _published_beside(benchmark, len(positions), options)
     comparison = None
     if arguments.compare:
-        a, b = (run.coordinates for run in runs)
-        comparison = compare(a, b, truth[positions], **settings)
-
-    notes = _notes(runs, arguments, len(references), why)
-    headers, rows = _table(runs, [result for result, _ in scored], beside, options)
+        comparison = compare(runs[0].coordinates, runs[1].coordinates, truth, **settings)
+    notes = text.notes(runs, results, len(references), arguments.missing)
+    notes += [line for line in (why or none_known,) if line]
+    headers, rows = text.table(runs, results, beside, options, len(references))
     if arguments.json:
         document = {
-            "references": {"name": arguments.references, "n": len(references)},
+            "references": {
+                "name": arguments.references,
+                "config": arguments.config,
+                "n": len(references),
+            },
             "metric_config": config_name,
             "method": options.method,
-            "runs": [_json_run(run, result) for run, (result, _) in zip(runs, scored, strict=True)],
+            "runs": [_json_run(run, result) for run, result in zip(runs, results, strict=True)],
             "comparison": comparison,
             "benchmark": benchmark,
             "published": beside,
@@ -291,29 +350,63 @@ def _run(arguments: argparse.Namespace) -> int:
     else:
         _print_tables(headers, rows, beside, comparison, runs)
     for note in notes:
-        print(f"gcd-metric: {note}", file=sys.stderr)
+        print(text.wrapped(note, "gcd-metric: "), file=sys.stderr)
     if arguments.report:
-        title = f"{' and '.join(run.name for run in runs)} on {arguments.references}"
         drawn = [
             report.Run(run.name, run.coordinates, measured)
             for run, (_, measured) in zip(runs, scored, strict=True)
         ]
-        ids = [references["image_id"].iloc[index] for index in positions]
         report.write_report(
             arguments.report,
             report.Report(
-                title,
+                f"{' and '.join(run.name for run in runs)} on {_references_name(arguments)}",
                 drawn,
-                truth[positions],
-                ids,
+                truth,
+                [references["image_id"].iloc[index] for index in positions],
                 options.thresholds,
                 options.unit,
                 headers,
                 rows,
                 notes,
+                scope=_scope(runs, results, len(references)),
+                remarks=[text.INTERVALS, *([text.sources(beside)] if beside else [])],
+                paired=_paired(runs, comparison),
             ),
         )
+        # JSON on stdout stays JSON
+        print(f"Wrote {arguments.report}", file=sys.stderr if arguments.json else sys.stdout)
     return 0
+
+
+def _read(arguments: argparse.Namespace) -> tuple[list[Joined], pd.DataFrame]:
+    """Predictions first, since references may have to be downloaded."""
+    paths = [path for path in (arguments.predictions, arguments.compare) if path]
+    read = [_read_predictions(path, arguments) for path in paths]
+    references = _read_references(arguments)
+    runs = [
+        _join(*given, arguments, references)
+        for given in zip(text.names_of(paths), paths, read, strict=True)
+    ]
+    if len(runs) > 1:
+        _restrict_to_common(runs)
+    return runs, references
+
+
+def _scope(runs: list[Joined], results: list[dict[str, Any]], n_references: int) -> str:
+    """Over how many images, for a picture that may be passed on alone."""
+    missing = [
+        f"{run.name}: {text.unanswered(result).removeprefix(', ')}"
+        for run, result in zip(runs, results, strict=True)
+        if result.get("n_missing")
+    ]
+    return "; ".join([f"n = {text.scope(results[0]['n'], n_references)}", *missing])
+
+
+def _paired(runs: list[Joined], comparison: dict[str, Any] | None) -> report.Table | None:
+    if comparison is None:
+        return None
+    title = text.paired_title([run.name for run in runs])
+    return report.Table(title, *text.paired_table(comparison), text.PAIRED)
 
 
 def _restrict_to_common(runs: list[Joined]) -> None:
@@ -326,75 +419,6 @@ def _restrict_to_common(runs: list[Joined]) -> None:
         run.positions, run.coordinates = run.positions[keep], run.coordinates[keep]
 
 
-def _notes(
-    runs: list[Joined], arguments: argparse.Namespace, n_references: int, why: str | None
-) -> list[str]:
-    notes = []
-    for run in runs:
-        if run.unmatched_predictions:
-            notes.append(
-                f"{run.file}: {_listed(run.unmatched_predictions, 'predictions')} have no "
-                "reference and are not scored"
-            )
-        if run.unmatched_references:
-            wrong = "count as wrong" if arguments.missing == "miss" else "are not scored"
-            notes.append(
-                f"{run.file}: {_listed(run.unmatched_references, 'references')} have no "
-                f"prediction and {wrong}"
-            )
-        for predictions, wanted in run.ambiguous[:10]:
-            notes.append(
-                f"{run.file}: ambiguous ids, not matched: {', '.join(predictions)} could be "
-                f"{', '.join(wanted)}"
-            )
-    n = len(runs[0].positions)
-    if n < n_references:
-        notes.insert(
-            0,
-            f"WARNING: the score is over {n:,} of {n_references:,} references; "
-            "--missing miss counts the others as wrong",
-        )
-    return notes + ([why] if why else [])
-
-
-def _listed(ids: list[str], what: str, most: int = 10) -> str:
-    more = ", …" if len(ids) > most else ""
-    return f"{len(ids):,} {what} ({', '.join(ids[:most])}{more})"
-
-
-def _spaced(distance: str) -> str:
-    """`25km` as `25 km`."""
-    return distance.replace("km", " km") if distance.endswith("km") else distance[:-1] + " m"
-
-
-def _percent(value: float, interval: tuple[float, float]) -> str:
-    low, high = interval
-    return f"{100 * value:.1f} [{100 * low:.1f}, {100 * high:.1f}]"
-
-
-def _table(
-    runs: list[Joined],
-    results: list[dict[str, Any]],
-    beside: list[dict[str, str]],
-    options: gcd_metric.Options,
-) -> tuple[list[str], list[list[str]]]:
-    keys = [gcd_metric.label(threshold, options.unit) for threshold in options.thresholds]
-    median, mean = f"median_{options.unit}", f"mean_{options.unit}"
-    headers = ["", *(f"% {_spaced(key[4:])}" for key in keys), *(median, mean, "GeoScore", "n")]
-    headers = [header.replace("_", " ") for header in headers]
-    rows = []
-    for run, result in zip(runs, results, strict=True):
-        accuracies = [_percent(result[key], result[f"{key}_ci95"]) for key in keys]
-        others = [f"{result[key]:,.1f}" for key in (median, mean, "geoscore")]
-        rows.append([run.name, *accuracies, *others, f"{result['n']:,}"])
-    for row in beside:
-        name = f"{row['method']} ({row['year']})" if row["year"] else row["method"]
-        accuracies = [row.get(key) or "" for key in keys]
-        n = f"{int(row['n']):,}"
-        rows.append([f"published: {name}", *accuracies, row.get(median) or "", "", "", n])
-    return headers, rows
-
-
 def _print_tables(
     headers: list[str],
     rows: list[list[str]],
@@ -402,56 +426,19 @@ def _print_tables(
     comparison: dict[str, Any] | None,
     runs: list[Joined],
 ) -> None:
-    from tabulate import tabulate
-
-    print("Accuracy in percent within each distance")
     count = sum(header.startswith("% ") for header in headers)
-    print(_grid(tabulate, *_narrow(headers, rows, count)))
+    print("Accuracy in percent within each distance")
+    print(text.narrow(headers, rows, count))
     for name, *cells in rows[: len(runs)]:
         _, mean, geoscore, n = cells[count:]
         unit = headers[count + 1].rpartition(" ")[2]
-        print(f"{name}: mean error {mean} {unit}, GeoScore {geoscore}, n = {n}")
+        print(text.wrapped(f"{name}: mean error {mean} {unit}, GeoScore {geoscore}, n = {n}"))
     if beside:
-        print("Published figures as printed in:", "; ".join(_sources(beside)))
-    if comparison is None:
-        return
-    print(f"\nPaired difference, {runs[0].name} - {runs[1].name}")
-    lines = []
-    for key, value in comparison.items():
-        if not isinstance(value, dict):
-            continue
-        if key.startswith("acc@"):
-            difference = _percent(value["difference"], value["ci95"]) + " points"
-            alone = f"{value['only_a']:,} : {value['only_b']:,}"
-            lines.append([_spaced(key[4:]), difference, alone, f"{value['p_value']:.3g}"])
-        else:
-            low, high = value["ci95"]
-            difference = f"{value['difference']:,.1f} [{low:,.1f}, {high:,.1f}]"
-            lines.append([key.replace("_", " "), difference, "", ""])
-    print(_grid(tabulate, ["", "difference", "one alone", "McNemar p"], lines))
-
-
-def _narrow(
-    headers: list[str], rows: list[list[str]], count: int
-) -> tuple[list[str], list[list[str]]]:
-    """The table for a terminal's width: each interval stands below its figure."""
-    lines = []
-    for name, *cells in rows:
-        figures, brackets, intervals = zip(*(c.partition(" [") for c in cells[:count]), strict=True)
-        lines.append([name, *figures, cells[count]])
-        if any(brackets):
-            ends = [interval.rstrip("]").replace(", ", "\u2013") for interval in intervals]
-            lines.append(["  95 % interval", *ends])
-    return [header.removeprefix("% ") for header in headers[: count + 2]], lines
-
-
-def _grid(tabulate: Any, headers: list[str], rows: list[list[str]]) -> str:
-    aligned = ("left", *["right"] * (len(headers) - 1))
-    return tabulate(rows, headers, disable_numparse=True, colalign=aligned)
-
-
-def _sources(rows: list[dict[str, str]]) -> list[str]:
-    return list(dict.fromkeys(row["source"] for row in rows))
+        print(text.wrapped(text.sources(beside)))
+    if comparison is not None:
+        print("\n" + text.wrapped(text.paired_title([run.name for run in runs])))
+        print(text.grid(*text.paired_table(comparison)))
+        print(text.wrapped(text.PAIRED))
 
 
 def _json_run(run: Joined, result: dict[str, Any]) -> dict[str, Any]:

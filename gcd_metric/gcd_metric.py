@@ -78,6 +78,9 @@ GEOSCORE_SCALE_KM = 1492.7
 
 _PER_KM = {"km": 1.0, "m": 1000.0}
 _NAMES = {"latitude": ("latitude", "lat"), "longitude": ("longitude", "lon", "lng", "long")}
+_SWAPPED_WITHIN_KM = 500
+_LARGEST_RADIUS_KM = 100_000
+_SAMPLE = 256  # rows that settle most questions about all of them
 _CHUNK = 16_384  # rows; the kernel's six buffers then stay in a core's cache
 _HALF_RADIAN = math.pi / 360
 _NEARLY_ANTIPODAL = 0.99  # of the haversine; arcsin loses digits towards 1
@@ -113,6 +116,9 @@ def as_coordinates(values: Any, name: str = "coordinates") -> np.ndarray:
     if hasattr(values, "detach"):
         values = values.detach().cpu().double().numpy()
     names = _column_names(values)
+    if names is None and hasattr(values, "select_columns") and values.column_names:
+        # photos beside the coordinates need not be decoded
+        values = values.select_columns(list(_find(values.column_names, name)))
     if names is not None:
         return _from_columns(values, names, name)
     if isinstance(values, np.ma.MaskedArray):
@@ -130,7 +136,8 @@ def as_coordinates(values: Any, name: str = "coordinates") -> np.ndarray:
 def _column_names(values: Any) -> list[Any] | None:
     if isinstance(values, Mapping):
         return list(values)
-    names = getattr(values, "column_names", None)  # a Dataset
+    # a Dataset; one that streams knows its columns too, but only its rows can be had
+    names = getattr(values, "column_names", None) if hasattr(values, "__len__") else None
     if names is None and getattr(values, "ndim", 0) == 2:
         names = getattr(values, "columns", None)  # a data frame
     return None if names is None else list(names)
@@ -265,6 +272,7 @@ def check_coordinates(predictions: np.ndarray, references: np.ndarray, missing: 
     _check_range(predictions, "predictions", missing == "miss")
     _check_range(references, "references", False)
     _check_radians(predictions, references)
+    _check_swapped(predictions, references)
 
 
 def _check_range(array: np.ndarray, name: str, may_miss: bool) -> None:
@@ -336,10 +344,33 @@ def _check_radians(predictions: np.ndarray, references: np.ndarray) -> None:
         )
 
 
+def _check_swapped(predictions: np.ndarray, references: np.ndarray) -> None:
+    """Refuse one side with its columns swapped where both orders are in range, as in Europe."""
+    if (np.abs(predictions[:_SAMPLE, 1]) > 90).any():
+        return
+    both = np.flatnonzero(~np.isnan(predictions).any(axis=1))
+    for rows in (both[:_SAMPLE], both):  # nearly every input is settled by the sample
+        here, there = predictions[rows], references[rows]
+        if len(rows) < 3 or (np.abs(here[:, 1]) > 90).any():  # fewer can be chance
+            return
+        before, after = (
+            np.median(haversine(here, there)),
+            np.median(haversine(here[:, ::-1], there)),
+        )
+        if not (after < before / 10 and after < _SWAPPED_WITHIN_KM):
+            return
+    raise ValueError(
+        f"predictions: row {rows[0]} is {tuple(here[0].tolist())} and its reference "
+        f"{tuple(there[0].tolist())}; with latitude and longitude exchanged on one side the "
+        f"median error of {len(rows)} rows falls from {before:,.0f} to {after:,.0f} km. Likely "
+        "cause: swapped columns on one side; pairs are (latitude, longitude)."
+    )
+
+
 def _fits_radians(array: np.ndarray) -> bool:
     limits = (math.pi / 2, math.pi)
     # the first rows settle it for nearly every input; all NaN is not radians
-    if (np.abs(array[:256]) > limits).any():
+    if (np.abs(array[:_SAMPLE]) > limits).any():
         return False
     return not (np.abs(array) > limits).any() and not np.isnan(array).any(axis=1).all()
 
@@ -530,10 +561,13 @@ def make_options(
         scale = _PER_KM[unit] / _PER_KM[configuration.unit]
         thresholds = [threshold * scale for threshold in configuration.thresholds]
     radius = configuration.earth_radius if earth_radius is None else earth_radius
+    (radius,) = _positive("earth_radius", radius)
+    if radius > _LARGEST_RADIUS_KM:
+        raise ValueError(f"earth_radius is in kilometres; {radius:.15g} looks like metres")
     return Options(
         _positive("thresholds", thresholds),
         unit,
-        _positive("earth_radius", radius)[0],
+        radius,
         method,
         missing,
     )

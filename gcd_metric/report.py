@@ -7,6 +7,7 @@ import html
 import io
 import json
 import math
+import textwrap
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -40,6 +41,16 @@ class Run:
 
 
 @dataclass
+class Table:
+    """A table of text with a title above and a remark below."""
+
+    title: str
+    headers: Sequence[str]
+    rows: Sequence[Sequence[str]]
+    remark: str = ""
+
+
+@dataclass
 class Report:
     """What a report shows.
 
@@ -56,6 +67,12 @@ class Report:
     headers, rows : the table of figures, as text
     notes : sequence of str
         Lines below the title: what was scored, what did not match.
+    scope : str
+        Over how many images; pictures say it too, since they are passed on alone.
+    remarks : sequence of str
+        Lines below the table: what its brackets are, where published rows come from.
+    paired : Table, optional
+        The paired differences of two models.
     """
 
     title: str
@@ -67,6 +84,9 @@ class Report:
     headers: Sequence[str]
     rows: Sequence[Sequence[str]]
     notes: Sequence[str] = ()
+    scope: str = ""
+    remarks: Sequence[str] = ()
+    paired: Table | None = None
 
 
 def write_report(path: str | Path, report: Report) -> None:
@@ -130,14 +150,29 @@ def _render(figure: Any, kind: str) -> bytes:
 
 
 def _overview(report: Report) -> bytes:
-    count = len(report.runs)
-    figure = _figure(11, 4.6 + 5.8 * count)
-    axes = figure.subplots(1 + count, 1, height_ratios=[4.2] + [5.8] * count)
+    count, paired = len(report.runs), report.paired
+    heights = [4.2] + [5.8] * count
+    heights += [0.7 + 0.3 * len(paired.rows)] if paired else []
+    figure = _figure(11, 0.4 + sum(heights))
+    axes = figure.subplots(len(heights), 1, height_ratios=heights)
     draw_curve(axes[0], report)
+    norm = colour_scale(report.runs)
     for index, run in enumerate(report.runs):
-        draw_map(axes[1 + index], run, report.references, report.unit)
-    figure.suptitle(report.title, fontsize=13)
+        draw_map(axes[1 + index], run, report.references, report.unit, norm)
+    if paired:
+        _draw_table(axes[-1], paired)
+    figure.suptitle("\n".join(filter(None, [report.title, report.scope])), fontsize=13)
     return _render(figure, "png")
+
+
+def _draw_table(axes: Any, table: Table) -> None:
+    axes.axis("off")
+    axes.set_title(table.title, fontsize=11)
+    cells = axes.table(list(table.rows), colLabels=list(table.headers), loc="upper center")
+    cells.auto_set_font_size(False)
+    cells.set_fontsize(9)
+    remark = textwrap.fill(table.remark, 120)
+    axes.text(0.5, 0, remark, ha="center", va="top", fontsize=8, transform=axes.transAxes)
 
 
 # --- the error curve ----------------------------------------------------------------------------
@@ -194,7 +229,38 @@ def _curve_limits(
 # --- the map ------------------------------------------------------------------------------------
 
 
-def draw_map(axes: Any, run: Run, references: np.ndarray, unit: str) -> None:
+def colour_scale(runs: Sequence[Run]) -> Any:
+    """One scale of errors for all maps of a report, so that a colour means one distance.
+
+    Parameters
+    ----------
+    runs : sequence of Run
+
+    Returns
+    -------
+    matplotlib.colors.LogNorm
+    """
+    from matplotlib.colors import LogNorm
+
+    measured = np.concatenate([run.measured for run in runs])
+    positive = measured[measured > 0]
+    top = float(positive.max()) if positive.size else 1.0
+    bottom = float(np.quantile(positive, 0.02)) if positive.size else 0.1
+    return LogNorm(max(min(bottom, top / 10), top / 1e5), top)
+
+
+def _colour_ticks(low: float, high: float) -> list[float]:
+    """Powers of ten; also 2 and 5 times these where a scale holds few of them."""
+    powers = [10.0**power for power in range(math.floor(math.log10(low)), 16)]
+    ticks = [value for value in powers if low <= value <= high]
+    if len(ticks) > 2:
+        return ticks
+    return [step * value for value in powers for step in (1, 2, 5) if low <= step * value <= high]
+
+
+def draw_map(
+    axes: Any, run: Run, references: np.ndarray, unit: str, norm: Any | None = None
+) -> None:
     """Great-circle arcs from each truth to its prediction, coloured by distance.
 
     The world, or only the region of the data where they are close together.
@@ -206,19 +272,18 @@ def draw_map(axes: Any, run: Run, references: np.ndarray, unit: str) -> None:
     references : ndarray of shape (n, 2)
         Degrees.
     unit : {"km", "m"}
+    norm : matplotlib.colors.LogNorm, optional
+        The scale of the colours; by default the run's own.
     """
     from matplotlib.collections import LineCollection
-    from matplotlib.colors import LinearSegmentedColormap, LogNorm
+    from matplotlib.colors import LinearSegmentedColormap
 
     west, east, south, north = _extent(run.predictions, references)
     _draw_background(axes, (west, east, south, north))
     shown = _spread(run.measured)
     colour_of = run.measured[shown]
-    positive = colour_of[colour_of > 0]
-    top = float(positive.max()) if positive.size else 1.0
-    bottom = float(np.quantile(positive, 0.02)) if positive.size else 0.1
-    bottom = max(min(bottom, top / 10), top / 1e5)
-    norm = LogNorm(bottom, top)
+    norm = norm or colour_scale([run])
+    bottom = norm.vmin
     colours = LinearSegmentedColormap.from_list(
         "error", ["#2166ac", "#7b3294", "#d7301f", "#fc8d1c"]
     )
@@ -250,6 +315,7 @@ def draw_map(axes: Any, run: Run, references: np.ndarray, unit: str) -> None:
     bar = axes.figure.colorbar(arcs, cax=axes.inset_axes((1.015, 0.08, 0.022, 0.84)))
     bar.solids.set_alpha(1)
     bar.ax.set_title(unit, fontsize=9)
+    bar.set_ticks(_colour_ticks(norm.vmin, norm.vmax))
     bar.ax.yaxis.set_major_formatter(lambda value, _: f"{value:,.10g}")
     bar.ax.yaxis.set_minor_formatter(lambda value, _: "")
     axes.set(xlim=(west, east), ylim=(south, north))
@@ -393,15 +459,18 @@ def _page(report: Report, worst: int = 20) -> str:
     curve = _render(figure, "svg").decode()
     parts = [
         f"<h1>{html.escape(report.title)}</h1>",
-        *(f"<p>{html.escape(note)}</p>" for note in report.notes),
+        *map(_paragraph, filter(None, [report.scope, *report.notes])),
         _html_table(report.headers, report.rows),
+        *map(_paragraph, report.remarks),
+        *(_paired(report.paired) if report.paired else ()),
         "<h2>Error curve</h2>",
         curve[curve.index("<svg") :],
         "<h2>Map of errors</h2>",
     ]
+    norm = colour_scale(report.runs)
     for run in report.runs:
         figure = _figure(11, 5.8)
-        draw_map(figure.subplots(), run, report.references, report.unit)
+        draw_map(figure.subplots(), run, report.references, report.unit, norm)
         data = base64.b64encode(_render(figure, "png")).decode()
         alt = html.escape(f"Map of the errors of {run.name}", quote=True)
         parts.append(f'<img alt="{alt}" src="data:image/png;base64,{data}">')
@@ -416,16 +485,32 @@ def _page(report: Report, worst: int = 20) -> str:
     )
 
 
+def _paragraph(line: str) -> str:
+    return f"<p>{html.escape(line)}</p>"
+
+
+def _paired(table: Table) -> list[str]:
+    heading = f"<h2>{html.escape(table.title)}</h2>"
+    return [heading, _html_table(table.headers, table.rows), _paragraph(table.remark)]
+
+
 def _worst(run: Run, report: Report, count: int) -> tuple[list[str], list[list[str]]]:
     unanswered = np.flatnonzero(np.isnan(run.measured))
     order = np.argsort(run.measured)[: len(run.measured) - len(unanswered)][::-1]
+    # no answer is worse than any, but must not push all errors off the list
+    first = unanswered[: max(count // 2, count - len(order))]
     rows = []
-    for index in order[:count]:
-        places = [
+    for index in [*first, *order[: count - len(first)]]:
+        truth, prediction = (
             f"{latitude:.5f}, {longitude:.5f}"
             for latitude, longitude in (report.references[index], run.predictions[index])
-        ]
-        rows.append([str(report.ids[index]), *places, f"{run.measured[index]:,.1f}"])
+        )
+        error = run.measured[index]
+        given = ["no answer", ""] if np.isnan(error) else [prediction, f"{error:,.1f}"]
+        rows.append([str(report.ids[index]), truth, *given])
+    if len(first) < len(unanswered):
+        more = f"and {len(unanswered) - len(first):,} more without an answer"
+        rows.insert(len(first), [more, "", "no answer", ""])
     return ["image", "truth", "prediction", f"error ({report.unit})"], rows
 
 

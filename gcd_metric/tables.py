@@ -26,10 +26,16 @@ USUAL_NAMES = {
         *("true_lng", "true_longitude"),
     ),
 }
+_ADVICE = "rename the right column to {}, and others of such names to something else"
 _LIMITS = {"latitude": 90, "longitude": 180}
 _SEPARATORS = {".csv": ",", ".tsv": "\t"}
+_DECIMAL_COMMA = re.compile(r"^(\s*[-+]?\d+),(\d+\s*)$")
+# what spreadsheets and data frames make of long ids; short ones with ".0" lost nothing
+_SPOILT = re.compile(r"^\d(?:[.,]\d+)?E\+\d+$|^\d{6,}\.0$", re.IGNORECASE)
 _NOTHING = {"", "nan", "none", "null", "na", "n/a", "<na>"}
 _FLICKR_PARTS = re.compile(r"^(?:.+_\d{5}_)?(\d+_[0-9a-zA-Z]+_\d+_[^_@]+@N\d+)$")
+_ANY_EXTENSION = re.compile(r"\.[0-9A-Za-z]{1,5}$")
+_SPOILT_SHORT = re.compile(r"^\d+\.0$")
 _LARGEST_EXACT = 2**53  # beyond it a float has lost digits of an integer
 
 
@@ -52,7 +58,7 @@ def read_coordinates(
     longitude_column: str | None = None,
     *,
     allow_missing: bool = False,
-    options: str = "--{}-column",
+    advice: str = _ADVICE,
 ) -> pd.DataFrame:
     """Read the coordinates of images from a CSV, TSV or Parquet file.
 
@@ -64,8 +70,8 @@ def read_coordinates(
         Names of the columns; by default they are found by their usual names.
     allow_missing : bool
         Whether an empty coordinate becomes NaN instead of an error.
-    options : str
-        How an error names the option that chooses a column.
+    advice : str
+        What an error about a column recommends; `{}` stands for id, latitude or longitude.
 
     Returns
     -------
@@ -83,35 +89,52 @@ def read_coordinates(
         raise ValueError(f"{path}: no such file")
     read, names = (_open_parquet if _suffix(path) == ".parquet" else _open_csv)(path)
     chosen = {"id": id_column, "latitude": latitude_column, "longitude": longitude_column}
-    columns = find_columns(names, chosen, where=str(path), options=options)
+    columns = find_columns(names, chosen, where=str(path), advice=advice)
     return tidy(read(list(columns.values())), columns, str(path), allow_missing)
 
 
 def _open_csv(path: Path) -> tuple[Any, list[str]]:
+    usual = _SEPARATORS.get(_suffix(path), ",")
+    names = list(_read_csv(path, usual, nrows=0).columns)
+    separator = usual
+    if len(names) < len(USUAL_NAMES):  # too few for an id and a place: another separator?
+        headers = {sep: list(_read_csv(path, sep, nrows=0).columns) for sep in ",;\t"}
+        separator = max(headers, key=lambda sep: (len(headers[sep]), sep == usual))
+        names = headers[separator]
+
+    def read(columns: list[str]) -> pd.DataFrame:
+        # all columns, since pandas drops surplus fields silently when it is asked for some
+        table = _read_csv(path, separator)[columns]
+        if separator != ",":  # a table of a country that writes 48,86
+            for column in columns[1:]:
+                table[column] = table[column].str.replace(_DECIMAL_COMMA, r"\1.\2", regex=True)
+        return table
+
+    return read, names
+
+
+def _read_csv(path: Path, separator: str, **more: Any) -> pd.DataFrame:
     # as text and without guesses: ids keep their zeros and their digits
     text: dict[str, Any] = {
         "dtype": str,
         "keep_default_na": False,
-        "sep": _SEPARATORS.get(_suffix(path), ","),
+        "sep": separator,
         "encoding": "utf-8-sig",
         "index_col": False,
     }
-
-    def read(columns: list[str] | None = None, **more: Any) -> pd.DataFrame:
-        # all columns, since pandas drops surplus fields silently when it is asked for some
-        try:
-            with warnings.catch_warnings():
-                warnings.simplefilter("error", pd.errors.ParserWarning)
-                table = pd.read_csv(path, **text, **more)
-        except pd.errors.EmptyDataError:
-            raise ValueError(f"{path}: the file is empty") from None
-        except pd.errors.ParserWarning:
-            raise ValueError(f"{path}: rows have more fields than the header") from None
-        except (pd.errors.ParserError, UnicodeDecodeError, OSError) as error:
-            raise ValueError(f"{path}: {_one_line(error)}") from None
-        return table if columns is None else table[columns]
-
-    return read, list(read(nrows=0).columns)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("error", pd.errors.ParserWarning)
+            return pd.read_csv(path, **text, **more)
+    except pd.errors.EmptyDataError:
+        raise ValueError(f"{path}: the file is empty") from None
+    except pd.errors.ParserWarning:
+        raise ValueError(
+            f"{path}: rows have more fields than the header (decimal commas need semicolons "
+            "between the columns)"
+        ) from None
+    except (pd.errors.ParserError, UnicodeDecodeError, OSError) as error:
+        raise ValueError(f"{path}: {_one_line(error)}") from None
 
 
 def _open_parquet(path: Path) -> tuple[Any, list[str]]:
@@ -141,7 +164,7 @@ def find_columns(
     chosen: dict[str, str | None] | None = None,
     *,
     where: str = "table",
-    options: str = "--{}-column",
+    advice: str = _ADVICE,
 ) -> dict[str, str]:
     """Find the columns of id, latitude and longitude, whatever their case.
 
@@ -151,8 +174,8 @@ def find_columns(
         The table's columns.
     chosen : dict, optional
         A column's name for `id`, `latitude` or `longitude`, where a user chose it.
-    where, options : str
-        What an error calls the table, and the option that chooses a column.
+    where, advice : str
+        What an error calls the table, and recommends; `{}` stands for id, latitude or longitude.
 
     Returns
     -------
@@ -168,7 +191,7 @@ def find_columns(
     found = {}
     for role, usual in USUAL_NAMES.items():
         wanted = (chosen or {}).get(role)
-        option = options.format(role)
+        advised = advice.format(role)
         if wanted is not None:
             fits = [name for name in names if name == wanted] or [
                 name for name in names if name.strip().lower() == wanted.strip().lower()
@@ -177,11 +200,10 @@ def find_columns(
             fits = [name for name in names if name.strip().lower() in usual]
         if not fits:
             missing = f"no column {wanted!r}" if wanted else f"no column for the {role}"
-            raise ValueError(f"{where}: {missing} among {names}; choose one with {option}")
+            raise ValueError(f"{where}: {missing} among {names}; {advised}")
         if len(fits) > 1:
             raise ValueError(
-                f"{where}: several columns fit the {role}: {', '.join(fits)}; "
-                f"choose one with {option}"
+                f"{where}: several columns fit the {role}: {', '.join(fits)}; {advised}"
             )
         found[role] = fits[0]
     return found
@@ -260,6 +282,11 @@ def _text(cells: pd.Series, where: str) -> list[str]:
         text = "" if cell is None else str(cell).strip()
         if not text:
             raise ValueError(f"{where}: row {row}, column {cells.name} (id) is empty")
+        if _SPOILT.match(text):
+            raise ValueError(
+                f"{where}: row {row}, column {cells.name} holds {text!r} as an id: numbers "
+                "rounded by a spreadsheet or a data frame; keep ids as text"
+            )
         ids.append(text)
     return ids
 
@@ -329,6 +356,34 @@ def match_ids(left: Iterable[str], right: Iterable[str]) -> Match:
         np.setdiff1d(np.arange(len(left)), matched_left),
         np.setdiff1d(np.arange(len(right)), matched_right),
         ambiguous,
+    )
+
+
+def why_none_match(left: Sequence[str], right: Sequence[str]) -> str | None:
+    """A likely cause why two lists of ids have nothing in common, if one can be seen.
+
+    Parameters
+    ----------
+    left, right : sequence of str
+
+    Returns
+    -------
+    str or None
+    """
+    by_stem = {_ANY_EXTENSION.sub("", _flickr_parts(text)): text for text in right}
+    alike = [
+        (text, by_stem[stem])
+        for text in left
+        if (stem := _ANY_EXTENSION.sub("", _flickr_parts(text))) in by_stem
+    ]
+    if not alike:
+        return None
+    one, other = alike[0]
+    if _SPOILT_SHORT.search(one) or _SPOILT_SHORT.search(other):
+        return f"{one} and {other} differ by the .0 of a data frame: keep ids as text"
+    return (
+        f"the extensions differ: {len(alike)} would match without them (first: {one} and "
+        f"{other}); write them alike on both sides"
     )
 
 

@@ -8,7 +8,8 @@ import pandas as pd
 import pytest
 
 from gcd_metric import GcdMetric
-from gcd_metric.cli import main, published
+from gcd_metric.cli import _benchmark, _parser, main, published
+from gcd_metric.text import names_of
 
 N = 237
 
@@ -331,3 +332,113 @@ def test_a_split_must_be_chosen_where_there_are_several(run, files, truth):
 def test_several_columns_name_the_option(run, files, truth):
     truth.assign(lat=0.0, id="x").to_csv("truth.csv", index=False)
     assert "choose one with --reference-id-column" in run(*files, code=2)
+
+
+# what a reader of the output must be able to tell
+
+
+@pytest.mark.parametrize(
+    ("paths", "names"),
+    [
+        (["a/p.csv"], ["p"]),
+        (["a/p.csv", "b/q.csv"], ["p", "q"]),
+        (["runA/p.csv", "runB/p.csv"], ["runA/p", "runB/p"]),
+        (["x/runA/eval/p.csv", "x/runB/eval/p.csv"], ["runA/eval/p", "runB/eval/p"]),
+        (["p.csv", "p.parquet"], ["p.csv", "p.parquet"]),
+        (["p.csv", "p.csv"], ["p (1)", "p (2)"]),
+    ],
+)
+def test_names_tell_runs_apart(paths, names):
+    assert names_of(paths) == names
+
+
+def test_runs_of_one_file_name(run, files, guess):
+    from pathlib import Path
+
+    for folder_ in ("runA", "runB"):
+        Path(folder_).mkdir()
+        guess.to_csv(f"{folder_}/p.csv", index=False)
+    out = run("runA/p.csv", *files[1:], "--compare", "runB/p.csv", "--json")
+    assert [each["name"] for each in json.loads(out)["runs"]] == ["runA/p", "runB/p"]
+    out = run("runA/p.csv", *files[1:], "--compare", "runB/p.csv")
+    assert "Paired difference, runA/p - runB/p" in out and "only A : only B" in out
+    assert "Newcombe" in out and "exact McNemar" in out
+
+
+def test_how_many_were_scored_is_on_stdout(run, files, guess):
+    guess[:200].to_csv("guess.csv", index=False)
+    assert "n = 200 of 237" in run(*files)
+    assert "n = 237, 37 without an answer" in run(*files, "--missing", "miss")
+    document = json.loads(run(*files, "--missing", "miss", "--json"))
+    assert any("37 without an answer" in note for note in document["notes"])
+
+
+def test_no_line_is_wider_than_a_terminal(files, guess, capsys):
+    name = "a_long_name_of_a_run_" * 3
+    guess.to_csv(f"{name}.csv", index=False)
+    guess[:220].to_csv(f"{name}2.csv", index=False)
+    options = ["--compare", f"{name}2.csv", "--missing", "miss", "--benchmark", "im2gps"]
+    assert main([f"{name}.csv", *files[1:], *options]) == 0
+    printed = capsys.readouterr()
+    assert "published:" in printed.out and printed.out.count("95 % interval") == 2
+    assert max(map(len, (printed.out + printed.err).splitlines())) <= 100
+    many = map(str, range(100, 2000, 100))
+    assert main(["guess.csv", *files[1:], "--thresholds", *many]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert max(map(len, lines)) <= 100
+    assert [sum(f" {t} km" in line for line in lines) for t in (300, 1900)] == [1, 1]
+
+
+@pytest.mark.parametrize(
+    ("references", "config", "benchmark", "said"),
+    [
+        ("im2gps", None, "im2gps", None),
+        ("im2gps", "im2gps", "im2gps", None),
+        ("im2gps", "im2gps3k", "im2gps3k", None),
+        ("im2gps", "random_2k", None, "no published results of im2gps (random_2k) are known here"),
+        ("justzoomin", "metadata", "justzoomin", None),
+        ("truth.csv", None, None, None),
+    ],
+)
+def test_the_benchmark_follows_the_configuration(references, config, benchmark, said):
+    arguments = ["p.csv", "--references", references, *(["--config", config] if config else [])]
+    assert _benchmark(_parser().parse_args(arguments)) == (benchmark, said)
+
+
+@pytest.mark.parametrize("bad", ["nowhere.csv", "empty.csv", "twice.csv"])
+def test_predictions_are_checked_before_references_are_loaded(run, files, monkeypatch, bad):
+    monkeypatch.setattr("gcd_metric.cli._read_references", lambda _: pytest.fail("loaded"))
+    write("empty.csv", [["id", "lat"]])
+    write("twice.csv", [HEADER, ["a", 1, 2], ["a", 1, 2]])
+    assert bad in run(bad, *files[1:], code=2)
+    assert bad in run(*files, "--compare", bad, code=2)
+
+
+def test_report_is_announced(run, files, capsys):
+    pytest.importorskip("matplotlib")
+    assert run(*files, "--report", "out.html").splitlines()[-1] == "Wrote out.html"
+    json.loads(run(*files, "--report", "out.html", "--json"))
+
+
+@pytest.mark.parametrize("values", [["1,25"], ["1", "25"], ["1,", "25"], ["1e0", "2.5e1"]])
+def test_thresholds_may_stand_before_the_file(run, files, values):
+    out = run(*files[1:], "--thresholds", *values, files[0], "--json")
+    assert {"acc@1km", "acc@25km"} < set(scores(out)) and "acc@200km" not in scores(out)
+
+
+def test_thresholds_that_are_no_numbers(files, capsys):
+    with pytest.raises(SystemExit):
+        main([*files, "--thresholds", "far"])
+    assert "'far' is no list of distances" in capsys.readouterr().err
+
+
+def test_other_extensions_are_named(run, files, guess):
+    guess.assign(image_id=guess["image_id"] + ".png").to_csv("guess.csv", index=False)
+    error = run(*files, code=2)
+    assert "the extensions differ: 237 would match" in error and "--id-column" not in error
+
+
+def test_semicolons_and_decimal_commas(run, files, guess):
+    expected = scores(run(*files, "--json"))
+    guess.to_csv("guess.csv", index=False, sep=";", decimal=",")
+    assert scores(run(*files, "--json")) == expected

@@ -230,3 +230,33 @@ def test_whatever_comes_in_it_scores_or_says_why(rows):
         return
     assert result["n"] == len(rows)
     assert 0 <= result["acc@200km"] <= 1 and 0 <= result["geoscore"] <= 5000
+
+
+EUROPE = np.array([[48.86, 2.35], [41.9, 12.5], [52.52, 13.4], [40.42, -3.7]])
+
+
+@pytest.mark.parametrize("sides", [(EUROPE[:, ::-1], EUROPE), (EUROPE, EUROPE[:, ::-1])])
+def test_swapped_columns_that_stay_in_range(metric, sides):
+    with pytest.raises(ValueError, match="row 0 is .*median error of 4 rows.*swapped columns"):
+        metric().compute(predictions=sides[0], references=sides[1])
+
+
+def test_swapped_columns_beside_missing_ones(metric):
+    swapped = np.tile(EUROPE[:, ::-1], (200, 1))
+    swapped[::3] = np.nan
+    with pytest.raises(ValueError, match="row 1 is .*swapped columns"):
+        metric().compute(predictions=swapped, references=np.tile(EUROPE, (200, 1)), missing="miss")
+
+
+def test_two_rows_or_bad_models_are_not_swapped(metric):
+    result = metric().compute(predictions=EUROPE[:2, ::-1], references=EUROPE[:2])
+    assert result["acc@200km"] == 0
+    random = np.random.default_rng(0)
+    for _ in range(50):
+        guess, truth = random.uniform((35, -10), (65, 40), (2, 20, 2))
+        assert metric().compute(predictions=guess, references=truth)["n"] == 20
+
+
+def test_a_radius_in_metres_is_refused(metric):
+    with pytest.raises(ValueError, match="in kilometres; 6371000 looks like metres"):
+        metric().compute(predictions=GOOD, references=GOOD, earth_radius=6371000)

@@ -312,3 +312,28 @@ def test_memory_stays_within_the_inputs(metric):
         peak = tracemalloc.get_traced_memory()[1]
         tracemalloc.stop()
         assert peak <= 3 * (a.nbytes + b.nbytes)
+
+
+class Rows:
+    """Can be walked through, and nothing else."""
+
+    def __iter__(self):
+        return iter([{"lat": 48.86, "lon": 2.35, "photo": b"x"}, {"lat": 0, "lon": 0}])
+
+
+def test_any_iterable_of_rows(metric):
+    result = metric().compute(predictions=[[48.86, 2.35], [0, 90]], references=Rows())
+    assert result["acc@200km"] == 0.5
+
+
+@pytest.mark.parametrize("known", [True, False])
+def test_a_data_set_that_streams(metric, known):
+    import datasets
+
+    rows = [{"image": i, "latitude": float(i), "longitude": 2.0} for i in range(5)]
+    stream = datasets.Dataset.from_list(rows).to_iterable_dataset()
+    if not known:
+        stream = stream.map(lambda row: row)
+        assert stream.column_names is None
+    guess = [[float(i), 2.0] for i in range(5)]
+    assert metric().compute(predictions=guess, references=stream)["mean_km"] == 0

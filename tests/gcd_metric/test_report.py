@@ -11,7 +11,16 @@ import pytest
 
 import gcd_metric
 from gcd_metric.cli import main
-from gcd_metric.report import Report, Run, draw_curve, draw_map, great_circle_arcs
+from gcd_metric.report import (
+    Report,
+    Run,
+    _colour_ticks,
+    _overview,
+    _page,
+    draw_curve,
+    draw_map,
+    great_circle_arcs,
+)
 
 pytest.importorskip("matplotlib")
 from matplotlib.figure import Figure
@@ -66,7 +75,9 @@ def test_html_stands_alone_and_escapes(files):
     assert "&lt;b&gt;" in text and "a&lt;i&gt;" in text
     assert not re.findall(r"https?://(?!www\.w3\.org)", text)
     rows = re.findall(r"<tr><td>(?!.*published)", text)
-    assert len(rows) == 2 + 2 * 20
+    assert len(rows) == 2 + 6 + 2 * 20
+    assert "Paired difference, a&lt;i&gt; - b" in text and "only A : only B" in text
+    assert "95 % Wilson interval" in text and "<p>n = 60</p>" in text
 
 
 def test_the_same_scores_give_the_same_page(files):
@@ -75,6 +86,71 @@ def test_the_same_scores_give_the_same_page(files):
         assert main([*files, "--report", name]) == 0
         pages.append(Path(name).read_bytes())
     assert pages[0] == pages[1]
+
+
+def parts(files, tmp_path, monkeypatch, *options, compare=True):
+    """The report's content, as the command hands it over."""
+    caught = []
+    monkeypatch.setattr("gcd_metric.report.write_report", lambda _, report: caught.append(report))
+    assert main([*(files if compare else files[:3]), "--report", "o.html", *options]) == 0
+    return caught[0]
+
+
+def test_a_report_says_over_how_many(files, tmp_path, monkeypatch):
+    table = pd.read_csv("b.csv")
+    table.loc[3, "lat"] = None
+    table[:50].to_csv("b.csv", index=False)
+    report = parts(files, tmp_path, monkeypatch, "--missing", "miss")
+    assert report.scope == "n = 60; b: 11 without an answer"
+    assert any("11 without an answer" in note for note in report.notes)
+    page = _page(report)
+    assert report.scope in page
+    worst = page[page.index("Worst predictions: b") :]
+    rows = re.findall(r"<tr><td>.*?</tr>", worst)
+    assert [row.count("no answer") for row in rows[:12]] == [1] * 10 + [1, 0]
+    assert "and 1 more without an answer" in rows[10] and len(rows) == 21
+    table.dropna()[:40].to_csv("b.csv", index=False)
+    assert parts(files, tmp_path, monkeypatch).scope == "n = 40 of 60"
+
+
+@pytest.mark.parametrize("compare", [True, False])
+def test_the_picture_says_it_all(files, tmp_path, monkeypatch, compare):
+    figures = []
+    monkeypatch.setattr("gcd_metric.report._render", lambda figure, _: figures.append(figure))
+    report = parts(files, tmp_path, monkeypatch, compare=compare)
+    _overview(report)
+    assert figures[0].get_suptitle().splitlines() == [report.title, "n = 60"]
+    cells = [
+        cell.get_text().get_text()
+        for axes in figures[0].axes
+        for table in axes.tables
+        for cell in table.get_celld().values()
+    ]
+    assert ("McNemar p" in cells and "only A : only B" in cells) is compare
+    scales = {
+        collection.norm.vmax
+        for axes in figures[0].axes
+        for collection in axes.collections
+        if collection.get_array() is not None and collection.norm.vmax > 1
+    }
+    assert scales == {max(np.nanmax(run.measured) for run in report.runs)}
+
+
+@pytest.mark.parametrize(
+    ("low", "high"), [(11, 110), (0.3, 3), (99, 991), (1, 1e5), (2000, 20001), (1e-6, 1e-5)]
+)
+def test_a_colour_bar_has_labels(low, high):
+    ticks = _colour_ticks(low, high)
+    assert len(ticks) >= 2 and all(low <= tick <= high for tick in ticks)
+
+
+def test_sources_of_published_rows_are_in_the_page(files, tmp_path, monkeypatch):
+    monkeypatch.setattr(
+        "gcd_metric.cli.published",
+        lambda name: [{"n": "60", "method": "M", "year": "", "acc@25km": "1", "source": "S & T"}],
+    )
+    page = _page(parts(files, tmp_path, monkeypatch, "--benchmark", "x"))
+    assert "Published figures as printed in: S &amp; T" in page
 
 
 def test_png(files):

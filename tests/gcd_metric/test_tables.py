@@ -1,11 +1,13 @@
 """Tables: columns by usual names, ids as text, errors that name the cell, honest joins."""
 
+import re
+
 import pandas as pd
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gcd_metric.tables import match_ids, read_coordinates
+from gcd_metric.tables import match_ids, read_coordinates, why_none_match
 
 OWNER = "19355699@N00"
 PARTS = f"104123223_7410c654ba_19_{OWNER}"
@@ -108,8 +110,14 @@ def test_swapped_columns(table):
 FILES = {
     "nothing": ("", "empty"),
     "no rows": ("id,lat,lon\n", "no rows"),
-    "no latitude": ("id,lon\na,1\n", r"no column for the latitude among \['id', 'lon'\].*--lat"),
-    "two ids": ("id,image_id,lat,lon\na,b,1,2\n", "several columns fit the id: id, image_id.*--id"),
+    "no latitude": (
+        "id,lon\na,1\n",
+        r"no column for the latitude among \['id', 'lon'\]; rename.* latitude",
+    ),
+    "two ids": (
+        "id,image_id,lat,lon\na,b,1,2\n",
+        "several columns fit the id: id, image_id; rename",
+    ),
     "long row": ("id,lat,lon\na,1,2,3\nb,1,2\n", "fields|saw 4"),
     "no id": ("id,lat,lon\na,1,2\n ,1,2\n", r"row 2, column id \(id\) is empty"),
 }
@@ -210,3 +218,53 @@ def test_the_order_does_not_matter(lists):
     left, right = lists
     match = match_ids(left, right)
     assert [left[i] for i in match.left] == [right[i] for i in match.right] == right
+
+
+# tables as spreadsheets write them
+
+
+@pytest.mark.parametrize("name", ["t.csv", "t.tsv"])
+@pytest.mark.parametrize("separator", [",", ";", "\t"])
+def test_other_separators(table, separator, name):
+    rows = ["id,lat,lon,note", "a,48.5,-2.25,x", "b,1,2,"]
+    found = read_coordinates(table("\n".join(row.replace(",", separator) for row in rows), name))
+    assert found.to_numpy().tolist() == [["a", 48.5, -2.25], ["b", 1, 2]]
+
+
+def test_decimal_commas_between_semicolons(table):
+    found = read_coordinates(table("id;lat;lon\n1,5;48,86;-2,35\nb;1;2\n"))
+    assert found.to_numpy().tolist() == [["1,5", 48.86, -2.35], ["b", 1, 2]]
+
+
+def test_decimal_commas_between_commas_are_named(table):
+    with pytest.raises(ValueError, match="more fields than the header .*decimal commas"):
+        read_coordinates(table("id,lat,lon\na,48,86,2,35\n"))
+
+
+@pytest.mark.parametrize("spoilt", ["2.64898E+15", "2,64898e+15", "2648982474449282.0"])
+def test_ids_that_a_spreadsheet_rounded(table, spoilt):
+    with pytest.raises(ValueError, match="row 2, column id .*rounded by a spreadsheet.*as text"):
+        read_coordinates(table(f'id,lat,lon\na,1,2\n"{spoilt}",1,2\n'))
+
+
+def test_advice_is_the_callers(table):
+    path = table("id,lon\na,1\n")
+    with pytest.raises(ValueError, match="; try latitude$"):
+        read_coordinates(path, advice="try {}")
+
+
+@pytest.mark.parametrize(
+    ("left", "right", "cause"),
+    [
+        (["x", "photos/a.png"], ["a.jpg"], "extensions differ: 1 would .*photos/a.png and a.jpg"),
+        (["a.webp"], ["a"], "extensions differ"),
+        (["12.0"], ["12"], "data frame"),
+    ],
+)
+def test_why_no_id_matches(left, right, cause):
+    assert not len(match_ids(left, right).left)
+    assert re.search(cause, why_none_match(left, right))
+
+
+def test_why_no_id_matches_is_not_guessed():
+    assert why_none_match(["a.png"], ["b.png", "c"]) is None
