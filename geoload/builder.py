@@ -5,12 +5,16 @@ Which files and how they are read is each data set's own affair.
 
 from __future__ import annotations
 
+import dataclasses
+import difflib
 import functools
 import hashlib
-import importlib
+import importlib.util
+import inspect
 import json
 import logging
 import os
+import re
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,6 +25,7 @@ import datasets.exceptions
 import numpy as np
 
 import geoload
+from geoload.registry import requested
 from geoload.report import Report, write_json
 
 _log = logging.getLogger(__name__)
@@ -52,7 +57,10 @@ def code_version(*packages: str) -> str:
     """Return our version and a digest of our code: other code never gets this code's rows."""
     digest = hashlib.sha256()
     for package in ("geoload", *packages):
-        folder = Path(str(importlib.import_module(package).__file__)).parent
+        # Found and not imported: not every package is needed to load rows.
+        spec = importlib.util.find_spec(package)
+        assert spec is not None and spec.origin is not None
+        folder = Path(spec.origin).parent
         for file in sorted(folder.glob("*.py")):
             digest.update(file.read_bytes())
     return f"{geoload.__version__}-{digest.hexdigest()[:16]}"
@@ -64,6 +72,53 @@ class Builder(datasets.GeneratorBasedBuilder):
     A generator leaves its findings with `self.leave_findings`; when every split is prepared
     they are put together by `self.conclude`, which may raise before anything enters the cache.
     """
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        self._refuse_unknown_options(kwargs)
+        super().__init__(*args, **kwargs)
+        self.check_split(requested().get("split"))
+
+    def split_names(self) -> list[str]:
+        """Return the splits of the configuration at hand."""
+        raise NotImplementedError
+
+    def check_split(self, split: Any) -> None:
+        """Refuse a split that does not exist, before anything is downloaded for it."""
+        for one in split if isinstance(split, (list, tuple)) else [split]:
+            if not isinstance(one, (str, datasets.NamedSplit)):
+                continue
+            for part in re.sub(r"\[[^]]*\]", "", str(one)).split("+"):
+                if part.strip() not in [*self.split_names(), "all"]:
+                    raise ValueError(
+                        f"split={str(one)!r}: configuration {self.config.name!r} of {self.name} "
+                        f"has {_listed(self.split_names(), 'the split')}."
+                    )
+
+    def as_streaming_dataset(self, split: Any = None, **kwargs: Any) -> Any:
+        """See `datasets.DatasetBuilder`; an unknown split is refused first."""
+        self.check_split(split)
+        return super().as_streaming_dataset(split=split, **kwargs)
+
+    def as_dataset(self, split: Any = None, **kwargs: Any) -> Any:
+        """See `datasets.DatasetBuilder`; an unknown split is refused first."""
+        self.check_split(split)
+        return super().as_dataset(split=split, **kwargs)
+
+    def _refuse_unknown_options(self, options: dict[str, Any]) -> None:
+        own = [field.name for field in dataclasses.fields(self.BUILDER_CONFIG_CLASS)]
+        known = [*own, *inspect.signature(datasets.DatasetBuilder.__init__).parameters]
+        for name, value in options.items():
+            if name not in known:
+                close = difflib.get_close_matches(name, own, 1)
+                hint = f" Did you mean {close[0]}=?" if close else ""
+                raise ValueError(
+                    f"There is no option {name}=.{hint} See help({type(self).__name__})."
+                )
+            if name == "data_files" and value is not None:
+                raise ValueError(
+                    "data_files= is not used here: the files of these data sets belong together. "
+                    "Name their folder with data_dir=."
+                )
 
     def leave_findings(
         self, folder: str | None, name: str, report: Report, found: np.ndarray | None = None
@@ -91,17 +146,21 @@ class Builder(datasets.GeneratorBasedBuilder):
         if dl_manager.is_streaming or "://" in self._output_dir:
             return None
         folder = os.path.join(self._output_dir, "findings")
-        os.makedirs(folder, exist_ok=True)
+        shutil.rmtree(folder, ignore_errors=True)
+        os.makedirs(folder)
         return folder
 
-    def download_and_prepare(self, *args: Any, **kwargs: Any) -> None:
-        """See `datasets.DatasetBuilder`; an error of ours arrives as itself, not wrapped."""
+    def _prepare_split_single(self, *args: Any, **kwargs: Any) -> Any:
+        # Here, because with num_proc this runs in another process, from which no cause comes back.
         try:
-            super().download_and_prepare(*args, **kwargs)
+            yield from super()._prepare_split_single(*args, **kwargs)
         except datasets.exceptions.DatasetGenerationError as error:
-            if isinstance(error.__cause__, (ValueError, ConnectionError)):
+            if isinstance(error.__cause__, (ValueError, OSError)):
                 raise error.__cause__ from None
             raise
+
+    def _save_infos(self) -> None:
+        """Write no README.md into our package, as datasets 3 would with `save_infos=True`."""
 
     def _download_and_prepare(self, dl_manager: Any, verification_mode: Any, **kwargs: Any) -> None:
         super()._download_and_prepare(dl_manager, verification_mode, **kwargs)
@@ -127,3 +186,7 @@ class Builder(datasets.GeneratorBasedBuilder):
             if rows.exists():
                 found.append(np.load(rows, allow_pickle=False))
         return self.conclude(split, findings, found)
+
+
+def _listed(names: list[str], what: str) -> str:
+    return f"{what}{'s' if len(names) > 1 else ''} {', '.join(names)}"

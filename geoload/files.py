@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import os
+import shutil
+import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 from typing import BinaryIO
@@ -33,21 +35,50 @@ def open_binary(path: str, token: str | bool | None = None) -> BinaryIO:
     if path.startswith("hf://"):
         # Retries by itself.
         return fsspec.open(path, "rb", block_size=READ_AHEAD, token=token).open()
-    file = fsspec.open(path, "rb", block_size=READ_AHEAD).open()
+    file = persistently(fsspec.open(path, "rb", block_size=READ_AHEAD).open)()
     if getattr(file, "size", None) is None or type(file).__name__ == "HTTPStreamingFile":
         file.close()
-        return _persistent(fsspec.open)(f"simplecache::{path}", "rb").open()
-    file.read = _persistent(file.read)
+        return _whole(path)
+    file.read = persistently(file.read)
     return file
 
 
-# aiohttp's errors are no OSErrors; those that a second try can mend all derive from these.
-_persistent = tenacity.retry(
-    retry=tenacity.retry_if_exception_type((aiohttp.ClientError, asyncio.TimeoutError)),
+def is_transport_error(error: BaseException) -> bool:
+    """Tell an error of the connection, or of a busy server, that a second try can mend.
+
+    The Hub's client changed its HTTP library twice (requests, httpx, httpx2); all name their base
+    error so, and importing each of them to ask would need all of them installed.
+    """
+    if isinstance(error, (aiohttp.ClientResponseError, FileNotFoundError)):
+        return getattr(error, "status", 0) in _BUSY
+    if isinstance(error, (aiohttp.ClientError, asyncio.TimeoutError)):
+        return True
+    if getattr(getattr(error, "response", None), "status_code", 0) in _BUSY:
+        return True
+    names = {kind.__name__ for kind in type(error).__mro__}
+    return "TransportError" in names or {"RequestException", "ConnectionError"} <= names
+
+
+_BUSY = (429, 500, 502, 503, 504)
+
+# For what the clients do not try again themselves: fsspec's HTTP files never do, the Hub's client
+# gives up a download when the connection is reset.
+persistently = tenacity.retry(
+    retry=tenacity.retry_if_exception(is_transport_error),
     stop=tenacity.stop_after_attempt(6),
     wait=tenacity.wait_exponential(multiplier=0.5, max=30),
     reraise=True,
 )
+
+
+@persistently
+def _whole(path: str) -> BinaryIO:
+    """Fetch a file from a server without ranges; from its start again if the connection drops."""
+    copy = tempfile.TemporaryFile()  # noqa: SIM115 - the caller closes it
+    with fsspec.open(path, "rb", block_size=0).open() as file:
+        shutil.copyfileobj(file, copy)
+    copy.seek(0)
+    return copy  # type: ignore[return-value]
 
 
 def signature(paths: Sequence[str | Path], base: str | Path) -> list[tuple[str, int, int, int]]:
@@ -57,11 +88,18 @@ def signature(paths: Sequence[str | Path], base: str | Path) -> list[tuple[str, 
     copy that keeps times (`cp -p`, `rsync -t`) would otherwise pass for the old file.
     """
     entries = []
-    for path in paths:
+    start = os.path.join(base, "")
+    for path in [os.fspath(path) for path in paths]:
         stat = os.stat(path)
-        name = os.path.relpath(path, base)
-        entries.append((name, stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns))
+        # Hundreds of thousands of files: relpath alone would take seconds.
+        name = path[len(start) :] if path.startswith(start) else os.path.relpath(path, base)
+        entries.append((printable(name), stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns))
     return sorted(entries)
+
+
+def printable(name: str) -> str:
+    """Return a file's name as text that can be coded, whatever bytes it has on disk."""
+    return os.fsencode(name).decode("utf-8", "backslashreplace")
 
 
 def local_path(path: str | os.PathLike, option: str = "data_dir") -> str:

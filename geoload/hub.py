@@ -9,9 +9,10 @@ import shutil
 from pathlib import Path
 from typing import NamedTuple
 
-import tenacity
 from huggingface_hub import HfApi, constants, hf_hub_download, try_to_load_from_cache
-from huggingface_hub.utils import HfHubHTTPError, OfflineModeIsEnabled
+from huggingface_hub.utils import EntryNotFoundError, HfHubHTTPError, OfflineModeIsEnabled
+
+from geoload.files import is_transport_error, persistently
 
 _COMMIT = re.compile(r"[0-9a-f]{40}")
 # Smaller downloads are over before one has read how large they are.
@@ -56,7 +57,7 @@ def resolve_commit(repository: str, revision: str, token: str | bool | None = No
     except (OfflineModeIsEnabled, OSError, RuntimeError) as error:
         raise ConnectionError(_unreachable(what, error)) from error
     except Exception as error:
-        if _is_transport_error(error):
+        if is_transport_error(error):
             raise ConnectionError(_unreachable(what, error)) from error
         raise
     assert commit is not None
@@ -79,7 +80,7 @@ def list_files(
             f"{_first_line(error)}."
         ) from error
     except Exception as error:
-        if isinstance(error, (OfflineModeIsEnabled, OSError)) or _is_transport_error(error):
+        if isinstance(error, (OfflineModeIsEnabled, OSError)) or is_transport_error(error):
             raise ConnectionError(_unreachable(f"the files of {repository!r}", error)) from error
         raise
     return [
@@ -95,7 +96,15 @@ def download_small(repository: str, commit: str, path: str, token: str | bool | 
         return persistently(hf_hub_download)(
             repository, path, revision=commit, repo_type="dataset", token=token
         )
-    except (HfHubHTTPError, OfflineModeIsEnabled, OSError) as error:
+    except EntryNotFoundError as error:
+        if not isinstance(error, HfHubHTTPError):  # not in the cache, and the Hub out of reach
+            raise ConnectionError(_unreachable(path, error)) from error
+        raise FileNotFoundError(
+            f"The dataset repository {repository!r} has no {path} at commit {commit}."
+        ) from error
+    except Exception as error:
+        if not isinstance(error, (OfflineModeIsEnabled, OSError)) and not is_transport_error(error):
+            raise
         raise ConnectionError(
             _unreachable(f"{path} of the dataset repository {repository!r}", error)
         ) from error
@@ -152,22 +161,6 @@ def _gigabytes(size: int) -> str:
 
 def _first_line(error: Exception) -> str:
     return str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-
-
-def _is_transport_error(error: BaseException) -> bool:
-    # The Hub's client changed its HTTP library twice (requests, httpx, httpx2); all name their
-    # base error so, and importing each of them to ask would need all of them installed.
-    return any(c.__name__ in {"TransportError", "RequestException"} for c in type(error).__mro__)
-
-
-# The Hub's client gives up a download when the connection is reset, and with it the one file that
-# was under way; the files that are done stay.
-persistently = tenacity.retry(
-    retry=tenacity.retry_if_exception(_is_transport_error),
-    stop=tenacity.stop_after_attempt(6),
-    wait=tenacity.wait_exponential(multiplier=0.5, max=30),
-    reraise=True,
-)
 
 
 def _unreachable(what: str, error: Exception) -> str:

@@ -133,7 +133,7 @@ def _extended_member(file: BinaryIO, label: str, position: int) -> tuple[Member,
         found = archive.next()
     except ShardError:
         raise
-    except (tarfile.TarError, ValueError, RecursionError, OverflowError) as error:
+    except (tarfile.TarError, ValueError, IndexError, RecursionError, OverflowError) as error:
         raise ShardError(
             f"{label}: no valid TAR header at byte {position} ({error}). The file is damaged: "
             "get it again."
@@ -194,9 +194,18 @@ def _cut_message(file: BinaryIO, label: str, position: int, last: Member | None)
 
 
 def _check_trailer(file: BinaryIO, label: str, position: int) -> None:
-    """Nothing but zeros may follow the end: a second archive there would be lost in silence."""
+    """Nothing but a few zeros may follow the end, or something would be lost in silence.
+
+    A second archive there would be, and so would the members of a download that was given its
+    full length beforehand and never finished. Programs pad to a record, 10 KiB as a rule.
+    """
     file.seek(position)
     trailer = file.read(_MAX_TRAILER_READ)
+    if len(trailer) == _MAX_TRAILER_READ and file.read(1) and not trailer.strip(b"\0"):
+        raise ShardError(
+            f"{label} is all zeros from byte {position - BLOCK} on: a download that was not "
+            "finished? Get the file again."
+        )
     if trailer.strip(b"\0"):
         raise ShardError(
             f"{label} goes on after its end-of-archive mark at byte {position - BLOCK}: two "

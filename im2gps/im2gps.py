@@ -17,11 +17,10 @@ from typing import Any, ClassVar
 import datasets
 
 from geoload.builder import Builder, Config
-from geoload.files import local_path, signature
-from geoload.registry import requested
+from geoload.files import local_path, persistently, signature
 from geoload.report import Report
 from im2gps.labels import Labeller, find_table
-from im2gps.packs import PackError, find_pack, folder_photos, open_pack
+from im2gps.packs import PackError, explained, find_pack, folder_photos, only_pack, open_pack
 from im2gps.photo import PhotoError, check_header, clean
 
 PROJECT_PAGE = "http://graphics.cs.cmu.edu/projects/im2gps/"
@@ -83,7 +82,7 @@ class Im2GPSConfig(Config):
         others = {c.archive for c in Im2GPS.BUILDER_CONFIGS} - {self.archive, ""}
         if self.archive:
             return find_pack(self.data_dir, self.archive, others)
-        return _only_pack(self.data_dir)
+        return only_pack(self.data_dir)
 
     def table(self) -> str | None:
         """Return the path of the file with the coordinates, where they are not in the photos."""
@@ -93,9 +92,9 @@ class Im2GPSConfig(Config):
 
     def source_key(self) -> Any:
         """Return the names, sizes and times of all files read, or the address."""
-        source = self.source()
         if self.data_dir is None:
-            return source
+            return self.base_url + self.archive
+        source = self.source()
         files = folder_photos(source) if os.path.isdir(source) else [source]
         table = self.table()
         return [source, signature([*files, *([table] if table else [])], self.data_dir)]
@@ -158,24 +157,27 @@ class Im2GPS(Builder):
     DEFAULT_CONFIG_NAME = "im2gps"
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
-        _refuse_training(requested().get("split"))
-        for key in ("data_dir", "coordinates"):
-            if kwargs.get(key) is not None:
-                kwargs[key] = local_path(kwargs[key], key)
-        name = kwargs.get("config_name")
-        if name in {"im2gps3k", "photos"} and kwargs.get("data_dir") is None:
-            raise ValueError(_fetch_by_hand(str(name)))
+        folder = kwargs.get("data_dir")
+        if folder is not None:
+            kwargs["data_dir"] = folder = local_path(folder)
+        if kwargs.get("coordinates") is not None:
+            kwargs["coordinates"] = _beside(kwargs["coordinates"], folder)
         super().__init__(*args, **kwargs)
+        if self.config.coordinates and not self.config.labelled_by_table:
+            raise ValueError(
+                f"coordinates= is for the configurations im2gps3k and photos; {self.config.name!r} "
+                "takes the coordinates from the photos."
+            )
 
-    def as_streaming_dataset(self, split: Any = None, **kwargs: Any) -> Any:
-        """See `datasets.DatasetBuilder`; refuses a training split with what to do instead."""
-        _refuse_training(split)
-        return super().as_streaming_dataset(split=split, **kwargs)
+    def split_names(self) -> list[str]:
+        """Return the one split that there is."""
+        return ["test"]
 
-    def as_dataset(self, split: Any = None, **kwargs: Any) -> Any:
-        """See `datasets.DatasetBuilder`; refuses a training split with what to do instead."""
-        _refuse_training(split)
-        return super().as_dataset(split=split, **kwargs)
+    def check_split(self, split: Any) -> None:
+        """Refuse a training split with what to do instead, and any other but "test"."""
+        if re.search(r"\btrain", str(split)):
+            raise ValueError(_NO_TRAINING_SET.format(page=PROJECT_PAGE))
+        super().check_split(split)
 
     def _info(self) -> datasets.DatasetInfo:
         return datasets.DatasetInfo(
@@ -194,9 +196,12 @@ class Im2GPS(Builder):
         )
 
     def _split_generators(self, dl_manager: Any) -> list[datasets.SplitGenerator]:
+        if self.config.labelled_by_table and self.config.data_dir is None:
+            raise ValueError(_fetch_by_hand(self.config.name))
         source = self.config.source()
         if self.config.data_dir is None:
-            source = dl_manager.download(source)
+            with explained(source, self.config.archive):
+                source = persistently(dl_manager.download)(source)
         arguments = {"source": source, "findings": self.findings_folder(dl_manager)}
         return [datasets.SplitGenerator(datasets.Split.TEST, gen_kwargs=arguments)]
 
@@ -204,7 +209,7 @@ class Im2GPS(Builder):
         self, source: str, findings: str | None
     ) -> Iterator[tuple[str, dict[str, Any]]]:
         report = Report()
-        with open_pack(source, report) as photos:
+        with explained(source, self.config.archive), open_pack(source, report) as photos:
             self._check_count(len(photos))
             label = Labeller([name for name, _ in photos], self.config.table(), report)
             seen: set[str] = set()
@@ -262,11 +267,6 @@ class Im2GPS(Builder):
         self.leave_findings(findings, "test-0", report)
 
 
-def _refuse_training(split: Any) -> None:
-    if re.search(r"\btrain\b", str(split)):
-        raise ValueError(_NO_TRAINING_SET.format(page=PROJECT_PAGE))
-
-
 def _fetch_by_hand(name: str) -> str:
     if name == "photos":
         return (
@@ -280,13 +280,10 @@ def _fetch_by_hand(name: str) -> str:
     )
 
 
-def _only_pack(folder: str) -> str:
-    """The one ZIP file of a folder, or the folder itself where its photos lie loose."""
-    if os.path.isfile(folder):
-        return folder
-    archives = sorted(f for f in os.listdir(folder) if f.lower().endswith(".zip"))
-    if len(archives) > 1:
-        raise FileNotFoundError(
-            f"{folder} holds several ZIP files ({', '.join(archives[:5])}): point data_dir at one."
-        )
-    return os.path.join(folder, archives[0]) if archives else folder
+def _beside(table: str, folder: str | None) -> str:
+    """A table named without its folder is the one beside the photos, if it is there."""
+    if folder is not None:
+        where = folder if os.path.isdir(folder) else os.path.dirname(folder)
+        if os.path.isfile(os.path.join(where, table)):
+            return os.path.join(where, table)
+    return local_path(table, "coordinates")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections import Counter
 from pathlib import Path
 
 from geoload.report import Report
@@ -66,6 +67,14 @@ def _rows(names: list[str], table: str, report: Report) -> dict[str, tuple[float
     # Here and not above: it brings `evaluate` along, which only these configurations need.
     from gcd_metric.tables import match_ids, read_coordinates
 
+    if not names:
+        raise ValueError(f"There are no photos for {table}: only .jpg and .jpeg files count.")
+    twice = [name for name, count in Counter(names).items() if count > 1]
+    if twice:
+        raise ValueError(
+            f"{len(twice)} names stand for more than one photo, in different folders ({twice[0]}, "
+            f"…), so {table} cannot tell them apart. Give the photos names of their own."
+        )
     truth = read_coordinates(table)
     match = match_ids(names, truth["image_id"].tolist())
     if not len(match.left):

@@ -6,7 +6,9 @@ machine or another, and never unpacked.
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
+import lzma
 import os
 import zipfile
 import zlib
@@ -14,14 +16,19 @@ from collections.abc import Callable, Collection, Iterator
 from pathlib import Path, PurePosixPath
 from typing import BinaryIO
 
-from geoload.files import open_binary
+import aiohttp
+
+from geoload.files import is_remote, is_transport_error, open_binary, printable
 from geoload.report import Report
 
 MAX_PHOTO = 64 * 2**20
 OTHER_FILES = "files that are no JPEG photos"
 _SUFFIXES = (".jpg", ".jpeg")
 # An encrypted member is a RuntimeError, an unknown compression a NotImplementedError.
-_UNPACKING_ERRORS = (zipfile.BadZipFile, zlib.error, EOFError, RuntimeError, NotImplementedError)
+_UNPACKING_ERRORS = (
+    zipfile.BadZipFile, zlib.error, lzma.LZMAError, EOFError, RuntimeError, NotImplementedError,
+    ValueError, IndexError,
+)  # fmt: skip
 
 Photo = tuple[str, Callable[[], bytes]]
 
@@ -47,7 +54,7 @@ def open_pack(source: str, report: Report) -> Iterator[list[Photo]]:
         When the ZIP cannot be read. A reader raises it when its photo cannot.
     """
     if os.path.isdir(source):
-        yield [(path.name, path.read_bytes) for path in folder_photos(source)]
+        yield [(printable(path.name), path.read_bytes) for path in folder_photos(source)]
         return
     with open_binary(source) as file, _archive(source, file) as archive:
         infos = [info for info in archive.infolist() if not info.is_dir()]
@@ -77,32 +84,65 @@ def find_pack(folder: str, archive: str, others: Collection[str]) -> str:
         When there is none, or when it cannot be told which.
     """
     if os.path.isfile(folder):
-        return folder
+        return _only_zip(folder, others)
     path = os.path.join(folder, archive)
     if os.path.isfile(path):
         return path
     unpacked = path.removesuffix(".zip")
     if os.path.isdir(unpacked) and folder_photos(unpacked):
         return unpacked
+    # Not deeper: the photos below could be anyone's.
     foreign = {name.removesuffix(".zip") for name in others}
-    parents = {p.parent for p in folder_photos(folder)}
-    parents = {p for p in parents if foreign.isdisjoint(p.relative_to(folder).parts)}
-    if len(parents) == 1:
-        return str(parents.pop())
-    found = "several folders with photos" if parents else "neither"
+    if os.path.basename(folder) not in foreign and any(
+        _is_photo(name) for name in os.listdir(folder)
+    ):
+        return folder
     raise FileNotFoundError(
-        f"{folder} should hold {archive} or its unpacked photos, but holds {found}. Point data_dir "
-        "at the folder of just these photos."
+        f"{folder} should hold {archive}, a folder {os.path.basename(unpacked)} of its unpacked "
+        "photos, or the photos themselves, but holds none of them."
     )
+
+
+def only_pack(folder: str) -> str:
+    """Return the one ZIP file of a folder, or the folder itself where its photos lie loose."""
+    if os.path.isfile(folder):
+        return _only_zip(folder, ())
+    archives = sorted(f for f in os.listdir(folder) if f.lower().endswith(".zip"))
+    if len(archives) > 1:
+        raise FileNotFoundError(
+            f"{folder} holds several ZIP files ({', '.join(archives[:5])}): point data_dir at one."
+        )
+    return os.path.join(folder, archives[0]) if archives else folder
+
+
+@contextlib.contextmanager
+def explained(source: str, archive: str) -> Iterator[None]:
+    """Let an error of the network say what to do instead."""
+    try:
+        yield
+    except (OSError, aiohttp.ClientError, asyncio.TimeoutError) as error:
+        if not is_remote(source):
+            raise
+        raise ConnectionError(
+            f"Cannot get {source} ({type(error).__name__}: {error}). Check the connection, or get "
+            f"{archive} by other means and give its folder with data_dir=."
+        ) from error
+
+
+def _only_zip(path: str, others: Collection[str]) -> str:
+    name = os.path.basename(path)
+    if name in others:
+        raise ValueError(f"{path} is another pack: choose its configuration.")
+    if not name.lower().endswith(".zip"):
+        raise ValueError(f"{path} is no ZIP file: data_dir is a folder, or a ZIP of photos.")
+    return path
 
 
 def _archive(source: str, file: BinaryIO) -> zipfile.ZipFile:
     try:
         return zipfile.ZipFile(file)
     except zipfile.BadZipFile as error:
-        raise PackError(
-            f"{source} is no whole ZIP file ({error}). Delete it and get it again."
-        ) from error
+        raise PackError(f"{source} is no whole ZIP file ({error}). Get it again.") from error
 
 
 def _member_reader(archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> Callable[[], bytes]:
@@ -111,7 +151,9 @@ def _member_reader(archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> Callable[
         try:
             with archive.open(info) as member:
                 data = member.read(MAX_PHOTO + 1)
-        except _UNPACKING_ERRORS as error:
+        except (*_UNPACKING_ERRORS, OSError) as error:
+            if is_transport_error(error):
+                raise
             raise PackError(f"it cannot be unpacked ({error})") from error
         if len(data) > MAX_PHOTO:
             raise PackError(f"it is larger than {MAX_PHOTO:,} bytes")

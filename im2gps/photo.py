@@ -9,6 +9,7 @@ from __future__ import annotations
 import io
 import math
 import re
+import struct
 from collections.abc import Iterator
 from typing import NamedTuple
 
@@ -19,10 +20,14 @@ _EOI = 0xD9
 _SOS = 0xDA
 _COM = 0xFE
 _APP0, _APP1, _APP2, _APP14 = 0xE0, 0xE1, 0xE2, 0xEE
+# Frames, tables, scans, restarts and the end: all that decoding needs.
+_CODING = {*range(0xC0, 0xC8), *range(0xC9, 0xDC), 0xDD}
 _STANDALONE = {0x01, *range(0xD0, 0xD8)}
 # In entropy-coded data FF is followed by 00 (a literal FF), a restart mark or FF (filling).
 _NEXT_MARKER = re.compile(rb"\xff[^\x00\xd0-\xd7\xff]", re.DOTALL)
 _EXIF = b"Exif\0\0"
+# What Pillow raises where EXIF is damaged.
+_BROKEN_EXIF = (SyntaxError, ValueError, OSError, KeyError, struct.error)
 _ORIENTATION = 0x0112
 _GPS_IFD = 0x8825
 _FIELD = re.compile(r"\s*(latitude|longitude)\s*:(.*)", re.DOTALL | re.IGNORECASE)
@@ -66,7 +71,8 @@ def coordinates(data: bytes) -> tuple[float, float]:
 def clean(data: bytes) -> bytes:
     """Return the same picture without comments, EXIF, XMP, IPTC or anything else that tells.
 
-    Lossless: the coded pixels, the colour profile and the orientation stay as they are.
+    Lossless: the coded pixels, the colour profile and the orientation stay as they are. What a
+    forger hides inside the coded pixels or a made-up colour profile is not looked for.
 
     Raises
     ------
@@ -74,13 +80,6 @@ def clean(data: bytes) -> bytes:
         When the JPEG is broken.
     """
     return _clean(data, list(_segments(data)))
-
-
-def read_photo(data: bytes) -> tuple[float, float, bytes]:
-    """Return latitude, longitude and the clean bytes of a photo; see `coordinates`, `clean`."""
-    segments = list(_segments(data))
-    latitude, longitude = _coordinates(segments)
-    return latitude, longitude, _clean(data, segments)
 
 
 def check_header(data: bytes) -> None:
@@ -94,7 +93,8 @@ def check_header(data: bytes) -> None:
     try:
         Image.open(io.BytesIO(data)).close()
     except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
-        raise PhotoError(f"Pillow cannot read it ({error})") from error
+        # Not its message: that names a place in memory.
+        raise PhotoError(f"Pillow cannot read it ({type(error).__name__})") from error
 
 
 def _coordinates(segments: list[Segment]) -> tuple[float, float]:
@@ -137,13 +137,19 @@ def _from_exif(segments: list[Segment]) -> tuple[float, float] | None:
         return None
     try:
         gps = exif.get_ifd(_GPS_IFD)
-        latitude = _degrees(gps[2]) * (-1 if str(gps.get(1, "N")).upper().startswith("S") else 1)
-        longitude = _degrees(gps[4]) * (-1 if str(gps.get(3, "E")).upper().startswith("W") else 1)
-    except (KeyError, TypeError, ValueError, IndexError, ZeroDivisionError, SyntaxError, OSError):
+        latitude = _degrees(gps[2]) * _sign(gps[1], "N", "S")
+        longitude = _degrees(gps[4]) * _sign(gps[3], "E", "W")
+    except (*_BROKEN_EXIF, TypeError, IndexError, ZeroDivisionError):
         return None
     if not (math.isfinite(latitude) and math.isfinite(longitude)):
         return None
     return latitude, longitude
+
+
+def _sign(reference: str | bytes, positive: str, negative: str) -> int:
+    """Without its hemisphere a coordinate is none: half of the world would be the wrong half."""
+    text = reference.decode("latin-1") if isinstance(reference, bytes) else str(reference)
+    return {positive: 1, negative: -1}[text.strip("\0 ").upper()]
 
 
 def _degrees(parts: tuple) -> float:
@@ -157,7 +163,7 @@ def _exif(segments: list[Segment]) -> Image.Exif | None:
             exif = Image.Exif()
             try:
                 exif.load(segment.payload)
-            except (SyntaxError, ValueError, OSError, KeyError):
+            except _BROKEN_EXIF:
                 return None
             return exif
     return None
@@ -171,20 +177,26 @@ def _clean(data: bytes, segments: list[Segment]) -> bytes:
         if orientation and segment.marker != _APP0:
             pieces.append(orientation)
             orientation = b""
-        if _is_picture(segment):
-            pieces.append(data[segment.start : segment.stop])
+        pieces.append(_picture_part(data, segment))
     return b"".join(pieces)
 
 
-def _is_picture(segment: Segment) -> bool:
+def _picture_part(data: bytes, segment: Segment) -> bytes:
+    """Return what of a segment is needed to decode the picture, and no byte more."""
     marker, payload = segment.marker, segment.payload
-    if marker == _APP0:
-        return payload.startswith(b"JFIF\0")
-    if marker == _APP2:
-        return payload.startswith(b"ICC_PROFILE\0")
-    if marker == _APP14:
-        return payload.startswith(b"Adobe")
-    return marker != _COM and not 0xE0 <= marker <= 0xEF
+    if marker in _CODING:
+        return data[segment.start : segment.stop]
+    if marker == _APP0 and payload.startswith(b"JFIF\0") and len(payload) >= 14:
+        return _segment(marker, payload[:12] + b"\0\0")  # without its thumbnail
+    if marker == _APP14 and payload.startswith(b"Adobe") and len(payload) >= 12:
+        return _segment(marker, payload[:12])
+    if marker == _APP2 and payload.startswith(b"ICC_PROFILE\0"):
+        return data[segment.start : segment.stop]
+    return b""
+
+
+def _segment(marker: int, payload: bytes) -> bytes:
+    return bytes([0xFF, marker]) + (len(payload) + 2).to_bytes(2, "big") + payload
 
 
 def _orientation_segment(segments: list[Segment]) -> bytes:
@@ -192,14 +204,13 @@ def _orientation_segment(segments: list[Segment]) -> bytes:
     exif = _exif(segments)
     try:
         orientation = exif.get(_ORIENTATION) if exif is not None else None
-    except (SyntaxError, ValueError, OSError, KeyError):
+    except _BROKEN_EXIF:
         return b""
     if orientation not in range(2, 9):
         return b""
     alone = Image.Exif()
     alone[_ORIENTATION] = orientation
-    payload = alone.tobytes()
-    return bytes([0xFF, _APP1]) + (len(payload) + 2).to_bytes(2, "big") + payload
+    return _segment(_APP1, alone.tobytes())
 
 
 def _segments(data: bytes) -> Iterator[Segment]:

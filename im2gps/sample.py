@@ -58,6 +58,8 @@ def write_sample(
     seed : int
         Another seed gives other photos.
     """
+    if width < 8 or min([0, *dict(counts or {}).values()]) < 0:
+        raise ValueError("a miniature has pictures from 8 pixels on and no fewer than 0 photos")
     os.makedirs(folder, exist_ok=True)
     sizes = {name: usual for name, (_, usual) in PACKS.items()} | dict(counts or {})
     with tqdm(total=sum(sizes.values()), desc="Im2GPS miniature", unit="photo", delay=2) as bar:

@@ -30,7 +30,7 @@ SCRIPTS = Version(datasets.__version__) < Version("4")
 
 def test_names_are_known_without_looking_anywhere(zoom):
     assert get_dataset_config_names("im2gps")[0] == "im2gps"
-    assert get_dataset_config_names("justzoomin") == ["streetview", "metadata"]
+    assert get_dataset_config_names("justzoomin")[:2] == ["streetview", "metadata"]
     assert get_dataset_default_config_name("justzoomin") == "streetview"
     assert get_dataset_split_names("im2gps") == ["test"]
     assert get_dataset_split_names("justzoomin", data_dir=str(zoom)) == ["train", "validation"]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import json
-import os
+import tempfile
 import zipfile
 from pathlib import Path
 
@@ -85,6 +85,31 @@ def test_unpacked_photos_load_like_the_zip(packs, tmp_path):
     assert len(load(packs / "gps_query_imgs.zip")) == 12
 
 
+def test_what_would_be_ignored_is_refused(packs, tmp_path):
+    with pytest.raises(ValueError, match="another pack: choose its configuration"):
+        load(packs / "2k_random_test.zip")
+    with pytest.raises(ValueError, match="is no ZIP file"):
+        (tmp_path / "t.csv").write_text("a", encoding="utf-8")
+        load(tmp_path / "t.csv")
+    with pytest.raises(ValueError, match="coordinates= is for the configurations"):
+        load(packs, coordinates=str(tmp_path / "t.csv"))
+    with pytest.raises(ValueError, match="data_files= is not used"):
+        load(packs, data_files=[str(packs / "2k_random_test.zip")])
+    with pytest.raises(ValueError, match=r"no option skip_broke=\. Did you mean skip_broken=\?"):
+        load(packs, skip_broke=True)
+    with pytest.raises(ValueError, match="has the split test"):
+        load_dataset("im2gps", data_dir=str(packs), split="tset")
+
+
+def test_two_photos_of_one_name_in_folders_are_named(tmp_path):
+    for name in ("a", "b"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "1.jpg").write_bytes(jpeg())
+    (tmp_path / "t.csv").write_text("image_id,lat,lng\na/1.jpg,1,2\n", encoding="utf-8")
+    with pytest.raises(ValueError, match=r"1 names stand for more than one photo.*1\.jpg"):
+        load(tmp_path, "photos")
+
+
 def test_another_packs_photos_are_not_taken_for_this_one(packs, tmp_path):
     with zipfile.ZipFile(packs / "2k_random_test.zip") as file:
         file.extractall(tmp_path)
@@ -156,7 +181,7 @@ def test_a_damaged_member_is_named(tmp_path):
 
 
 def test_wrong_folders_say_what_should_be_there(tmp_path):
-    with pytest.raises(FileNotFoundError, match=r"should hold gps_query_imgs\.zip or its unpacked"):
+    with pytest.raises(FileNotFoundError, match=r"should hold gps_query_imgs\.zip, a folder"):
         load(tmp_path)
     with pytest.raises(FileNotFoundError, match="there is nothing at"):
         load(tmp_path / "nowhere")
@@ -212,9 +237,8 @@ def test_a_downloaded_pack_must_hold_the_published_number(packs, cache):
                 list(load_dataset("im2gps", streaming=streaming, **options))
 
 
-def test_a_whole_pack_downloads_and_streams_without_unpacking(tmp_path, cache):
+def test_a_whole_pack_downloads_and_streams(tmp_path, cache):
     write_sample(tmp_path / "served", {"im2gps": 0, "human": 64}, width=400)
-    size = os.path.getsize(tmp_path / "served" / "human_geolocation_test.zip")
     options = {"name": "human", "split": "test", "cache_dir": cache}
     with Static(tmp_path / "served") as server:
         stream = load_dataset("im2gps", streaming=True, base_url=server.endpoint, **options)
@@ -222,7 +246,37 @@ def test_a_whole_pack_downloads_and_streams_without_unpacking(tmp_path, cache):
         rows = load_dataset("im2gps", base_url=server.endpoint, **options)
     assert streamed == rows["image_id"][:]
     assert len(streamed) == 64
-    assert size > 64 * 1000
+
+
+def test_streaming_reads_what_is_asked_for_and_unpacks_nothing(tmp_path, monkeypatch):
+    write_sample(tmp_path / "served", {"im2gps": 0, "human": 64}, width=640)
+    size = (tmp_path / "served" / "human_geolocation_test.zip").stat().st_size
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "temporary"))
+    (tmp_path / "temporary").mkdir()
+    with Static(tmp_path / "served") as server:
+        stream = load_dataset("im2gps", "human", split="test", streaming=True,
+                              base_url=server.endpoint)  # fmt: skip
+        next(iter(stream))
+        assert sum(server.sent.values()) < size - 1_500_000
+    assert not list((tmp_path / "temporary").iterdir())
+
+
+@pytest.mark.parametrize("streaming", [True, False])
+@pytest.mark.parametrize("ranges", [True, False])
+def test_a_dropped_connection_loses_nothing(tmp_path, cache, streaming, ranges):
+    write_sample(tmp_path, {"im2gps": 0, "human": 64}, width=64)
+    options = {"split": "test", "streaming": streaming, "cache_dir": cache}
+    with Static(tmp_path, ranges=ranges) as server:
+        server.drop("human_geolocation_test.zip", after=20_000)
+        rows = load_dataset("im2gps", "human", base_url=server.endpoint, **options)
+        assert len({row["image_id"] for row in rows}) == 64
+
+
+@pytest.mark.parametrize("streaming", [True, False])
+def test_a_project_page_out_of_reach_says_what_to_do(cache, streaming):
+    with pytest.raises(ConnectionError, match=r"gps_query_imgs\.zip by other means.*data_dir="):
+        list(load_dataset("im2gps", split="test", streaming=streaming, cache_dir=cache,
+                          base_url="http://127.0.0.1:9/"))  # fmt: skip
 
 
 def test_a_server_without_ranges_still_streams(tmp_path):

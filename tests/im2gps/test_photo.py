@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image, ImageCms
 
-from im2gps.photo import PhotoError, clean, coordinates, read_photo
+from im2gps.photo import PhotoError, clean, coordinates
 from im2gps.sample import with_comments
 
 LATITUDES = st.floats(-90, 90)
@@ -113,7 +113,7 @@ def test_falls_back_to_exif():
 )
 def test_says_what_is_wrong_with_a_photo(data, message):
     with pytest.raises(PhotoError, match=message):
-        read_photo(data)
+        coordinates(data)
 
 
 @pytest.mark.parametrize("mode", ["RGB", "L", "CMYK"])
@@ -127,9 +127,9 @@ def test_clean_keeps_the_picture_and_drops_all_that_tells(mode, progressive):
     data = data[:2] + xmp + iptc + data[2:] + b"trailer latitude: 41.890400"
     data = with_comments(data, [b"latitude: 41.890400", b"longitude: 12.492000", b"title: Rome"])
 
-    latitude, longitude, cleaned = read_photo(data)
+    cleaned = clean(data)
 
-    assert (latitude, longitude) == (41.8904, 12.492)
+    assert coordinates(data) == (41.8904, 12.492)
     for secret in (b"41.89", b"12.49", b"itude", b"Rome", b"A Camera", b"xap", b"trailer"):
         assert secret not in cleaned
     image = Image.open(io.BytesIO(cleaned))
@@ -141,6 +141,41 @@ def test_clean_keeps_the_picture_and_drops_all_that_tells(mode, progressive):
     assert clean(cleaned) == cleaned
 
 
+@pytest.mark.parametrize(
+    "carrier", [0xC8, 0xDC, 0xE0, 0xE5, 0xED, 0xEE, 0xF7, 0xFD, 0x02], ids=lambda m: f"{m:02X}"
+)
+def test_clean_leaves_no_room_beside_the_picture(carrier):
+    secret = b" latitude: 41.8904 longitude: 12.492"
+    head = {0xE0: b"JFIF\0\1\1\0\0\1\0\1\0\0", 0xEE: b"Adobe\0\x64\0\0\0\0\1"}.get(carrier, b"")
+    data = jpeg()
+    data = data[:2] + segment(carrier, head + secret) + data[2:]
+    assert secret not in clean(data)
+
+
+@pytest.mark.parametrize("reference", ["S", b"S", b"S\0", "s"])
+def test_the_hemisphere_counts_however_it_is_written(reference):
+    fields = Image.Exif()
+    gps = fields.get_ifd(0x8825)
+    gps[1], gps[2], gps[3], gps[4] = reference, (33.0, 0.0, 0.0), "W", (70.0, 0.0, 0.0)
+    assert coordinates(jpeg(exif=fields.tobytes())) == (-33, -70)
+
+
+def test_without_a_hemisphere_there_are_no_coordinates():
+    fields = Image.Exif()
+    gps = fields.get_ifd(0x8825)
+    gps[2], gps[4] = (33.0, 0.0, 0.0), (70.0, 0.0, 0.0)
+    with pytest.raises(PhotoError, match="no coordinates"):
+        coordinates(jpeg(exif=fields.tobytes()))
+
+
+@pytest.mark.parametrize("payload", [b"Exif\0\0", b"Exif\0\0II*\0", b"Exif\0\0MM\0*\0\0\0\x08\xff"])
+def test_damaged_exif_is_no_exif(payload):
+    data = with_comments(jpeg(), [b"latitude: 1", b"longitude: 2"])
+    data = data[:2] + segment(0xE1, payload) + data[2:]
+    assert coordinates(data) == (1, 2)
+    assert b"Exif" not in clean(data)
+
+
 @settings(max_examples=300, deadline=None)
 @given(st.data())
 def test_damage_gives_one_kind_of_error(data):
@@ -149,7 +184,8 @@ def test_damage_gives_one_kind_of_error(data):
         photo[position] = data.draw(st.integers(0, 255))
     photo = photo[: data.draw(st.integers(0, len(photo)))]
     try:
-        _, _, cleaned = read_photo(bytes(photo))
+        coordinates(bytes(photo))
+        cleaned = clean(bytes(photo))
     except PhotoError:
         return
     assert b"itude: " not in cleaned
