@@ -1,0 +1,135 @@
+"""Views of the tile pyramid beside tiledwebmaps, as the authors use it and behind its own LRU.
+
+One process, one thread, distinct views. The system's cache of files is warm throughout: "cold"
+says that no decoded tile is kept when the round begins.
+"""
+
+from __future__ import annotations
+
+import tarfile
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from benchmarks.timing import compare
+from justzoomin import zoom
+from justzoomin.sample_tiles import write_tiles
+from justzoomin.tiles import TilePyramid
+
+SEQUENCES = 24
+SIZE = 384
+CACHE_BYTES = 512 * 2**20
+TILE_BYTES = 250 * 250 * 3  # what tiledwebmaps counts is tiles
+
+
+def main(rounds: int = 3) -> None:
+    """Write a miniature, compare pictures and print sequences a second."""
+    try:
+        import tiledwebmaps
+    except ImportError:
+        print("Overhead views: tiledwebmaps is not installed here (x86-64 Linux, Python <= 3.12).")
+        return
+    with tempfile.TemporaryDirectory() as folder:
+        sequences = write(Path(folder))
+        extracted = str(Path(folder) / "extracted" / "satellite")
+
+        def open_peer() -> tiledwebmaps.TileLoader:
+            bare = tiledwebmaps.from_yaml(extracted, wait_after_last_modified=0)
+            return tiledwebmaps.WithDefault(bare)
+
+        def open_lru() -> tiledwebmaps.TileLoader:
+            return tiledwebmaps.LRUCached(open_peer(), CACHE_BYTES // TILE_BYTES)
+
+        pyramid, authors, cached = open_ours(folder), open_peer(), open_lru()
+        threads = cv2.getNumThreads()
+        cv2.setNumThreads(1)
+        try:
+            print_parity(pyramid, authors, sequences)
+            title = f"Overhead views: {SEQUENCES} sequences of four views, {SIZE} px, "
+            warm = compare(
+                title + "warm tiles",
+                lambda: ours(pyramid, sequences),
+                {
+                    "tiledwebmaps, authors' use": lambda: peer(authors, sequences),
+                    "tiledwebmaps, its own LRU": lambda: peer(cached, sequences),
+                },
+                rounds,
+            )
+            cold = compare(
+                title + "no decoded tile kept at the start",
+                lambda: ours(open_ours(folder), sequences),
+                {
+                    "tiledwebmaps, authors' use": lambda: peer(authors, sequences),
+                    "tiledwebmaps, its own LRU": lambda: peer(open_lru(), sequences),
+                },
+                rounds,
+            )
+        finally:
+            cv2.setNumThreads(threads)
+    for name, times in (("warm", warm), ("cold", cold)):
+        rates = ", ".join(f"{who} {SEQUENCES / t:.0f}" for who, t in times.items())
+        print(f"  sequences a second, {name}: {rates}")
+
+
+def write(folder: Path) -> np.ndarray:
+    """Write the miniature as the Hub has it and extracted; return sequences that it covers."""
+    rng = np.random.default_rng(0)
+    sequences = rng.integers(zoom.GRID**2, size=(SEQUENCES, zoom.DEPTH))
+    write_tiles(folder, around=np.stack(zoom.decode(sequences), -1))
+    for archive in sorted((folder / "archives").iterdir()):
+        with tarfile.open(archive) as tar:
+            tar.extractall(folder / "extracted", filter="data")
+    layout = (folder / "satellite" / "layout.yaml").read_bytes()
+    (folder / "extracted" / "satellite" / "layout.yaml").write_bytes(layout)
+    return sequences
+
+
+def open_ours(folder: str) -> TilePyramid:
+    return TilePyramid(folder, cache_bytes=CACHE_BYTES, cache_dir=Path(folder) / "index")
+
+
+def ours(pyramid: TilePyramid, sequences: np.ndarray) -> None:
+    for sequence in sequences:
+        pyramid.views(sequence, SIZE)
+
+
+def peer(loader: object, sequences: np.ndarray) -> None:
+    """Draw the four views of each sequence as the authors do."""
+    load = peer_views(loader)
+    for sequence in sequences:
+        load(sequence)
+
+
+def peer_views(loader: object) -> Callable[[np.ndarray], list[np.ndarray]]:
+    def load(sequence: np.ndarray) -> list[np.ndarray]:
+        latitude, longitude, width = zoom.path(sequence)
+        return [
+            loader.load(  # type: ignore[attr-defined]
+                latlon=np.array([latitude[step], longitude[step]]),
+                bearing=0.0,
+                meters_per_pixel=width[step] / SIZE,
+                shape=(SIZE, SIZE),
+            )
+            for step in range(len(width) - 1)
+        ]
+
+    return load
+
+
+def print_parity(pyramid: TilePyramid, loader: object, sequences: np.ndarray) -> None:
+    load = peer_views(loader)
+    means = []
+    for sequence in sequences:
+        pairs = zip(pyramid.views(sequence, SIZE), load(sequence), strict=True)
+        means.append([np.abs(a.astype(int) - b).mean() for a, b in pairs])
+    print(
+        f"Overhead views: mean absolute difference to tiledwebmaps {np.mean(means):.3f} of 255, "
+        f"at most {np.max(means):.3f} for a view"
+    )
+
+
+if __name__ == "__main__":
+    main()

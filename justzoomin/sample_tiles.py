@@ -1,0 +1,161 @@
+"""A miniature of Just Zoom In's overhead imagery: painted tiles in the layout of the Hub.
+
+A pixel's colours are a function of where it lies on the map, with detail down to four pixels at
+every level, so that a view that is shifted, turned or blurred otherwise shows. The same arguments
+write the same bytes.
+"""
+
+from __future__ import annotations
+
+import io
+import os
+import tarfile
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+from PIL import Image
+from tqdm import tqdm
+
+from justzoomin.layout import Layout, level_name
+from justzoomin.sample import LAYOUT
+from justzoomin.zoom import WASHINGTON, move
+
+_REACH_PX = 1_050
+_SHORTEST_M, _WAVES, _AMPLITUDE = 0.64, 16, 22.0
+
+
+def write_tiles(
+    folder: str | Path,
+    levels: Sequence[int] = (-7, -5, -3, -1),
+    around: npt.ArrayLike | None = None,
+    radius_m: float | None = None,
+    whole: int = -5,
+    per_archive: int = 20_000,
+    quality: int = 95,
+) -> None:
+    """Write `satellite/layout.yaml` and one or more TAR files a level, as the Hub has them.
+
+    Parameters
+    ----------
+    folder : path
+        Made if it is not there.
+    levels : sequence of int
+        Zoom levels; at level z a tile is 20 · 2^(-z) m wide.
+    around : array-like, shape (n, 2), optional
+        Latitudes and longitudes in degrees: levels finer than `whole` get the tiles around these
+        points only. Without it every level covers the whole region.
+    radius_m : float, optional
+        How far around the points, in metres; by default as far as any view of 384 pixels reaches
+        that holds the point and is drawn from the level.
+    whole : int
+        The finest level that covers the whole region all the same.
+    per_archive : int
+        Tiles in a TAR file; a level with more is spread over several.
+    quality : int
+        Of the JPEG files; at 95 a tile weighs about what those of the data set weigh, 70 to 90 kB.
+    """
+    layout_file = Path(folder) / "satellite" / "layout.yaml"
+    for path in (layout_file.parent, Path(folder) / "archives"):
+        os.makedirs(path, exist_ok=True)
+    layout_file.write_text(LAYOUT, encoding="utf-8")
+    layout = Layout.read(layout_file)
+    wanted = {z: _wanted(layout, z, None if z <= whole else around, radius_m) for z in levels}
+    total = sum(map(len, wanted.values()))
+    with tqdm(total=total, desc="Just Zoom In tiles", unit="tile", delay=2) as bar:
+        for zoom, tiles in wanted.items():
+            for number, start in enumerate(range(0, len(tiles), per_archive)):
+                path = Path(folder) / "archives" / f"{level_name(zoom)}_{number:03d}.tar"
+                share = tiles[start : start + per_archive]
+                _write_archive(path, _members(layout, zoom, share, quality, bar))
+
+
+def paint(
+    east: npt.ArrayLike, north: npt.ArrayLike, finest_m: float, blur_m: float = 0.0
+) -> np.ndarray:
+    """Return the colours of a raster of places.
+
+    Parameters
+    ----------
+    east, north : array-like, shape (columns,) and (rows,)
+        Coordinates on the map in metres, or both of shape (n, n) for places in no raster.
+    finest_m : float
+        The shortest wave to paint, in metres.
+    blur_m : float
+        Paint as if seen through a Gaussian of this sigma, in metres.
+
+    Returns
+    -------
+    ndarray of float, shape (rows, columns, 3)
+        0 to 255.
+    """
+    lengths = _SHORTEST_M * 2.0 ** np.arange(_WAVES)
+    lengths = lengths[lengths >= finest_m * (1 - 1e-9)]
+    # A Gaussian leaves a wave a wave: only its height changes, for each of the two directions.
+    heights = _AMPLITUDE * np.exp(-((2 * np.pi * blur_m / lengths) ** 2))
+    phases = np.random.default_rng(0).uniform(0, 2 * np.pi, (2, 3, _WAVES, 1))[
+        :, :, -len(lengths) :
+    ]
+    east, north = np.asarray(east), np.asarray(north)
+    shape = (-1, *[1] * east.ndim)
+    cycles = 2 * np.pi / lengths.reshape(shape)
+    colours = []
+    for channel in range(3):
+        by_east, by_north = phases[:, channel].reshape(2, *cycles.shape)
+        across = np.sin(cycles * east + by_east) * heights.reshape(shape)
+        along = np.sin(cycles * north + by_north)
+        subscripts = "ki,kj->ji" if east.ndim == 1 else "kij,kij->ij"
+        colours.append(np.einsum(subscripts, across, along, optimize=True))
+    return np.clip(128 + np.stack(colours, axis=-1), 0, 255)
+
+
+def _wanted(
+    layout: Layout, zoom: int, around: npt.ArrayLike | None, radius_m: float | None
+) -> list[tuple[int, int]]:
+    """List the tiles of the region, or of squares around points, in the order of the archive."""
+    if around is None:
+        half = WASHINGTON.width_m / 2
+        middle = WASHINGTON.west_m + half, WASHINGTON.south_m + half
+        squares = [(*move(WASHINGTON.latitude, WASHINGTON.longitude, *middle), half)]
+    else:
+        half = _REACH_PX * layout.pixel_size(zoom)[0] if radius_m is None else radius_m
+        squares = [(latitude, longitude, half) for latitude, longitude in np.asarray(around)]
+    tiles: set[tuple[int, int]] = set()
+    for latitude, longitude, half in squares:
+        corners = move(latitude, longitude, *np.meshgrid([-half, half], [-half, half]))
+        x, y = layout.pixels(*corners, zoom) / np.array(layout.tile_px)[:, None, None]
+        columns = range(int(x.min()), int(x.max()) + 1)
+        tiles.update((i, j) for i in columns for j in range(int(y.min()), int(y.max()) + 1))
+    return sorted(tiles)
+
+
+def _members(
+    layout: Layout, zoom: int, tiles: Iterable[tuple[int, int]], quality: int, bar: tqdm
+) -> Iterator[tuple[str, bytes]]:
+    pixel_m = layout.pixel_size(zoom)[0]
+    for x, y in tiles:
+        colours = _tile(layout, zoom, x, y, 4 * pixel_m)
+        picture = Image.fromarray(np.clip(colours + 0.5, 0, 255).astype(np.uint8))
+        buffer = io.BytesIO()
+        # All of the colour, or the tiles would not be what was painted.
+        picture.save(buffer, "JPEG", quality=quality, subsampling=0)
+        bar.update()
+        yield f"satellite/{layout.member(zoom, x, y)}", buffer.getvalue()
+
+
+def _tile(layout: Layout, zoom: int, x: int, y: int, finest_m: float) -> np.ndarray:
+    (width, height), (across, along) = layout.tile_px, layout.pixel_size(zoom)
+    east = layout.origin[0] + (x * width + np.arange(width) + 0.5) * across
+    north = layout.origin[1] + ((y + 1) * height - np.arange(height) - 0.5) * along
+    return paint(east, north, finest_m)
+
+
+def _write_archive(path: Path, members: Iterable[tuple[str, bytes]]) -> None:
+    part = path.with_suffix(".part")
+    with tarfile.open(part, "w", format=tarfile.GNU_FORMAT) as archive:
+        for name, data in members:
+            member = tarfile.TarInfo(name)
+            member.size = len(data)
+            archive.addfile(member, io.BytesIO(data))
+    os.replace(part, path)

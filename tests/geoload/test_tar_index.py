@@ -1,0 +1,196 @@
+"""The index of a TAR file: same bytes as the archive gives, and never of another file."""
+
+from __future__ import annotations
+
+import io
+import logging
+import os
+import pickle
+import tarfile
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from geoload.shards import ShardError
+from geoload.tar_index import IndexedTar, TarIndex, index_of
+
+
+def write_tar(path: Path, content: dict[str, bytes]) -> None:
+    with tarfile.open(path, "w") as tar:
+        for name, data in content.items():
+            info = tarfile.TarInfo(name)
+            info.size = len(data)
+            tar.addfile(info, io.BytesIO(data))
+
+
+CONTENT = {f"satellite/-3/{i}/{i * 7}.jpg": bytes([i]) * (i * 100) for i in range(40)}
+
+
+@pytest.fixture
+def tar(tmp_path: Path) -> Path:
+    path = tmp_path / "level.tar"
+    write_tar(path, CONTENT)
+    return path
+
+
+names = st.text(min_size=1, max_size=150).map(lambda text: "a" + text.replace("\0", "") + "z")
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.dictionaries(names, st.binary()))
+def test_reads_what_tarfile_wrote(
+    tmp_path_factory: pytest.TempPathFactory, content: dict[str, bytes]
+) -> None:
+    folder = tmp_path_factory.mktemp("tar")
+    write_tar(folder / "x.tar", content)
+    read = IndexedTar(folder / "x.tar", folder)
+    assert {name: read.read(name) for name in read.index.names()} == content
+    assert read.read("absent") is None
+
+
+def test_of_two_members_of_a_name_the_later_counts(tmp_path: Path) -> None:
+    path = tmp_path / "x.tar"
+    with tarfile.open(path, "w") as tar:
+        for data in (b"old", b"newer"):
+            info = tarfile.TarInfo("a")
+            info.size = len(data)
+            tar.addfile(info, io.BytesIO(data))
+    assert IndexedTar(path, tmp_path).read("a") == b"newer"
+
+
+def test_the_second_time_no_header_is_read(
+    tar: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = index_of(tar, tmp_path)
+    monkeypatch.setattr(TarIndex, "scan", None)
+    second = index_of(tar, tmp_path)
+    assert second.names() == first.names() == sorted(CONTENT)
+    assert second.find("satellite/-3/5/35.jpg") == first.find("satellite/-3/5/35.jpg")
+
+
+@pytest.mark.parametrize("keep_times", [False, True])
+def test_a_replaced_tar_is_indexed_anew(tar: Path, tmp_path: Path, keep_times: bool) -> None:
+    before = os.stat(tar)
+    index_of(tar, tmp_path)
+    other = tmp_path / "other.tar"
+    write_tar(other, dict(reversed([(name, data[::-1]) for name, data in CONTENT.items()])))
+    assert other.stat().st_size == before.st_size
+    os.replace(other, tar)
+    if keep_times:
+        os.utime(tar, ns=(before.st_atime_ns, before.st_mtime_ns))
+    read = IndexedTar(tar, tmp_path)
+    assert {name: read.read(name) for name in CONTENT} == CONTENT
+
+
+@pytest.mark.parametrize("where", [0, 40, 200, -10, "cut", "empty", "longer", "other"])
+def test_a_corrupt_index_is_said_and_made_anew(
+    tar: Path, tmp_path: Path, where: object, caplog: pytest.LogCaptureFixture
+) -> None:
+    index_of(tar, tmp_path / "index")
+    (kept,) = (tmp_path / "index").iterdir()
+    data = bytearray(kept.read_bytes())
+    if isinstance(where, int):
+        data[where] ^= 0x40
+    else:
+        data = {"cut": data[:-7], "empty": b"", "longer": data + b"x", "other": b"PK" * 99}[where]
+    kept.write_bytes(data)
+    with caplog.at_level(logging.WARNING):
+        read = IndexedTar(tar, tmp_path / "index")
+        assert {name: read.read(name) for name in CONTENT} == CONTENT
+    (record,) = caplog.records
+    assert "level.tar in the cache" in record.getMessage()
+    assert "is damaged: its digest does not fit. It is made anew." in record.getMessage()
+    caplog.clear()
+    index_of(tar, tmp_path / "index")
+    assert not caplog.records
+
+
+@pytest.mark.parametrize("field", ["offsets", "sizes", "_ends"])
+@pytest.mark.parametrize("value", [-1, 2**62])
+def test_an_index_that_points_outside_of_its_file_is_refused(
+    tar: Path, tmp_path: Path, field: str, value: int, caplog: pytest.LogCaptureFixture
+) -> None:
+    index = index_of(tar, tmp_path / "index")
+    (kept,) = (tmp_path / "index").iterdir()
+    stat = tar.stat()
+    key = [str(tar), stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns]
+    wrong = getattr(index, field).copy()
+    wrong[3] = value
+    setattr(index, field, wrong)
+    index.save(kept, key)
+    assert index_of(tar, tmp_path / "index").names() == sorted(CONTENT)
+    assert "It is made anew" in caplog.text
+
+
+@pytest.mark.parametrize("keep", [0.3, 0.9])
+def test_a_cut_tar_is_named(tar: Path, tmp_path: Path, keep: float) -> None:
+    os.truncate(tar, int(tar.stat().st_size * keep))
+    with pytest.raises(ShardError, match=r"level\.tar is cut (inside|after) satellite"):
+        index_of(tar, tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == ["level.tar"]
+
+
+def test_a_tar_overwritten_while_in_use_is_noticed(tar: Path, tmp_path: Path) -> None:
+    read = IndexedTar(tar, tmp_path)
+    assert read.read("satellite/-3/5/35.jpg") == CONTENT["satellite/-3/5/35.jpg"]
+    data = tar.read_bytes()
+    with open(tar, "r+b") as file:
+        file.write(data[512:] + bytes(512))
+    os.utime(tar)
+    with pytest.raises(ShardError, match=r"level\.tar was changed while it was in use"):
+        read.read("satellite/-3/6/42.jpg")
+    read.close()
+    assert tar.exists()
+
+
+def test_a_tar_renamed_over_while_in_use_is_read_on(tar: Path, tmp_path: Path) -> None:
+    read = IndexedTar(tar, tmp_path)
+    read.read("absent")
+    other = tmp_path / "other"
+    other.write_bytes(b"no tar")
+    if os.name == "posix":
+        os.replace(other, tar)
+        assert read.read("satellite/-3/5/35.jpg") == CONTENT["satellite/-3/5/35.jpg"]
+
+
+def test_pickles_without_handle_and_without_index(tar: Path, tmp_path: Path) -> None:
+    read = IndexedTar(tar, tmp_path)
+    read.read("absent")
+    data = pickle.dumps(read)
+    assert len(data) < 1000
+    assert pickle.loads(data).read("satellite/-3/5/35.jpg") == CONTENT["satellite/-3/5/35.jpg"]
+
+
+def test_without_pread(tar: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("geoload.tar_index._pread", None)
+    read = IndexedTar(tar, tmp_path)
+    assert {name: read.read(name) for name in CONTENT} == CONTENT
+
+
+def test_a_cache_that_cannot_be_written_is_said(
+    tar: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    (tmp_path / "file").write_text("")
+    assert len(index_of(tar, tmp_path / "file" / "index")) == len(CONTENT)
+    assert "cannot be kept in" in caplog.text
+
+
+def test_an_empty_tar(tmp_path: Path) -> None:
+    write_tar(tmp_path / "x.tar", {})
+    for _ in range(2):
+        assert index_of(tmp_path / "x.tar", tmp_path).names() == []
+
+
+def test_a_member_too_large_is_not_read(tar: Path, tmp_path: Path) -> None:
+    with pytest.raises(ShardError, match="3,500 bytes, more than the 1,000 allowed"):
+        IndexedTar(tar, tmp_path).read("satellite/-3/35/245.jpg", max_size=1000)
+
+
+def test_columns_are_plain(tar: Path, tmp_path: Path) -> None:
+    index = index_of(tar, tmp_path)
+    assert index.offsets.dtype == index.sizes.dtype == np.int64
+    assert "satellite/-3/5/35.jpg" in index
+    assert "satellite/-3/5/36.jpg" not in index
