@@ -1,0 +1,153 @@
+"""Draws the views along all paths of the zoom grid once, into one webdataset shard.
+
+With four actions from a 4 × 4 grid there are 1 + 16 + 256 + 4,096 of them. Who has the shard never
+touches a tile again. Drawing one view is `tiles.py`.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+import multiprocessing
+import os
+import shutil
+import tarfile
+from collections.abc import Iterator
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from pathlib import Path
+from typing import Any
+
+from tqdm import tqdm
+
+from geoload.shards import members
+from justzoomin import zoom
+from justzoomin.tiles import TilePyramid
+from justzoomin.views import QUALITY, SIZE, Prefix, name_of, place_of, to_jpeg
+
+ATTRIBUTION = (
+    "Aerial orthophotography derived from Open Data DC / Government of the District of Columbia, "
+    "licensed under CC BY 4.0."
+)
+
+
+def render(
+    source: Any,
+    output: str | os.PathLike,
+    size: int = SIZE,
+    quality: int = QUALITY,
+    depth: int = zoom.DEPTH,
+    workers: int | None = None,
+) -> int:
+    """Draw every view that precedes an action into a TAR shard.
+
+    Stopped and run again with the same arguments it goes on where it was. The same tiles give the
+    same bytes, whatever the number of workers.
+
+    Parameters
+    ----------
+    source : str or Hub
+        Where the tiles are; see `TilePyramid`.
+    output : path
+        The shard to write. Samples are a `jpg` and a `json` with prefix, latitude, longitude,
+        width_m and the attribution that the imagery's licence asks for.
+    size : int
+        Side of the pictures in pixels.
+    quality : int
+        Of the JPEGs, 1 to 100.
+    depth : int
+        Number of actions; the views after the last one are not drawn, as no action follows them.
+    workers : int, optional
+        Processes; None is one for each core.
+
+    Returns
+    -------
+    int
+        How many views the shard holds.
+    """
+    output = Path(output)
+    folder = parts_folder(output, source, size, quality, depth)
+    os.makedirs(folder, exist_ok=True)
+    parts = plan(folder, depth)
+    todo = [(path, group) for path, group in parts if not path.exists()]
+    total = sum(len(group) for _, group in parts)
+    with tqdm(total=total, desc="views", unit="view", delay=2) as bar:
+        bar.update(total - sum(len(group) for _, group in todo))
+        context = multiprocessing.get_context("spawn")
+        pool = ProcessPoolExecutor(workers or os.cpu_count(), context, _open, (source,))
+        with pool:
+            jobs = [pool.submit(_draw_part, path, group, size, quality) for path, group in todo]
+            for job in as_completed(jobs):
+                bar.update(job.result())
+    _join([path for path, _ in parts], output)
+    shutil.rmtree(folder)
+    return total
+
+
+def parts_folder(output: Path, source: Any, size: int, quality: int, depth: int) -> Path:
+    """Return the folder for what is drawn so far; other arguments have another."""
+    settings = json.dumps([str(source), size, quality, depth])
+    digest = hashlib.sha256(settings.encode()).hexdigest()[:12]
+    return output.with_name(f"{output.name}.{digest}.parts")
+
+
+def plan(folder: Path, depth: int) -> list[tuple[Path, list[Prefix]]]:
+    """Return the parts that make a shard: where each is written, and which views it holds."""
+    return [(folder / f"{i:04d}.tar", group) for i, group in enumerate(_groups(depth))]
+
+
+def _groups(depth: int) -> list[list[Prefix]]:
+    """Share the prefixes out: the root, and all that begin with the same action."""
+    groups: list[list[Prefix]] = [[()]]
+    for first in range(zoom.GRID**2 if depth > 1 else 0):
+        group = []
+        for length in range(depth - 1):
+            group += [(first, *rest) for rest in map(tuple, zoom.cells(length).tolist())]
+        groups.append(group)
+    return groups
+
+
+_pyramid: TilePyramid
+
+
+def _open(source: Any) -> None:
+    global _pyramid
+    _pyramid = TilePyramid(source)
+
+
+def _draw_part(path: Path, group: list[Prefix], size: int, quality: int) -> int:
+    part = path.with_suffix(".part")
+    with tarfile.open(part, "w", format=tarfile.GNU_FORMAT) as archive:
+        for prefix in group:
+            for name, data in _sample(prefix, size, quality):
+                member = tarfile.TarInfo(name)
+                member.size = len(data)
+                archive.addfile(member, io.BytesIO(data))
+    os.replace(part, path)
+    return len(group)
+
+
+def _sample(prefix: Prefix, size: int, quality: int) -> Iterator[tuple[str, bytes]]:
+    latitude, longitude, width = place_of(prefix)
+    view = _pyramid.view(latitude, longitude, width / size, size)
+    record = {
+        "prefix": list(prefix),
+        "latitude": latitude,
+        "longitude": longitude,
+        "width_m": width,
+        "attribution": ATTRIBUTION,
+    }
+    yield f"{name_of(prefix)}.jpg", to_jpeg(view, quality)
+    yield f"{name_of(prefix)}.json", json.dumps(record).encode()
+
+
+def _join(paths: list[Path], output: Path) -> None:
+    part = output.with_name(output.name + ".part")
+    with tarfile.open(part, "w", format=tarfile.GNU_FORMAT) as archive:
+        for path in paths:
+            with open(path, "rb") as file:
+                for found, data in members(file, label=str(path)):
+                    member = tarfile.TarInfo(found.name)
+                    member.size = found.size
+                    archive.addfile(member, io.BytesIO(data or b""))
+    os.replace(part, output)

@@ -1,0 +1,165 @@
+"""The overhead views along a zoom path, as JPEGs: from a rendered shard, or drawn from tiles.
+
+Where the shard lies, and how a view is named in it, is said here too; drawing it is `rendering.py`,
+drawing a single view `tiles.py`.
+"""
+
+from __future__ import annotations
+
+import functools
+import io
+import os
+from collections.abc import Sequence
+from typing import Any, Protocol
+
+import numpy as np
+from PIL import Image
+
+from geoload.hub import download_small, list_files
+from geoload.tar_index import IndexedTar
+from justzoomin import zoom
+from justzoomin.sources import Folder, Hub
+
+SIZE = 384
+QUALITY = 95
+ROOT = "root"
+# Of the views before the last action there are few, and every path shares them.
+_KEPT = 1 + 16 + 256
+
+Prefix = tuple[int, ...]
+
+
+class Views(Protocol):
+    """Gives the view after some actions."""
+
+    def jpeg(self, prefix: Prefix) -> bytes:
+        """Return the view as a JPEG file."""
+
+
+class RenderedViews:
+    """Views of a shard that `render` wrote. Picklable; opens the file where it is used."""
+
+    def __init__(self, path: str) -> None:
+        self._archive = IndexedTar(path)
+
+    def jpeg(self, prefix: Prefix) -> bytes:
+        """Return the view after some actions; raises ValueError when the shard has it not."""
+        data = self._archive.read(f"{name_of(prefix)}.jpg")
+        if data is None:
+            raise ValueError(
+                f"{self._archive.path} holds no view {name_of(prefix)}: it was rendered for fewer "
+                "actions, or is another file. Render it anew with `justzoomin render`."
+            )
+        return data
+
+
+class DrawnViews:
+    """Views drawn from tiles when they are asked for."""
+
+    def __init__(self, source: Any, size: int = SIZE) -> None:
+        from justzoomin.tiles import TilePyramid
+
+        self._pyramid = TilePyramid(source)
+        self._size = size
+        self._kept: dict[Prefix, bytes] = {}
+
+    def jpeg(self, prefix: Prefix) -> bytes:
+        """Draw the view after some actions."""
+        data = self._kept.get(prefix)
+        if data is None:
+            latitude, longitude, width = place_of(prefix)
+            view = self._pyramid.view(latitude, longitude, width / self._size, self._size)
+            data = to_jpeg(view)
+            if len(self._kept) < _KEPT and len(prefix) < zoom.DEPTH - 1:
+                self._kept[prefix] = data
+        return data
+
+
+class ZoomViews:
+    """A transform for map-style data sets: adds the views along each row's path.
+
+    Parameters
+    ----------
+    source : path or Hub
+        A shard that `render` wrote (`.tar`), or a folder with the tiles.
+    size : int
+        Side of the views in pixels, where they are drawn.
+
+    Examples
+    --------
+    >>> rows = rows.with_transform(justzoomin.ZoomViews("views_384.tar"))  # doctest: +SKIP
+    >>> rows[0]["views"][0].size  # doctest: +SKIP
+    (384, 384)
+    """
+
+    def __init__(self, source: Any, size: int = SIZE) -> None:
+        self._source, self._size = source, size
+
+    @functools.cached_property
+    def _views(self) -> Views:
+        return open_views(self._source, self._size)
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {"_source": self._source, "_size": self._size}
+
+    def __call__(self, batch: dict[str, list]) -> dict[str, list]:
+        """Add `views` (lists of pictures), `view_centers` and `view_widths_m` to a batch."""
+        zooms = [zoom_record(sequence, self._views) for sequence in batch["sequence"]]
+        added: dict[str, list] = {key: [record[key] for record in zooms] for key in zooms[0]}
+        added["views"] = [
+            [Image.open(io.BytesIO(view["bytes"])) for view in views] for views in added["views"]
+        ]
+        return {**batch, **added}
+
+
+def open_views(source: Any, size: int = SIZE) -> Views:
+    """Open a rendered shard, by its ending, or the tiles of a folder or of the Hub."""
+    if isinstance(source, (str, os.PathLike)) and str(source).endswith(".tar"):
+        return RenderedViews(os.fspath(source))
+    return DrawnViews(source, size)
+
+
+def find_rendered(source: Hub | Folder, size: int = SIZE) -> str | None:
+    """Return the path of a source's rendered shard, `views/views_384.tar`, where there is one."""
+    name = f"views/views_{size}.tar"
+    if isinstance(source, Folder):
+        path = os.path.join(source.folder, name)
+        return path if os.path.isfile(path) else None
+    try:
+        files = list_files(source.repository, source.commit, "views", source.token)
+    except FileNotFoundError:
+        return None
+    if name not in [file.path for file in files]:
+        return None
+    return download_small(source.repository, source.commit, name, source.token)
+
+
+def zoom_record(sequence: Sequence[int], views: Views) -> dict[str, list]:
+    """Return the views before each action, where they are, and how wide."""
+    prefixes = [tuple(sequence[:length]) for length in range(len(sequence))]
+    places = [place_of(prefix) for prefix in prefixes]
+    return {
+        "views": [{"bytes": views.jpeg(p), "path": f"{name_of(p)}.jpg"} for p in prefixes],
+        "view_centers": [[latitude, longitude] for latitude, longitude, _ in places],
+        "view_widths_m": [width for _, _, width in places],
+    }
+
+
+def name_of(prefix: Prefix) -> str:
+    """Return a view's name in the shard: its actions, `7-6-6`, or `root`."""
+    return "-".join(map(str, prefix)) or ROOT
+
+
+# As many as there are views before the last of four actions.
+@functools.lru_cache(maxsize=4369)
+def place_of(prefix: Prefix) -> tuple[float, float, float]:
+    """Return centre latitude, longitude and width in metres of the view after some actions."""
+    latitude, longitude, widths = zoom.path(np.array(prefix, int))
+    return float(latitude[-1]), float(longitude[-1]), float(widths[-1])
+
+
+def to_jpeg(view: np.ndarray, quality: int = QUALITY) -> bytes:
+    """Code a view, uint8 RGB of shape (size, size, 3), as JPEG."""
+    buffer = io.BytesIO()
+    Image.fromarray(view).save(buffer, "JPEG", quality=quality, subsampling=0)
+    return buffer.getvalue()
