@@ -73,7 +73,8 @@ def write(folder: Path) -> None:
                 image_id = str(10**15 + shard * PHOTOS + i)
                 info = tarfile.TarInfo(f"streetview/images/{image_id}_undistorted.jpg")
                 info.size = int(rng.integers(MEAN_SIZE * 6 // 10, MEAN_SIZE * 14 // 10))
-                tar.addfile(info, io.BytesIO(b"\xff\xd8" + rng.bytes(info.size - 2)))
+                picture = b"\xff\xd8" + rng.bytes(info.size - 4) + b"\xff\xd9"
+                tar.addfile(info, io.BytesIO(picture))
                 table = tables["train" if i % 10 else "val"]
                 table.append([image_id, 38.9, -77.0, "[1, 2, 3, 4]"])
     write_tables(folder / "metadata", tables)

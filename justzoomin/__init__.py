@@ -7,6 +7,7 @@ rows = load_dataset("justzoomin", split="validation", streaming=True)
 
 from __future__ import annotations
 
+import importlib
 from typing import TYPE_CHECKING, Any
 
 from geoload.registry import register
@@ -19,8 +20,33 @@ register("justzoomin", "justzoomin.justzoomin", revisions=True)
 from justzoomin import zoom  # noqa: E402
 from justzoomin.justzoomin import JustZoomIn, JustZoomInConfig  # noqa: E402
 from justzoomin.scores import score  # noqa: E402
+from justzoomin.views import ZoomViews  # noqa: E402
 
-__all__ = ["JustZoomIn", "JustZoomInConfig", "score", "webdataset", "zoom"]
+__all__ = [
+    "JustZoomIn",
+    "JustZoomInConfig",
+    "TilePyramid",
+    "ZoomViews",
+    "render",
+    "score",
+    "webdataset",
+    "zoom",
+]
+
+# These need OpenCV and pyproj (the extra `tiles`), which loading photos does not.
+_LAZY = {"TilePyramid": "justzoomin.tiles", "render": "justzoomin.rendering"}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _LAZY:
+        raise AttributeError(f"module 'justzoomin' has no attribute {name!r}")
+    try:
+        module = importlib.import_module(_LAZY[name])
+    except ModuleNotFoundError as error:
+        raise ImportError(
+            f"justzoomin.{name} needs {error.name}: pip install 'im2gps-justzoomin[tiles]'"
+        ) from error
+    return getattr(module, name)
 
 
 def webdataset(split: str, **options: Any) -> Pipeline:

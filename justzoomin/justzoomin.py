@@ -6,6 +6,7 @@ This file is the data set builder, and on datasets 3 the loading script.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, ClassVar
@@ -14,12 +15,15 @@ import datasets
 import numpy as np
 
 from geoload.builder import Builder, Config
-from geoload.files import local_path
+from geoload.files import local_path, signature
 from geoload.hub import resolve_commit
 from geoload.report import Report
+from justzoomin.overhead import cell_parts, cell_rows, overhead_files, view_rows
 from justzoomin.sources import REPOSITORY, REVISION, TABLES, Folder, Hub, Part, other_split
-from justzoomin.streetview import MISSING, Join, split_report
-from justzoomin.table import read_table
+from justzoomin.streetview import Join, Pass, split_report, table_report
+from justzoomin.table import Table, read_table
+from justzoomin.views import SIZE, DrawnViews, RenderedViews, Views, find_rendered, zoom_record
+from justzoomin.zoom import DEPTH
 
 _CITATION = """\
 @article{erzurumlu2026justzoomin,
@@ -28,6 +32,8 @@ _CITATION = """\
   journal = {arXiv preprint arXiv:2603.25686},
   year    = {2026}
 }"""
+_log = logging.getLogger(__name__)
+_TILES_ONLY = ("views", "cells")
 _SPLITS = {"train": datasets.Split.TRAIN, "validation": datasets.Split.VALIDATION}
 
 
@@ -50,6 +56,13 @@ class JustZoomInConfig(Config):
         The splits to prepare. Without streaming, `datasets` prepares all, whichever is asked for.
     strict : bool
         Make everything that would be reported an error.
+    views : str, optional
+        Path of the shard that `justzoomin render` wrote, where it is not `views/views_384.tar`
+        of the source. For `zoom`, `views` and `cells`.
+    size : int
+        Side of the overhead views in pixels.
+    depth : int
+        How many actions lead to a cell of `cells`.
     """
 
     repository: str = REPOSITORY
@@ -58,6 +71,9 @@ class JustZoomInConfig(Config):
     shards: list[int] | None = None
     splits: list[str] | None = None
     photos: bool = True
+    views: str | None = None
+    size: int = SIZE
+    depth: int = DEPTH
 
     PACKAGES: ClassVar[tuple[str, ...]] = ("justzoomin",)
 
@@ -68,7 +84,11 @@ class JustZoomInConfig(Config):
 
     def source_key(self) -> Any:
         """Return the commit, or the names, sizes and times of all files read."""
-        return self.source().key(self.shards, self.photos)
+        if self.name in ("streetview", "metadata"):
+            return self.source().key(self.shards, self.photos)
+        # `zoom` is only streamed, so nothing of it is kept.
+        files = [self.views] if self.views else overhead_files(self.data_dir)
+        return [self.repository, self.revision, self.data_dir, signature(files, "/")]
 
 
 class JustZoomIn(Builder):
@@ -93,33 +113,62 @@ class JustZoomIn(Builder):
             description="Coordinates and zoom actions, without the photos.",
             photos=False,
         ),
+        JustZoomInConfig(
+            name="zoom",
+            version=VERSION,
+            description="Street photos with the overhead views along their zoom path.",
+        ),
+        JustZoomInConfig(
+            name="views",
+            version=VERSION,
+            description="The overhead views along all zoom paths, rendered once.",
+            photos=False,
+        ),
+        JustZoomInConfig(
+            name="cells",
+            version=VERSION,
+            description="Every cell of a depth with its view: a retrieval data base.",
+            photos=False,
+        ),
     ]
     DEFAULT_CONFIG_NAME = "streetview"
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
-        for option in ("data_dir", "metadata_dir"):
+        for option in ("data_dir", "metadata_dir", "views"):
             if kwargs.get(option) is not None:
                 kwargs[option] = local_path(kwargs[option], option)
         if kwargs.get("splits") is not None:
             kwargs["splits"] = _known_splits(kwargs["splits"])
+        if kwargs.get("data_dir") is not None and kwargs.get("config_name") not in _TILES_ONLY:
+            folder = Folder(kwargs["data_dir"], kwargs.get("metadata_dir"))
+            folder.check(photos=kwargs.get("config_name") != "metadata")
         if kwargs.get("shards") is not None:
-            kwargs["shards"] = sorted({int(number) for number in kwargs["shards"]})
+            kwargs["shards"] = _numbers(kwargs["shards"])
         _pin(kwargs)
+        self._passes: dict[str, Pass] = {}
         super().__init__(*args, **kwargs)
 
+    def split_names(self) -> list[str]:
+        """Return the splits that will be prepared."""
+        if self.config.name in _TILES_ONLY:
+            return ["train"]
+        return list(self.config.splits or TABLES)
+
+    def download_and_prepare(self, *args: Any, **kwargs: Any) -> None:
+        """See `datasets.DatasetBuilder`; refuses `zoom`, whose pictures would be stored doubly."""
+        if self.config.name == "zoom":
+            raise ValueError(
+                'load_dataset("justzoomin", "zoom") without streaming would store 1.2 million '
+                "pictures, each view again for every photo. Use streaming=True; or load "
+                '"streetview" and add the views when a row is read: '
+                "rows.with_transform(justzoomin.ZoomViews(source))."
+            )
+        super().download_and_prepare(*args, **kwargs)
+
     def _info(self) -> datasets.DatasetInfo:
-        features = {
-            "image": datasets.Image(),
-            "image_id": datasets.Value("string"),
-            "latitude": datasets.Value("float64"),
-            "longitude": datasets.Value("float64"),
-            "sequence": datasets.Sequence(datasets.Value("int64")),
-        }
-        if not self.config.photos:
-            del features["image"]
         return datasets.DatasetInfo(
             description=self.config.description or "",
-            features=datasets.Features(features),
+            features=datasets.Features(_features(self.config.name)),
             homepage="https://osupcvlab.github.io/just-zoom-in/",
             license="cc-by-sa-4.0",
             citation=_CITATION,
@@ -127,53 +176,119 @@ class JustZoomIn(Builder):
 
     def _split_generators(self, dl_manager: Any) -> list[datasets.SplitGenerator]:
         parts = self._parts(dl_manager)
-        folder = self.findings_folder(dl_manager) if self.config.photos else None
+        folder = self.findings_folder(dl_manager)
+        arguments = {"parts": parts, "count": len(parts), "findings": folder}
         return [
-            datasets.SplitGenerator(
-                _SPLITS[split], gen_kwargs={"parts": parts, "split": split, "findings": folder}
-            )
-            for split in self.config.splits or TABLES
+            datasets.SplitGenerator(_SPLITS[split], gen_kwargs={**arguments, "split": split})
+            for split in self.split_names()
         ]
 
     def _parts(self, dl_manager: Any) -> list[Part]:
         source = self.config.source(self.token)
-        if not self.config.photos:
+        if self.config.name == "metadata":
             return [Part("", "metadata")]
+        if self.config.name == "views":
+            return [Part(self._rendered(needed=True), "views")]
+        if self.config.name == "cells":
+            return cell_parts(self.config.depth)
         if dl_manager.is_streaming:
             return source.parts(self.config.shards)
         return source.download(self.config.shards, dl_manager, self.cache_dir)
 
     def _generate_examples(
-        self, parts: list[Part], split: str, findings: str | None
+        self, parts: list[Part], count: int, split: str, findings: str | None
     ) -> Iterator[tuple[str, dict[str, Any]]]:
-        source = self.config.source(self.token)
-        if not self.config.photos:
-            table = read_table(source.table(split))
-            for row in range(len(table)):
-                yield str(row), table.record(row)
-            return
+        if self.config.name == "metadata":
+            yield from self._metadata_rows(split, findings)
+        elif self.config.name == "views":
+            yield from view_rows(parts[0].path)
+        elif self.config.name == "cells":
+            views = self._views()
+            for part in parts:
+                yield from cell_rows(part, self.config.depth, views)
+        else:
+            yield from self._street_rows(parts, count, split, findings)
 
-        def leave(part: Part, report: Report, found: np.ndarray) -> None:
+    def _metadata_rows(
+        self, split: str, findings: str | None
+    ) -> Iterator[tuple[str, dict[str, Any]]]:
+        table, others = self._tables(split)
+        for row in range(len(table)):
+            yield str(row), table.record(row)
+        report = table_report(table, others)
+        if report and self.config.strict:
+            raise ValueError(f"split {split}: {report} (strict=True).")
+        if report and findings is None:
+            _log.warning("justzoomin, split %s: %s", split, report)
+        self.leave_findings(findings, f"{split}-table", report)
+
+    def _street_rows(
+        self, parts: list[Part], count: int, split: str, findings: str | None
+    ) -> Iterator[tuple[str, dict[str, Any]]]:
+        def keep(part: Part, report: Report, found: np.ndarray) -> None:
             name = f"{split}-{part.name}".replace("/", "-")
             self.leave_findings(findings, name, report, found)
 
-        join = Join(source, split, self.config.strict, None if findings is None else leave)
-        for part in parts:
-            for row, place, name, data in join.samples(part):
-                # Not os.path.basename: while streaming, `datasets` has a slow one of its own here.
-                image = {"bytes": data, "path": name.rpartition("/")[2]}
-                yield place, {"image": image, **join.table.record(row)}
+        source = self.config.source(self.token)
+        if split not in self._passes:
+            some = self.config.shards is not None
+            self._passes[split] = Pass(source, split, count, self.config.strict, some)
+        leave = self._passes[split].leave if findings is None else keep
+        views = self._views() if self.config.name == "zoom" else None
+        join = Join(source, split, self.config.strict, leave)
+        for row, place, name, data in join.samples(parts):
+            # Not os.path.basename: while streaming, `datasets` has a slow one of its own here.
+            record = join.table.record(row)
+            record["image"] = {"bytes": data, "path": name.rpartition("/")[2]}
+            if views is not None:
+                record.update(zoom_record(join.table.sequence[row], views))
+            yield place, record
+
+    def _tables(self, split: str) -> tuple[Table, Table]:
+        source = self.config.source(self.token)
+        return read_table(source.table(split)), read_table(source.table(other_split(split)))
+
+    def _rendered(self, needed: bool = False) -> str:
+        """Return the path of the rendered shard, or nothing where there is none."""
+        source = self.config.source(self.token)
+        found = self.config.views or find_rendered(source, self.config.size)
+        if found is None and needed:
+            raise FileNotFoundError(
+                f"There is no views/views_{self.config.size}.tar: render it once with `justzoomin "
+                "render`, and name it with views=."
+            )
+        return found or ""
+
+    def _views(self) -> Views:
+        rendered = self._rendered()
+        if rendered and (self.config.name == "zoom" or self.config.depth < DEPTH):
+            return RenderedViews(rendered)
+        return DrawnViews(self.config.data_dir or self.config.source(self.token), self.config.size)
 
     def conclude(self, split: str, findings: Report, found: list[np.ndarray]) -> Report:
         """Add rows without a picture and ids that occur twice to the parts' findings."""
-        source = self.config.source(self.token)
-        table = read_table(source.table(split))
-        others = read_table(source.table(other_split(split)))
-        report = split_report(table, others, findings, found)
-        if self.config.shards is not None:
-            # The others' pictures lie in the shards that were not asked for.
-            report.counts.pop(MISSING, None)
-        return report
+        if not self.config.photos:
+            return findings
+        return split_report(*self._tables(split), findings, found, self.config.shards is not None)
+
+
+def _features(name: str) -> dict[str, Any]:
+    """Return the columns of a configuration."""
+    number = datasets.Value("float64")
+    place = {"latitude": number, "longitude": number}
+    actions = datasets.Sequence(datasets.Value("int64"))
+    if name == "views":
+        return {"prefix": actions, "view": datasets.Image(), **place, "width_m": number}
+    if name == "cells":
+        return {"sequence": actions, "image": datasets.Image(), **place, "width_m": number}
+    features = {"image_id": datasets.Value("string"), **place, "sequence": actions}
+    if name != "metadata":
+        features = {"image": datasets.Image(), **features}
+    if name == "zoom":
+        features["views"] = datasets.Sequence(datasets.Image())
+        features["view_centers"] = datasets.Sequence(datasets.Sequence(number))
+        features["view_widths_m"] = datasets.Sequence(number)
+    return features
 
 
 def _pin(kwargs: dict[str, Any]) -> None:
@@ -190,6 +305,13 @@ def _pin(kwargs: dict[str, Any]) -> None:
     if revision is None and repository == REPOSITORY:
         return
     kwargs["revision"] = resolve_commit(repository, str(revision or "main"), kwargs.get("token"))
+
+
+def _numbers(shards: Any) -> list[int]:
+    numbers = [shards] if isinstance(shards, int) else shards
+    if isinstance(numbers, str) or not all(isinstance(number, int) for number in numbers):
+        raise ValueError(f"shards={shards!r}: name the shards by their numbers, as in shards=[0].")
+    return sorted(set(numbers))
 
 
 def _known_splits(splits: Any) -> list[str]:

@@ -9,7 +9,7 @@ from typing import Any
 import webdataset as wds
 
 from justzoomin.justzoomin import JustZoomIn
-from justzoomin.streetview import Join
+from justzoomin.streetview import Join, Pass
 
 
 class Pipeline(wds.DataPipeline, wds.FluidInterface):
@@ -25,26 +25,27 @@ def pipeline(split: str, **options: Any) -> Pipeline:
         wds.SimpleShardList(list(parts)),
         wds.split_by_node,
         wds.split_by_worker,
-        Expand(source, split, builder.config.strict, parts),
+        Expand(source, split, builder.config, parts),
     )
 
 
 class Expand:
     """A pipeline stage: shards in, joined samples out. Picklable, so workers can be spawned."""
 
-    def __init__(self, source: Any, split: str, strict: bool, parts: dict[str, Any]) -> None:
-        self._arguments = (source, split, strict)
+    def __init__(self, source: Any, split: str, config: Any, parts: dict[str, Any]) -> None:
+        self._source, self._split, self._strict = source, split, config.strict
         self._parts = parts
+        self._pass = Pass(source, split, len(parts), config.strict, config.shards is not None)
 
     def __call__(self, shards: Iterator[dict[str, str]]) -> Iterator[dict[str, Any]]:
         """Yield the samples of each shard in turn."""
-        join = Join(*self._arguments)
-        for shard in shards:
-            for row, _, _, data in join.samples(self._parts[shard["url"]]):
-                record = join.table.record(row)
-                yield {
-                    "__key__": record["image_id"],
-                    "__url__": shard["url"],
-                    "jpg": data,
-                    "json": json.dumps(record).encode(),
-                }
+        join = Join(self._source, self._split, self._strict, self._pass.leave)
+        parts = [self._parts[shard["url"]] for shard in shards]
+        for row, place, _, data in join.samples(parts):
+            record = join.table.record(row)
+            yield {
+                "__key__": record["image_id"],
+                "__url__": place,
+                "jpg": data,
+                "json": json.dumps(record).encode(),
+            }

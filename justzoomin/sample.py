@@ -63,6 +63,8 @@ def write_sample(
     seed : int
         Another seed gives other photos.
     """
+    if width < 8 or shards < 1 or min(train, validation) < 0:
+        raise ValueError("a miniature has pictures from 8 pixels on and at least 1 shard")
     rng = np.random.default_rng(seed)
     count = train + validation
     sequences = rng.integers(GRID * GRID, size=(count, DEPTH))

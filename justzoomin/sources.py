@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from geoload.files import signature
-from geoload.hub import HubFile, announce_download, download_small, list_files, persistently
+from geoload.files import persistently, signature
+from geoload.hub import HubFile, announce_download, download_small, list_files
 
 REPOSITORY = "pcvlab/justzoomin"
 REVISION = "349f392b3620e7cea2596b8ade47b726786f9a1d"
@@ -88,6 +88,24 @@ class Folder:
     metadata_dir: str | None = None
     fallback: Hub | None = None
 
+    def check(self, photos: bool) -> None:
+        """Raise when this is no folder of the data set, before anything is downloaded for it."""
+        there = {name for name in ("metadata", "archives", IMAGES) if self._has(name)}
+        if photos and not there - {"metadata"}:
+            raise FileNotFoundError(
+                f"{self.folder} holds neither archives/streetview_images_000.tar, … nor {IMAGES}/. "
+                f"{_advice(self.folder)}"
+            )
+        if not there and not self.metadata_dir:
+            raise FileNotFoundError(
+                f"{self.folder} holds no metadata/{TABLES['train']}. {_advice(self.folder)}"
+            )
+        if {"archives", IMAGES} <= there and self._archives():
+            _log.warning("%s holds shards and extracted photos: the shards are read.", self.folder)
+
+    def _has(self, name: str) -> bool:
+        return os.path.isdir(os.path.join(self.folder, name))
+
     def table(self, split: str) -> str:
         """Return the path of a split's CSV, from the Hub when the folder has no `metadata/`."""
         if self.metadata_dir:
@@ -107,8 +125,7 @@ class Folder:
         if not os.path.isdir(images):
             raise FileNotFoundError(
                 f"{self.folder} holds neither archives/streetview_images_000.tar, … nor {IMAGES}/. "
-                f"Get the archives with `hf download {REPOSITORY} --repo-type dataset --local-dir "
-                f"{self.folder}`, or leave data_dir out."
+                f"{_advice(self.folder)}"
             )
         if shards is not None:
             raise ValueError(
@@ -137,6 +154,17 @@ class Folder:
         return sorted(os.path.join(archives, name) for name in names)
 
 
+def _advice(folder: str) -> str:
+    """Say what to do about a folder that is not the data set's."""
+    for up in Path(folder).parents[:3]:
+        if (up / "metadata").is_dir() and ((up / "archives").is_dir() or (up / IMAGES).is_dir()):
+            return f"Point data_dir at {up}."
+    return (
+        f"Get the files with `hf download {REPOSITORY} --repo-type dataset --local-dir FOLDER` and "
+        "point data_dir at FOLDER, or leave data_dir out."
+    )
+
+
 def _existing_table(folder: str, name: str) -> str:
     path = os.path.join(folder, name)
     if not os.path.isfile(path):
@@ -156,6 +184,8 @@ def _numbered(files: dict[str, Any], where: str) -> dict[int, Any]:
     for path, file in sorted(files.items()):
         match = _SHARD.fullmatch(path.rsplit("/", 1)[-1])
         if match:
+            if int(match[1]) in numbered:
+                raise ValueError(f"{where} holds two shards of number {int(match[1])}.")
             numbered[int(match[1])] = file
     if not numbered:
         raise FileNotFoundError(f"{where} holds no archives/streetview_images_000.tar, ….")

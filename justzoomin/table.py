@@ -73,7 +73,7 @@ def read_table(path: str) -> Table:
 @functools.lru_cache(maxsize=4)
 def _read_table(path: str, state: tuple) -> Table:
     try:
-        frame = pd.read_csv(path, dtype=str, keep_default_na=False)
+        frame = pd.read_csv(path, dtype=str, keep_default_na=False, index_col=False)
     except (pd.errors.ParserError, pd.errors.EmptyDataError, UnicodeDecodeError) as error:
         raise TableError(f"{path} is no CSV file: {error}. Get it again.") from error
     missing = [column for column in COLUMNS if column not in frame]
@@ -112,7 +112,7 @@ def _sequences(texts: list[str], path: str) -> list[list[int]]:
     try:
         # Every cell is a small JSON list, so all of them joined are one large one.
         sequences = json.loads(f"[{','.join(texts)}]")
-    except ValueError:
+    except (ValueError, RecursionError):
         sequences = [None] * len(texts)
     if len(sequences) != len(texts) or not all(map(_is_sequence, sequences)):
         line = next((i for i, text in enumerate(texts) if not _is_sequence(_parse(text))), 0)
@@ -129,7 +129,7 @@ def _sequences(texts: list[str], path: str) -> list[list[int]]:
 def _parse(text: str) -> object:
     try:
         return json.loads(text)
-    except ValueError:
+    except (ValueError, RecursionError):
         return None
 
 

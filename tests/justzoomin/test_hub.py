@@ -43,7 +43,8 @@ def heavy(tmp_path_factory) -> Path:
             for name in names:
                 info = tarfile.TarInfo(name)
                 info.size = 70_000
-                archive.addfile(info, io.BytesIO(rng.bytes(info.size)))
+                picture = b"\xff\xd8" + rng.bytes(info.size - 4) + b"\xff\xd9"
+                archive.addfile(info, io.BytesIO(picture))
     return folder
 
 
@@ -156,6 +157,16 @@ def test_a_download_is_announced_and_refused_when_the_disk_is_too_small(
     monkeypatch.setattr(geoload.hub, "ANNOUNCE_FROM", 1000)
     load_dataset("justzoomin", **options)
     assert "Downloading 0." in caplog.text and "someone/large (4 files)" in caplog.text
+
+
+def test_a_fork_that_lacks_shards_is_said_at_the_end_of_a_pass(hub, zoom, tmp_path, caplog):
+    shutil.copytree(zoom, tmp_path / "part")
+    (tmp_path / "part" / "archives" / "streetview_images_003.tar").unlink()
+    hub.add("someone/part", tmp_path / "part")
+    count = len(ids(stream(repository="someone/part")))
+    assert f"{40 - count} rows without a picture" in caplog.text
+    with pytest.raises(ValueError, match="rows without a picture.*strict=True"):
+        ids(stream(repository="someone/part", strict=True))
 
 
 def test_what_does_not_exist_is_named(hub, zoom, tmp_path):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import re
 import shutil
 import tarfile
 from collections import Counter
@@ -120,6 +121,9 @@ def test_one_split_or_some_shards_on_request(zoom, cache):
     assert sorted(some + rest) == sorted(ids_of(zoom, "train"))
     with pytest.raises(ValueError, match=r"has the shards \[0, 1, 2, 3\]"):
         stream(zoom, shards=[7])
+    with pytest.raises(ValueError, match="name the shards by their numbers"):
+        stream(zoom, shards="12")
+    assert ids(stream(zoom, shards=2)) == ids(stream(zoom, shards=[2]))
     with pytest.raises(ValueError, match="the splits are train, validation"):
         load_dataset("justzoomin", splits=["test"], **options)
 
@@ -206,7 +210,7 @@ def test_counts_what_belongs_to_nothing(own, cache, caplog):
         "pictures that belong to no split": 4,  # two, seen in the pass of each split
         "members that are no files": 2,
         "pictures that occur twice": 1,
-        "pictures of zero bytes": 1,
+        "pictures that are no whole JPEG": 1,
         "rows without a picture": 2,
     }
     assert lost in report["train"]["rows without a picture"]["first"]
@@ -273,16 +277,80 @@ def test_a_cut_shard_is_an_error_that_names_it(own, cache):
             load_dataset("justzoomin", data_dir=str(own), cache_dir=cache)
 
 
-def test_a_missing_shard_is_said(own, caplog):
-    shard(own, 1).unlink()
-    assert len(list(stream(own))) < 40
-    assert "shards [1] are not there" in caplog.text
+@pytest.mark.parametrize("number", [1, 3])
+def test_a_missing_shard_is_said(own, caplog, number):
+    shard(own, number).unlink()
+    count = len(list(stream(own)))
+    assert count < 40
+    assert f"{40 - count} rows without a picture" in caplog.text
+    with pytest.raises(ValueError, match="rows without a picture"):
+        list(stream(own, strict=True))
+    with pytest.raises(ValueError, match="rows without a picture"):
+        list(justzoomin.webdataset("train", data_dir=str(own), strict=True))
+
+
+def test_one_shard_left_over_beside_extracted_photos_is_said(zoom, extracted, caplog):
+    (extracted / "archives").mkdir()
+    shutil.copy(shard(zoom), extracted / "archives")
+    assert len(list(stream(extracted))) < 40
+    assert "holds shards and extracted photos: the shards are read" in caplog.text
+
+
+def test_what_is_wrong_with_a_table_counts_in_every_configuration(own, cache, caplog):
+    train, validation = (own / "metadata" / f"large_area_{n}_map.csv" for n in ("train", "val"))
+    lines = train.read_text(encoding="utf-8").splitlines()
+    train.write_text("\n".join([*lines, lines[1]]) + "\n", encoding="utf-8")
+    with open(validation, "a", encoding="utf-8") as file:
+        file.write(lines[2] + "\n")
+    for name in ("streetview", "metadata"):
+        options = {"data_dir": str(own), "split": "train"}
+        with pytest.raises(ValueError, match="ids that occur twice in the table"):
+            load_dataset("justzoomin", name, strict=True, cache_dir=cache, **options)
+        with pytest.raises(ValueError, match="ids that are in both splits"):
+            list(load_dataset("justzoomin", name, strict=True, streaming=True, **options))
+
+
+def test_an_unfinished_download_of_full_length_is_an_error(own):
+    data = shard(own).read_bytes()
+    with tarfile.open(shard(own)) as archive:
+        fifth = archive.getmembers()[5]
+    shard(own).write_bytes(data[: fifth.offset].ljust(len(data) + 2**21, b"\0"))
+    with pytest.raises(ValueError, match="is all zeros from byte"):
+        list(stream(own))
+
+
+def test_a_member_of_another_form_is_no_photo(own):
+    image_id = ids(stream(own))[0]
+    rewrite(shard(own), lambda entries: [(image_id, b"\xff\xd8wrong\xff\xd9"), *entries])
+    assert b"wrong" not in next(iter(stream(own)))["image"]["bytes"]
+
+
+@pytest.mark.parametrize("split", ["val", "test", "train+val", ["train", "dev"]])
+def test_an_unknown_split_is_refused_at_once(zoom, tmp_path, split):
+    cache = tmp_path / "cache"
+    with pytest.raises(ValueError, match="has the splits train, validation"):
+        load_dataset("justzoomin", data_dir=str(zoom), split=split, cache_dir=str(cache))
+    assert not list(cache.rglob("*.arrow"))
+    for good in ("train[:3]+validation", "all", None):
+        assert load_dataset("justzoomin", data_dir=str(zoom), split=good, cache_dir=str(cache))
+
+
+def test_an_unknown_option_is_named_with_what_was_meant(zoom):
+    with pytest.raises(ValueError, match=r"no option shard=\. Did you mean shards=\?"):
+        stream(zoom, shard=[1])
+
+
+def test_an_error_arrives_whole_from_another_process(own, cache):
+    shard(own, 2).write_bytes(shard(own, 2).read_bytes()[:3000])
+    with pytest.raises(ValueError, match=r"streetview_images_002\.tar is cut"):
+        load_dataset("justzoomin", data_dir=str(own), cache_dir=cache, num_proc=2)
 
 
 @pytest.mark.parametrize(
     ("old", "new", "message"),
     [
         ("latitude", "lat", "has no column latitude"),
+        ('"[', '"' + "[" * 99999, "not a list of actions"),
         (",38.", ",138.", r"line 2: latitude is '138\.\d+'; 40 of 40 rows"),
         ('"[', '"(', r"line 2: sequence is '\("),
         ('"[', '"[16, ', r"not a list of actions from 0 to 15"),
@@ -300,6 +368,11 @@ def test_wrong_folders_say_what_should_be_there(zoom, tmp_path, extracted):
     shutil.copytree(zoom / "metadata", tmp_path / "empty" / "metadata")
     with pytest.raises(FileNotFoundError, match="holds neither archives/streetview_images_000"):
         stream(tmp_path / "empty")
+    for below in ("archives", "metadata"):
+        with pytest.raises(FileNotFoundError, match=f"Point data_dir at {re.escape(str(zoom))}"):
+            stream(zoom / below)
+    with pytest.raises(FileNotFoundError, match=r"holds no metadata/large_area_train_map\.csv"):
+        load_dataset("justzoomin", "metadata", data_dir=str(tmp_path))
     with pytest.raises(ValueError, match="in no shards"):
         stream(extracted, shards=[0])
     with pytest.raises(ValueError, match="contradict"):

@@ -1,0 +1,255 @@
+"""The overhead configurations: drawn or rendered views, streamed, transformed, previewed."""
+
+from __future__ import annotations
+
+import io
+import json
+import shutil
+import tarfile
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from datasets import Image, load_dataset
+from PIL import Image as PillowImage
+
+import justzoomin
+from justzoomin import zoom
+from justzoomin.cli import main
+from justzoomin.sample import write_sample
+
+pytest.importorskip("cv2")
+pytest.importorskip("simplejpeg")
+from justzoomin.sample_tiles import write_tiles
+
+PIXELS = 64  # of the views here; they are drawn from other levels than those of 384 pixels
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory) -> Path:
+    """Photos, and the tiles that views of 64 pixels need; the finest around validation photos."""
+    folder = tmp_path_factory.mktemp("overhead")
+    write_sample(folder, train=12, validation=4, shards=2, width=32)
+    table = pd.read_csv(folder / "metadata" / "large_area_val_map.csv")
+    around = table[["latitude", "longitude"]].to_numpy()
+    write_tiles(folder, levels=(-9, -8, -7, -5, -3), around=around, radius_m=200, whole=-5)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def rendered(data, tmp_path_factory) -> Path:
+    """The shard of all views before the third action: 1 + 16 + 256."""
+    output = tmp_path_factory.mktemp("rendered") / "views_64.tar"
+    assert justzoomin.render(str(data), output, PIXELS, depth=3, workers=2) == 273
+    return output
+
+
+def stream(folder: Path, name: str = "zoom", split: str = "validation", **options):
+    return load_dataset(
+        "justzoomin", name, data_dir=str(folder), split=split, streaming=True, size=PIXELS,
+        **options,
+    )  # fmt: skip
+
+
+def test_zoom_gives_the_views_along_the_true_path(data):
+    pyramid = justzoomin.TilePyramid(str(data))
+    rows = list(stream(data))
+    assert len(rows) == 4
+    for row in rows:
+        latitude, longitude, widths = zoom.path(row["sequence"])
+        assert row["view_widths_m"] == widths[:4].tolist()
+        assert np.allclose(row["view_centers"], np.stack([latitude, longitude], -1)[:4])
+        drawn = pyramid.views(row["sequence"], PIXELS)
+        for view, expected in zip(row["views"], drawn, strict=True):
+            difference = np.asarray(view).astype(int) - expected
+            assert np.abs(difference).mean() < 3  # JPEG
+
+
+def test_a_rendered_shard_gives_the_same_views_without_tiles(data, rendered, tmp_path):
+    for name in ("metadata",):
+        shutil.copytree(data / name, tmp_path / name)
+    (tmp_path / "archives").mkdir()
+    for shard in (data / "archives").glob("streetview_*.tar"):
+        shutil.copy(shard, tmp_path / "archives")
+    table = tmp_path / "metadata" / "large_area_val_map.csv"
+    text = table.read_text(encoding="utf-8")
+    table.write_text(_shorten(text), encoding="utf-8")
+    shutil.copy(data / "metadata" / "large_area_train_map.csv", tmp_path / "metadata")
+    rows = list(stream(tmp_path, views=str(rendered)))
+    assert [len(row["views"]) for row in rows] == [3] * 4
+    shutil.copytree(tmp_path / "metadata", tmp_path / "short")
+    drawn = list(stream(data, metadata_dir=str(tmp_path / "short")))
+    assert rows[0]["image_id"] == drawn[0]["image_id"]
+    for row, other in zip(rows, drawn, strict=True):
+        for view, expected in zip(row["views"], other["views"], strict=True):
+            assert np.array_equal(np.asarray(view), np.asarray(expected))
+
+
+def _shorten(table: str) -> str:
+    """Cut every sequence to three actions."""
+    header, *lines = table.splitlines()
+    cut = [line[: line.rindex(",")] + ']"' for line in lines]
+    return "\n".join([header, *cut]) + "\n"
+
+
+def test_views_lists_what_was_rendered(rendered, cache):
+    folder = rendered.parent
+    rows = load_dataset("justzoomin", "views", data_dir=str(folder), views=str(rendered),
+                        split="train", streaming=True)  # fmt: skip
+    rows = list(rows)
+    assert len({tuple(row["prefix"]) for row in rows}) == 273
+    for row in rows[::50]:
+        latitude, longitude, widths = zoom.path(np.array(row["prefix"], int))
+        assert (row["latitude"], row["longitude"]) == (latitude[-1], longitude[-1])
+        assert row["width_m"] == widths[-1]
+        assert row["view"].size == (PIXELS, PIXELS)
+
+
+def test_rendering_is_the_same_however_it_was_stopped(data, rendered, tmp_path):
+    whole = rendered.read_bytes()
+    output = tmp_path / "again.tar"
+    assert justzoomin.render(str(data), output, PIXELS, depth=3, workers=1) == 273
+    assert output.read_bytes() == whole
+    # Stopped half-way: some parts are there, one is not whole under its own name.
+    calls = []
+    real = justzoomin.rendering._draw_part
+
+    def until_tired(*arguments):
+        if len(calls) == 5:
+            raise KeyboardInterrupt
+        calls.append(arguments)
+        return real(*arguments)
+
+    folder = justzoomin.rendering.parts_folder(tmp_path / "third.tar", str(data), PIXELS, 95, 3)
+    folder.mkdir()
+    justzoomin.rendering._open(str(data))
+    for path, group in justzoomin.rendering.plan(folder, 3)[:5]:
+        until_tired(path, group, PIXELS, 95)
+    (folder / "0007.part").write_bytes(b"half")
+    assert justzoomin.render(str(data), tmp_path / "third.tar", PIXELS, depth=3, workers=1) == 273
+    assert (tmp_path / "third.tar").read_bytes() == whole
+    assert not folder.exists()
+
+
+def test_the_shard_carries_the_attribution(rendered):
+    with tarfile.open(rendered) as archive:
+        record = json.load(archive.extractfile("7-6.json"))
+    assert record["prefix"] == [7, 6]
+    assert "Open Data DC" in record["attribution"] and "CC BY 4.0" in record["attribution"]
+
+
+def test_bare_webdataset_reads_the_shard(rendered):
+    import webdataset as wds
+
+    samples = list(wds.WebDataset(str(rendered), shardshuffle=False).decode("pil"))
+    assert len(samples) == 273
+    assert samples[0]["jpg"].size == (PIXELS, PIXELS) and samples[0]["json"]["prefix"] == []
+
+
+def test_zoom_without_streaming_says_what_to_use(data):
+    with pytest.raises(ValueError, match=r"streaming=True.*ZoomViews"):
+        load_dataset("justzoomin", "zoom", data_dir=str(data), split="validation")
+
+
+def test_a_transform_adds_the_views_to_prepared_rows(data, cache):
+    rows = load_dataset("justzoomin", data_dir=str(data), split="validation", cache_dir=cache)
+    rows = rows.with_transform(justzoomin.ZoomViews(str(data), size=PIXELS))
+    streamed = {row["image_id"]: row for row in stream(data)}
+    for row in rows:
+        expected = streamed[row["image_id"]]
+        assert row["view_centers"] == expected["view_centers"]
+        for view, other in zip(row["views"], expected["views"], strict=True):
+            assert np.array_equal(np.asarray(view), np.asarray(other))
+
+
+def test_cells_are_a_retrieval_data_base(data, rendered, cache):
+    rows = load_dataset("justzoomin", "cells", data_dir=str(data), size=PIXELS, depth=2,
+                        split="train", cache_dir=cache, num_proc=2)  # fmt: skip
+    assert rows["sequence"][:] == zoom.cells(2).tolist()
+    latitude, longitude = zoom.decode(zoom.cells(2))
+    assert np.allclose(rows["latitude"][:], latitude)
+    from_shard = stream(data, "cells", "train", depth=2, views=str(rendered))
+    first = next(iter(from_shard.cast_column("image", Image(decode=False))))
+    assert (
+        first["image"]["bytes"]
+        == rows.cast_column("image", Image(decode=False))[0]["image"]["bytes"]
+    )
+    with pytest.raises(ValueError, match="1 to 4 actions"):
+        stream(data, "cells", "train", depth=9)
+
+
+def test_workers_stream_complete_samples(data):
+    torch = pytest.importorskip("torch")
+    loader = torch.utils.data.DataLoader(stream(data), batch_size=None, num_workers=2)
+    assert sorted(row["image_id"] for row in loader) == sorted(
+        row["image_id"] for row in stream(data)
+    )
+
+
+def test_over_the_hub_only_what_is_needed_is_fetched(hub, data, rendered, tmp_path):
+    hub.add("someone/tiles", data)
+    options = {"repository": "someone/tiles", "split": "validation", "streaming": True}
+    rows = load_dataset("justzoomin", "zoom", size=PIXELS, **options)
+    assert len(next(iter(rows))["views"]) == 4
+    fetched = {path.rsplit("/", 1)[-1] for path, size in hub.sent.items() if size}
+    levels = {name for name in fetched if name.startswith("satellite")}
+    assert levels == {f"satellite_level_m{level}_000.tar" for level in (9, 7, 5, 3)}
+
+    shutil.copytree(data / "metadata", tmp_path / "metadata")
+    (tmp_path / "archives").mkdir()
+    (tmp_path / "views").mkdir()
+    for shard in (data / "archives").glob("streetview*"):
+        shutil.copy(shard, tmp_path / "archives")
+    table = tmp_path / "metadata" / "large_area_val_map.csv"
+    table.write_text(_shorten(table.read_text(encoding="utf-8")), encoding="utf-8")
+    shutil.copy(rendered, tmp_path / "views" / "views_64.tar")
+    hub.add("someone/rendered", tmp_path)
+    hub.forget()
+    options["repository"] = "someone/rendered"
+    rows = load_dataset("justzoomin", "zoom", size=PIXELS, **options)
+    assert len(next(iter(rows))["views"]) == 3
+    fetched = {path.rsplit("/", 1)[-1] for path, size in hub.sent.items() if size}
+    assert "views_64.tar" in fetched
+    assert not any(name.startswith("satellite") for name in fetched)
+
+
+def test_a_view_that_was_not_rendered_is_named(data, rendered):
+    with pytest.raises(ValueError, match=r"views_64\.tar holds no view \d+-\d+-\d+"):
+        list(stream(data, views=str(rendered)))
+    with pytest.raises(FileNotFoundError, match=r"no views/views_64\.tar.*justzoomin render"):
+        stream(data, "views", "train")
+
+
+def test_a_damaged_record_is_named(rendered, tmp_path):
+    path = tmp_path / "views_64.tar"
+    with tarfile.open(path, "w") as archive:
+        for name, text in (("root.jpg", b"x"), ("root.json", b'{"prefix": "?"}')):
+            info = tarfile.TarInfo(name)
+            info.size = len(text)
+            archive.addfile(info, io.BytesIO(text))
+    with pytest.raises(ValueError, match=r"root\.json is no record of a view"):
+        list(stream(tmp_path, "views", "train", views=str(path)))
+
+
+def test_previews(data, tmp_path, capsys):
+    pytest.importorskip("matplotlib")
+    for name in ("sheet.png", "zoom.gif", "zoom.webp"):
+        output = tmp_path / name
+        command = ["preview", str(output), "--data-dir", str(data), "--count", "2"]
+        assert main([*command, "--size", str(PIXELS)]) == 0
+        with PillowImage.open(output) as image:
+            assert getattr(image, "n_frames", 1) == (1 if name == "sheet.png" else 37)
+    assert main(["preview", str(tmp_path / "x.bmp"), "--data-dir", str(data)]) == 2
+    assert "a preview is a .png, .gif or .webp file" in capsys.readouterr().err
+
+
+def test_the_preview_marks_the_true_position(data):
+    from justzoomin.preview import annotated
+
+    row = next(iter(stream(data)))
+    for step in range(4):
+        view = np.asarray(annotated(row, step)).astype(int)
+        red = np.argwhere(np.abs(view - (230, 30, 60)).sum(-1) < 40).mean(0)
+        cell = np.divmod(row["sequence"][step], 4)
+        assert (np.floor(red / (PIXELS / 4)) == cell).all()
