@@ -1,8 +1,8 @@
 """Every comparison in one process run: `make bench`."""
 
-from benchmarks import metric, streaming
+from benchmarks import metric, streaming, tiles
 
 print("Times are medians of several rounds, taken in turn; (lowest-highest).\n")
-streaming.main()
-print()
-metric.main()
+for module in (streaming, tiles, metric):
+    module.main()
+    print()

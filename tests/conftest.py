@@ -15,17 +15,17 @@ os.environ["HF_DATASETS_DISABLE_PROGRESS_BARS"] = "1"
 for _name in ("HF_TOKEN", "HF_HUB_CACHE", "HF_HUB_OFFLINE", "HF_DATASETS_OFFLINE"):
     os.environ.pop(_name, None)
 
-from tests.support.hub import Hub  # noqa: E402
+from tests.support.hub import Hub
 
 # The only Hub that the clients know, in this process and in those that tests start.
 _hub = Hub()
 _hub.__enter__()
 os.environ["HF_ENDPOINT"] = _hub.endpoint
 
-import pytest  # noqa: E402
+import pytest
 
-import im2gps.sample  # noqa: E402
-import justzoomin.sample  # noqa: E402
+import im2gps.sample
+import justzoomin.sample
 
 
 def pytest_unconfigure() -> None:
