@@ -1,7 +1,7 @@
 """Makes a builder known to `load_dataset`, which refuses loading scripts since datasets 4.
 
-This file alone uses names that `datasets` keeps to itself; a contract test runs it on every
-supported version.
+This file and `builder.py` alone use names that `datasets` keeps to itself; contract tests run them
+on every supported version.
 """
 
 from __future__ import annotations
