@@ -19,8 +19,8 @@ import numpy.typing as npt
 import pyproj
 import yaml
 
-# The sphere on which the authors lay out their grid and measure what a pixel covers.
-EARTH_RADIUS_M = 6_378_137.0
+from justzoomin.zoom import EARTH_RADIUS_M  # what a pixel covers is measured on this sphere too
+
 MEMBER = "{zoom}/{x}/{y}.jpg"
 _MAX_FILE = 1024
 _MAX_TILE_PX = 4096
