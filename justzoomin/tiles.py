@@ -24,8 +24,8 @@ import simplejpeg
 
 from geoload.files import local_path
 from geoload.hub import HubFile, download_small, list_files
+from geoload.indexed_tar import IndexedTar
 from geoload.shards import ShardError
-from geoload.tar_index import IndexedTar
 from justzoomin.layout import Layout, level_name
 from justzoomin.sources import REPOSITORY, REVISION, Hub
 

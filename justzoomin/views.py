@@ -16,7 +16,7 @@ import numpy as np
 from PIL import Image
 
 from geoload.hub import download_small, list_files
-from geoload.tar_index import IndexedTar
+from geoload.indexed_tar import IndexedTar
 from justzoomin import zoom
 from justzoomin.sources import Folder, Hub
 

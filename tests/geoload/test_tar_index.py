@@ -14,8 +14,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from geoload.indexed_tar import IndexedTar, index_of
 from geoload.shards import ShardError
-from geoload.tar_index import IndexedTar, TarIndex, index_of
+from geoload.tar_index import TarIndex
 
 
 def write_tar(path: Path, content: dict[str, bytes]) -> None:
@@ -90,7 +91,7 @@ def test_a_corrupt_index_is_said_and_made_anew(
     tar: Path, tmp_path: Path, where: object, caplog: pytest.LogCaptureFixture
 ) -> None:
     index_of(tar, tmp_path / "index")
-    (kept,) = (tmp_path / "index").iterdir()
+    (kept,) = (tmp_path / "index").glob("*.index")
     data = bytearray(kept.read_bytes())
     if isinstance(where, int):
         data[where] ^= 0x40
@@ -114,7 +115,7 @@ def test_an_index_that_points_outside_of_its_file_is_refused(
     tar: Path, tmp_path: Path, field: str, value: int, caplog: pytest.LogCaptureFixture
 ) -> None:
     index = index_of(tar, tmp_path / "index")
-    (kept,) = (tmp_path / "index").iterdir()
+    (kept,) = (tmp_path / "index").glob("*.index")
     stat = tar.stat()
     key = [str(tar), stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns]
     wrong = getattr(index, field).copy()
@@ -130,7 +131,7 @@ def test_a_cut_tar_is_named(tar: Path, tmp_path: Path, keep: float) -> None:
     os.truncate(tar, int(tar.stat().st_size * keep))
     with pytest.raises(ShardError, match=r"level\.tar is cut (inside|after) satellite"):
         index_of(tar, tmp_path)
-    assert [path.name for path in tmp_path.iterdir()] == ["level.tar"]
+    assert [path.name for path in tmp_path.iterdir() if path.suffix != ".lock"] == ["level.tar"]
 
 
 def test_a_tar_overwritten_while_in_use_is_noticed(tar: Path, tmp_path: Path) -> None:
@@ -165,7 +166,7 @@ def test_pickles_without_handle_and_without_index(tar: Path, tmp_path: Path) -> 
 
 
 def test_without_pread(tar: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("geoload.tar_index._pread", None)
+    monkeypatch.setattr("geoload.indexed_tar._pread", None)
     read = IndexedTar(tar, tmp_path)
     assert {name: read.read(name) for name in CONTENT} == CONTENT
 

@@ -399,7 +399,7 @@ def test_a_corrupt_tile(copy: Path, breaks: Callable[[bytes], bytes], says: str)
 
 def test_a_corrupt_index_file(copy: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     before = whole(TilePyramid(copy, cache_dir=tmp_path / "index"))
-    (kept,) = (tmp_path / "index").iterdir()
+    (kept,) = (tmp_path / "index").glob("*.index")
     data = bytearray(kept.read_bytes())
     data[len(data) // 2] ^= 1
     kept.write_bytes(data)
