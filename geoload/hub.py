@@ -110,18 +110,19 @@ def download_small(repository: str, commit: str, path: str, token: str | bool | 
         ) from error
 
 
-def announce_download(files: list[HubFile], copies_to: str) -> None:
+def announce_download(files: list[HubFile], copies_to: str | None) -> None:
     """Say how many bytes are about to be downloaded, and refuse what the disk cannot hold.
 
-    `copies_to` is the folder that will hold the prepared copy of about the same size.
+    `copies_to` is the folder that will hold the prepared copy of about the same size, if any.
     """
     missing = sum(f.size for f in files if not _is_cached(f))
     if not missing:
         return
-    copy = sum(f.size for f in files)
+    copy = sum(f.size for f in files) if copies_to is not None else 0
     hub_cache = Path(constants.HF_HUB_CACHE)
     needs = {hub_cache: missing}
-    needs[Path(copies_to)] = needs.get(Path(copies_to), 0) + copy
+    if copies_to is not None:
+        needs[Path(copies_to)] = needs.get(Path(copies_to), 0) + copy
     by_device: dict[int, tuple[int, Path]] = {}
     for folder, size in needs.items():
         device = os.stat(_existing(folder)).st_dev
@@ -137,8 +138,8 @@ def announce_download(files: list[HubFile], copies_to: str) -> None:
     if missing < ANNOUNCE_FROM:
         return
     _log.warning(
-        "Downloading %s from %s (%d files) and preparing about as much again; the disk holds both.",
-        _gigabytes(missing), files[0].repository, len(files),
+        "Downloading %s from %s (%d files)%s.", _gigabytes(missing), files[0].repository,
+        len(files), " and preparing about as much again; the disk holds both" if copy else "",
     )  # fmt: skip
 
 

@@ -10,9 +10,12 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, Any
 
+from geoload.pictures import Resize
 from geoload.registry import register
 
 if TYPE_CHECKING:
+    from datasets import Dataset
+
     from justzoomin.pipeline import Pipeline
 
 register("justzoomin", "justzoomin.justzoomin", revisions=True)
@@ -25,8 +28,10 @@ from justzoomin.views import ZoomViews  # noqa: E402
 __all__ = [
     "JustZoomIn",
     "JustZoomInConfig",
+    "Resize",
     "TilePyramid",
     "ZoomViews",
+    "photos",
     "render",
     "score",
     "webdataset",
@@ -47,6 +52,36 @@ def __getattr__(name: str) -> Any:
             f"justzoomin.{name} needs {error.name}: pip install 'im2gps-justzoomin[tiles]'"
         ) from error
     return getattr(module, name)
+
+
+def photos(split: str, **options: Any) -> Dataset:
+    """Return one split of the street photos with random access, each read when it is asked for.
+
+    Nothing is copied: rows point into the TAR shards (or extracted files), which must stay where
+    they are. Global shuffles, samplers and `select` therefore cost nothing.
+
+    Parameters
+    ----------
+    split : str
+        "train" or "validation".
+    **options
+        As for `load_dataset("justzoomin", …)`. Without `data_dir` the shards are downloaded.
+
+    Returns
+    -------
+    datasets.Dataset
+        The features of the configuration `streetview`.
+
+    Examples
+    --------
+    >>> rows = justzoomin.photos("validation", data_dir="justzoomin")  # doctest: +SKIP
+    >>> rows.shuffle(seed=0)[17]["image"].size  # doctest: +SKIP
+    (1024, 768)
+    """
+    from datasets import load_dataset
+
+    options = {"splits": [split], "in_place": True, **options}
+    return load_dataset("justzoomin", "streetview", split=split, **options)
 
 
 def webdataset(split: str, **options: Any) -> Pipeline:

@@ -8,14 +8,20 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from geoload.files import local_path
+from geoload.indexed_tar import index_of
+from geoload.shared_index import publish, published_name
 from justzoomin.sample import write_sample
+from justzoomin.sources import Folder
 from justzoomin.views import QUALITY, SIZE
 
 
 def main(argv: list[str] | None = None) -> int:
     """Run the command and return its exit status: 2, with one line why, for bad input."""
     options = vars(_parser().parse_args(argv))
-    commands: dict[str, Any] = {"sample": _sample, "render": _render, "preview": _preview}
+    commands: dict[str, Any] = {
+        "sample": _sample, "render": _render, "preview": _preview, "index": _index,
+    }  # fmt: skip
     try:
         commands[options.pop("command")](**options)
     except (ValueError, ImportError, OSError) as error:
@@ -52,6 +58,11 @@ def _parser() -> argparse.ArgumentParser:
     preview.add_argument("--size", type=int, default=SIZE, help=f"of the views ({SIZE} pixels)")
     preview.add_argument("--count", type=int, default=4, help="samples on the sheet (4)")
     preview.add_argument("--skip", type=int, default=0, help="samples to pass over first")
+
+    index = commands.add_parser("index", help="write the index of each shard beside it, so that "
+                                "streaming from where they are published reads only what it "
+                                "wants")  # fmt: skip
+    index.add_argument("folder", help="in the Hub's layout, with archives/streetview_images_*.tar")
     return parser
 
 
@@ -101,6 +112,16 @@ def _preview(output: str, split: str, size: int, count: int, skip: int, **where:
     else:
         preview.sheet(rows, output)
     print(f"Drew {len(rows)} of split {split} into {output}")
+
+
+def _index(folder: str) -> None:
+    archives = Folder(local_path(folder)).archives()
+    if not archives:
+        raise FileNotFoundError(f"{folder} holds no archives/streetview_images_000.tar, ….")
+    for path in archives:
+        index = index_of(path)
+        publish(index, Path(path).stat().st_size, published_name(path))
+        print(f"{published_name(path)}: {len(index):,} members")
 
 
 def _rows(name: str, split: str, **where: Any) -> Any:

@@ -17,6 +17,7 @@ import numpy as np
 from geoload.builder import Builder, Config
 from geoload.files import local_path, signature
 from geoload.hub import resolve_commit
+from geoload.pictures import Size, check_size
 from geoload.report import Report
 from justzoomin.overhead import cell_parts, cell_rows, overhead_files, view_rows
 from justzoomin.sources import REPOSITORY, REVISION, TABLES, Folder, Hub, Part, other_split
@@ -54,6 +55,12 @@ class JustZoomInConfig(Config):
         Numbers of the TAR shards to read; the others are not even downloaded.
     splits : list of str, optional
         The splits to prepare. Without streaming, `datasets` prepares all, whichever is asked for.
+    in_place : bool
+        Without streaming: leave the photos in their files and read each when a row is asked for,
+        instead of copying all of them into the cache. The files must stay where they are.
+    image_size : int or (int, int), optional
+        Give the photos at this size: the shorter side in pixels (nothing is enlarged), or height
+        and width. They are decoded at a fraction of their size, which is fast, and coded anew.
     strict : bool
         Make everything that would be reported an error.
     views : str, optional
@@ -70,6 +77,8 @@ class JustZoomInConfig(Config):
     metadata_dir: str | None = None
     shards: list[int] | None = None
     splits: list[str] | None = None
+    in_place: bool = False
+    image_size: Size | None = None
     photos: bool = True
     views: str | None = None
     size: int = SIZE
@@ -144,6 +153,13 @@ class JustZoomIn(Builder):
             folder.check(photos=kwargs.get("config_name") != "metadata")
         if kwargs.get("shards") is not None:
             kwargs["shards"] = _numbers(kwargs["shards"])
+        if kwargs.get("image_size") is not None:
+            kwargs["image_size"] = check_size(kwargs["image_size"])
+            if kwargs.get("in_place"):
+                raise ValueError(
+                    "in_place=True leaves the photos as they are: leave image_size= out, and "
+                    "resize them when they are read, with the transform justzoomin.Resize."
+                )
         _pin(kwargs)
         self._passes: dict[str, Pass] = {}
         super().__init__(*args, **kwargs)
@@ -193,7 +209,8 @@ class JustZoomIn(Builder):
             return cell_parts(self.config.depth)
         if dl_manager.is_streaming:
             return source.parts(self.config.shards)
-        return source.download(self.config.shards, dl_manager, self.cache_dir)
+        copies_to = None if self.config.in_place else self.cache_dir
+        return source.download(self.config.shards, dl_manager, copies_to)
 
     def _generate_examples(
         self, parts: list[Part], count: int, split: str, findings: str | None
@@ -235,11 +252,13 @@ class JustZoomIn(Builder):
             self._passes[split] = Pass(source, split, count, self.config.strict, some)
         leave = self._passes[split].leave if findings is None else keep
         views = self._views() if self.config.name == "zoom" else None
-        join = Join(source, split, self.config.strict, leave)
+        config = self.config
+        join = Join(source, split, config.strict, leave, config.in_place, config.image_size)
         for row, place, name, data in join.samples(parts):
             # Not os.path.basename: while streaming, `datasets` has a slow one of its own here.
             record = join.table.record(row)
-            record["image"] = {"bytes": data, "path": name.rpartition("/")[2]}
+            path = name if data is None else name.rpartition("/")[2]
+            record["image"] = {"bytes": data, "path": path}
             if views is not None:
                 record.update(zoom_record(join.table.sequence[row], views))
             yield place, record

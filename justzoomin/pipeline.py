@@ -18,6 +18,8 @@ class Pipeline(wds.DataPipeline, wds.FluidInterface):
 
 def pipeline(split: str, **options: Any) -> Pipeline:
     """Return one split of the street photos; see `justzoomin.webdataset`."""
+    if options.get("in_place"):
+        raise ValueError("in_place= is for load_dataset: a pipeline reads every picture anyway.")
     builder = JustZoomIn(config_name="streetview", splits=[split], **options)
     source = builder.config.source(builder.token)
     parts = {part.name: part for part in source.parts(builder.config.shards)}
@@ -34,12 +36,15 @@ class Expand:
 
     def __init__(self, source: Any, split: str, config: Any, parts: dict[str, Any]) -> None:
         self._source, self._split, self._strict = source, split, config.strict
+        self._image_size = config.image_size
         self._parts = parts
         self._pass = Pass(source, split, len(parts), config.strict, config.shards is not None)
 
     def __call__(self, shards: Iterator[dict[str, str]]) -> Iterator[dict[str, Any]]:
         """Yield the samples of each shard in turn."""
-        join = Join(self._source, self._split, self._strict, self._pass.leave)
+        join = Join(
+            self._source, self._split, self._strict, self._pass.leave, image_size=self._image_size
+        )
         parts = [self._parts[shard["url"]] for shard in shards]
         for row, place, _, data in join.samples(parts):
             record = join.table.record(row)

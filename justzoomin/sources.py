@@ -5,6 +5,7 @@ Answers which tables and which parts there are; reading them is `streetview.py`.
 
 from __future__ import annotations
 
+import functools
 import logging
 import os
 import re
@@ -14,6 +15,9 @@ from typing import Any, NamedTuple
 
 from geoload.files import persistently, signature
 from geoload.hub import HubFile, announce_download, download_small, list_files
+from geoload.indexed_tar import keep, kept, kept_or_made, place_of
+from geoload.shared_index import published_index, published_name
+from geoload.tar_index import TarIndex
 
 REPOSITORY = "pcvlab/justzoomin"
 REVISION = "349f392b3620e7cea2596b8ade47b726786f9a1d"
@@ -30,16 +34,25 @@ def other_split(split: str) -> str:
 
 
 class Part(NamedTuple):
-    """A share of the street photos that one worker reads: a shard, or a slice of the ids.
+    """A share of the street photos that one worker reads: a shard, or a slice of one.
 
-    `path` is a TAR file's path or address, or the folder of extracted photos, of which the part
-    is slice `number` of `slices`.
+    `path` is a TAR file's path or address, `size` its bytes where it lies on the Hub, or `path` is
+    the folder of extracted photos. The part is slice `number` of `slices`; a TAR file with no
+    slices has no index and is read from its start to its end.
     """
 
     path: str
     name: str
     number: int = 0
     slices: int = 0
+    size: int = 0
+
+    def shares(self) -> list[Part]:
+        """Cut the whole into slices, fixed in number so that a resumed run finds the same."""
+        return [
+            self._replace(name=f"{self.name} {i + 1}/{SLICES}", number=i, slices=SLICES)
+            for i in range(SLICES)
+        ]
 
 
 @dataclass(frozen=True)
@@ -59,15 +72,35 @@ class Hub:
         return download_small(self.repository, self.commit, f"metadata/{name}", self.token)
 
     def parts(self, shards: list[int] | None) -> list[Part]:
-        """List the shards that there are, or those of them that are wanted."""
-        return [Part(file.url, Path(file.path).name) for file in self._files(shards)]
+        """List the shards, or those that are wanted, in slices where there is an index."""
+        parts = []
+        for file in self._files(shards):
+            part = Part(file.url, Path(file.path).name, size=file.size)
+            parts += part.shares() if self._has_index(file) else [part]
+        return parts
 
-    def download(self, shards: list[int] | None, dl_manager: Any, cache: str) -> list[Part]:
-        """Download the shards and return them as they lie on this machine."""
+    def download(
+        self, shards: list[int] | None, dl_manager: Any, copies_to: str | None
+    ) -> list[Part]:
+        """Download the shards and return them, in slices, as they lie on this machine."""
         files = self._files(shards)
-        announce_download(files, cache)
+        announce_download(files, copies_to)
         paths = persistently(dl_manager.download)([file.url for file in files])
-        return [Part(path, Path(file.path).name) for path, file in zip(paths, files, strict=True)]
+        whole = [Part(path, Path(file.path).name) for path, file in zip(paths, files, strict=True)]
+        return [share for part in whole for share in part.shares()]
+
+    def index(self, part: Part) -> TarIndex:
+        """Return the index of a shard on the Hub: as kept from an earlier pass, or as published."""
+        return _index_on_hub(self.repository, self.commit, self.token, part.path, part.size)
+
+    def keep_index(self, part: Part, index: TarIndex) -> None:
+        """Keep the index that a pass over a whole shard gave: the next one reads ranges."""
+        keep(index, place_of(part.path), [part.path])
+
+    def _has_index(self, file: HubFile) -> bool:
+        if published_name(file.path) in self._listed:
+            return True
+        return kept(place_of(file.url), [file.url], file.size) is not None
 
     def key(self, shards: list[int] | None, photos: bool) -> Any:
         """Return what decides the rows: repository and commit."""
@@ -75,9 +108,23 @@ class Hub:
         return [self.repository, self.commit, signature(tables, "/")]
 
     def _files(self, shards: list[int] | None) -> list[HubFile]:
-        files = list_files(self.repository, self.commit, "archives", self.token)
-        numbered = _numbered({f.path: f for f in files}, f"{self.repository} at {self.commit}")
+        files = self._listed
+        numbered = _numbered(files, f"{self.repository} at {self.commit}")
         return _choose(numbered, shards, self.repository)
+
+    @functools.cached_property
+    def _listed(self) -> dict[str, HubFile]:
+        files = list_files(self.repository, self.commit, "archives", self.token)
+        return {file.path: file for file in files}
+
+
+@functools.lru_cache(maxsize=16)
+def _index_on_hub(repository: str, commit: str, token: Any, url: str, size: int) -> TarIndex:
+    def published() -> TarIndex:
+        archive = url.partition(f"@{commit}/")[2]
+        return published_index(repository, commit, archive, size, token)
+
+    return kept_or_made(place_of(url), [url], size, published)
 
 
 @dataclass(frozen=True)
@@ -100,7 +147,7 @@ class Folder:
             raise FileNotFoundError(
                 f"{self.folder} holds no metadata/{TABLES['train']}. {_advice(self.folder)}"
             )
-        if {"archives", IMAGES} <= there and self._archives():
+        if {"archives", IMAGES} <= there and self.archives():
             _log.warning("%s holds shards and extracted photos: the shards are read.", self.folder)
 
     def _has(self, name: str) -> bool:
@@ -117,10 +164,11 @@ class Folder:
 
     def parts(self, shards: list[int] | None) -> list[Part]:
         """List the shards, or the slices of the extracted photos."""
-        archives = self._archives()
+        archives = self.archives()
         if archives:
             numbered = _numbered({p: p for p in archives}, self.folder)
-            return [Part(p, os.path.basename(p)) for p in _choose(numbered, shards, self.folder)]
+            chosen = _choose(numbered, shards, self.folder)
+            return [s for p in chosen for s in Part(p, os.path.basename(p)).shares()]
         images = os.path.join(self.folder, IMAGES)
         if not os.path.isdir(images):
             raise FileNotFoundError(
@@ -131,9 +179,11 @@ class Folder:
             raise ValueError(
                 f"{self.folder} holds extracted photos, which are in no shards: leave shards= out."
             )
-        return [Part(images, f"{IMAGES} {i + 1}/{SLICES}", i, SLICES) for i in range(SLICES)]
+        return Part(images, IMAGES).shares()
 
-    def download(self, shards: list[int] | None, dl_manager: Any, cache: str) -> list[Part]:
+    def download(
+        self, shards: list[int] | None, dl_manager: Any, copies_to: str | None
+    ) -> list[Part]:
         """Return the parts: there is nothing to download."""
         return self.parts(shards)
 
@@ -141,12 +191,12 @@ class Folder:
         """Return names, sizes and times of all files that decide the rows."""
         files = [self.table(split) for split in TABLES]
         if photos:
-            parts = self.parts(shards)
-            extracted = parts[0].slices > 0
-            files += _all_files(parts[0].path) if extracted else [part.path for part in parts]
+            for path in sorted({part.path for part in self.parts(shards)}):
+                files += _all_files(path) if os.path.isdir(path) else [path]
         return [self.folder, signature(files, self.folder)]
 
-    def _archives(self) -> list[str]:
+    def archives(self) -> list[str]:
+        """List the TAR shards."""
         archives = os.path.join(self.folder, "archives")
         if not os.path.isdir(archives):
             return []

@@ -11,27 +11,29 @@ from collections.abc import Callable, Iterator
 
 import numpy as np
 
-from geoload.files import open_binary, printable
+from geoload.files import is_remote, open_binary, printable
+from geoload.indexed_tar import shared_tar
+from geoload.member_files import member_address
+from geoload.pictures import PictureError, Size, shrink
+from geoload.ranges import read_pieces
 from geoload.report import Report
-from geoload.shards import members
-from justzoomin.sources import IMAGES, Folder, Hub, Part, other_split
+from geoload.shards import Member, members
+from geoload.tar_index import TarIndex
+from justzoomin.plan import NOT_FILES, STRANGERS, SUFFIX, TWICE, Plan, id_of, plan_of
+from justzoomin.sources import Folder, Hub, Part, other_split
 from justzoomin.table import Table, read_table
 
-SUFFIX = "_undistorted.jpg"
-STRANGERS = "pictures that belong to no split"
-NOT_FILES = "members that are no files"
 BROKEN = "pictures that are no whole JPEG"
-TWICE = "pictures that occur twice"
 MISSING = "rows without a picture"
 REPEATED_ROWS = "ids that occur twice in the table"
 BOTH_SPLITS = "ids that are in both splits"
 
-_PREFIX = IMAGES + "/"
 _TAIL = 4096  # bytes at the end of a picture in which its end-of-image mark is looked for
 _log = logging.getLogger(__name__)
 
-# A row of the table, the place of its picture (file and byte), the picture's name, its bytes.
-Sample = tuple[int, str, str, bytes]
+# A row of the table, the place of its picture (file and byte), the picture's name, its bytes; or,
+# where pictures are left in place, its address and None.
+Sample = tuple[int, str, str, bytes | None]
 Leave = Callable[[Part, Report, np.ndarray], None]
 
 
@@ -47,15 +49,25 @@ class Join:
         Raise, at the end of a part or of all, where anything would be reported.
     leave : callable
         Given each part's report and the rows found in it, when its pass is through.
+    in_place : bool
+        Give the addresses of pictures, and read none.
+    image_size : int or (int, int), optional
+        Give the pictures at this size, as `geoload.pictures.shrink` does.
     """
 
-    def __init__(self, source: Hub | Folder, split: str, strict: bool, leave: Leave) -> None:
+    def __init__(
+        self, source: Hub | Folder, split: str, strict: bool, leave: Leave,
+        in_place: bool = False, image_size: Size | None = None,
+    ) -> None:  # fmt: skip
         self.table = read_table(source.table(split))
         self._others = read_table(source.table(other_split(split)))
+        self._source = source
         self._token = source.token if isinstance(source, Hub) else None
         self._split = split
         self._strict = strict
         self._leave = leave
+        self._in_place = in_place
+        self._image_size = image_size
 
     def samples(self, parts: list[Part]) -> Iterator[Sample]:
         """Yield the wanted samples of some parts, in the order in which they lie there."""
@@ -67,26 +79,90 @@ class Join:
             self._leave(part, report, np.flatnonzero(found))
 
     def _samples(self, part: Part, report: Report, found: np.ndarray) -> Iterator[Sample]:
-        read = self._extracted if part.slices else self._shard
-        for sample in read(part, report):
-            row = sample[0]
+        for row, place, name, data in self._reader(part)(part, report):
             if found[row]:
-                report.add(TWICE, sample[2])
-            elif not _is_jpeg(sample[3]):
-                report.add(BROKEN, sample[2])
-            else:
-                found[row] = True
-                yield sample
+                report.add(TWICE, name)
+                continue
+            if data is not None:
+                data = self._handed_out(data)
+                if data is None:
+                    report.add(BROKEN, name)
+                    continue
+            found[row] = True
+            yield row, place, name, data
+
+    def _handed_out(self, data: bytes) -> bytes | None:
+        """Return a picture as it leaves the house, or None for one that is broken."""
+        if not _is_jpeg(data):
+            return None
+        if self._image_size is None:
+            return data
+        try:
+            return shrink(data, self._image_size)
+        except PictureError:
+            return None
+
+    def _reader(self, part: Part) -> Callable[[Part, Report], Iterator[Sample]]:
+        if self._in_place and is_remote(part.path):
+            raise ValueError(
+                f"in_place=True leaves pictures in files of this machine; {part.path} is not. "
+                "Leave streaming=True out, so that the shards are downloaded."
+            )
+        if not part.slices:
+            return self._shard
+        return self._extracted if os.path.isdir(part.path) else self._indexed
+
+    def _indexed(self, part: Part, report: Report) -> Iterator[Sample]:
+        """Read a slice of a shard: nothing but the pictures that are in it."""
+        if part.number == 0:
+            report.merge(self._plan(part)[1].report)
+        if self._in_place:
+            yield from self._addresses(part, report)
+            return
+        index, plan = self._plan(part)
+        share = plan.share(part.number, part.slices)
+        numbers = plan.members[share].tolist()
+        offsets, sizes = index.offsets[numbers].tolist(), index.sizes[numbers].tolist()
+        names = [index.name(number) for number in numbers]
+        pieces = list(zip(offsets, sizes, names, strict=True))
+        read = read_pieces(part.path, pieces, self._token)
+        rows = plan.rows[share].tolist()
+        for row, (offset, _, name), data in zip(rows, pieces, read, strict=True):
+            yield row, f"{part.name}:{offset}", name, data
+
+    def _addresses(self, part: Part, report: Report) -> Iterator[Sample]:
+        """Say where the pictures of a slice lie."""
+        index, plan = self._plan(part)
+        share = plan.share(part.number, part.slices)
+        for row, member in zip(
+            plan.rows[share].tolist(), plan.members[share].tolist(), strict=True
+        ):
+            name = index.name(member)
+            if index.sizes[member] == 0:
+                report.add(BROKEN, name)
+                continue
+            yield row, f"{part.name}:{index.offsets[member]}", member_address(part.path, name), None
+
+    def _plan(self, part: Part) -> tuple[TarIndex, Plan]:
+        if is_remote(part.path):
+            assert isinstance(self._source, Hub)
+            index = self._source.index(part)
+        else:
+            index = shared_tar(part.path).index
+        return index, plan_of(index, self.table, self._others)
 
     def _shard(self, part: Part, report: Report) -> Iterator[Sample]:
+        """Read a shard from start to end, and keep its index for the next time."""
         rows, others = self.table.row, self._others.row
+        passed: list[Member] = []
 
         def wanted(name: str) -> bool:
-            return _id_of(name) in rows
+            return id_of(name) in rows
 
         with open_binary(part.path, self._token) as file:
             for member, data in members(file, wanted, label=part.path):
-                image_id = _id_of(member.name)
+                passed.append(member)
+                image_id = id_of(member.name)
                 if data is not None:
                     assert image_id is not None
                     yield rows[image_id], f"{part.name}:{member.offset}", member.name, data
@@ -94,6 +170,8 @@ class Join:
                     report.add(NOT_FILES, member.name)
                 elif member.kind == "file" and image_id not in others:
                     report.add(STRANGERS, member.name)
+        if isinstance(self._source, Hub):
+            self._source.keep_index(part, TarIndex.of(passed))
 
     def _extracted(self, part: Part, report: Report) -> Iterator[Sample]:
         ids = self.table.image_id
@@ -105,12 +183,17 @@ class Join:
             name = ids[row] + SUFFIX
             path = os.path.join(part.path, name)
             if os.path.dirname(os.path.normpath(path)) == part.path and os.path.isfile(path):
-                with open(path, "rb", buffering=0) as file:
-                    yield row, name, name, file.read()
+                yield row, name, *self._extracted_picture(path, name)
             else:
                 report.add(MISSING, ids[row])
         if part.number == 0:
             self._count_strangers(part.path, report)
+
+    def _extracted_picture(self, path: str, name: str) -> tuple[str, bytes | None]:
+        if self._in_place:
+            return path, None
+        with open(path, "rb", buffering=0) as file:
+            return name, file.read()
 
     def _count_strangers(self, folder: str, report: Report) -> None:
         for entry in os.scandir(folder):
@@ -164,14 +247,6 @@ class Pass:
             raise ValueError(f"justzoomin, split {self._split}: {report} (strict=True).")
         if report:
             _log.warning("justzoomin, split %s: %s", self._split, report)
-
-
-def _id_of(name: str) -> str | None:
-    """Return the id in a member's name, if it has the form that photos' names have."""
-    name = name.removeprefix("./")
-    if name.startswith(_PREFIX) and name.endswith(SUFFIX):
-        return name[len(_PREFIX) : -len(SUFFIX)]
-    return None
 
 
 def _is_jpeg(data: bytes) -> bool:

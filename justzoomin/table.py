@@ -19,7 +19,7 @@ class TableError(ValueError):
     """A split table that lacks a column or holds a value that cannot be."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Table:
     """One split's rows, as columns.
 

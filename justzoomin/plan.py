@@ -1,0 +1,66 @@
+"""What the index of a shard says of its photos: which members are a split's, and what is odd.
+
+Reading them is `streetview.py`.
+"""
+
+from __future__ import annotations
+
+import functools
+from typing import NamedTuple
+
+import numpy as np
+
+from geoload.report import Report
+from geoload.tar_index import TarIndex
+from justzoomin.sources import IMAGES
+from justzoomin.table import Table
+
+SUFFIX = "_undistorted.jpg"
+STRANGERS = "pictures that belong to no split"
+NOT_FILES = "members that are no files"
+TWICE = "pictures that occur twice"
+_PREFIX = IMAGES + "/"
+
+
+class Plan(NamedTuple):
+    """One split's photos in a shard, in the order in which they lie there.
+
+    `rows` are their rows of the split's table, `members` their numbers in the index; `report`
+    counts the members that no split wants.
+    """
+
+    rows: np.ndarray
+    members: np.ndarray
+    report: Report
+
+    def share(self, number: int, slices: int) -> slice:
+        """Return which of the photos one of several equal shares has."""
+        count = len(self.rows)
+        return slice(number * count // slices, (number + 1) * count // slices)
+
+
+@functools.lru_cache(maxsize=16)
+def plan_of(index: TarIndex, table: Table, others: Table) -> Plan:
+    """Join a shard's index with a split's table; kept, because every slice asks for it."""
+    report = Report()
+    wanted: dict[int, int] = {}
+    for member in index.file_order().tolist():
+        name = index.name(member)
+        image_id = id_of(name)
+        row = table.row.get(image_id) if image_id else None
+        if row is None:
+            if image_id not in others.row:
+                report.add(STRANGERS, name)
+        elif wanted.setdefault(row, member) != member:
+            report.add(TWICE, name)
+    report.add_many(NOT_FILES, len(index.not_files), index.not_files)
+    rows = np.fromiter(wanted, np.int64, len(wanted))
+    return Plan(rows, np.fromiter(wanted.values(), np.int64, len(wanted)), report)
+
+
+def id_of(name: str) -> str | None:
+    """Return the id in a member's name, if it has the form that photos' names have."""
+    name = name.removeprefix("./")
+    if name.startswith(_PREFIX) and name.endswith(SUFFIX):
+        return name[len(_PREFIX) : -len(SUFFIX)]
+    return None
