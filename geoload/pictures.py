@@ -57,7 +57,7 @@ def decode(data: bytes, size: Size) -> np.ndarray:
                 pixels = _resample(Image.fromarray(scaled), height, width)
             else:
                 pixels = _resample(picture.convert("RGB"), height, width)
-            return np.asarray(_upright(pixels, orientation))
+            return np.array(_upright(pixels, orientation))  # torch wants arrays it may write to
     except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
         raise PictureError(f"it cannot be decoded ({error})") from error
 
@@ -112,7 +112,7 @@ class Resize:
     def _array(self, entry: Any) -> np.ndarray:
         if isinstance(entry, Image.Image):
             height, width = _target(entry.size[::-1], self._size, False)
-            return np.asarray(_resample(entry.convert("RGB"), height, width))
+            return np.array(_resample(entry.convert("RGB"), height, width))
         data = entry["bytes"]
         if data is None:
             with fsspec.open(entry["path"], "rb") as file:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import functools
 import io
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
 import numpy as np
@@ -67,12 +67,15 @@ class DrawnViews:
         """Draw the view after some actions."""
         data = self._kept.get(prefix)
         if data is None:
-            latitude, longitude, width = place_of(prefix)
-            view = self._pyramid.view(latitude, longitude, width / self._size, self._size)
-            data = to_jpeg(view)
+            data = to_jpeg(self.array(prefix))
             if len(self._kept) < _KEPT and len(prefix) < zoom.DEPTH - 1:
                 self._kept[prefix] = data
         return data
+
+    def array(self, prefix: Prefix) -> np.ndarray:
+        """Draw the view after some actions: uint8 RGB of shape (size, size, 3)."""
+        latitude, longitude, width = place_of(prefix)
+        return self._pyramid.view(latitude, longitude, width / self._size, self._size)
 
 
 class ZoomViews:
@@ -84,6 +87,12 @@ class ZoomViews:
         A shard that `render` wrote (`.tar`), or a folder with the tiles.
     size : int
         Side of the views in pixels, where they are drawn.
+    arrays : bool
+        Give the views as arrays of uint8, shape (size, size, 3), not as pictures of
+        Pillow. Those of a rendered shard are decoded once, into a file of two gigabytes in the
+        cache that all workers share; then a view costs next to nothing.
+    cache_dir : path, optional
+        Where that file is kept; by default in the cache of `datasets`.
 
     Examples
     --------
@@ -92,31 +101,45 @@ class ZoomViews:
     (384, 384)
     """
 
-    def __init__(self, source: Any, size: int = SIZE) -> None:
+    def __init__(
+        self, source: Any, size: int = SIZE, arrays: bool = False, cache_dir: Any = None
+    ) -> None:
         self._source, self._size = source, size
+        self._arrays, self._cache_dir = arrays, cache_dir
 
     @functools.cached_property
-    def _views(self) -> Views:
-        return open_views(self._source, self._size)
+    def _view(self) -> Callable[[Prefix], Any]:
+        if not self._arrays:
+            views = open_views(self._source, self._size)
+            return lambda prefix: Image.open(io.BytesIO(views.jpeg(prefix)))
+        if is_shard(self._source):
+            from justzoomin.decoded import DecodedViews
+
+            return DecodedViews(os.fspath(self._source), self._cache_dir).array
+        return DrawnViews(self._source, self._size).array
 
     def __getstate__(self) -> dict[str, Any]:
-        return {"_source": self._source, "_size": self._size}
+        return {name: value for name, value in self.__dict__.items() if name != "_view"}
 
     def __call__(self, batch: dict[str, list]) -> dict[str, list]:
         """Add `views` (lists of pictures), `view_centers` and `view_widths_m` to a batch."""
-        zooms = [zoom_record(sequence, self._views) for sequence in batch["sequence"]]
-        added: dict[str, list] = {key: [record[key] for record in zooms] for key in zooms[0]}
-        added["views"] = [
-            [Image.open(io.BytesIO(view["bytes"])) for view in views] for views in added["views"]
-        ]
-        return {**batch, **added}
+        if "sequence" not in batch:
+            raise KeyError(f"There is no column 'sequence'; there are {', '.join(batch)}.")
+        zooms = [_along(sequence) for sequence in batch["sequence"]]
+        views = [[self._view(prefix) for prefix in prefixes] for prefixes, _ in zooms]
+        centers = [[list(place[:2]) for place in places] for _, places in zooms]
+        widths = [[place[2] for place in places] for _, places in zooms]
+        return {**batch, "views": views, "view_centers": centers, "view_widths_m": widths}
 
 
 def open_views(source: Any, size: int = SIZE) -> Views:
     """Open a rendered shard, by its ending, or the tiles of a folder or of the Hub."""
-    if isinstance(source, (str, os.PathLike)) and str(source).endswith(".tar"):
-        return RenderedViews(os.fspath(source))
-    return DrawnViews(source, size)
+    return RenderedViews(os.fspath(source)) if is_shard(source) else DrawnViews(source, size)
+
+
+def is_shard(source: Any) -> bool:
+    """Tell a rendered shard from a folder or repository of tiles, by its ending."""
+    return isinstance(source, (str, os.PathLike)) and str(source).endswith(".tar")
 
 
 def find_rendered(source: Hub | Folder, size: int = SIZE) -> str | None:
@@ -136,13 +159,18 @@ def find_rendered(source: Hub | Folder, size: int = SIZE) -> str | None:
 
 def zoom_record(sequence: Sequence[int], views: Views) -> dict[str, list]:
     """Return the views before each action, where they are, and how wide."""
-    prefixes = [tuple(sequence[:length]) for length in range(len(sequence))]
-    places = [place_of(prefix) for prefix in prefixes]
+    prefixes, places = _along(sequence)
     return {
         "views": [{"bytes": views.jpeg(p), "path": f"{name_of(p)}.jpg"} for p in prefixes],
         "view_centers": [[latitude, longitude] for latitude, longitude, _ in places],
         "view_widths_m": [width for _, _, width in places],
     }
+
+
+def _along(sequence: Sequence[int]) -> tuple[list[Prefix], list[tuple[float, float, float]]]:
+    """Return the actions before each view of a path, and where those views are."""
+    prefixes = [tuple(sequence[:length]) for length in range(len(sequence))]
+    return prefixes, [place_of(prefix) for prefix in prefixes]
 
 
 def name_of(prefix: Prefix) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import pickle
 import shutil
 import tarfile
 from pathlib import Path
@@ -11,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from datasets import Image, load_dataset
+from datasets import Dataset, Image, load_dataset
 from PIL import Image as PillowImage
 
 import justzoomin
@@ -20,7 +21,6 @@ from justzoomin.cli import main
 from justzoomin.sample import write_sample
 
 pytest.importorskip("cv2")
-pytest.importorskip("simplejpeg")
 from justzoomin.sample_tiles import write_tiles
 
 PIXELS = 64  # of the views here; they are drawn from other levels than those of 384 pixels
@@ -161,6 +161,41 @@ def test_a_transform_adds_the_views_to_prepared_rows(data, cache):
         assert row["view_centers"] == expected["view_centers"]
         for view, other in zip(row["views"], expected["views"], strict=True):
             assert np.array_equal(np.asarray(view), np.asarray(other))
+
+
+def test_views_as_arrays_are_decoded_once_for_all(rendered, tmp_path, monkeypatch):
+    rows = Dataset.from_dict({"sequence": [[7, 6, 6], [0, 15, 3], [7, 6, 1]]})
+    views = justzoomin.ZoomViews(str(rendered), arrays=True, cache_dir=tmp_path / "index")
+    arrays = rows.with_transform(views)[:]["views"]
+    pictures = rows.with_transform(justzoomin.ZoomViews(str(rendered)))[:]["views"]
+    for ours, theirs in zip(arrays, pictures, strict=True):
+        for array, picture in zip(ours, theirs, strict=True):
+            assert array.shape == (PIXELS, PIXELS, 3) and array.flags.writeable
+            assert np.abs(array.astype(int) - np.asarray(picture)).max() <= 2  # two decoders
+    (kept,) = (tmp_path / "decoded_views").glob("*.npy")
+    before = kept.stat().st_mtime_ns
+    again = pickle.loads(pickle.dumps(views))
+    assert np.array_equal(again({"sequence": [[7, 6, 6]]})["views"][0][2], arrays[0][2])
+    assert kept.stat().st_mtime_ns == before
+    with pytest.raises(ValueError, match="holds no view 7-6-6: it was rendered for fewer"):
+        views({"sequence": [[7, 6, 6, 1]]})
+    with pytest.raises(KeyError, match="no column 'sequence'; there are image_id"):
+        views({"image_id": ["1"]})
+    usage = shutil.disk_usage(".")._replace(free=1000)
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: usage)
+    elsewhere = justzoomin.ZoomViews(str(rendered), arrays=True, cache_dir=tmp_path / "no" / "room")
+    with pytest.raises(OSError, match=r"decoded views take .* arrays=True out"):
+        elsewhere({"sequence": [[7, 6, 6]]})
+    assert not list((tmp_path / "no").rglob("*.npy"))
+
+
+def test_views_drawn_from_tiles_come_as_arrays_too(data, tmp_path):
+    row = next(iter(stream(data)))
+    views = justzoomin.ZoomViews(str(data), size=PIXELS, arrays=True)
+    for array, picture in zip(
+        views({"sequence": [row["sequence"]]})["views"][0], row["views"], strict=True
+    ):
+        assert np.abs(array.astype(int) - np.asarray(picture)).mean() < 4  # JPEG
 
 
 def test_cells_are_a_retrieval_data_base(data, rendered, cache):

@@ -1,0 +1,195 @@
+"""What a training loop gets: pictures at its size, workers on one shard, photos with their views.
+
+Pictures have the size and the spectrum of real ones; a hundred are written over and over.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import tarfile
+import tempfile
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Any
+
+import datasets
+import numpy as np
+import webdataset as wds
+from PIL import Image
+
+import justzoomin
+from benchmarks.timing import compare
+from justzoomin import zoom
+from justzoomin.views import name_of, to_jpeg
+
+PHOTOS = 1000
+DISTINCT = 100
+SIZE = 384
+SHARD = "archives/streetview_images_000.tar"
+
+
+def main() -> None:
+    """Write one shard of photos and one of views, and print the comparisons."""
+    datasets.disable_progress_bars()
+    with tempfile.TemporaryDirectory() as folder:
+        sequences = write(Path(folder))
+        options = {"data_dir": folder, "cache_dir": str(Path(folder, "cache"))}
+        decoding(folder, options)
+        validation_only(options)
+        workers(folder, options)
+        complete_samples(folder, options, sequences)
+
+
+def decoding(folder: str, options: dict[str, str]) -> None:
+    """Photos at training size, each in one process beside plain Pillow."""
+    rows = photos(options).select(range(200))
+    bare = rows.cast_column("image", datasets.Image(decode=False))
+    compare(
+        f"200 photos of 1024 x 768 as arrays of {SIZE} on the shorter side",
+        lambda: consume(bare.with_transform(justzoomin.Resize(SIZE))),
+        {"plain Pillow": lambda: consume(rows.with_transform(pillow))},
+        rounds=3,
+    )
+    stream = {"split": "train", "streaming": True, **options}
+    whole = datasets.load_dataset("justzoomin", **stream)
+    small = datasets.load_dataset("justzoomin", image_size=SIZE, **stream)
+    compare(
+        f"200 photos streamed as pictures of {SIZE}, image_size={SIZE}",
+        lambda: consume(small.take(200)),
+        {"plain Pillow": lambda: consume(whole.take(200).map(pillow, batched=True))},
+        rounds=3,
+    )
+
+
+def validation_only(options: dict[str, str]) -> None:
+    """Reading one photo in ten beside reading all, nothing decoded."""
+
+    def stream(split: str) -> Iterable:
+        rows = datasets.load_dataset("justzoomin", split=split, streaming=True, **options)
+        return rows.cast_column("image", datasets.Image(decode=False))
+
+    train, validation = stream("train"), stream("validation")
+    compare(
+        f"An epoch of validation, {PHOTOS // 10} of {PHOTOS} photos",
+        lambda: consume(validation),
+        {"a pass over the whole shard": lambda: (consume(train), consume(validation))},
+    )
+
+
+def workers(folder: str, options: dict[str, str]) -> None:
+    """One shard among several workers, decoded in them."""
+    try:
+        from torch.utils.data import DataLoader
+    except ImportError:
+        print("Workers: torch is not installed here.")
+        return
+    resize = justzoomin.Resize(SIZE)
+    rows = datasets.load_dataset("justzoomin", split="train", streaming=True, **options)
+    rows = rows.cast_column("image", datasets.Image(decode=False)).map(resize, batched=True)
+    path = str(Path(folder, SHARD))
+
+    def peer() -> Any:
+        samples = wds.WebDataset([path], shardshuffle=False, empty_check=False)
+        return samples.decode(resize.image_bytes)
+
+    for count in (1, 2, 4):
+        compare(
+            f"{PHOTOS} photos of one shard, decoded in {count} worker(s) of a DataLoader",
+            lambda n=count: consume(DataLoader(rows, None, num_workers=n)),  # type: ignore[misc]
+            {"webdataset": lambda n=count: consume(DataLoader(peer(), None, num_workers=n))},  # type: ignore[misc]
+            rounds=3,
+        )
+
+
+def complete_samples(folder: str, options: dict[str, str], sequences: np.ndarray) -> None:
+    """Photos at training size with their four views, beside the photos alone."""
+    rows = photos(options).cast_column("image", datasets.Image(decode=False))
+    resize = justzoomin.Resize(SIZE)
+    shard = str(Path(folder, "views", f"views_{SIZE}.tar"))
+    kept = justzoomin.ZoomViews(shard, arrays=True, cache_dir=Path(folder, "index"))
+    each = justzoomin.ZoomViews(shard)
+    for title, views in (("decoded once", kept), ("decoded each time", decoded(each))):
+        compare(
+            f"{PHOTOS} photos with their four views as arrays, the views {title}",
+            lambda v=views: consume(rows.with_transform(lambda batch: v(resize(batch)))),  # type: ignore[misc]
+            {"the photos alone": lambda: consume(rows.with_transform(resize))},
+            rounds=3,
+        )
+
+
+def decoded(views: Callable) -> Callable:
+    def transform(batch: dict[str, list]) -> dict[str, list]:
+        batch = views(batch)
+        arrays = [[np.asarray(view) for view in row] for row in batch["views"]]
+        return {**batch, "views": arrays}
+
+    return transform
+
+
+def photos(options: dict[str, str]) -> Any:
+    return justzoomin.photos("train", **options)
+
+
+def pillow(batch: dict[str, list]) -> dict[str, list]:
+    """What one would type: decode whole, then resize."""
+    height, width = SIZE, SIZE * 1024 // 768
+    images = [image.convert("RGB").resize((width, height)) for image in batch["image"]]
+    return {**batch, "image": [np.asarray(image) for image in images]}
+
+
+def consume(samples: Iterable) -> int:
+    return sum(1 for _ in samples)
+
+
+def write(folder: Path) -> np.ndarray:
+    """Write the photos, their table, and a shard of views; return the photos' sequences."""
+    rng = np.random.default_rng(0)
+    pictures = [natural(rng, 1024, 768, quality=85) for _ in range(DISTINCT)]
+    ids = [str(10**15 + i) for i in range(PHOTOS)]
+    names = [f"streetview/images/{image_id}_undistorted.jpg" for image_id in ids]
+    write_tar(folder / SHARD, names, pictures)
+    sequences = rng.integers(zoom.GRID**2, size=(PHOTOS, zoom.DEPTH))
+    rows = [[i, 38.9, -77.0, str(s)] for i, s in zip(ids, sequences.tolist(), strict=True)]
+    (folder / "metadata").mkdir()
+    for name, part in (("train", range(PHOTOS)), ("val", range(0, PHOTOS, 10))):
+        path = folder / "metadata" / f"large_area_{name}_map.csv"
+        with open(path, "w", newline="", encoding="utf-8") as file:
+            chosen = [rows[i] for i in part if name == "val" or i % 10]
+            header = ["image_id", "latitude", "longitude", "sequence"]
+            csv.writer(file).writerows([header, *chosen])
+    views = [natural(rng, SIZE, SIZE) for _ in range(DISTINCT)]
+    prefixes = [tuple(p) for length in range(zoom.DEPTH) for p in zoom.cells(length).tolist()]
+    path = folder / "views" / f"views_{SIZE}.tar"
+    write_tar(path, [f"{name_of(prefix)}.jpg" for prefix in prefixes], views)
+    size = sum(map(len, pictures)) / DISTINCT, sum(map(len, views)) / DISTINCT
+    print(f"Photos of {size[0] / 1e3:.0f} kB, views of {size[1] / 1e3:.0f} kB in the mean")
+    return sequences
+
+
+def write_tar(path: Path, names: list[str], pictures: list[bytes]) -> None:
+    path.parent.mkdir()
+    with tarfile.open(path, "w") as tar:
+        for i, name in enumerate(names):
+            data = pictures[i % len(pictures)]
+            info = tarfile.TarInfo(name)
+            info.size = len(data)
+            tar.addfile(info, io.BytesIO(data))
+
+
+def natural(rng: np.random.Generator, width: int, height: int, quality: int = 0) -> bytes:
+    """A picture whose amplitudes fall with the frequency, as those of real ones do."""
+    frequency = np.hypot(np.fft.fftfreq(height)[:, None], np.fft.fftfreq(width)[None])
+    frequency[0, 0] = 1
+    grey = np.fft.ifft2(np.fft.fft2(rng.normal(size=(height, width))) / frequency**1.2).real
+    tint = rng.uniform(0.8, 1.2, 3)
+    pixels = np.clip((grey[..., None] / grey.std() * 40 + 120) * tint, 0, 255).astype(np.uint8)
+    if not quality:
+        return to_jpeg(pixels)
+    buffer = io.BytesIO()
+    Image.fromarray(pixels).save(buffer, "JPEG", quality=quality)
+    return buffer.getvalue()
+
+
+if __name__ == "__main__":
+    main()
