@@ -46,7 +46,12 @@ class Config(datasets.BuilderConfig):
 
     def create_config_id(self, config_kwargs: dict, custom_features: Any = None) -> str:
         """Name the cache folder by the options, the source's state and our code's version."""
-        options = {k: v for k, v in config_kwargs.items() if k != "data_dir" and v is not None}
+        usual = {field.name: field.default for field in dataclasses.fields(self)}
+        options = {
+            name: value
+            for name, value in config_kwargs.items()
+            if name != "data_dir" and value is not None and value != usual.get(name)
+        }
         key = [self.source_key(), code_version(*self.PACKAGES)]
         digest = hashlib.sha256(json.dumps(key, default=str).encode()).hexdigest()[:16]
         return super().create_config_id({**options, "source": digest}, custom_features)

@@ -7,7 +7,7 @@ import os
 import re
 import shutil
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from huggingface_hub import HfApi, constants, hf_hub_download, try_to_load_from_cache
 from huggingface_hub.utils import EntryNotFoundError, HfHubHTTPError, OfflineModeIsEnabled
@@ -21,12 +21,17 @@ _log = logging.getLogger(__name__)
 
 
 class HubFile(NamedTuple):
-    """A file of a dataset repository at one commit; `size` in bytes."""
+    """A file of a dataset repository at one commit.
+
+    `size` is in bytes; `digest` the SHA-256 of its content or, for a file that git itself holds,
+    its SHA-1 as a git blob.
+    """
 
     repository: str
     commit: str
     path: str
     size: int
+    digest: str = ""
 
     @property
     def url(self) -> str:
@@ -84,10 +89,15 @@ def list_files(
             raise ConnectionError(_unreachable(f"the files of {repository!r}", error)) from error
         raise
     return [
-        HubFile(repository, commit, entry.path, entry.size)
+        HubFile(repository, commit, entry.path, entry.size, _digest(entry))
         for entry in entries
         if hasattr(entry, "size")
     ]
+
+
+def _digest(entry: Any) -> str:
+    lfs = getattr(entry, "lfs", None)
+    return (getattr(lfs, "sha256", None) if lfs else entry.blob_id) or ""
 
 
 def download_small(repository: str, commit: str, path: str, token: str | bool | None = None) -> str:

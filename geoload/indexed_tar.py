@@ -7,7 +7,6 @@ file's size and times.
 from __future__ import annotations
 
 import contextlib
-import functools
 import hashlib
 import logging
 import os
@@ -69,32 +68,37 @@ def kept_or_made(place: Path, key: list, file_size: int, make: Callable[[], TarI
 
     Of several processes that want it at once, one makes it and the others wait.
     """
+    before = _written(place)
     index = kept(place, key, file_size)
     if index is not None:
         return index
-    with _sole_maker(place) as waited:
-        index = kept(place, key, file_size) if waited else None
+    with _sole_maker(place):
+        if _written(place) != before:  # by another process in the meantime
+            index = kept(place, key, file_size)
         if index is None:
             index = make()
             keep(index, place, key)
         return index
 
 
+def _written(place: Path) -> int | None:
+    try:
+        return place.stat().st_mtime_ns
+    except OSError:
+        return None
+
+
 @contextlib.contextmanager
-def _sole_maker(place: Path) -> Iterator[bool]:
-    """Let one process in at a time; gives whether another was there before."""
+def _sole_maker(place: Path) -> Iterator[None]:
+    """Let one process in at a time."""
     lock = filelock.FileLock(f"{place}.lock")
     try:
         os.makedirs(place.parent, exist_ok=True)
-        lock.acquire(blocking=False)
-        waited = False
-    except filelock.Timeout:
         lock.acquire()
-        waited = True
-    except OSError:  # nothing can be kept there, which `keep` says
-        waited = False
+    except (OSError, NotImplementedError):  # `keep` says that nothing can be kept there
+        pass
     try:
-        yield waited
+        yield
     finally:
         lock.release()
 
@@ -185,6 +189,11 @@ class IndexedTar:
         found = self._open()[3].find(name)
         return None if found is None else self.read_at(*found, name, max_size)
 
+    def read_first(self, name: str, max_size: int = MAX_MEMBER) -> bytes | None:
+        """Return the bytes of the first member of a name, as a pass over the file meets it."""
+        found = self._open()[3].find(name, last=False)
+        return None if found is None else self.read_at(*found, name, max_size)
+
     def read_at(self, offset: int, size: int, name: str, max_size: int = MAX_MEMBER) -> bytes:
         """Return the bytes of the member whose contents lie there; raises as `read`."""
         if size > max_size:
@@ -256,10 +265,22 @@ class IndexedTar:
 
 def shared_tar(path: str) -> IndexedTar:
     """Return an open TAR file that this process shares; another one when the file has changed."""
-    stat = os.stat(path)
-    return _shared_tar(path, _state(stat))
+    state = _state(os.stat(path))
+    with _sharing:
+        known = _shared.pop(path, None)
+        if known is None or known[0] != state:
+            known = state, IndexedTar(path)
+        _shared[path] = known
+        if len(_shared) > _MAX_SHARED:
+            del _shared[next(iter(_shared))]
+        return known[1]
 
 
-@functools.lru_cache(maxsize=64)
-def _shared_tar(path: str, state: tuple[int, int, int]) -> IndexedTar:
-    return IndexedTar(path)
+# In the order in which they were last asked for. An older state of a file is let go: its handle
+# would keep the disk's space.
+_shared: dict[str, tuple[tuple[int, int, int], IndexedTar]] = {}
+_sharing = threading.Lock()
+_MAX_SHARED = 64
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(before=_sharing.acquire, after_in_parent=_sharing.release,
+                        after_in_child=_sharing.release)  # fmt: skip

@@ -9,6 +9,7 @@ from __future__ import annotations
 import io
 import os
 from typing import Any
+from urllib.parse import quote_from_bytes, unquote_to_bytes
 
 import fsspec
 
@@ -19,8 +20,18 @@ _BETWEEN = "!/"
 
 
 def member_address(archive: str, name: str) -> str:
-    """Return the address of a member of a local TAR file."""
-    return f"{PROTOCOL}://{os.path.abspath(archive)}{_BETWEEN}{name}"
+    """Return the address of a member of a local TAR file; of several of a name, the first."""
+    return f"{PROTOCOL}://{_quoted(os.path.abspath(archive))}{_BETWEEN}{_quoted(name)}"
+
+
+def _quoted(path: str) -> str:
+    """Hide what `datasets`, fsspec or we would read a meaning into: `::`, `*`, `!`, `./` ."""
+    parts = quote_from_bytes(path.encode("utf-8", "surrogateescape"), safe="/").split("/")
+    return "/".join(part.replace(".", "%2E") if part in (".", "..") else part for part in parts)
+
+
+def _plain(path: str) -> str:
+    return unquote_to_bytes(path).decode("utf-8", "surrogateescape")
 
 
 class MemberFileSystem(fsspec.AbstractFileSystem):
@@ -44,13 +55,18 @@ class MemberFileSystem(fsspec.AbstractFileSystem):
         ShardError
             When the archive is cut or damaged.
         """
-        address = self._strip_protocol(path)
-        archive, found, name = address.partition(_BETWEEN)
-        data = shared_tar(archive).read(name) if found else None
-        if data is None:
+        archive, found, name = self._strip_protocol(path).partition(_BETWEEN)
+        if not found:
+            raise FileNotFoundError(f"{path} names no member: {PROTOCOL}:///x.tar!/member does.")
+        archive, name = _plain(archive), _plain(name)
+        if not os.path.exists(archive):
             raise FileNotFoundError(
-                f"{archive} holds no member {name!r}. Was it replaced? Load the data set again."
+                f"There is no {archive} any more, in which {name} was left. Put it back, or load "
+                "the data set again from where it is now."
             )
+        data = shared_tar(archive).read_first(name)
+        if data is None:
+            raise FileNotFoundError(f"{archive} holds no {name} any more. Load the data set again.")
         return data[start:end]
 
     def info(self, path: str, **_: Any) -> dict[str, Any]:

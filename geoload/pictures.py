@@ -6,8 +6,10 @@ of the work (simplejpeg does it, with libjpeg-turbo); only the rest of the way i
 
 from __future__ import annotations
 
+import contextlib
 import io
-from collections.abc import Sequence
+import operator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import fsspec
@@ -19,6 +21,7 @@ QUALITY = 90
 _JPEGS = ("jpg", "jpeg")
 # Turning a picture upright swaps its sides.
 _SWAPPED = (5, 6, 7, 8)
+_PLAIN = ("RGB", "L")
 
 Size = int | Sequence[int]
 
@@ -48,36 +51,40 @@ def decode(data: bytes, size: Size) -> np.ndarray:
     PictureError
         When the picture is damaged, or claims more pixels than Pillow allows.
     """
-    try:
-        with Image.open(io.BytesIO(data)) as picture:
-            orientation = picture.getexif().get(ExifTags.Base.Orientation, 1)
-            height, width = _target(picture.size[::-1], size, orientation in _SWAPPED)
-            if picture.format == "JPEG" and picture.mode in ("RGB", "L"):
-                scaled = _decode_scaled(data, picture.size[::-1], (height, width))
-                pixels = _resample(Image.fromarray(scaled), height, width)
-            else:
-                pixels = _resample(picture.convert("RGB"), height, width)
-            return np.array(_upright(pixels, orientation))  # torch wants arrays it may write to
-    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
-        raise PictureError(f"it cannot be decoded ({error})") from error
+    size = check_size(size)
+    with _opened(data) as picture:
+        return np.array(_decode(picture, data, size))  # torch wants arrays it may write to
 
 
 def shrink(data: bytes, size: Size, quality: int = QUALITY) -> bytes:
-    """Return a picture as a JPEG file of a size; as it is, where it is no larger and upright.
+    """Return a picture as a JPEG file of a size, grey or RGB, with its colour profile.
 
-    Arguments and errors are those of `decode`.
+    As it is, where it has that size and is upright. Arguments and errors are those of `decode`.
     """
-    if _fits(data, size):
-        return data
-    pixels = np.ascontiguousarray(decode(data, size))
-    return simplejpeg.encode_jpeg(pixels, quality, "RGB", "420")
+    size = check_size(size)
+    with _opened(data) as picture:
+        grey = picture.mode == "L"
+        upright = _orientation(picture) == 1
+        shape = picture.size[::-1]
+        usual = picture.format == "JPEG" and picture.mode in _PLAIN
+        if usual and upright and _target(shape, size, False) == shape:
+            return data
+        pixels = _decode(picture, data, size)
+        profile = picture.info.get("icc_profile") if picture.mode in _PLAIN else None
+    if profile is None and not grey:
+        return simplejpeg.encode_jpeg(np.array(pixels), quality, "RGB", "420")
+    buffer = io.BytesIO()
+    pixels.convert("L" if grey else "RGB").save(
+        buffer, "JPEG", quality=quality, icc_profile=profile
+    )
+    return buffer.getvalue()
 
 
 class Resize:
     """A transform that decodes pictures at a size, several times as fast as decoding them whole.
 
-    For `datasets` it takes a batch, so it goes into `with_transform`, or into `map` with
-    `batched=True`; `image_bytes` is the like for a webdataset pipeline's `decode`.
+    For `datasets` it takes a batch, so it goes into `with_transform`, or with streaming into
+    `map(…, batched=True)`; `image_bytes` is the like for a webdataset pipeline's `decode`.
 
     Parameters
     ----------
@@ -125,13 +132,18 @@ class Resize:
 
 def check_size(size: Any) -> Size:
     """Return a size as a number or a tuple of two, or raise ValueError."""
-    numbers = [size] if isinstance(size, int) else size
-    right = isinstance(numbers, (list, tuple)) and (isinstance(size, int) or len(numbers) == 2)
-    if not right or not all(type(n) is int and 1 <= n <= 65_500 for n in numbers):
+    try:
+        several = isinstance(size, (list, tuple, np.ndarray)) and len(size) == 2
+        numbers = [operator.index(n) for n in (size if several else [size])]
+        if any(isinstance(n, bool) for n in (size if several else [size])):
+            raise TypeError
+    except TypeError:
+        numbers = [0]
+    if not all(1 <= n <= 65_500 for n in numbers):
         raise ValueError(
             f"A picture's size is its shorter side in pixels, or (height, width), not {size!r}."
         )
-    return size if isinstance(size, int) else tuple(size)
+    return numbers[0] if len(numbers) == 1 else (numbers[0], numbers[1])
 
 
 def _target(shape: tuple[int, int], size: Size, swapped: bool) -> tuple[int, int]:
@@ -143,14 +155,20 @@ def _target(shape: tuple[int, int], size: Size, swapped: bool) -> tuple[int, int
     return max(1, round(shape[0] * scale)), max(1, round(shape[1] * scale))
 
 
-def _decode_scaled(data: bytes, shape: tuple[int, int], target: tuple[int, int]) -> np.ndarray:
+def _decode_scaled(picture: Image.Image, data: bytes, target: tuple[int, int]) -> Image.Image:
     """Decode a JPEG to the smallest of 1, ½, ¼ and ⅛ of its shape that covers the target.
 
     Other eighths exist, but libjpeg-turbo is several times slower at them.
     """
+    shape = picture.size[::-1]
     scale = next(s for s in (8, 4, 2, 1) if s == 1 or _covers(shape, target, s))
     least = -(-shape[0] // scale), -(-shape[1] // scale)
-    return simplejpeg.decode_jpeg(data, "RGB", min_height=least[0], min_width=least[1])
+    try:
+        pixels = simplejpeg.decode_jpeg(data, "RGB", min_height=least[0], min_width=least[1])
+    except ValueError:
+        # Stricter than Pillow, which forgives stray bytes and raises where something is missing.
+        return picture.convert("RGB")
+    return Image.fromarray(pixels)
 
 
 def _covers(shape: tuple[int, int], target: tuple[int, int], scale: int) -> bool:
@@ -170,11 +188,26 @@ def _upright(picture: Image.Image, orientation: int) -> Image.Image:
     return ImageOps.exif_transpose(picture)
 
 
-def _fits(data: bytes, size: Size) -> bool:
+@contextlib.contextmanager
+def _opened(data: bytes) -> Iterator[Image.Image]:
     try:
         with Image.open(io.BytesIO(data)) as picture:
-            upright = picture.getexif().get(ExifTags.Base.Orientation, 1) == 1
-            same = _target(picture.size[::-1], size, False) == picture.size[::-1]
-            return upright and same and picture.format == "JPEG"
+            yield picture
     except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
         raise PictureError(f"it cannot be decoded ({error})") from error
+
+
+def _decode(picture: Image.Image, data: bytes, size: Size) -> Image.Image:
+    orientation = _orientation(picture)
+    height, width = _target(picture.size[::-1], size, orientation in _SWAPPED)
+    if picture.format == "JPEG" and picture.mode in _PLAIN:
+        scaled = _decode_scaled(picture, data, (height, width))
+    elif picture.mode.startswith(("I", "F")):
+        raise ValueError(f"its pixels are of mode {picture.mode}, not of eight bits")
+    else:
+        scaled = picture.convert("RGB")
+    return _upright(_resample(scaled, height, width), orientation)
+
+
+def _orientation(picture: Image.Image) -> int:
+    return picture.getexif().get(ExifTags.Base.Orientation, 1)

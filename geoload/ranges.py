@@ -9,7 +9,7 @@ import fsspec
 
 from geoload.files import is_remote, persistently
 from geoload.indexed_tar import shared_tar
-from geoload.shards import ShardError
+from geoload.shards import MAX_MEMBER, ShardError
 
 # Over a network a request costs as much as some hundred kilobytes; locally it costs nothing.
 _GAP = 256 * 2**10
@@ -33,13 +33,18 @@ def read_pieces(path: str, pieces: Sequence[Piece], token: str | bool | None) ->
     Raises
     ------
     ShardError
-        Where the file ends before a piece does.
+        Where the file ends before a piece does, or a piece is too large.
     """
     if not is_remote(path):
         archive = shared_tar(path)
         for piece in pieces:
             yield archive.read_at(*piece)
         return
+    for _, size, name in pieces:
+        if size > MAX_MEMBER:
+            raise ShardError(
+                f"{path}: {name} is {size:,} bytes, more than the {MAX_MEMBER:,} allowed."
+            )
     with _open(path, token) as file:
         for span in _spans(pieces):
             start = span[0][0]

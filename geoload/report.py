@@ -63,8 +63,13 @@ class Report:
         return report
 
 
-def write_json(path: str | Path, data: object) -> None:
+def write_json(path: str | Path, data: object, indent: int | None = 2) -> None:
     """Write a JSON file beside its place and rename it, so that half of one is never seen."""
-    part = f"{path}.{os.getpid()}.part"
-    Path(part).write_text(json.dumps(data, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
-    os.replace(part, path)
+    part = Path(f"{path}.{os.getpid()}.part")
+    try:
+        text = json.dumps(data, indent=indent, ensure_ascii=indent is None) + "\n"
+        part.write_text(text, encoding="utf-8")
+        os.replace(part, path)
+    except BaseException:
+        part.unlink(missing_ok=True)
+        raise

@@ -11,7 +11,7 @@ import io
 import json
 import os
 import threading
-from bisect import bisect_right
+from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import BinaryIO
@@ -83,14 +83,24 @@ class TarIndex:
         """Return the places, in the order of names, in the order in which members lie."""
         return np.argsort(self.offsets, kind="stable")
 
-    def find(self, name: str) -> tuple[int, int] | None:
+    def repeated(self) -> list[str]:
+        """Return the names that several members bear."""
+        names = self.names()
+        return sorted(
+            {name for name, after in zip(names, names[1:], strict=False) if name == after}
+        )
+
+    def find(self, name: str, last: bool = True) -> tuple[int, int] | None:
         """Return offset and size in bytes of a member's contents, or None.
 
-        Of several members of one name it is the last, as extraction would leave it.
+        Of several members of one name it is the last, as extraction would leave it, or the first.
         """
         wanted = name.encode("utf-8", "surrogateescape")
-        number = bisect_right(range(len(self)), wanted, key=self._bytes) - 1
-        if number < 0 or self._bytes(number) != wanted:
+        if last:
+            number = bisect_right(range(len(self)), wanted, key=self._bytes) - 1
+        else:
+            number = bisect_left(range(len(self)), wanted, key=self._bytes)
+        if not 0 <= number < len(self) or self._bytes(number) != wanted:
             return None
         return int(self.offsets[number]), int(self.sizes[number])
 

@@ -8,6 +8,7 @@ rows = load_dataset("justzoomin", split="validation", streaming=True)
 from __future__ import annotations
 
 import importlib
+import re
 from typing import TYPE_CHECKING, Any
 
 from geoload.pictures import Resize
@@ -63,7 +64,7 @@ def photos(split: str, **options: Any) -> Dataset:
     Parameters
     ----------
     split : str
-        "train" or "validation".
+        "train" or "validation", or what `load_dataset` makes of them ("train[:1000]").
     **options
         As for `load_dataset("justzoomin", …)`. Without `data_dir` the shards are downloaded.
 
@@ -80,8 +81,13 @@ def photos(split: str, **options: Any) -> Dataset:
     """
     from datasets import load_dataset
 
-    options = {"splits": [split], "in_place": True, **options}
-    return load_dataset("justzoomin", "streetview", split=split, **options)
+    for option in ("name", "streaming", "in_place"):
+        if option in options:
+            raise ValueError(f"photos() decides about {option}= itself; see load_dataset.")
+    names = [part.strip() for part in re.sub(r"\[[^]]*\]", "", str(split)).split("+")]
+    if set(names) <= {"train", "validation"}:
+        options = {"splits": names, **options}
+    return load_dataset("justzoomin", "streetview", split=str(split), in_place=True, **options)
 
 
 def webdataset(split: str, **options: Any) -> Pipeline:

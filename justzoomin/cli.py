@@ -9,8 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from geoload.files import local_path
-from geoload.indexed_tar import index_of
-from geoload.shared_index import publish, published_name
+from geoload.shared_index import publish
 from justzoomin.sample import write_sample
 from justzoomin.sources import Folder
 from justzoomin.views import QUALITY, SIZE
@@ -119,9 +118,8 @@ def _index(folder: str) -> None:
     if not archives:
         raise FileNotFoundError(f"{folder} holds no archives/streetview_images_000.tar, ….")
     for path in archives:
-        index = index_of(path)
-        publish(index, Path(path).stat().st_size, published_name(path))
-        print(f"{published_name(path)}: {len(index):,} members")
+        written, count = publish(path)
+        print(f"{written}: {count:,} members")
 
 
 def _rows(name: str, split: str, **where: Any) -> Any:

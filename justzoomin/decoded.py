@@ -6,6 +6,7 @@ decoding its photo; uncompressed they are two gigabytes, which the system keeps 
 
 from __future__ import annotations
 
+import glob
 import os
 import shutil
 from pathlib import Path
@@ -18,8 +19,6 @@ from tqdm import tqdm
 
 from geoload.indexed_tar import IndexedTar, place_of
 from justzoomin.views import Prefix, name_of
-
-_FOLDER = "decoded_views"
 
 
 class DecodedViews:
@@ -70,47 +69,60 @@ class DecodedViews:
         if not names:
             raise ValueError(f"{self._archive.path} holds no pictures. Render it anew.")
         place = self._place()
-        if not place.exists():
-            place.parent.mkdir(parents=True, exist_ok=True)
-            with filelock.FileLock(f"{place}.lock"):
-                if not place.exists():
-                    self._decode(names, place)
+        mapped = _load(place, len(names))
+        if mapped is None:
+            mapped = self._make(names, place)
         self._row = {name: row for row, name in enumerate(names)}
-        self._mapped = np.load(place, mmap_mode="r", allow_pickle=False)
+        self._mapped = mapped
 
     def _place(self) -> Path:
         """Name the file by the shard's size and times: another shard has another file."""
         index = place_of(self._archive.path, self._cache_dir)
         stat = os.stat(self._archive.path)
         name = f"{index.stem}-{stat.st_size}-{stat.st_mtime_ns}-{stat.st_ctime_ns}.npy"
-        return index.parent.parent / _FOLDER / name
+        return index.with_name(name)
+
+    def _make(self, names: list[str], place: Path) -> np.ndarray:
+        stem = place_of(self._archive.path).stem
+        try:
+            place.parent.mkdir(parents=True, exist_ok=True)
+            # One process decodes and the others wait; what an earlier one left half done, or made
+            # of another state of the shard, goes.
+            with filelock.FileLock(place.with_name(f"{stem}.npy.lock")):
+                mapped = _load(place, len(names))
+                if mapped is not None:
+                    return mapped
+                for old in place.parent.glob(f"{glob.escape(stem)}-*.npy*"):
+                    old.unlink()
+                self._decode(names, place)
+        except OSError as error:
+            raise OSError(
+                f"The decoded views cannot be kept in {place.parent} ({error.strerror or error}). "
+                "Give another folder with cache_dir=, or leave arrays=True out."
+            ) from error
+        mapped = _load(place, len(names))
+        assert mapped is not None
+        return mapped
 
     def _decode(self, names: list[str], place: Path) -> None:
         first = self._picture(names[0])
-        shape = (len(names), *first.shape)
-        free = shutil.disk_usage(place.parent).free
-        if int(np.prod(shape)) > free:
-            raise OSError(
-                f"The decoded views take {np.prod(shape) / 1e9:.1f} GB, but {place.parent} has "
-                f"{free / 1e9:.1f} GB free. Give another folder with cache_dir=, or leave "
-                "arrays=True out."
-            )
-        part = place.with_suffix(f".{os.getpid()}.part")
-        try:
-            pictures = np.lib.format.open_memmap(part, "w+", np.uint8, shape)
-            for row, name in enumerate(tqdm(names, "Decoding views", unit="view", delay=2)):
+        need, free = len(names) * first.nbytes, shutil.disk_usage(place.parent).free
+        if need > free:
+            raise OSError(f"they take {need / 1e9:.1f} GB, and {free / 1e9:.1f} GB are free")
+        part = place.with_name(f"{place.name}.part")
+        header = {"descr": "|u1", "fortran_order": False, "shape": (len(names), *first.shape)}
+        # Written and not mapped: on a full disk a mapped file ends the process without a word.
+        with open(part, "wb") as file:
+            np.lib.format.write_array_header_1_0(file, header)
+            for name in tqdm(names, "Decoding views", unit="view", delay=2):
                 picture = self._picture(name)
                 if picture.shape != first.shape:
                     raise ValueError(
                         f"{self._archive.path}: {name} is {picture.shape[1]} x {picture.shape[0]} "
                         f"pixels, {names[0]} {first.shape[1]} x {first.shape[0]}. Render it anew."
                     )
-                pictures[row] = picture
-            pictures.flush()
-            os.replace(part, place)
-        except BaseException:
-            part.unlink(missing_ok=True)
-            raise
+                file.write(picture.tobytes())
+        os.replace(part, place)
 
     def _picture(self, name: str) -> np.ndarray:
         data = self._archive.read(name) or b""
@@ -120,3 +132,12 @@ class DecodedViews:
             raise ValueError(
                 f"{self._archive.path}: {name} cannot be decoded ({error}). Render it anew."
             ) from error
+
+
+def _load(place: Path, count: int) -> np.ndarray | None:
+    """Map the decoded views, or return None where they are not there, or not whole."""
+    try:
+        mapped = np.load(place, mmap_mode="r", allow_pickle=False)
+    except (OSError, ValueError):
+        return None
+    return mapped if len(mapped) == count else None

@@ -6,7 +6,9 @@ This file is the data set builder, and on datasets 3 the loading script.
 
 from __future__ import annotations
 
+import json
 import logging
+import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, ClassVar
@@ -18,7 +20,7 @@ from geoload.builder import Builder, Config
 from geoload.files import local_path, signature
 from geoload.hub import resolve_commit
 from geoload.pictures import Size, check_size
-from geoload.report import Report
+from geoload.report import Report, write_json
 from justzoomin.overhead import cell_parts, cell_rows, overhead_files, view_rows
 from justzoomin.sources import REPOSITORY, REVISION, TABLES, Folder, Hub, Part, other_split
 from justzoomin.streetview import Join, Pass, split_report, table_report
@@ -34,6 +36,7 @@ _CITATION = """\
   year    = {2026}
 }"""
 _log = logging.getLogger(__name__)
+_PLACES = "shards.json"
 _TILES_ONLY = ("views", "cells")
 _SPLITS = {"train": datasets.Split.TRAIN, "validation": datasets.Split.VALIDATION}
 
@@ -155,6 +158,10 @@ class JustZoomIn(Builder):
             kwargs["shards"] = _numbers(kwargs["shards"])
         if kwargs.get("image_size") is not None:
             kwargs["image_size"] = check_size(kwargs["image_size"])
+            if kwargs.get("config_name") not in (None, "streetview", "zoom"):
+                raise ValueError(
+                    f"image_size= is for street photos; {kwargs['config_name']!r} has none."
+                )
             if kwargs.get("in_place"):
                 raise ValueError(
                     "in_place=True leaves the photos as they are: leave image_size= out, and "
@@ -179,7 +186,17 @@ class JustZoomIn(Builder):
                 '"streetview" and add the views when a row is read: '
                 "rows.with_transform(justzoomin.ZoomViews(source))."
             )
+        if self._are_gone():
+            kwargs["download_mode"] = datasets.DownloadMode.REUSE_CACHE_IF_EXISTS
         super().download_and_prepare(*args, **kwargs)
+
+    def _are_gone(self) -> bool:
+        """Tell whether cached rows point to shards that the Hub's cache no longer holds."""
+        file = os.path.join(self.cache_dir, _PLACES)
+        if not self.config.in_place or not os.path.isfile(file):
+            return False
+        with open(file, encoding="utf-8") as places:
+            return not all(map(os.path.exists, json.load(places)))
 
     def _info(self) -> datasets.DatasetInfo:
         return datasets.DatasetInfo(
@@ -209,8 +226,12 @@ class JustZoomIn(Builder):
             return cell_parts(self.config.depth)
         if dl_manager.is_streaming:
             return source.parts(self.config.shards)
-        copies_to = None if self.config.in_place else self.cache_dir
-        return source.download(self.config.shards, dl_manager, copies_to)
+        if not self.config.in_place:
+            return source.download(self.config.shards, dl_manager, self.cache_dir)
+        parts = source.download(self.config.shards, dl_manager, None)
+        places = sorted({part.path for part in parts})
+        write_json(os.path.join(self._output_dir, _PLACES), places)
+        return parts
 
     def _generate_examples(
         self, parts: list[Part], count: int, split: str, findings: str | None

@@ -34,8 +34,8 @@ class Plan(NamedTuple):
     report: Report
 
     def share(self, number: int, slices: int) -> slice:
-        """Return which of the photos one of several equal shares has."""
-        count = len(self.rows)
+        """Return which of the photos one of several equal shares has; with none, all."""
+        count, slices = len(self.rows), slices or 1
         return slice(number * count // slices, (number + 1) * count // slices)
 
 

@@ -36,9 +36,9 @@ def other_split(split: str) -> str:
 class Part(NamedTuple):
     """A share of the street photos that one worker reads: a shard, or a slice of one.
 
-    `path` is a TAR file's path or address, `size` its bytes where it lies on the Hub, or `path` is
-    the folder of extracted photos. The part is slice `number` of `slices`; a TAR file with no
-    slices has no index and is read from its start to its end.
+    `path` is a TAR file's path or address, `size` and `digest` what the Hub says of it where it
+    lies there, or `path` is the folder of extracted photos. The part is slice `number` of `slices`,
+    or with none the whole.
     """
 
     path: str
@@ -46,6 +46,7 @@ class Part(NamedTuple):
     number: int = 0
     slices: int = 0
     size: int = 0
+    digest: str = ""
 
     def shares(self) -> list[Part]:
         """Cut the whole into slices, fixed in number so that a resumed run finds the same."""
@@ -72,11 +73,16 @@ class Hub:
         return download_small(self.repository, self.commit, f"metadata/{name}", self.token)
 
     def parts(self, shards: list[int] | None) -> list[Part]:
-        """List the shards, or those that are wanted, in slices where there is an index."""
+        """List the shards, or those that are wanted, in slices where an index is published.
+
+        What this machine happens to know decides nothing here: nodes that share the parts, and a
+        run that is resumed elsewhere, must find the same ones.
+        """
         parts = []
         for file in self._files(shards):
-            part = Part(file.url, Path(file.path).name, size=file.size)
-            parts += part.shares() if self._has_index(file) else [part]
+            part = Part(file.url, Path(file.path).name, size=file.size, digest=file.digest)
+            published = published_name(file.path) in self._listed
+            parts += part.shares() if published else [part]
         return parts
 
     def download(
@@ -89,18 +95,17 @@ class Hub:
         whole = [Part(path, Path(file.path).name) for path, file in zip(paths, files, strict=True)]
         return [share for part in whole for share in part.shares()]
 
-    def index(self, part: Part) -> TarIndex:
-        """Return the index of a shard on the Hub: as kept from an earlier pass, or as published."""
-        return _index_on_hub(self.repository, self.commit, self.token, part.path, part.size)
+    def index(self, part: Part) -> TarIndex | None:
+        """Return the index of a shard on the Hub: as published, or kept from an earlier pass."""
+        if not part.slices:
+            return _kept_index(part.path, part.size)
+        place = self.repository, self.commit, part.path
+        return _published_index(*place, part.size, part.digest, self.token)
 
     def keep_index(self, part: Part, index: TarIndex) -> None:
         """Keep the index that a pass over a whole shard gave: the next one reads ranges."""
         keep(index, place_of(part.path), [part.path])
-
-    def _has_index(self, file: HubFile) -> bool:
-        if published_name(file.path) in self._listed:
-            return True
-        return kept(place_of(file.url), [file.url], file.size) is not None
+        _kept_index.cache_clear()
 
     def key(self, shards: list[int] | None, photos: bool) -> Any:
         """Return what decides the rows: repository and commit."""
@@ -119,12 +124,19 @@ class Hub:
 
 
 @functools.lru_cache(maxsize=16)
-def _index_on_hub(repository: str, commit: str, token: Any, url: str, size: int) -> TarIndex:
+def _published_index(
+    repository: str, commit: str, url: str, size: int, digest: str, token: Any
+) -> TarIndex:
     def published() -> TarIndex:
         archive = url.partition(f"@{commit}/")[2]
-        return published_index(repository, commit, archive, size, token)
+        return published_index(repository, commit, archive, size, digest, token)
 
     return kept_or_made(place_of(url), [url], size, published)
+
+
+@functools.lru_cache(maxsize=16)
+def _kept_index(url: str, size: int) -> TarIndex | None:
+    return kept(place_of(url), [url], size)
 
 
 @dataclass(frozen=True)

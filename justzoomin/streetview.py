@@ -108,9 +108,9 @@ class Join:
                 f"in_place=True leaves pictures in files of this machine; {part.path} is not. "
                 "Leave streaming=True out, so that the shards are downloaded."
             )
-        if not part.slices:
-            return self._shard
-        return self._extracted if os.path.isdir(part.path) else self._indexed
+        if os.path.isdir(part.path):
+            return self._extracted
+        return self._shard if self._index(part) is None else self._indexed
 
     def _indexed(self, part: Part, report: Report) -> Iterator[Sample]:
         """Read a slice of a shard: nothing but the pictures that are in it."""
@@ -137,18 +137,21 @@ class Join:
         for row, member in zip(
             plan.rows[share].tolist(), plan.members[share].tolist(), strict=True
         ):
-            name = index.name(member)
-            if index.sizes[member] == 0:
+            name, offset, size = index.name(member), index.offsets[member], index.sizes[member]
+            if _has_both_ends(part.path, int(offset), int(size), name):
+                yield row, f"{part.name}:{offset}", member_address(part.path, name), None
+            else:
                 report.add(BROKEN, name)
-                continue
-            yield row, f"{part.name}:{index.offsets[member]}", member_address(part.path, name), None
 
-    def _plan(self, part: Part) -> tuple[TarIndex, Plan]:
+    def _index(self, part: Part) -> TarIndex | None:
         if is_remote(part.path):
             assert isinstance(self._source, Hub)
-            index = self._source.index(part)
-        else:
-            index = shared_tar(part.path).index
+            return self._source.index(part)
+        return shared_tar(part.path).index
+
+    def _plan(self, part: Part) -> tuple[TarIndex, Plan]:
+        index = self._index(part)
+        assert index is not None
         return index, plan_of(index, self.table, self._others)
 
     def _shard(self, part: Part, report: Report) -> Iterator[Sample]:
@@ -247,6 +250,13 @@ class Pass:
             raise ValueError(f"justzoomin, split {self._split}: {report} (strict=True).")
         if report:
             _log.warning("justzoomin, split %s: %s", self._split, report)
+
+
+def _has_both_ends(path: str, offset: int, size: int, name: str) -> bool:
+    """Look at a picture in its shard as `_is_jpeg` looks at its bytes."""
+    archive, tail = shared_tar(path), min(size, _TAIL)
+    start = archive.read_at(offset, min(size, 2), name)
+    return _is_jpeg(start + archive.read_at(offset + size - tail, tail, name)) and size > 3
 
 
 def _is_jpeg(data: bytes) -> bool:

@@ -11,7 +11,7 @@ from datasets import Dataset, Features, load_dataset
 from datasets import Image as ImageFeature
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from PIL import ExifTags, Image, ImageOps
+from PIL import ExifTags, Image, ImageCms, ImageOps
 
 import justzoomin
 from geoload.pictures import PictureError, Resize, decode, shrink
@@ -110,6 +110,35 @@ def test_a_damaged_picture_is_an_error(broken):
     data = photo(300, 200)[:5000] if broken == "cut" else broken
     with pytest.raises(PictureError, match="it cannot be decoded"):
         decode(data, 100)
+
+
+def test_stray_bytes_are_forgiven_as_pillow_forgives_them():
+    data = photo(300, 200)
+    stray = data[:-2] + b"\x00" * 40 + data[-2:]
+    assert difference(decode(stray, 100), decode(data, 100)) < 4  # two filters
+
+
+def test_numbers_of_numpy_are_numbers():
+    data = photo(120, 80)
+    assert decode(data, np.int64(40)).shape == decode(data, (np.int32(40), 60)).shape
+    assert Resize(np.int16(40))({"image": [{"bytes": data}]})["image"][0].shape == (40, 60, 3)
+
+
+@pytest.mark.parametrize("mode", ["RGB", "L"])
+@pytest.mark.parametrize("size", [20, 80])
+def test_shrinking_keeps_the_profile_and_the_mode(mode, size):
+    profile = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
+    data = shrink(photo(120, 80, mode, icc_profile=profile), size)
+    with Image.open(io.BytesIO(data)) as picture:
+        assert picture.size[1] == size
+        assert picture.mode == mode and picture.info["icc_profile"] == profile
+
+
+def test_sixteen_bits_are_refused():
+    buffer = io.BytesIO()
+    Image.fromarray(np.full((8, 8), 30000, np.uint16)).save(buffer, "PNG")
+    with pytest.raises(PictureError, match="not of eight bits"):
+        decode(buffer.getvalue(), 4)
 
 
 def test_a_damaged_picture_of_a_batch_is_named():

@@ -172,11 +172,16 @@ def test_views_as_arrays_are_decoded_once_for_all(rendered, tmp_path, monkeypatc
         for array, picture in zip(ours, theirs, strict=True):
             assert array.shape == (PIXELS, PIXELS, 3) and array.flags.writeable
             assert np.abs(array.astype(int) - np.asarray(picture)).max() <= 2  # two decoders
-    (kept,) = (tmp_path / "decoded_views").glob("*.npy")
+    (kept,) = (tmp_path / "index").glob("*.npy")
     before = kept.stat().st_mtime_ns
     again = pickle.loads(pickle.dumps(views))
     assert np.array_equal(again({"sequence": [[7, 6, 6]]})["views"][0][2], arrays[0][2])
     assert kept.stat().st_mtime_ns == before
+    whole = kept.read_bytes()
+    kept.unlink()
+    kept.write_bytes(whole[:-1000])  # not whole: made anew
+    again = pickle.loads(pickle.dumps(views))
+    assert np.array_equal(again({"sequence": [[0, 15, 3]]})["views"][0][1], arrays[1][1])
     with pytest.raises(ValueError, match="holds no view 7-6-6: it was rendered for fewer"):
         views({"sequence": [[7, 6, 6, 1]]})
     with pytest.raises(KeyError, match="no column 'sequence'; there are image_id"):
@@ -184,7 +189,9 @@ def test_views_as_arrays_are_decoded_once_for_all(rendered, tmp_path, monkeypatc
     usage = shutil.disk_usage(".")._replace(free=1000)
     monkeypatch.setattr(shutil, "disk_usage", lambda _: usage)
     elsewhere = justzoomin.ZoomViews(str(rendered), arrays=True, cache_dir=tmp_path / "no" / "room")
-    with pytest.raises(OSError, match=r"decoded views take .* arrays=True out"):
+    with pytest.raises(
+        OSError, match=r"decoded views cannot be kept in .*room \(they take 0.0 GB.*arrays=True out"
+    ):
         elsewhere({"sequence": [[7, 6, 6]]})
     assert not list((tmp_path / "no").rglob("*.npy"))
 

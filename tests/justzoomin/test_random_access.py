@@ -201,9 +201,21 @@ def test_one_pass_over_http_leaves_an_index_for_the_next(hub, heavy):
     assert whole >= 2 * 14_000_000
     hub.forget()
     rows = stream("validation", **options)
-    assert rows.num_shards == 64
+    assert rows.num_shards == 2  # what this machine has kept must not change who reads what
     assert ids(rows) == first
     assert sent_of_shards(hub) < whole / 2
+
+
+def test_an_index_that_appears_in_between_does_not_disturb_a_resume(hub, many):
+    options = {"repository": "someone/resumed", "revision": hub.add("someone/resumed", many)}
+    rows = stream(**options)
+    iterator = iter(rows)
+    head = ids(itertools.islice(iterator, 400))  # beyond the first shard, whose index is kept
+    state = rows.state_dict()
+    iterator.close()
+    again = stream(**options)
+    again.load_state_dict(state)
+    assert sorted(head + ids(again)) == ids_in_table(many, "train")
 
 
 def test_a_dropped_connection_in_a_range_loses_nothing(hub, heavy, tmp_path):
@@ -239,6 +251,108 @@ def test_a_wrong_published_index_is_named(hub, zoom, tmp_path, change, message):
     with pytest.raises(ValueError, match=r"streetview_images_000\.json is no index") as error:
         list(stream(repository="someone/wrong", revision=commit))
     assert message in str(error.value)
+
+
+def repack(path: Path, change) -> None:
+    with tarfile.open(path) as old:
+        content = [(m.name, old.extractfile(m).read()) for m in old.getmembers()]
+    with tarfile.open(f"{path}.part", "w") as new:
+        for name, data in change(content):
+            info = tarfile.TarInfo(name)
+            info.size = len(data)
+            new.addfile(info, io.BytesIO(data))
+    os.replace(f"{path}.part", path)
+
+
+@pytest.fixture
+def own(zoom, tmp_path) -> Path:
+    shutil.copytree(zoom, tmp_path / "own")
+    return tmp_path / "own"
+
+
+def test_an_index_of_a_shard_that_was_packed_anew_is_refused(hub, own):
+    path = own / "archives" / "streetview_images_000.tar"
+    assert main(["index", str(own)]) == 0
+    size = path.stat().st_size
+    repack(path, reversed)
+    assert path.stat().st_size == size
+    commit = hub.add("someone/repacked", own)
+    with pytest.raises(ValueError, match=r"000\.json is no index .* has another digest"):
+        list(stream(repository="someone/repacked", revision=commit))
+
+
+def test_of_two_pictures_of_a_name_all_ways_give_the_first(own, cache, capsys, caplog):
+    path = own / "archives" / "streetview_images_000.tar"
+
+    def doubled(content):
+        other = next(data for name, data in content if name != content[0][0])
+        return [*content, (content[0][0], other)]
+
+    repack(path, doubled)
+    options = {"data_dir": str(own), "cache_dir": cache}
+    for split in ("train", "validation"):
+        copied = load_dataset("justzoomin", split=split, **options)
+        placed = justzoomin.photos(split, **options)
+        assert [row["image"].tobytes() for row in copied] == [
+            row["image"].tobytes() for row in placed
+        ]
+    assert "1 pictures that occur twice" in caplog.text
+    assert main(["index", str(own)]) == 2
+    assert "1 members occur twice" in " ".join(capsys.readouterr().err.split())
+
+
+@pytest.mark.parametrize("name", ["Wow!", "a::b", "a?b*", "[x] #%20"])
+def test_odd_names_of_folders_and_members(own, cache, name):
+    repack(own / "archives" / "streetview_images_000.tar",
+           lambda content: [(f"./{member}", data) for member, data in content])  # fmt: skip
+    odd = own.with_name(name)
+    own.rename(odd)
+    rows = justzoomin.photos("train", data_dir=str(odd), cache_dir=cache)
+    streamed = stream(data_dir=str(odd))
+    assert ids(rows) == ids(streamed)
+    bare = rows.cast_column("image", Image(decode=False)).with_transform(justzoomin.Resize(6))
+    for i in range(0, len(rows), 7):
+        assert rows[i]["image"].size == (32, 24) and bare[i]["image"].shape == (6, 8, 3)
+
+
+def test_a_broken_picture_is_no_row_in_place_either(own, cache, caplog):
+    repack(own / "archives" / "streetview_images_000.tar",
+           lambda content: [(content[0][0], b"hello"), *content[1:]])  # fmt: skip
+    options = {"data_dir": str(own), "cache_dir": cache}
+    count = sum(len(justzoomin.photos(split, **options)) for split in ("train", "validation"))
+    assert count == 49
+    assert "1 pictures that are no whole JPEG" in caplog.text
+
+
+def test_rows_of_a_hub_cache_that_was_cleared_are_made_anew(hub, zoom, cache, tmp_path):
+    options = {"repository": "someone/cleared", "revision": hub.add("someone/cleared", zoom)}
+    rows = justzoomin.photos("validation", cache_dir=cache, **options)
+    raw = rows.cast_column("image", Image(decode=False))
+    for archive in {row["image"]["path"].split("//", 1)[1].split("!/")[0] for row in raw}:
+        archive = Path("/" + archive.lstrip("/"))
+        archive.resolve().unlink()
+        archive.unlink(missing_ok=True)
+    with pytest.raises(FileNotFoundError, match=r"There is no .* any more, in which"):
+        rows[0]["image"]
+    rows = justzoomin.photos("validation", cache_dir=cache, **options)
+    assert rows[0]["image"].size == (32, 24)
+
+
+def test_photos_takes_what_load_dataset_takes_as_a_split(many, cache):
+    options = {"data_dir": str(many), "cache_dir": cache}
+    assert len(justzoomin.photos("train[:10]", **options)) == 10
+    assert len(justzoomin.photos("train+validation", **options)) == 700
+    with pytest.raises(ValueError, match="split='dev': .* has the splits train, validation"):
+        justzoomin.photos("dev", **options)
+    with pytest.raises(ValueError, match=r"photos\(\) decides about streaming= itself"):
+        justzoomin.photos("train", streaming=True, **options)
+
+
+def test_a_default_spelled_out_is_no_other_data_set(many, cache):
+    options = {"data_dir": str(many), "split": "validation", "cache_dir": cache}
+    rows = load_dataset("justzoomin", **options)
+    spelled = load_dataset("justzoomin", in_place=False, strict=False, **options)
+    assert rows.cache_files == spelled.cache_files
 
 
 def first(index: dict) -> dict:
