@@ -16,9 +16,15 @@ class Report:
 
     Kinds are plain sentences such as "pictures that belong to no split", so that a line of the
     log reads without a legend.
+
+    Parameters
+    ----------
+    keep : int
+        How many names of each kind to keep; a line says the first few all the same.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, keep: int = _NAMED) -> None:
+        self._keep = keep
         self.counts: Counter[str] = Counter()
         self.names: dict[str, list[str]] = defaultdict(list)
 
@@ -30,7 +36,7 @@ class Report:
         """Count several things of a kind, naming those of `names` that there is room for."""
         if count:
             self.counts[kind] += count
-            room = _NAMED - len(self.names[kind])
+            room = self._keep - len(self.names[kind])
             self.names[kind] += list(names)[: max(room, 0)]
 
     def merge(self, other: Report) -> None:
@@ -46,7 +52,7 @@ class Report:
 
     def line(self, kind: str) -> str:
         """Say one kind in a few words."""
-        names = self.names[kind]
+        names = self.names[kind][:_NAMED]
         more = ", …" if self.counts[kind] > len(names) else ""
         return f"{self.counts[kind]:,} {kind}" + (f" ({', '.join(names)}{more})" if names else "")
 

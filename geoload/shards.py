@@ -96,7 +96,7 @@ def members(
         last = member
         data = None
         if member.kind == "file" and (wanted is None or wanted(member.name)):
-            data = _read(file, label, member, max_size)
+            data = read_member(file, member, label, max_size)
         yield member, data
 
 
@@ -167,7 +167,16 @@ def _check_extended_size(file: BinaryIO, label: str, position: int) -> None:
     raise ShardError(f"{label}: too many extended headers in a row at byte {position}.")
 
 
-def _read(file: BinaryIO, label: str, member: Member, max_size: int) -> bytes:
+def read_member(
+    file: BinaryIO, member: Member, label: str = "the TAR file", max_size: int = MAX_MEMBER
+) -> bytes:
+    """Return the bytes of a regular file that `members` found.
+
+    Raises
+    ------
+    ShardError
+        Where the file is cut inside it, or the member is larger than `max_size` bytes.
+    """
     if member.size > max_size:
         raise ShardError(
             f"{label}: {member.name} is {member.size:,} bytes, more than the {max_size:,} allowed."
