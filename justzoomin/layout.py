@@ -28,11 +28,6 @@ _MAX_ZOOM = 30
 _CRS = re.compile(r"epsg:\d{4,6}", re.IGNORECASE)
 
 
-def level_name(zoom: int) -> str:
-    """Return how the TAR files of a level begin: `satellite_level_m7` for level -7."""
-    return f"satellite_level_{'m' if zoom < 0 else ''}{abs(zoom)}"
-
-
 @dataclass(frozen=True)
 class Layout:
     """How tiles lie on the map.

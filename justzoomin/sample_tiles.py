@@ -18,7 +18,8 @@ import numpy.typing as npt
 from PIL import Image
 from tqdm import tqdm
 
-from justzoomin.layout import Layout, level_name
+from justzoomin.archives import level_name
+from justzoomin.layout import Layout
 from justzoomin.sample import LAYOUT
 from justzoomin.zoom import WASHINGTON, move
 

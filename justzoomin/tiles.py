@@ -26,12 +26,12 @@ from geoload.files import local_path
 from geoload.hub import HubFile, download_small, list_files
 from geoload.indexed_tar import IndexedTar
 from geoload.shards import ShardError
-from justzoomin.layout import Layout, level_name
+from justzoomin.archives import by_level, level_name
+from justzoomin.layout import Layout
 from justzoomin.sources import REPOSITORY, REVISION, Hub
 
 CACHE_BYTES = 256 * 2**20
 _LAYOUT = "satellite/layout.yaml"
-_ARCHIVE = re.compile(r"satellite_level_(m?)(\d+)_(\d+)\.tar")
 _WHITE = 255
 _MAX_SIZE = 16_384
 _MAX_SOURCE = 32_000  # OpenCV counts the pixels of a source in 16 bits
@@ -470,7 +470,7 @@ def _open(source: str | os.PathLike | Hub, cache_dir: str | Path | None) -> Any:
         )
     archives = os.path.join(folder, "archives")
     names = os.listdir(archives) if os.path.isdir(archives) else []
-    levels = _levels({name: os.path.join(archives, name) for name in names})
+    levels = by_level({name: os.path.join(archives, name) for name in names})
     if levels:
         return _Archives(folder, levels, cache_dir)
     if any(re.fullmatch(r"-?\d+", name) for name in os.listdir(os.path.join(folder, "satellite"))):
@@ -483,25 +483,6 @@ def _open(source: str | os.PathLike | Hub, cache_dir: str | Path | None) -> Any:
 
 def _command(folder: str) -> str:
     return f"hf download {REPOSITORY} --repo-type dataset --local-dir {folder}"
-
-
-def _levels(files: dict[str, Any]) -> dict[int, list[Any]]:
-    """Sort files named `satellite_level_m7_000.tar` by level and number."""
-    levels: dict[int, dict[int, Any]] = {}
-    for name, file in files.items():
-        match = _ARCHIVE.fullmatch(name)
-        if match:
-            zoom = -int(match[2]) if match[1] else int(match[2])
-            levels.setdefault(zoom, {})[int(match[3])] = file
-    for zoom, numbered in levels.items():
-        absent = sorted(set(range(max(numbered))) - set(numbered))
-        if absent:
-            # The tiles in it would be white, as if there were no picture of the place.
-            raise FileNotFoundError(
-                f"Of level {zoom}, archives/{level_name(zoom)}_{absent[0]:03d}.tar is missing, "
-                f"though there is number {max(numbered)}. Get it too."
-            )
-    return {zoom: [numbered[i] for i in sorted(numbered)] for zoom, numbered in levels.items()}
 
 
 class _Extracted:
@@ -580,7 +561,7 @@ class _HubArchives:
         if self._files is None:
             hub = self._hub
             files = list_files(hub.repository, hub.commit, "archives", hub.token)
-            self._files = _levels({file.path.rsplit("/", 1)[-1]: file for file in files})
+            self._files = by_level({file.path.rsplit("/", 1)[-1]: file for file in files})
         return self._files
 
     def _fetch(self, file: HubFile) -> str:
