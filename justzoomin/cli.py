@@ -10,23 +10,27 @@ from typing import Any
 
 from geoload.files import local_path
 from geoload.shared_index import publish
+from justzoomin import extract_cli
 from justzoomin.sample import write_sample
 from justzoomin.sources import Folder
 from justzoomin.views import QUALITY, SIZE
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Run the command and return its exit status: 2, with one line why, for bad input."""
+    """Run the command and return its exit status: 2, with one line why, for bad input.
+
+    `verify` returns 1 where it finds something wrong.
+    """
     options = vars(_parser().parse_args(argv))
     commands: dict[str, Any] = {
         "sample": _sample, "render": _render, "preview": _preview, "index": _index,
     }  # fmt: skip
+    commands.update(extract_cli.COMMANDS)
     try:
-        commands[options.pop("command")](**options)
+        return commands[options.pop("command")](**options) or 0
     except (ValueError, ImportError, OSError) as error:
         print(f"justzoomin: {' '.join(str(error).split())}", file=sys.stderr)
         return 2
-    return 0
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -62,6 +66,7 @@ def _parser() -> argparse.ArgumentParser:
                                 "streaming from where they are published reads only what it "
                                 "wants")  # fmt: skip
     index.add_argument("folder", help="in the Hub's layout, with archives/streetview_images_*.tar")
+    extract_cli.add_commands(commands)
     return parser
 
 

@@ -93,7 +93,7 @@ class Join:
 
     def _handed_out(self, data: bytes) -> bytes | None:
         """Return a picture as it leaves the house, or None for one that is broken."""
-        if not _is_jpeg(data):
+        if not is_jpeg(data):
             return None
         if self._image_size is None:
             return data
@@ -253,13 +253,13 @@ class Pass:
 
 
 def _has_both_ends(path: str, offset: int, size: int, name: str) -> bool:
-    """Look at a picture in its shard as `_is_jpeg` looks at its bytes."""
+    """Look at a picture in its shard as `is_jpeg` looks at its bytes."""
     archive, tail = shared_tar(path), min(size, _TAIL)
     start = archive.read_at(offset, min(size, 2), name)
-    return _is_jpeg(start + archive.read_at(offset + size - tail, tail, name)) and size > 3
+    return is_jpeg(start + archive.read_at(offset + size - tail, tail, name)) and size > 3
 
 
-def _is_jpeg(data: bytes) -> bool:
+def is_jpeg(data: bytes) -> bool:
     """Look at both ends only; decoding would cost a hundred times as much."""
     return data.startswith(b"\xff\xd8") and data.rfind(b"\xff\xd9", -_TAIL) >= 0
 

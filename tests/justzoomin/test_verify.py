@@ -1,0 +1,367 @@
+"""`justzoomin verify`: each kind of damage is found, named, and nothing else is."""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import shutil
+import tarfile
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from justzoomin.cli import main
+
+IMAGES = Path("streetview", "images")
+
+
+@pytest.fixture(scope="module")
+def whole(city: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The miniature, extracted; not to be changed."""
+    folder = tmp_path_factory.mktemp("whole")
+    assert main(["extract", str(folder), "--data-dir", str(city)]) == 0
+    return folder
+
+
+@pytest.fixture
+def out(whole: Path, tmp_path: Path) -> Path:
+    """A copy of the extracted miniature, to be damaged."""
+    return Path(shutil.copytree(whole, tmp_path / "out", symlinks=True))
+
+
+@pytest.fixture
+def own(city: Path, tmp_path: Path) -> Path:
+    """A copy of the miniature as on the Hub, to be damaged."""
+    return Path(shutil.copytree(city, tmp_path / "own"))
+
+
+def findings(folder: Path, *options: object) -> tuple[int, dict[str, list[str]]]:
+    """Status and names of all that is wrong, by kind."""
+    file = folder.parent / "findings.json"
+    status = main(["verify", str(folder), *map(str, options), "--json", str(file)])
+    found = json.loads(file.read_text(encoding="utf-8"))
+    assert found["whole"] is (status == 0) is (not found["wrong"])
+    assert all(entry["count"] == len(entry["names"]) for entry in found["wrong"].values())
+    return status, {kind: entry["names"] for kind, entry in found["wrong"].items()}
+
+
+def photos(folder: Path) -> list[Path]:
+    return sorted((folder / IMAGES).iterdir())
+
+
+def tiles(folder: Path) -> list[Path]:
+    return sorted((folder / "satellite" / "-7").rglob("*.jpg"))
+
+
+def name(path: Path) -> str:
+    return "/".join(path.parts[-3 if "images" in path.parts else -4 :])
+
+
+def id_of(path: Path) -> str:
+    return path.name.removesuffix("_undistorted.jpg")
+
+
+def repack(path: Path, change: Callable[[list], list]) -> None:
+    with tarfile.open(path) as tar:
+        entries = [(m.name, tar.extractfile(m).read()) for m in tar]  # type: ignore[union-attr]
+    with tarfile.open(path, "w", format=tarfile.GNU_FORMAT) as tar:
+        for member, data in change(entries):
+            info = tarfile.TarInfo(member)
+            info.size = len(data)
+            tar.addfile(info, io.BytesIO(data))
+
+
+def overwrite(path: Path, start: int, data: bytes) -> None:
+    with open(path, "r+b") as file:
+        file.seek(start, 0 if start >= 0 else 2)
+        file.write(data)
+
+
+# Whole
+
+
+@pytest.mark.parametrize("deep", [[], ["--deep"]])
+def test_a_whole_folder_is_whole(city, whole, capsys, deep):
+    assert main(["verify", str(whole), "--data-dir", str(city), *deep]) == 0
+    printed = capsys.readouterr().out
+    lines = {line[:20].strip(): line[20:].split() for line in printed.splitlines()}
+    assert lines["photos of train"] == ["40", "40"]
+    assert lines["photos of validation"] == ["10", "10"]
+    assert lines["tiles of level -5"] == ["289", "289"]
+    assert printed.rstrip().endswith("Nothing is wrong.")
+    assert main(["verify", str(whole), *deep]) == 0
+    assert main(["verify", str(city), *deep]) == 0
+
+
+def test_it_changes_nothing(city, whole):
+    def state() -> dict:
+        return {path: path.lstat().st_mtime_ns for path in [whole, *whole.rglob("*")]}
+
+    before = state()
+    main(["verify", str(whole), "--data-dir", str(city), "--deep"])
+    assert state() == before
+
+
+def test_against_the_hub_it_needs_no_tar_again(hub, city, tmp_path):
+    hub.add("someone/verified", city)
+    options = ["--repository", "someone/verified"]
+    assert main(["extract", str(tmp_path / "out"), *options]) == 0
+    lost = tiles(tmp_path / "out")[0]
+    lost.unlink()
+    hub.forget()
+    status, wrong = findings(tmp_path / "out", *options)
+    assert (status, wrong) == (1, {"pictures of the TAR files that are not here": [name(lost)]})
+    assert not [path for path in hub.sent if path.endswith(".tar")]
+
+
+def test_what_was_not_asked_for_is_not_missed(city, tmp_path):
+    out = tmp_path / "out"
+    for options in (["--levels", "-7", "--no-photos"], ["--splits", "validation", "--no-tiles"]):
+        assert main(["extract", str(out), "--data-dir", str(city), *options]) == 0
+        assert findings(out, "--data-dir", city) == (0, {})
+    photos(out)[0].unlink()
+    assert findings(out, "--no-photos", "--data-dir", city) == (0, {})
+    assert findings(out, "--data-dir", city)[0] == 1
+    status, wrong = findings(out, "--data-dir", city, "--levels", "all", "--no-photos")
+    assert (status, len(wrong["pictures of the TAR files that are not here"])) == (1, 289)
+
+
+def test_some_shards_only(city, tmp_path):
+    options = ["--data-dir", city, "--no-tiles", "--shards", 1]
+    assert main(["extract", str(tmp_path / "out"), *map(str, options)]) == 0
+    assert findings(tmp_path / "out", "--data-dir", city) == (0, {})
+    lost = photos(tmp_path / "out")[0]
+    lost.unlink()
+    status, wrong = findings(tmp_path / "out", "--data-dir", city)
+    assert (status, wrong) == (1, {"pictures of the TAR files that are not here": [name(lost)]})
+
+
+def test_extracted_by_tar_it_is_whole_too(city, tmp_path):
+    for archive in (city / "archives").iterdir():
+        with tarfile.open(archive) as tar:
+            tar.extractall(tmp_path / "out")
+    for folder in ("metadata", "satellite"):
+        shutil.copytree(city / folder, tmp_path / "out" / folder, dirs_exist_ok=True)
+    assert findings(tmp_path / "out") == (0, {})
+    status, wrong = findings(tmp_path / "out", "--data-dir", city)
+    assert set(wrong) == {"files that are not here"}
+    assert len(wrong["files that are not here"]) == 2  # the covered table, in both forms
+
+
+# An extracted folder
+
+
+def test_what_is_missing(city, out):
+    lost = [photos(out)[3], tiles(out)[5]]
+    for path in lost:
+        path.unlink()
+    status, wrong = findings(out, "--data-dir", city)
+    assert status == 1
+    assert wrong == {"pictures of the TAR files that are not here": [name(path) for path in lost]}
+    # Without the TAR files the table tells of the photo, and nothing of the tile.
+    assert findings(out) == (1, {"rows without a picture": [id_of(lost[0])]})
+
+
+def test_extract_brings_what_is_missing(city, out, capsys):
+    photos(out)[3].unlink()
+    os.truncate(tiles(out)[5], 1000)
+    assert findings(out, "--data-dir", city)[0] == 1
+    assert f"Run `justzoomin extract {out}` again" in capsys.readouterr().out
+    assert main(["extract", str(out), "--data-dir", str(city)]) == 0
+    assert findings(out, "--data-dir", city, "--deep") == (0, {})
+
+
+def test_what_is_cut(city, out):
+    cut = tiles(out)[5]
+    os.truncate(cut, cut.stat().st_size // 2)
+    assert findings(out) == (1, {"pictures that are no whole JPEG": [name(cut)]})
+    assert findings(out, "--data-dir", city)[1] == {
+        "pictures of another size than in the TAR files": [name(cut)],
+        "pictures that are no whole JPEG": [name(cut)],
+    }
+
+
+def test_what_is_half_zeros_of_the_right_size(city, out, capsys):
+    broken = photos(out)[0]
+    overwrite(broken, -500, bytes(500))
+    assert findings(out, "--data-dir", city) == (
+        1, {"pictures that are no whole JPEG": [name(broken)]},
+    )  # fmt: skip
+    assert "Delete pictures that are broken" in capsys.readouterr().out
+
+
+def test_what_only_decoding_shows(city, out):
+    broken, other, shape = tiles(out)[:3]
+    size = broken.stat().st_size
+    overwrite(broken, 700, bytes(range(256)) * (size // 300))
+    overwrite(broken, size - 2, b"\xff\xd9")
+    overwrite(other, other.stat().st_size - 6, b"\0\0")
+    data = photos(out)[0].read_bytes()
+    shape.write_bytes(data)
+    assert "pictures that do not decode" not in findings(out)[1]
+    status, wrong = findings(out, "--deep")
+    decoded = wrong["pictures that do not decode"]
+    assert status == 1
+    assert decoded[0].startswith(f"{name(broken)}: ")
+    assert decoded[-1] == f"{name(shape)}: 32 x 24 pixels, not 250 x 250"
+    wrong = findings(out, "--deep", "--data-dir", city)[1]
+    differ = wrong["pictures that differ from those in the TAR files"]
+    assert set(differ) == {name(broken), name(other)}
+
+
+def test_what_does_not_belong_there(city, out, tmp_path):
+    (out / IMAGES / "notes.txt").write_text("?")
+    (out / IMAGES / "77_undistorted.jpg").write_bytes(photos(out)[0].read_bytes())
+    (out / IMAGES / "1_undistorted.jpg.part").write_bytes(b"half")
+    (out / IMAGES / "folder").mkdir()
+    (out / IMAGES / "78_undistorted.jpg").symlink_to("/etc/passwd")
+    os.mkfifo(out / IMAGES / "79_undistorted.jpg")
+    shutil.copy(tiles(out)[0], out / "satellite" / "-7" / "99.jpg")
+    shutil.copy(tiles(out)[0], tiles(out)[0].with_name("99999.jpg"))
+    expected = {
+        "files outside of the layout": [
+            "streetview/images/folder", "streetview/images/notes.txt", "satellite/-7/99.jpg",
+        ],
+        "unfinished files (.part)": ["streetview/images/1_undistorted.jpg.part"],
+        "links and other things that are no files": [
+            "streetview/images/78_undistorted.jpg", "streetview/images/79_undistorted.jpg",
+        ],
+        "pictures that no table names": ["streetview/images/77_undistorted.jpg"],
+    }  # fmt: skip
+    assert findings(out) == (1, expected)
+    stray = name(tiles(out)[0].with_name("99999.jpg"))
+    expected["pictures that no TAR file holds"] = [stray]
+    assert findings(out, "--data-dir", city) == (1, expected)
+
+
+def test_tables_and_layout(city, out):
+    (out / "metadata" / "large_area_val_map.csv").unlink()
+    (out / "satellite" / "layout.yaml").unlink()
+    table = out / "metadata" / "large_area_train_map.csv"
+    table.write_text(table.read_text(encoding="utf-8").replace(",38.", ",138."), encoding="utf-8")
+    status, wrong = findings(out)
+    assert status == 1
+    assert wrong["files that are not here"] == [
+        "metadata/large_area_val_map.csv", "satellite/layout.yaml",
+    ]  # fmt: skip
+    (unreadable,) = wrong["files that cannot be read"]
+    assert "large_area_train_map.csv, line 2: latitude is '138." in unreadable
+    assert findings(out, "--metadata-dir", city / "metadata", "--levels", "-7")[1] == {
+        "files that are not here": ["satellite/layout.yaml"]
+    }
+    wrong = findings(out, "--data-dir", city)[1]
+    assert wrong["files that differ from the source's"] == ["metadata/large_area_train_map.csv"]
+
+
+def test_an_extraction_that_did_not_finish(city, out, capsys):
+    record = json.loads((out / "extract_report.json").read_text(encoding="utf-8"))
+    record["finished"] = False
+    (out / "extract_report.json").write_text(json.dumps(record), encoding="utf-8")
+    shutil.rmtree(out / "satellite" / "-5")
+    status, wrong = findings(out, "--data-dir", city)
+    assert wrong["extractions that did not finish"] == ["extract_report.json"]
+    assert len(wrong["pictures of the TAR files that are not here"]) == 289
+
+
+@pytest.mark.parametrize("record", ["", "[]", '{"selection": 1}', "[" * 99999, '{"archives": {}}'])
+def test_a_record_that_is_none_is_passed_over(city, out, record):
+    (out / "extract_report.json").write_text(record, encoding="utf-8")
+    assert findings(out, "--data-dir", city) == (0, {})
+
+
+# A folder of TAR files
+
+
+def test_tars_in_place(own):
+    shard = own / "archives" / "streetview_images_001.tar"
+    kept: dict[str, str] = {}
+
+    def change(entries: list) -> list:
+        kept.update(lost=entries[0][0], broken=entries[1][0], twice=entries[2][0])
+        stranger = ("streetview/images/5_undistorted.jpg", entries[3][1])
+        outside = ("../../5_undistorted.jpg", entries[3][1])
+        cut = (kept["broken"], entries[1][1][:-100])
+        return [cut, *entries[2:], (kept["twice"], b""), stranger, outside]
+
+    repack(shard, change)
+    status, wrong = findings(own)
+    assert status == 1
+    assert wrong == {
+        "rows without a picture": [id_of(Path(kept["lost"]))],
+        "pictures that are no whole JPEG": [kept["broken"]],
+        "members that occur twice": [kept["twice"]],
+        "members outside of the layout": ["../../5_undistorted.jpg"],
+    }
+    notes = json.loads((own.parent / "findings.json").read_text(encoding="utf-8"))["notes"]
+    assert notes["pictures that belong to no split"]["names"] == [
+        "streetview/images/5_undistorted.jpg"
+    ]
+    assert findings(own, "--levels", "-7", "--no-photos") == (0, {})
+
+
+def test_what_the_tar_is_to_blame_for_is_said_so(own, tmp_path, capsys):
+    broken = []
+
+    def change(entries: list) -> list:
+        broken.append(entries[0][0])
+        return [(entries[0][0], entries[0][1][:-100]), *entries[1:], ("../x", b"")]
+
+    repack(own / "archives" / "streetview_images_001.tar", change)
+    assert main(["extract", str(tmp_path / "out"), "--data-dir", str(own)]) == 0
+    for deep in ([], ["--deep"]):
+        status, wrong = findings(tmp_path / "out", "--data-dir", own, *deep)
+        assert (status, wrong) == (
+            1, {"pictures that are no whole JPEG in the TAR files either": broken},
+        )  # fmt: skip
+    printed = capsys.readouterr().out
+    assert "Note: 1 members outside of the layout (../x)" in printed
+    assert "Delete" not in printed
+
+
+def test_a_cut_tar(own, out):
+    path = own / "archives" / "satellite_level_m5_001.tar"
+    os.truncate(path, path.stat().st_size // 2)
+    for folder, options in ((own, []), (out, ["--data-dir", own])):
+        status, wrong = findings(folder, *options)
+        (message,) = wrong.pop("TAR files that are damaged")
+        assert f"{path} is cut inside satellite/-5/" in message
+        (cut,) = wrong.pop("pictures that are no whole JPEG", [message]) if folder == own else [""]
+        assert cut in message and (status, wrong) == (1, {})
+
+
+def test_a_gap_in_the_tars(own):
+    (own / "archives" / "satellite_level_m5_000.tar").unlink()
+    (own / "archives" / "streetview_images_002.tar").unlink()
+    status, wrong = findings(own)
+    assert wrong["TAR files that are not here"] == [
+        "streetview_images_002.tar", "satellite_level_m5_000.tar",
+    ]  # fmt: skip
+    assert len(wrong["rows without a picture"]) == 12
+
+
+def test_extracted_beside_its_tars(own):
+    assert main(["extract", str(own), "--data-dir", str(own)]) == 0
+    assert findings(own) == (0, {})
+    lost = tiles(own)[0]
+    lost.unlink()
+    assert findings(own)[1] == {"pictures of the TAR files that are not here": [name(lost)]}
+
+
+# What is typed wrongly
+
+
+def test_what_makes_no_sense_is_refused(city, whole, tmp_path, capsys):
+    for folder, options, says in (
+        (tmp_path / "nowhere", [], "There is no folder"),
+        (tmp_path, [], "nothing of the data set"),
+        (city, ["--data-dir", str(city)], "name no other source"),
+        (whole, ["--levels", "-4"], "has no such level; it has the levels -7, -5"),
+        (whole, ["--data-dir", str(city), "--shards", "8"], "has no shard 8"),
+        (whole, ["--data-dir", str(tmp_path)], "holds no metadata/"),
+        (whole, ["--data-dir", str(whole)], "holds no archives/*.tar to compare with"),
+        (whole, ["--workers", "0"], "workers is 0"),
+    ):
+        assert main(["verify", str(folder), *options]) == 2
+        assert says in capsys.readouterr().err
