@@ -21,6 +21,7 @@ from geoload.files import local_path, signature
 from geoload.hub import resolve_commit
 from geoload.pictures import Size, check_size
 from geoload.report import Report, write_json
+from justzoomin import satellite
 from justzoomin.overhead import cell_parts, cell_rows, overhead_files, view_rows
 from justzoomin.sources import REPOSITORY, REVISION, TABLES, Folder, Hub, Part, other_split
 from justzoomin.streetview import Join, Pass, split_report, table_report
@@ -37,7 +38,7 @@ _CITATION = """\
 }"""
 _log = logging.getLogger(__name__)
 _PLACES = "shards.json"
-_TILES_ONLY = ("views", "cells")
+_TILES_ONLY = ("views", "cells", "satellite")
 _SPLITS = {"train": datasets.Split.TRAIN, "validation": datasets.Split.VALIDATION}
 
 
@@ -73,6 +74,8 @@ class JustZoomInConfig(Config):
         Side of the overhead views in pixels.
     depth : int
         How many actions lead to a cell of `cells`.
+    levels : list of int, optional
+        Zoom levels of `satellite`; the others are not even downloaded.
     """
 
     repository: str = REPOSITORY
@@ -86,6 +89,7 @@ class JustZoomInConfig(Config):
     views: str | None = None
     size: int = SIZE
     depth: int = DEPTH
+    levels: list[int] | None = None
 
     PACKAGES: ClassVar[tuple[str, ...]] = ("justzoomin",)
 
@@ -98,6 +102,8 @@ class JustZoomInConfig(Config):
         """Return the commit, or the names, sizes and times of all files read."""
         if self.name in ("streetview", "metadata"):
             return self.source().key(self.shards, self.photos)
+        if self.name == "satellite":
+            return satellite.source_key(self.source(), self.levels)
         # `zoom` is only streamed, so nothing of it is kept.
         files = [self.views] if self.views else overhead_files(self.data_dir)
         return [self.repository, self.revision, self.data_dir, signature(files, "/")]
@@ -108,7 +114,9 @@ class JustZoomIn(Builder):
 
     Rows of `streetview` have `image`, `image_id`, `latitude`, `longitude` (decimal degrees,
     WGS 84) and `sequence` (the actions, row · 4 + column of a 4 × 4 grid); rows of `metadata`
-    have the same without the image.
+    have the same without the image. Rows of `satellite` are the overhead tiles: `image`, `level`,
+    `x`, `y`, the box around it in degrees (`south`, `west`, `north`, `east`), its centre
+    (`latitude`, `longitude`) and its side, `ground_size_m`.
     """
 
     VERSION = datasets.Version("1.0.0")
@@ -142,6 +150,12 @@ class JustZoomIn(Builder):
             description="Every cell of a depth with its view: a retrieval data base.",
             photos=False,
         ),
+        JustZoomInConfig(
+            name="satellite",
+            version=VERSION,
+            description="The overhead tiles, with where each lies.",
+            photos=False,
+        ),
     ]
     DEFAULT_CONFIG_NAME = "streetview"
 
@@ -154,8 +168,10 @@ class JustZoomIn(Builder):
         if kwargs.get("data_dir") is not None and kwargs.get("config_name") not in _TILES_ONLY:
             folder = Folder(kwargs["data_dir"], kwargs.get("metadata_dir"))
             folder.check(photos=kwargs.get("config_name") != "metadata")
-        if kwargs.get("shards") is not None:
-            kwargs["shards"] = _numbers(kwargs["shards"])
+        for option in ("shards", "levels"):
+            if kwargs.get(option) is not None:
+                kwargs[option] = _numbers(kwargs[option], option)
+        _check_options(kwargs)
         if kwargs.get("image_size") is not None:
             kwargs["image_size"] = check_size(kwargs["image_size"])
             if kwargs.get("config_name") not in (None, "streetview", "zoom"):
@@ -169,6 +185,7 @@ class JustZoomIn(Builder):
                 )
         _pin(kwargs)
         self._passes: dict[str, Pass] = {}
+        self._tile_pass: satellite.TilePass | None = None
         super().__init__(*args, **kwargs)
 
     def split_names(self) -> list[str]:
@@ -216,8 +233,13 @@ class JustZoomIn(Builder):
             for split in self.split_names()
         ]
 
-    def _parts(self, dl_manager: Any) -> list[Part]:
+    def _parts(self, dl_manager: Any) -> list[Any]:
         source = self.config.source(self.token)
+        if self.config.name == "satellite":
+            if dl_manager.is_streaming:
+                return satellite.tile_parts(source, self.config.levels)
+            levels, cache = self.config.levels, self.cache_dir
+            return satellite.download_tiles(source, levels, dl_manager, cache)
         if self.config.name == "metadata":
             return [Part("", "metadata")]
         if self.config.name == "views":
@@ -234,10 +256,12 @@ class JustZoomIn(Builder):
         return parts
 
     def _generate_examples(
-        self, parts: list[Part], count: int, split: str, findings: str | None
+        self, parts: list[Any], count: int, split: str, findings: str | None
     ) -> Iterator[tuple[str, dict[str, Any]]]:
         if self.config.name == "metadata":
             yield from self._metadata_rows(split, findings)
+        elif self.config.name == "satellite":
+            yield from self._tile_rows(parts, count, findings)
         elif self.config.name == "views":
             yield from view_rows(parts[0].path)
         elif self.config.name == "cells":
@@ -284,6 +308,18 @@ class JustZoomIn(Builder):
                 record.update(zoom_record(join.table.sequence[row], views))
             yield place, record
 
+    def _tile_rows(
+        self, parts: list[Any], count: int, findings: str | None
+    ) -> Iterator[tuple[str, dict[str, Any]]]:
+        def keep(part: satellite.TilePart, report: Report, found: np.ndarray) -> None:
+            self.leave_findings(findings, f"train-{part.name}".replace("/", "-"), report, found)
+
+        if self._tile_pass is None:
+            self._tile_pass = satellite.TilePass(count, self.config.strict)
+        leave = self._tile_pass.leave if findings is None else keep
+        source = self.config.source(self.token)
+        yield from satellite.Tiles(source, self.config.strict, leave).rows(parts)
+
     def _tables(self, split: str) -> tuple[Table, Table]:
         source = self.config.source(self.token)
         return read_table(source.table(split)), read_table(source.table(other_split(split)))
@@ -307,9 +343,13 @@ class JustZoomIn(Builder):
 
     def conclude(self, split: str, findings: Report, found: list[np.ndarray]) -> Report:
         """Add rows without a picture and ids that occur twice to the parts' findings."""
-        if not self.config.photos:
-            return findings
-        return split_report(*self._tables(split), findings, found, self.config.shards is not None)
+        if self.config.name == "satellite":
+            findings.merge(satellite.twice(found))
+        report = findings
+        if self.config.photos:
+            some = self.config.shards is not None
+            report = split_report(*self._tables(split), findings, found, some)
+        return report
 
 
 def _features(name: str) -> dict[str, Any]:
@@ -319,6 +359,10 @@ def _features(name: str) -> dict[str, Any]:
     actions = datasets.Sequence(datasets.Value("int64"))
     if name == "views":
         return {"prefix": actions, "view": datasets.Image(), **place, "width_m": number}
+    if name == "satellite":
+        whole, edges = datasets.Value("int64"), ("south", "west", "north", "east")
+        tile = {"image": datasets.Image(), **dict.fromkeys(("level", "x", "y"), whole)}
+        return {**tile, **dict.fromkeys(edges, number), **place, "ground_size_m": number}
     if name == "cells":
         return {"sequence": actions, "image": datasets.Image(), **place, "width_m": number}
     features = {"image_id": datasets.Value("string"), **place, "sequence": actions}
@@ -347,11 +391,20 @@ def _pin(kwargs: dict[str, Any]) -> None:
     kwargs["revision"] = resolve_commit(repository, str(revision or "main"), kwargs.get("token"))
 
 
-def _numbers(shards: Any) -> list[int]:
-    numbers = [shards] if isinstance(shards, int) else shards
-    if isinstance(numbers, str) or not all(isinstance(number, int) for number in numbers):
-        raise ValueError(f"shards={shards!r}: name the shards by their numbers, as in shards=[0].")
+def _numbers(value: Any, option: str) -> list[int]:
+    numbers = [value] if isinstance(value, int) else value
+    if isinstance(numbers, str) or not all(type(number) is int for number in numbers):
+        raise ValueError(
+            f"{option}={value!r}: name the {option} by their numbers, as in {option}=[0]."
+        )
     return sorted(set(numbers))
+
+
+def _check_options(kwargs: dict[str, Any]) -> None:
+    """Refuse options that the configuration would pass over in silence."""
+    name = kwargs.get("config_name") or "streetview"
+    if kwargs.get("levels") is not None and name != "satellite":
+        raise ValueError(f'levels= is an option of "satellite", not of "{name}".')
 
 
 def _known_splits(splits: Any) -> list[str]:

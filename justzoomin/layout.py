@@ -12,7 +12,7 @@ import re
 import reprlib
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -127,6 +127,27 @@ class Layout:
         origin, size = np.array(self.origin), np.array(self.pixel_size(zoom))
         return (projected - origin.reshape(shape)) / size.reshape(shape)
 
+    def square(self, zoom: int, x: int, y: int) -> Square:
+        """Return where a tile lies: the box around it in degrees, its centre, and its side.
+
+        Raises
+        ------
+        ValueError
+            When the projection has no such place.
+        """
+        width, height = (length * 2.0**-zoom for length in self.tile_crs)
+        west, south = self.origin[0] + x * width, self.origin[1] + y * height
+        back, inverse = _transformer(self.crs), pyproj.enums.TransformDirection.INVERSE
+        # With points along the sides, which are no parallels and meridians.
+        edges = back.transform_bounds(west, south, west + width, south + height, direction=inverse)
+        middle = west + width / 2, south + height / 2
+        centre = back.transform(*middle, direction=inverse)
+        # Far away from its map a projection gives some place, and not the same one back.
+        if not (all(map(math.isfinite, edges)) and math.dist(back.transform(*centre), middle) < 1):
+            raise ValueError(f"tile {self.member(zoom, x, y)} lies outside of the map {self.crs}")
+        return Square(edges[1], edges[0], edges[3], edges[2], centre[1], centre[0],
+                      width * _metres(self.crs))  # fmt: skip
+
     def at(self, latitude: float, longitude: float) -> Place:
         """Return position, scale and meridian convergence at a place.
 
@@ -166,6 +187,23 @@ class Layout:
         return min(max(zoom, self.min_zoom), self.max_zoom)
 
 
+class Square(NamedTuple):
+    """Where a tile lies on the ground.
+
+    `south`, `west`, `north`, `east` are the smallest box of degrees (WGS 84) around the tile, which
+    is a square of the map and lies a little turned in it; `latitude` and `longitude` are its
+    centre; `ground_size_m` is its side in metres of the map, here within 0.01 % of the ground's.
+    """
+
+    south: float
+    west: float
+    north: float
+    east: float
+    latitude: float
+    longitude: float
+    ground_size_m: float
+
+
 @dataclass(frozen=True)
 class Place:
     """A point on the map.
@@ -186,6 +224,12 @@ class Place:
 @functools.lru_cache(maxsize=8)
 def _transformer(crs: str) -> pyproj.Transformer:
     return pyproj.Transformer.from_crs("epsg:4326", crs, always_xy=True)
+
+
+@functools.lru_cache(maxsize=8)
+def _metres(crs: str) -> float:
+    """Return how many metres the unit of a map projection is."""
+    return pyproj.CRS.from_user_input(crs).axis_info[0].unit_conversion_factor
 
 
 def _load(path: str) -> dict:
