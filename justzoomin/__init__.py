@@ -99,7 +99,7 @@ def webdataset(split: str, **options: Any) -> Pipeline:
         "train" or "validation".
     **options
         As for `load_dataset("justzoomin", …)`: `data_dir`, `metadata_dir`, `repository`,
-        `revision`, `shards`, `strict`, `token`.
+        `revision`, `shards`, `covered`, `covered_id`, `strict`, `token`.
 
     Returns
     -------

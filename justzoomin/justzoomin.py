@@ -22,6 +22,7 @@ from geoload.hub import resolve_commit
 from geoload.pictures import Size, check_size
 from geoload.report import Report, write_json
 from justzoomin import satellite
+from justzoomin.covered import Covered, covered_signature, read_covered
 from justzoomin.overhead import cell_parts, cell_rows, overhead_files, view_rows
 from justzoomin.sources import REPOSITORY, REVISION, TABLES, Folder, Hub, Part, other_split
 from justzoomin.streetview import Join, Pass, split_report, table_report
@@ -39,6 +40,7 @@ _CITATION = """\
 _log = logging.getLogger(__name__)
 _PLACES = "shards.json"
 _TILES_ONLY = ("views", "cells", "satellite")
+_WITH_IDS = ("streetview", "metadata", "zoom")
 _SPLITS = {"train": datasets.Split.TRAIN, "validation": datasets.Split.VALIDATION}
 
 
@@ -76,6 +78,12 @@ class JustZoomInConfig(Config):
         How many actions lead to a cell of `cells`.
     levels : list of int, optional
         Zoom levels of `satellite`; the others are not even downloaded.
+    covered : bool or str
+        Join the columns of `streetview/metadata_satellite_covered`, or of the CSV or Parquet file
+        of that path, to the photos' rows by image_id. A photo without a row there gets None, and a
+        column whose name the rows have already gets the prefix `covered_`.
+    covered_id : str, optional
+        The column there that names the photo, if it is not found by its name.
     """
 
     repository: str = REPOSITORY
@@ -90,6 +98,8 @@ class JustZoomInConfig(Config):
     size: int = SIZE
     depth: int = DEPTH
     levels: list[int] | None = None
+    covered: bool | str = False
+    covered_id: str | None = None
 
     PACKAGES: ClassVar[tuple[str, ...]] = ("justzoomin",)
 
@@ -98,10 +108,18 @@ class JustZoomInConfig(Config):
         hub = Hub(self.repository, self.revision or REVISION, token, self.metadata_dir)
         return Folder(self.data_dir, self.metadata_dir, hub) if self.data_dir else hub
 
+    def covered_table(self, token: Any = None) -> Covered | None:
+        """Return the table of `covered`, or None where it is not asked for."""
+        if not self.covered:
+            return None
+        taken = _features(self.name)
+        return read_covered(self.source(token), self.covered, self.covered_id, taken)
+
     def source_key(self) -> Any:
         """Return the commit, or the names, sizes and times of all files read."""
         if self.name in ("streetview", "metadata"):
-            return self.source().key(self.shards, self.photos)
+            key = self.source().key(self.shards, self.photos)
+            return [key, covered_signature(self.source(), self.covered)] if self.covered else key
         if self.name == "satellite":
             return satellite.source_key(self.source(), self.levels)
         # `zoom` is only streamed, so nothing of it is kept.
@@ -186,6 +204,7 @@ class JustZoomIn(Builder):
         _pin(kwargs)
         self._passes: dict[str, Pass] = {}
         self._tile_pass: satellite.TilePass | None = None
+        self._compared: set[str] = set()
         super().__init__(*args, **kwargs)
 
     def split_names(self) -> list[str]:
@@ -218,11 +237,15 @@ class JustZoomIn(Builder):
     def _info(self) -> datasets.DatasetInfo:
         return datasets.DatasetInfo(
             description=self.config.description or "",
-            features=datasets.Features(_features(self.config.name)),
+            features=datasets.Features(self._features()),
             homepage="https://osupcvlab.github.io/just-zoom-in/",
             license="cc-by-sa-4.0",
             citation=_CITATION,
         )
+
+    def _features(self) -> dict[str, Any]:
+        covered = self.config.covered_table(self.token)
+        return {**_features(self.config.name), **(covered.features() if covered else {})}
 
     def _split_generators(self, dl_manager: Any) -> list[datasets.SplitGenerator]:
         parts = self._parts(dl_manager)
@@ -256,6 +279,20 @@ class JustZoomIn(Builder):
         return parts
 
     def _generate_examples(
+        self, parts: list[Any], count: int, split: str, findings: str | None
+    ) -> Iterator[tuple[str, dict[str, Any]]]:
+        rows = self._rows(parts, count, split, findings)
+        covered = self.config.covered_table(self.token)
+        if covered is None:
+            yield from rows
+            return
+        if findings is None and split not in self._compared:
+            self._compared.add(split)
+            covered.say(split, *self._tables(split), self.config.strict)
+        for place, record in rows:
+            yield place, {**record, **covered.record(record["image_id"])}
+
+    def _rows(
         self, parts: list[Any], count: int, split: str, findings: str | None
     ) -> Iterator[tuple[str, dict[str, Any]]]:
         if self.config.name == "metadata":
@@ -349,6 +386,9 @@ class JustZoomIn(Builder):
         if self.config.photos:
             some = self.config.shards is not None
             report = split_report(*self._tables(split), findings, found, some)
+        covered = self.config.covered_table(self.token)
+        if covered is not None:
+            report.merge(covered.compare(*self._tables(split)))
         return report
 
 
@@ -405,6 +445,15 @@ def _check_options(kwargs: dict[str, Any]) -> None:
     name = kwargs.get("config_name") or "streetview"
     if kwargs.get("levels") is not None and name != "satellite":
         raise ValueError(f'levels= is an option of "satellite", not of "{name}".')
+    covered = kwargs.get("covered")
+    if isinstance(covered, (str, os.PathLike)):
+        kwargs["covered"] = local_path(covered, "covered")
+    elif not isinstance(covered, (bool, type(None))):
+        raise ValueError(f"covered={covered!r}: give True, or the path of a table.")
+    if kwargs.get("covered_id") is not None and not covered:
+        raise ValueError("covered_id= names a column of the table that covered=True joins.")
+    if covered and name not in _WITH_IDS:
+        raise ValueError(f'covered= is an option of {", ".join(_WITH_IDS)}, not of "{name}".')
 
 
 def _known_splits(splits: Any) -> list[str]:

@@ -9,7 +9,9 @@ from typing import Any
 import webdataset as wds
 
 from justzoomin.justzoomin import JustZoomIn
+from justzoomin.sources import other_split
 from justzoomin.streetview import Join, Pass
+from justzoomin.table import read_table
 
 
 class Pipeline(wds.DataPipeline, wds.FluidInterface):
@@ -36,21 +38,27 @@ class Expand:
 
     def __init__(self, source: Any, split: str, config: Any, parts: dict[str, Any]) -> None:
         self._source, self._split, self._strict = source, split, config.strict
-        self._image_size = config.image_size
-        self._parts = parts
+        self._parts, self._config = parts, config
         self._pass = Pass(source, split, len(parts), config.strict, config.shards is not None)
 
     def __call__(self, shards: Iterator[dict[str, str]]) -> Iterator[dict[str, Any]]:
         """Yield the samples of each shard in turn."""
         join = Join(
-            self._source, self._split, self._strict, self._pass.leave, image_size=self._image_size
-        )
+            self._source, self._split, self._strict, self._pass.leave,
+            image_size=self._config.image_size,
+        )  # fmt: skip
+        covered = self._config.covered_table(getattr(self._source, "token", None))
+        if covered is not None:
+            others = read_table(self._source.table(other_split(self._split)))
+            covered.say(self._split, join.table, others, self._strict)
         parts = [self._parts[shard["url"]] for shard in shards]
         for row, place, _, data in join.samples(parts):
             record = join.table.record(row)
+            if covered is not None:
+                record.update(covered.record(join.table.image_id[row]))
             yield {
                 "__key__": record["image_id"],
                 "__url__": place,
                 "jpg": data,
-                "json": json.dumps(record).encode(),
+                "json": json.dumps(record, default=str).encode(),
             }

@@ -13,9 +13,13 @@ import tarfile
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.csv
+import pyarrow.parquet
 from PIL import Image
 from tqdm import tqdm
 
+from justzoomin.side_files import COVERED
 from justzoomin.sources import IMAGES, TABLES
 from justzoomin.streetview import SUFFIX
 from justzoomin.zoom import DEPTH, GRID, corners, decode, move
@@ -80,7 +84,8 @@ def write_sample(
     (Path(folder) / "satellite" / "layout.yaml").write_text(LAYOUT, encoding="utf-8")
     _write_table(Path(folder) / "metadata" / TABLES["train"], rows[:train])
     _write_table(Path(folder) / "metadata" / TABLES["validation"], rows[train:])
-    _write_extra_table(Path(folder) / "streetview" / "metadata_satellite_covered.csv", rows)
+    angles = np.random.default_rng([seed, 1]).uniform(0, 360, count).round(1).tolist()
+    _write_covered_table(Path(folder), rows, angles)
     shares = np.array_split(rng.permutation(count), shards)
     with tqdm(total=count, desc="Just Zoom In miniature", unit="photo", delay=2) as bar:
         for number, share in enumerate(shares):
@@ -116,11 +121,19 @@ def _write_table(path: Path, rows: list[tuple]) -> None:
         writer.writerows(rows)
 
 
-def _write_extra_table(path: Path, rows: list[tuple]) -> None:
-    with open(path, "w", newline="", encoding="utf-8") as file:
-        writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(["image_id", "latitude", "longitude"])
-        writer.writerows(row[:3] for row in rows)
+def _write_covered_table(folder: Path, rows: list[tuple], angles: list[float]) -> None:
+    """Write the further table of the photos in both of its forms; the true columns are unseen."""
+    ids, latitudes, longitudes, _ = zip(*rows, strict=True) if rows else ((), (), (), ())
+    columns = {
+        "image_id": pa.array(ids, pa.string()),
+        "latitude": pa.array(latitudes, pa.float64()),
+        "longitude": pa.array(longitudes, pa.float64()),
+        "compass_angle": pa.array(angles, pa.float64()),
+    }
+    table = pa.table(columns)
+    csv_file, parquet_file = (folder / name for name in reversed(COVERED))
+    pa.csv.write_csv(table, csv_file)
+    pa.parquet.write_table(table, parquet_file)
 
 
 def _write_shard(path: Path, rows: list[tuple], width: int, seed: int, bar: tqdm) -> None:
