@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import sys
 
+from im2gps import coverage
 from im2gps.sample import PACKS, write_sample
 
 
@@ -20,12 +21,15 @@ def main(argv: list[str] | None = None) -> int:
         sample.add_argument(option, type=int, default=usual, metavar="N", help=text)
     sample.add_argument("--width", type=int, default=160, help="of the pictures, in pixels")
     sample.add_argument("--seed", type=int, default=0, help="another seed, other photos")
+    coverage.add_command(commands)
     arguments = parser.parse_args(argv)
-    counts = {name: getattr(arguments, name) for name in PACKS}
     try:
+        if "run" in arguments:
+            return arguments.run(arguments)
+        counts = {name: getattr(arguments, name) for name in PACKS}
         write_sample(arguments.folder, counts, arguments.width, arguments.seed)
-    except (ValueError, OSError) as error:
-        print(f"im2gps: {error}", file=sys.stderr)
+    except (ValueError, ImportError, OSError) as error:
+        print(f"im2gps: {' '.join(str(error).split())}", file=sys.stderr)
         return 2
     print(f"Wrote {sum(counts.values())} synthetic photos in {len(counts)} packs to "
           f"{arguments.folder}")  # fmt: skip

@@ -1,0 +1,135 @@
+"""Coordinates from a large table, a batch at a time. What they are for is decided elsewhere."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from tqdm import tqdm
+
+from gcd_metric.tables import find_columns, is_table
+from geoload.report import Report
+
+TRAINING_TABLE = "photos.parquet"
+UNUSABLE = "rows without usable coordinates"
+_DECIMAL_COMMA = r"^(\s*[-+]?\d+),(\d+\s*)$"
+_ROWS = 131_072  # of one batch
+
+
+def find_table(source: str | Path) -> Path:
+    """Return the table that a path means: itself, or the training table in that folder.
+
+    Raises
+    ------
+    ValueError
+        When there is no table, or several and none is the training table.
+    """
+    path = Path(source)
+    if path.is_file():
+        if not is_table(path):
+            raise ValueError(f"{path}: a table of coordinates is a .csv, .tsv or .parquet file")
+        return path
+    if not path.is_dir():
+        raise ValueError(f"{path}: there is no such file or folder")
+    tables = sorted(file for file in path.iterdir() if file.is_file() and is_table(file))
+    usual = [table for table in tables if table.name == TRAINING_TABLE]
+    if len(usual or tables) != 1:
+        found = ", ".join(table.name for table in tables[:5]) or "none"
+        raise ValueError(
+            f"{path}: expected {TRAINING_TABLE}, or one table of coordinates; found: {found}. Name "
+            "the file itself"
+        )
+    return (usual or tables)[0]
+
+
+def read_batches(path: Path, report: Report) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """Read latitudes and longitudes of a CSV, TSV or Parquet file in flat memory.
+
+    Parameters
+    ----------
+    path : Path
+        Columns are found by their usual names; a CSV or TSV has a header and may be compressed.
+    report : Report
+        Counts rows whose coordinates are empty, no numbers or out of range, which are left out.
+
+    Yields
+    ------
+    latitude, longitude : ndarray of shape (n,), float64
+        Degrees.
+
+    Raises
+    ------
+    ValueError
+        For a file that cannot be read or lacks a column.
+    """
+    row = 0
+    with tqdm(unit=" rows", unit_scale=True, disable=None) as bar:
+        for cells in _parquet(path, bar) if path.suffix.lower() == ".parquet" else _csv(path):
+            degrees = [pd.to_numeric(column, errors="coerce") for column in cells]
+            latitude, longitude = (
+                column.to_numpy(dtype=np.float64, na_value=np.nan) for column in degrees
+            )
+            good = (np.abs(latitude) <= 90) & (np.abs(longitude) <= 180)
+            bad = np.flatnonzero(~good)
+            values = [(row + i + 1, cells[0].iloc[i], cells[1].iloc[i]) for i in bad[:5]]
+            names = [f"row {at}: {_shown(here)} {_shown(there)}" for at, here, there in values]
+            report.add_many(UNUSABLE, len(bad), names)
+            row += len(good)
+            bar.update(len(good))
+            yield latitude[good], longitude[good]
+
+
+def _shown(cell: Any) -> str:
+    return f"{cell:.7g}" if isinstance(cell, float) else repr(cell)[:20]
+
+
+def _columns(path: Path, names: list[str]) -> tuple[str, str]:
+    # any column will do for the id, which is not read
+    found = find_columns(names, {"id": names[0]} if names else {}, where=str(path))
+    return found["latitude"], found["longitude"]
+
+
+def _parquet(path: Path, bar: Any) -> Iterator[tuple[pd.Series, pd.Series]]:
+    import pyarrow
+    from pyarrow import parquet
+
+    try:
+        with parquet.ParquetFile(path) as file:
+            bar.total = file.metadata.num_rows
+            latitude, longitude = _columns(path, file.schema_arrow.names)
+            for batch in file.iter_batches(_ROWS, columns=[latitude, longitude]):
+                yield batch.column(latitude).to_pandas(), batch.column(longitude).to_pandas()
+    except (pyarrow.ArrowException, OSError) as error:
+        raise ValueError(f"{path}: {error}") from None
+
+
+def _csv(path: Path) -> Iterator[tuple[pd.Series, pd.Series]]:
+    text: dict[str, Any] = {"dtype": str, "keep_default_na": False, "encoding": "utf-8-sig"}
+    try:
+        # the separator that makes most columns of the header
+        headers = {sep: list(pd.read_csv(path, sep=sep, nrows=0, **text)) for sep in ",;\t"}
+        separator = max(headers, key=lambda sep: len(headers[sep]))
+        latitude, longitude = _columns(path, headers[separator])
+        # all columns, since pandas drops surplus fields silently when it is asked for some
+        options = text | {"sep": separator, "index_col": False, "chunksize": _ROWS}
+        with pd.read_csv(path, **options) as chunks:
+            while (chunk := _next(chunks)) is not None:
+                if separator != ",":  # a table of a country that writes 48,86
+                    chunk = chunk.replace(_DECIMAL_COMMA, r"\1.\2", regex=True)
+                yield chunk[latitude], chunk[longitude]
+    except pd.errors.EmptyDataError:
+        raise ValueError(f"{path}: the file is empty") from None
+    except pd.errors.ParserWarning:
+        raise ValueError(f"{path}: rows have more fields than the header") from None
+    except (pd.errors.ParserError, UnicodeDecodeError, EOFError, OSError) as error:
+        raise ValueError(f"{path}: {error}") from None
+
+
+def _next(chunks: Any) -> pd.DataFrame | None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", pd.errors.ParserWarning)
+        return next(chunks, None)
