@@ -1,0 +1,64 @@
+"""What the tests share: small GeoTIFFs, and a way to run a fresh process."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+ROOT = Path(__file__).parents[2]
+CACHES = ("HF_HOME", "HF_MODULES_CACHE", "HF_DATASETS_CACHE", "HF_EVALUATE_CACHE")
+
+
+@pytest.fixture(scope="session")
+def write(tmp_path_factory):
+    """Writes an array as a GeoTIFF; degrees from the north-west corner unless told otherwise."""
+    rasterio = pytest.importorskip("rasterio", exc_type=ImportError)
+    folder = tmp_path_factory.mktemp("rasters")
+    count = 0
+
+    def make(array, west=-180.0, north=90.0, cell=None, *, crs="EPSG:4326", transform=None, **more):
+        nonlocal count
+        count += 1
+        array = np.asarray(array)
+        bands = array if array.ndim == 3 else array[None]
+        height, width = bands.shape[1:]
+        cell = cell or 360 / width
+        profile = {
+            "driver": "GTiff",
+            "width": width,
+            "height": height,
+            "count": len(bands),
+            "dtype": bands.dtype,
+            "crs": crs,
+            "transform": transform or rasterio.Affine(cell, 0, west, 0, -cell, north),
+        }
+        scales = more.pop("scales", None)
+        path = str(folder / f"{count}.tif")
+        with rasterio.open(path, "w", **profile | more) as file:
+            file.write(bands)
+            if scales:
+                file.scales, file.offsets = scales
+        return path
+
+    return make
+
+
+@pytest.fixture()
+def python(tmp_path):
+    """Runs Python in a fresh process and returns what it printed."""
+
+    def run(*arguments, cwd, on_path=True):
+        environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
+        environment |= {name: str(tmp_path / name.lower()) for name in CACHES}
+        environment["HF_HUB_OFFLINE"] = "1"
+        if on_path:
+            environment["PYTHONPATH"] = str(ROOT)
+        command = [sys.executable, *map(str, arguments)]
+        done = subprocess.run(command, cwd=cwd, env=environment, capture_output=True, text=True)
+        assert done.returncode == 0, done.stderr
+        return done.stdout
+
+    return run
