@@ -90,7 +90,18 @@ def draw(coverage: Coverage, path: str, name: str) -> None:
     )
     bar = figure.colorbar(image, ax=axes, shrink=0.85, pad=0.01, aspect=30)
     bar.set_label("photos per km² (logarithmic)", fontsize=9)
+    bar.set_ticks(_ticks(low, high))
     bar.ax.yaxis.set_major_formatter(lambda value, _: f"{value:,.10g}")
+    bar.ax.yaxis.set_minor_formatter(lambda value, _: "")
     # a pixel at least for each cell, or small ones would be lost
     dots = max(_DPI, math.ceil(cells.shape[1] / _WIDTH * 1.25))
     figure.savefig(path, format="png", dpi=dots, bbox_inches="tight", pad_inches=0.15)
+
+
+def _ticks(low: float, high: float) -> list[float]:
+    """Powers of ten; also 2 and 5 times these where there are few of them on the scale."""
+    powers = [10.0**power for power in range(math.floor(math.log10(low)), 9)]
+    ticks = [value for value in powers if low <= value <= high]
+    if len(ticks) > 2:
+        return ticks
+    return [step * value for value in powers for step in (1, 2, 5) if low <= step * value <= high]
