@@ -4,33 +4,57 @@ from __future__ import annotations
 
 import argparse
 import sys
+from pathlib import Path
+from typing import Any
 
-from im2gps import coverage
+from im2gps import coverage, lists
+from im2gps.owners import read_owners
 from im2gps.sample import PACKS, write_sample
+from im2gps.sample_lists import write_lists
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Run the command and return its exit status."""
+    """Run the command and return its exit status: 2, with one line why, for bad input."""
     parser = argparse.ArgumentParser(prog="im2gps", description="Tools for Im2GPS.")
     commands = parser.add_subparsers(dest="command", required=True)
+    _add_sample(commands)
+    for module in (lists, coverage):
+        module.add_command(commands)
+    options = vars(parser.parse_args(argv))
+    run = options.pop("run")
+    del options["command"]
+    try:
+        run(**options)
+    except (ValueError, ImportError, OSError) as error:
+        print(f"im2gps: {' '.join(str(error).split())}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print("im2gps: stopped", file=sys.stderr)
+        return 130
+    return 0
+
+
+def _add_sample(commands: Any) -> None:
     sample = commands.add_parser("sample", help="write a miniature in the original layout")
     sample.add_argument("folder", help="where to write; made if need be")
     for name, (archive, usual) in PACKS.items():
         option = "--" + name.replace("_", "-")
         text = f"photos in {archive} (default {usual})"
         sample.add_argument(option, type=int, default=usual, metavar="N", help=text)
+    sample.add_argument("--lists", type=int, default=0, metavar="N",
+                        help="also Flickr lists with N records, some of them by the packs' "
+                        "photographers, some broken (default 0)")  # fmt: skip
     sample.add_argument("--width", type=int, default=160, help="of the pictures, in pixels")
     sample.add_argument("--seed", type=int, default=0, help="another seed, other photos")
-    coverage.add_command(commands)
-    arguments = parser.parse_args(argv)
-    try:
-        if "run" in arguments:
-            return arguments.run(arguments)
-        counts = {name: getattr(arguments, name) for name in PACKS}
-        write_sample(arguments.folder, counts, arguments.width, arguments.seed)
-    except (ValueError, ImportError, OSError) as error:
-        print(f"im2gps: {' '.join(str(error).split())}", file=sys.stderr)
-        return 2
-    print(f"Wrote {sum(counts.values())} synthetic photos in {len(counts)} packs to "
-          f"{arguments.folder}")  # fmt: skip
-    return 0
+    sample.set_defaults(run=_sample)
+
+
+def _sample(folder: str, width: int, seed: int, lists: int, **counts: int) -> None:
+    write_sample(folder, counts, width, seed)
+    print(f"Wrote {sum(counts.values())} synthetic photos in {len(counts)} packs to {folder}")
+    if lists:
+        owners = sorted(read_owners(folder)[0]) if any(counts.values()) else []
+        written = write_lists(Path(folder, "lists"), lists, seed, lists // 500, test_owners=owners)
+        print(f"and {written.lists} Flickr lists with {written.records:,} records of "
+              f"{written.photos:,} photos, and {written.broken:,} broken ones, to "
+              f"{Path(folder, 'lists')}")  # fmt: skip

@@ -40,7 +40,7 @@ def add_command(commands: Any) -> None:
     add("--map", metavar="PNG", help="draw a world map of the density (needs the extra `report`)")
     add("--csv", metavar="FILE", help="write the whole table")
     add("--json", metavar="FILE", help="write all figures and the whole table")
-    parser.set_defaults(run=run)
+    parser.set_defaults(run=lambda **options: run(argparse.Namespace(**options)))
 
 
 def run(arguments: argparse.Namespace) -> int:

@@ -1,0 +1,497 @@
+"""The text form of the Flickr lists: blocks of `key: value` lines, and what stands between them.
+
+Reading goes by columns: the bytes of many blocks become Arrow arrays without a Python object for
+each value. Blocks that are not formed like their neighbours are read one by one, by the same rules.
+Which files there are, and which photos are wanted, is the business of `lists.py`.
+
+A block starts with its `photo:` line and has its keys in the order of `KEYS`; some may be missing,
+and keys unknown here may stand among them. A title that holds line breaks runs up to the next key.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import unquote
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from geoload.files import printable
+
+KEYS = (
+    "photo", "owner", "title", "originalsecret", "originalformat", "o_height", "o_width",
+    "datetaken", "dateupload", "tags", "license", "latitude", "longitude", "accuracy", "views",
+    "interestingness",
+)  # fmt: skip
+SCHEMA = pa.schema(
+    [
+        ("photo_id", pa.string()),
+        ("secret", pa.string()),
+        ("server", pa.string()),
+        ("owner", pa.string()),
+        ("title", pa.string()),
+        ("tags", pa.string()),
+        ("date_taken", pa.string()),
+        ("date_upload", pa.int64()),
+        ("license", pa.int8()),
+        ("latitude", pa.float64()),
+        ("longitude", pa.float64()),
+        ("accuracy", pa.int8()),
+        ("query", pa.string()),
+        ("original_secret", pa.string()),
+        ("original_format", pa.string()),
+        ("original_width", pa.int32()),
+        ("original_height", pa.int32()),
+    ]
+)
+MAX_LINE = 65_535
+MAX_BLOCK = 2**20
+# What an address is made of. Nothing else comes through: no slash, no dot, no control character.
+PHOTO = r"(?P<photo_id>[1-9][0-9]{0,19}) (?P<secret>[0-9A-Za-z]{1,32}) (?P<server>[0-9]{1,9})"
+OWNER = r"[0-9]{1,20}@N[0-9]{2}"
+
+COLUMNS = pa.schema([field for field in SCHEMA if field.name != "query"])
+# Columns that may be null: their key in the lists, and what a value must look like.
+_NUMBERS = {
+    "date_upload": ("dateupload", pa.int64(), 0, 2**53),
+    "license": ("license", pa.int8(), 0, 127),
+    "accuracy": ("accuracy", pa.int8(), 0, 16),
+    "original_width": ("o_width", pa.int32(), 1, 2**31 - 1),
+    "original_height": ("o_height", pa.int32(), 1, 2**31 - 1),
+}
+_CODES = {
+    "date_taken": ("datetaken", "[0-9]{4}-[0-9]{2}-[0-9]{2} [0-9]{2}:[0-9]{2}:[0-9]{2}"),
+    "original_secret": ("originalsecret", "[0-9A-Za-z]{1,32}"),
+    "original_format": ("originalformat", "[0-9A-Za-z]{1,8}"),
+}
+_READ = KEYS[: KEYS.index("views")]
+_RANK = {key.encode(): rank for rank, key in enumerate(KEYS)}
+_TITLE = KEYS.index("title")
+_PHOTO_LINE = b"photo:"
+_KEY = re.compile(rb"([0-9A-Za-z_]+):")
+_BETWEEN = re.compile(
+    rb"\s*|(numimgs|total pages|mintime|Total images queried):.*|visiting only .*", re.DOTALL
+)
+# A leading dot hides or climbs; the others mean something to one system or another.
+_UNSAFE = re.compile(r"^\.|[/\\:*?\"<>|%\0-\x1f\x7f]|[. ]$")
+_CONTROL = re.compile(r"[\0-\x1f\x7f]")
+_PLAIN = {
+    pa.int64(): r"^-?[0-9]{1,15}$",
+    pa.float64(): r"^-?[0-9]{1,15}(\.[0-9]{1,15})?$",
+}
+# Lists are written by one program at a time: a few forms cover almost all blocks of a file.
+_LAYOUTS = 4
+
+
+class BlockError(ValueError):
+    """A block from which no photo can be read; the message is the reason, and fits many blocks."""
+
+
+@dataclass
+class Parsed:
+    """What was read from some text; its lines are counted from 0.
+
+    Attributes
+    ----------
+    table : pyarrow.Table
+        The columns of `SCHEMA` without `query`, a row for each whole block, in their order.
+    broken : list of (int, str)
+        Line and reason of each block that is none.
+    stray : list of int
+        Lines outside the blocks that are no progress lines.
+    unread : Counter
+        Optional values that were left empty because they make no sense, and texts that are not
+        UTF-8, by what they are.
+    """
+
+    table: pa.Table
+    broken: list[tuple[int, str]]
+    stray: list[int]
+    unread: Counter[str]
+
+
+def parse(data: bytes) -> Parsed:
+    """Read blocks, with the progress lines before, between and after them.
+
+    Parameters
+    ----------
+    data : bytes
+        Starts at the start of a line and ends where a block does.
+    """
+    text = _Text(data)
+    maybe = np.flatnonzero(text.bytes[text.starts] == _PHOTO_LINE[0])
+    first = maybe[text.begins(maybe, _PHOTO_LINE)]
+    spans = np.column_stack([first, np.append(first[1:], len(text))[: len(first)]])
+    reader = _SlowReader(text)
+    reader.between(0, int(first[0]) if len(first) else len(text))
+    odd = text.odd_lines()
+    simple = np.searchsorted(odd, spans[:, 0]) == np.searchsorted(odd, spans[:, 1])
+    simple &= text.size(spans[:, 0], spans[:, 1]) <= MAX_BLOCK
+    left = np.flatnonzero(simple)
+    groups = []
+    for _ in range(_LAYOUTS):
+        some = spans[left[:: len(left) // 8 + 1]].tolist()
+        layout = next(filter(None, (_layout(text, *span) for span in some)), None)
+        if layout is None:
+            break
+        fits = _fit(text, spans[left], layout)
+        groups.append((left[fits], _fields(text, first[left[fits]], layout)))
+        left = left[~fits]
+    groups.append(reader.blocks(np.sort(np.append(left, np.flatnonzero(~simple))), spans))
+    rows = np.concatenate([rows for rows, _ in groups])
+    fields = {key: pa.concat_arrays([group[key] for _, group in groups]) for key in _READ}
+    if np.any(rows[1:] < rows[:-1]):
+        order = np.argsort(rows)
+        rows, fields = rows[order], {k: v.take(pa.array(order)) for k, v in fields.items()}
+    table, bad, unread = _columns(fields)
+    reader.broken += [(int(first[rows[i]]), reason) for i, reason in bad.items()]
+    return Parsed(table, sorted(reader.broken), sorted(reader.stray), unread)
+
+
+def write_block(values: Mapping[str, Any]) -> bytes:
+    """Return one block, made of values by key; line breaks inside a value become spaces."""
+    lines = [f"{key}: {_CONTROL.sub(' ', str(values.get(key, '')))}\n" for key in KEYS]
+    return "".join([*lines, "\n"]).encode("utf-8", "replace")
+
+
+def list_name(word: str) -> str:
+    """Return the file name of a keyword's list; `keyword` gives the keyword back.
+
+    A keyword can be anything, a file name cannot: what could name another place is escaped.
+
+    Raises
+    ------
+    ValueError
+        When the name would be longer than file systems take.
+    """
+    name = _UNSAFE.sub(lambda found: "".join(f"%{b:02X}" for b in found[0].encode()), word) + ".txt"
+    if len(name.encode()) > 240:
+        raise ValueError(f"the keyword {word[:40]!r}… is too long to name a file")
+    return name
+
+
+def keyword(name: str) -> str:
+    """Return the keyword of a list from its file name."""
+    return unquote(printable(name.removesuffix(".txt")))
+
+
+class _Text:
+    """The lines of a text, by number: where each starts and where it ends."""
+
+    def __init__(self, data: bytes) -> None:
+        closed = b"\n" if data and not data.endswith(b"\n") else b""
+        size = len(data) + len(closed)
+        # Eight bytes from any place, as one number: comparing such numbers finds the keys.
+        self.data = data + closed + bytes(8)
+        self.words: np.ndarray = np.ndarray((size + 1,), "<u8", self.data, strides=(1,))
+        self.bytes = np.frombuffer(self.data, np.uint8)
+        breaks = np.flatnonzero(self.bytes[:size] == ord("\n"))
+        self.starts = np.append(0, breaks + 1)[: len(breaks)]
+        self._bounds = np.append(self.starts, size)
+        self.ends = breaks - ((self.bytes[breaks - 1] == ord("\r")) & (breaks > self.starts))
+
+    def __len__(self) -> int:
+        return len(self.starts)
+
+    def line(self, number: int) -> bytes:
+        return self.data[self.starts[number] : self.ends[number]]
+
+    def lines(self, start: int, stop: int) -> list[bytes]:
+        return [self.line(number) for number in range(start, stop)]
+
+    def size(self, start: Any, stop: Any) -> Any:
+        """Return the bytes from each of some lines up to another."""
+        return self._bounds[stop] - self._bounds[start]
+
+    def odd_lines(self) -> np.ndarray:
+        """Return the numbers of lines that are too long or hold a NUL."""
+        long = np.flatnonzero(self.ends - self.starts > MAX_LINE)
+        zeros = np.array([], np.int64)
+        if self.data.find(b"\0", 0, len(self.words) - 1) >= 0:
+            zeros = np.flatnonzero(self.bytes[: len(self.words) - 1] == 0)
+        return np.union1d(long, np.searchsorted(self.starts, zeros, side="right") - 1)
+
+    def begins(self, lines: np.ndarray, prefix: bytes) -> np.ndarray:
+        """Tell which lines begin with a prefix (one without a line break)."""
+        starts = self.starts[lines]
+        found = np.ones(len(lines), bool)
+        for offset in {*range(0, len(prefix) - 7, 8), max(len(prefix) - 8, 0)}:
+            part = prefix[offset : offset + 8]
+            mask = np.uint64((1 << 8 * len(part)) - 1)
+            words = self.words[np.minimum(starts + offset, len(self.words) - 1)]
+            found &= (words & mask) == np.uint64(int.from_bytes(part, "little"))
+        return found
+
+    def values(self, lines: np.ndarray, skip: int) -> pa.Array:
+        """Return what follows the first `skip` bytes, and one space, of lines."""
+        if not len(lines):
+            return pa.array([], pa.binary())
+        starts = self.starts[lines] + skip
+        starts += self.bytes[starts] == ord(" ")
+        # Every other element of an array that lies over the text itself; `take` copies only those.
+        offsets = np.column_stack([starts, self.ends[lines]]).astype(np.int32).ravel()
+        buffers = [None, pa.py_buffer(offsets), pa.py_buffer(self.data)]
+        both = pa.Array.from_buffers(pa.binary(), len(offsets) - 1, buffers, null_count=0)
+        return both.take(pa.array(np.arange(0, len(offsets), 2, dtype=np.int32)))
+
+
+def _layout(text: _Text, first: int, stop: int) -> list[bytes] | None:
+    """Return what the lines of a block begin with, if it is as simple as almost all are."""
+    keys = []
+    for line in text.lines(first, min(stop, first + 2 * len(KEYS))):
+        if not line:
+            break
+        keys.append(_key(line))
+    ranks = [_RANK.get(key, -1) for key in keys]
+    known = [rank for rank in ranks if rank >= 0]
+    after_title = [*ranks, -1][ranks.index(_TITLE) + 1] if _TITLE in ranks else 0
+    # An unknown key behind the title may be the title's second line.
+    if b"" in keys or known != sorted(set(known)) or after_title < 0:
+        return None
+    return [key + b":" for key in keys]
+
+
+def _fit(text: _Text, spans: np.ndarray, layout: list[bytes]) -> np.ndarray:
+    """Tell which blocks have just the lines of a layout, and only progress lines behind them."""
+    after, stop = spans[:, 0] + len(layout), spans[:, 1]
+    fits = after <= stop
+    for number, prefix in enumerate(layout):
+        fits &= text.begins(np.minimum(spans[:, 0] + number, len(text) - 1), prefix)
+    last = np.minimum(after, len(text) - 1)
+    one_blank = (stop - after == 1) & (text.starts[last] == text.ends[last])
+    for i in np.flatnonzero(fits & ~one_blank).tolist():
+        fits[i] = all(map(_BETWEEN.fullmatch, text.lines(after[i], stop[i])))
+    return fits
+
+
+def _fields(text: _Text, first: np.ndarray, layout: list[bytes]) -> dict[str, pa.Array]:
+    """Return the values of blocks of one layout, by key."""
+    fields = {key: pa.nulls(len(first), pa.binary()) for key in _READ}
+    for number, prefix in enumerate(layout):
+        key = prefix[:-1].decode("latin-1")
+        if key in fields:
+            fields[key] = text.values(first + number, len(prefix))
+    return fields
+
+
+class _SlowReader:
+    """Reads single blocks and judges what stands between them.
+
+    A title that holds line breaks, even empty lines, runs up to the block's next key; a key that
+    is out of its place is part of the title.
+    """
+
+    def __init__(self, text: _Text) -> None:
+        self.text = text
+        self.broken: list[tuple[int, str]] = []
+        self.stray: list[int] = []
+
+    def blocks(self, rows: np.ndarray, spans: np.ndarray) -> tuple[np.ndarray, dict[str, pa.Array]]:
+        """Read the blocks of some rows; returns the rows that are whole, and their values."""
+        whole, found = [], []
+        for row, (first, stop) in zip(rows.tolist(), spans[rows].tolist(), strict=True):
+            lines = self.text.lines(first, stop)
+            size = len(lines)
+            try:
+                size = _block_size(lines)
+                if self.text.size(first, first + size) > MAX_BLOCK:
+                    raise BlockError(f"more than {MAX_BLOCK:,} bytes")
+                found.append(_read_block(lines[:size]))
+                whole.append(row)
+            except BlockError as error:
+                self.broken.append((first, str(error)))
+            self.between(first + size, stop)
+        fields = {k: pa.array([f.get(k.encode()) for f in found], pa.binary()) for k in _READ}
+        return np.array(whole, np.int64), fields
+
+    def between(self, start: int, stop: int) -> None:
+        """Look through lines between blocks for such as are no progress lines.
+
+        Of a run of lines some of which have known keys, the first is counted as a broken block.
+        """
+        run: list[int] = []
+        for number in range(start, stop + 1):
+            line = self.text.line(number) if number < stop else b""
+            if line.strip():
+                run += [] if _BETWEEN.fullmatch(line) else [number]
+                continue
+            if any(_key(self.text.line(other)) in _RANK for other in run):
+                self.broken.append((run[0], "no photo line"))
+            else:
+                self.stray += run
+            run = []
+
+
+def _block_size(lines: list[bytes]) -> int:
+    """Return how many of the lines from one `photo:` line to the next are its block.
+
+    An empty line ends it, unless its title goes on behind that: keys follow, but no owner.
+
+    Raises
+    ------
+    BlockError
+        When those keys can be this block's or the rest of another's.
+    """
+    blank = next((i for i, line in enumerate(lines) if not line.strip()), len(lines))
+    end = len(lines)
+    while end > blank and _BETWEEN.fullmatch(lines[end - 1]):
+        end -= 1
+    behind = {_RANK.get(_key(line), -1) for line in lines[blank:end]}
+    if max(behind, default=-1) <= _TITLE or min(behind - {-1}) <= _TITLE:
+        return blank
+    if {b"latitude", b"longitude"} <= set(map(_key, lines[:blank])):
+        raise BlockError("two blocks run into each other")
+    return end
+
+
+def _read_block(lines: list[bytes]) -> dict[bytes, bytes]:
+    """Return the values of one block by key."""
+    if any(b"\0" in line for line in lines):
+        raise BlockError("a NUL byte")
+    if any(len(line) > MAX_LINE for line in lines):
+        raise BlockError(f"a line of more than {MAX_LINE:,} bytes")
+    title = next((i for i, line in enumerate(lines) if _key(line) == b"title"), 0)
+    fields: dict[bytes, bytes] = {}
+    start, last, misplaced = len(lines), len(KEYS), []
+    for number in range(len(lines) - 1, title, -1):
+        key = _key(lines[number])
+        rank = _RANK.get(key, -1)
+        if _TITLE < rank < last:
+            start, last = number, rank
+            fields[key] = _value(lines[number])
+        elif rank >= 0 or not key:
+            misplaced.append(number)
+    head, more = (lines[1:title], lines[title + 1 : start]) if title else (lines[1:start], [])
+    if any(number > start for number in misplaced) or not all(map(_key, head)):
+        raise BlockError("a line out of its place")
+    if any(_RANK.get(_key(line), len(KEYS)) <= _TITLE for line in more) or any(
+        line.strip() and _BETWEEN.fullmatch(line) for line in more
+    ):
+        raise BlockError("two blocks run into each other")
+    fields |= {key: _value(line) for line in head if (key := _key(line)) in _RANK}
+    if title:
+        fields[b"title"] = b"\n".join([_value(lines[title]), *more])
+    return fields | {b"photo": _value(lines[0])}
+
+
+def _key(line: bytes) -> bytes:
+    """Return what stands before the colon, or nothing where that cannot be a key."""
+    match = _KEY.match(line)
+    return match[1] if match else b""
+
+
+def _value(line: bytes) -> bytes:
+    return line.partition(b":")[2].removeprefix(b" ")
+
+
+def _columns(fields: dict[str, pa.Array]) -> tuple[pa.Table, dict[int, str], Counter[str]]:
+    """Turn values into columns; returns also the rows left out with reasons, and counts."""
+    columns, conditions = _required(fields)
+    bad: dict[int, str] = {}
+    for reason, met in conditions:
+        for row in np.flatnonzero(~met.fill_null(False).to_numpy(zero_copy_only=False)).tolist():
+            bad.setdefault(row, reason)
+    if bad:
+        whole = pa.array(np.delete(np.arange(len(fields["photo"])), list(bad)))
+        columns = {name: column.take(whole) for name, column in columns.items()}
+        fields = {key: values.take(whole) for key, values in fields.items()}
+    unread: Counter[str] = Counter()
+    columns |= _optional(fields, unread)
+    return pa.table([columns[name] for name in COLUMNS.names], schema=COLUMNS), bad, unread
+
+
+def _required(
+    fields: dict[str, pa.Array],
+) -> tuple[dict[str, pa.Array], list[tuple[str, pa.Array]]]:
+    """Return the columns that each row must have, and the conditions on them with their reasons."""
+    photo = pc.extract_regex(fields["photo"], f"^{PHOTO}$")
+    columns = {
+        name: photo.field(name).cast(pa.string()) for name in ("photo_id", "secret", "server")
+    }
+    known_owner = pc.match_substring_regex(fields["owner"], f"^{OWNER}$")
+    columns["owner"] = pc.if_else(known_owner, fields["owner"], b"").cast(pa.string())
+    columns["latitude"] = _numbers(fields["latitude"], pa.float64(), -90, 90)
+    columns["longitude"] = _numbers(fields["longitude"], pa.float64(), -180, 180)
+    nowhere = pc.and_(pc.equal(columns["latitude"], 0), pc.equal(columns["longitude"], 0))
+    return columns, [
+        ("its photo line is not an id, a secret and a server", photo.is_valid()),
+        ("its photo id has more than 64 bits", photo_ids(columns["photo_id"]).is_valid()),
+        ("its owner is missing or not like 12345678@N00", known_owner),
+        ("its latitude is missing or not within ±90", columns["latitude"].is_valid()),
+        ("its longitude is missing or not within ±180", columns["longitude"].is_valid()),
+        ("its latitude and longitude are both 0", pc.invert(nowhere)),
+    ]
+
+
+def _optional(fields: dict[str, pa.Array], unread: Counter[str]) -> dict[str, pa.Array]:
+    """Return the other columns; what cannot be read becomes null, and is counted."""
+    columns = {}
+    for name, (key, kind, low, high) in _NUMBERS.items():
+        columns[name] = _numbers(fields[key], kind, low, high)
+    for name, (key, pattern) in _CODES.items():
+        fits = pc.match_substring_regex(fields[key], f"^{pattern}$")
+        columns[name] = pc.if_else(fits, fields[key], None).cast(pa.string())
+    for name, column in columns.items():
+        key = _NUMBERS[name][0] if name in _NUMBERS else _CODES[name][0]
+        given = pc.sum(pc.greater(pc.binary_length(fields[key]), 0)).as_py() or 0
+        unread[f"values of {key} that make no sense, left empty"] += (
+            given - len(column) + column.null_count
+        )
+    for name in ("title", "tags"):
+        columns[name], others = _texts(fields[name])
+        unread[f"values of {name} that are not UTF-8, read as Latin-1"] += others
+    return columns
+
+
+def photo_ids(texts: pa.Array) -> pa.Array:
+    """Return photo ids as unsigned 64-bit numbers, null where one is larger."""
+    try:
+        return texts.cast(pa.uint64())
+    except pa.ArrowInvalid:
+        ids = [int(text) if text and int(text) < 2**64 else None for text in texts.to_pylist()]
+        return pa.array(ids, pa.uint64())
+
+
+def _numbers(values: pa.Array, kind: pa.DataType, low: int, high: int) -> pa.Array:
+    """Return numbers, null where a value is empty, no number, or outside its limits."""
+    wide = pa.float64() if pa.types.is_floating(kind) else pa.int64()
+    given = pc.if_else(pc.equal(pc.binary_length(values), 0), None, values)
+    try:
+        numbers = given.cast(pa.string()).cast(wide)
+    except pa.ArrowInvalid:
+        plain = pc.match_substring_regex(given, _PLAIN[wide])
+        numbers = pc.if_else(plain, given, None).cast(pa.string()).cast(wide)
+        odd = pc.invert(plain).fill_null(False)
+        mended = [_number(value, wide) for value in given.filter(odd).to_pylist()]
+        numbers = pc.replace_with_mask(numbers, odd, pa.array(mended, wide))
+    inside = pc.and_(pc.greater_equal(numbers, low), pc.less_equal(numbers, high))
+    return pc.if_else(inside, numbers, None).cast(kind)
+
+
+def _number(value: bytes, kind: pa.DataType) -> float | int | None:
+    """Read one value as Arrow reads a column of them, but with blanks around it."""
+    try:
+        return pa.scalar(value.strip().decode("ascii")).cast(kind).as_py()
+    except (UnicodeDecodeError, pa.ArrowInvalid):
+        return None
+
+
+def _texts(values: pa.Array) -> tuple[pa.Array, int]:
+    """Return values as text, and how many of them are not UTF-8; those are read as Latin-1."""
+    try:
+        return values.cast(pa.string()), 0
+    except pa.ArrowInvalid:
+        texts: list[str | None] = []
+        others = 0
+        for value in values.to_pylist():
+            try:
+                texts.append(value if value is None else value.decode("utf-8"))
+            except UnicodeDecodeError:
+                texts.append(value.decode("latin-1"))
+                others += 1
+        return pa.array(texts, pa.string()), others

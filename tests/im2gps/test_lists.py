@@ -1,0 +1,374 @@
+"""`im2gps lists` and the configuration `metadata`: text lists to a table to rows."""
+
+from __future__ import annotations
+
+import json
+import zipfile
+from pathlib import Path
+
+import pyarrow.parquet as pq
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from im2gps import lists, records
+from im2gps.cli import main
+from im2gps.records import KEYS, SCHEMA
+from im2gps.sample_lists import write_lists
+
+WHOLE = {
+    "photo": "231521295 0a1b2c3d4e 97",
+    "owner": "12345678@N00",
+    "title": "Colosseum: latitude: 5, photo: 1 2 3",
+    "originalsecret": "f00d",
+    "originalformat": "jpg",
+    "o_height": "1200",
+    "o_width": "1600",
+    "datetaken": "2006-09-01 12:30:00",
+    "dateupload": "1157112345",
+    "tags": "rome italy colosseum",
+    "license": "0",
+    "latitude": "41.890400",
+    "longitude": "12.492000",
+    "accuracy": "16",
+    "views": "10",
+    "interestingness": "3 out of 250",
+}
+SLICE = (
+    "\nmintime: 1121832000 maxtime: 1121900000\nnumimgs: 251\ntotal pages: 2\n"
+    "visiting only 2 pages ( up to 500 images)\n"
+)
+
+
+def block(**values: str | None) -> str:
+    """A block in the original form; None leaves a line out."""
+    fields = WHOLE | values
+    return "".join(f"{k}: {v}\n" for k, v in fields.items() if v is not None) + "\n"
+
+
+def numbered(number: int, **values: str | None) -> str:
+    return block(**{"photo": f"{number} 0a1b2c3d4e 97", **values})
+
+
+def read(folder: Path, *texts: str | bytes, **files: str | bytes) -> list[dict]:
+    """Write lists, turn them into a table and return its rows."""
+    for name, text in {**{f"list{i}": text for i, text in enumerate(texts)}, **files}.items():
+        data = text.encode() if isinstance(text, str) else text
+        (folder / f"{name}.txt").write_bytes(data)
+    assert main(["lists", str(folder), "-o", str(folder / "photos.parquet")]) == 0
+    return pq.read_table(folder / "photos.parquet").to_pylist()
+
+
+def report(folder: Path) -> dict:
+    return json.loads((folder / "photos.report.json").read_text(encoding="utf-8"))
+
+
+def test_a_block_becomes_a_row(tmp_path):
+    (row,) = read(tmp_path, Rome=SLICE + block() + "Total images queried: 1\n")
+    assert row == {
+        "photo_id": "231521295",
+        "secret": "0a1b2c3d4e",
+        "server": "97",
+        "owner": "12345678@N00",
+        "title": "Colosseum: latitude: 5, photo: 1 2 3",
+        "tags": "rome italy colosseum",
+        "date_taken": "2006-09-01 12:30:00",
+        "date_upload": 1157112345,
+        "license": 0,
+        "latitude": 41.8904,
+        "longitude": 12.492,
+        "accuracy": 16,
+        "query": "Rome",
+        "original_secret": "f00d",
+        "original_format": "jpg",
+        "original_width": 1600,
+        "original_height": 1200,
+    }
+    with pq.ParquetFile(tmp_path / "photos.parquet") as table:
+        assert table.schema_arrow.equals(SCHEMA)
+        assert json.loads(table.metadata.metadata[b"im2gps"])["kept"] == 1
+    assert not report(tmp_path)["report"]
+
+
+def test_empty_and_missing_fields_are_null(tmp_path):
+    empty = dict.fromkeys(["originalsecret", "originalformat", "o_height", "o_width"], "")
+    (row, old) = read(
+        tmp_path,
+        numbered(1, **empty, title="", tags="")
+        + numbered(2, **dict.fromkeys([*empty, "tags", "title", "views", "license"], None)),
+    )
+    for name in ("original_secret", "original_format", "original_width", "original_height"):
+        assert row[name] is None and old[name] is None
+    assert (row["title"], row["tags"], old["title"], old["tags"]) == ("", "", None, None)
+    assert old["license"] is None and old["latitude"] == 41.8904
+
+
+def test_lists_of_other_systems_and_scripts_are_read_alike(tmp_path):
+    plain = numbered(1) + numbered(2, title="")
+    variants = {
+        "windows": plain.replace("\n", "\r\n"),
+        "trimmed": plain.replace("title: \n", "title:\n"),
+        "unended": plain.rstrip("\n"),
+        "more_keys": plain.replace("accuracy:", "media: photo\naccuracy:"),
+        "spaced": plain.replace("latitude: 41.890400", "latitude:  41.890400 "),
+        "blanks": plain.replace("\n\n", "\n\n\n \n"),
+        "progress": plain.replace("\n\n", f"\n{SLICE}\n"),
+        "joined": plain.replace("\n\n", f"\n{SLICE[1:]}", 1),
+    }
+    expected = read(tmp_path, plain)
+    for name, text in variants.items():
+        (tmp_path / name).mkdir()
+        assert read(tmp_path / name, text) == expected, name
+        assert not report(tmp_path / name)["report"], name
+
+
+@pytest.mark.parametrize(
+    "title",
+    [
+        "first\nsecond",
+        "first\nlatitude: 5",
+        "first\noriginalsecret: x\ninterestingness: 9",
+        "first\n\nsecond\n\nlongitude: 7\nend",
+        "\n",
+        "Größe\u2028東京\u0085 \x0b\x0c",
+    ],
+)
+def test_titles_may_hold_line_breaks(tmp_path, title):
+    rows = read(tmp_path, numbered(1) + numbered(2, title=title) + SLICE + numbered(3))
+    assert [row["title"] for row in rows] == [WHOLE["title"], title, WHOLE["title"]]
+    assert all((row["latitude"], row["original_secret"]) == (41.8904, "f00d") for row in rows)
+
+
+def test_text_that_is_not_utf8_is_read_as_latin1_and_counted(tmp_path):
+    text = numbered(1, title="Größe", tags="東京").encode() + numbered(2, title="Größe").encode(
+        "latin-1"
+    )
+    rows = read(tmp_path, text)
+    assert [(row["title"], row["tags"][:2]) for row in rows] == [("Größe", "東京"), ("Größe", "ro")]
+    found = report(tmp_path)["report"]["values of title that are not UTF-8, read as Latin-1"]
+    assert found["count"] == 1
+
+
+BROKEN = {
+    "its photo line": [
+        {"photo": "231521295 0a1b2c3d4e"},
+        {"photo": "0231521295 0a1b2c3d4e 97"},
+        {"photo": "231521295 ../../secret 97"},
+        {"photo": "231521295 0a1b2c3d4e 97.example.org"},
+        {"photo": "231521295 0a1b2c3d4e 97 "},
+        {"photo": "²31521295 0a1b2c3d4e 97"},
+        {"photo": ""},
+    ],
+    "its photo id has more than 64 bits": [{"photo": f"{2**64} 0a1b2c3d4e 97"}],
+    "its owner": [{"owner": x} for x in (None, "", "12345678", "1@N00/..", "１@N00")],
+    "its latitude": [{"latitude": x} for x in (None, "", "nan", "inf", "90.1", "-91", "1,5")],
+    "its longitude": [{"longitude": x} for x in (None, "-inf", "180.5", "1e400", "0x5", "12 13")],
+    "its latitude and longitude are both 0": [{"latitude": "0", "longitude": "-0.000000"}],
+    "a NUL byte": [{"title": "a\0b"}, {"views": "\0"}],
+    "a line of more than 65,535 bytes": [{"tags": "x" * 65_536}],
+    "more than 1,048,576 bytes": [{"title": "x\n" * 2**19}],
+    "a line out of its place": [{"latitude": "5\nlatitude: 6"}, {"accuracy": "16\nwhat is this"}],
+    "two blocks run into each other": [{"title": "cut\nowner: 1@N00\ntitle: b"}],
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("reason", "values"), [(reason, values) for reason, many in BROKEN.items() for values in many]
+)
+def test_broken_blocks_are_counted_by_reason_file_and_line(tmp_path, capsys, reason, values):
+    before = SLICE + numbered(1)
+    rows = read(tmp_path, Rome=before + numbered(2, **values) + numbered(3, title="x\ny"))
+    assert [row["photo_id"] for row in rows] == ["1", "3"]
+    place = f"{tmp_path}/Rome.txt:{before.count(chr(10)) + 1}"
+    (entry,) = report(tmp_path)["report"].items()
+    assert entry[0].startswith(f"broken blocks: {reason}")
+    assert entry[1] == {"count": 1, "first": [place]}
+    total = report(tmp_path)["total"]
+    assert (total["records"], total["kept"], total["broken"]) == (3, 2, 1)
+    assert place in capsys.readouterr().out
+
+
+def test_blocks_without_a_beginning_or_an_end_do_not_spoil_their_neighbours(tmp_path):
+    headless, tail = block(photo=None), block(photo=None, owner=None, title=None)
+    cut = numbered(9)[:60]
+    rows = read(
+        tmp_path,
+        headless + numbered(1) + headless + numbered(2) + "phto: 9 0a 1\n" + headless + cut + "\n"
+        + numbered(3) + "what is this?\n" + numbered(4) + tail + cut + "\n\n" + headless
+        + numbered(5) + cut,
+    )  # fmt: skip
+    assert [row["photo_id"] for row in rows] == ["1", "2", "3", "5"]
+    found = report(tmp_path)["report"]
+    assert {kind: entry["count"] for kind, entry in found.items()} == {
+        "broken blocks: no photo line": 4,
+        "broken blocks: its latitude is missing or not within ±90": 3,
+        "broken blocks: two blocks run into each other": 1,
+        "lines that belong to no block": 1,
+    }
+
+
+def test_optional_values_that_make_no_sense_are_left_empty_and_counted(tmp_path):
+    (row,) = read(
+        tmp_path,
+        block(license="free", accuracy="17", dateupload="-1", o_width="0", o_height="1e3",
+              datetaken="yesterday", originalsecret="../..", originalformat="php?x"),
+    )  # fmt: skip
+    for name in ("license", "accuracy", "date_upload", "original_width", "original_height",
+                 "date_taken", "original_secret", "original_format"):  # fmt: skip
+        assert row[name] is None
+    assert sum(entry["count"] for entry in report(tmp_path)["report"].values()) == 8
+
+
+def test_the_first_record_of_a_photo_stays(tmp_path):
+    rows = read(
+        tmp_path,
+        Paris=numbered(7, title="in Paris") + numbered(8) + numbered(7, title="again"),
+        Athens=numbered(7, title="in Athens"),
+        Zagreb=numbered(2**64 - 1) + numbered(8) + numbered(2**64 - 1),
+    )
+    assert [(row["photo_id"], row["query"], row["title"][:9]) for row in rows] == [
+        ("7", "Athens", "in Athens"),
+        ("8", "Paris", "Colosseum"),
+        (str(2**64 - 1), "Zagreb", "Colosseum"),
+    ]
+    assert report(tmp_path)["total"]["duplicates"] == 4
+    assert report(tmp_path)["lists"][f"{tmp_path}/Paris.txt"] == {
+        "records": 3, "kept": 1, "duplicates": 2, "by_excluded_photographers": 0,
+        "other_licenses": 0, "less_accurate": 0, "broken": 0,
+    }  # fmt: skip
+
+
+def test_filters_count_what_they_leave_out(tmp_path, capsys):
+    (tmp_path / "a.txt").write_text(
+        numbered(1, license="4", accuracy="16") + numbered(2, license="0")
+        + numbered(3, license="2", accuracy="11") + numbered(4, license=None)
+        + numbered(5, license="4", accuracy=None) + numbered(1, license="4"),
+        encoding="utf-8",
+    )  # fmt: skip
+    output = tmp_path / "out" / "p.parquet"
+    options = ["--licenses", "4,2", "--min-accuracy", "12"]
+    assert main(["lists", str(tmp_path), "-o", str(output), *options]) == 0
+    assert pq.read_table(output)["photo_id"].to_pylist() == ["1"]
+    total = json.loads(output.with_suffix(".report.json").read_text("utf-8"))["total"]
+    assert total == {"records": 6, "kept": 1, "duplicates": 1, "by_excluded_photographers": 0,
+                     "other_licenses": 2, "less_accurate": 2, "broken": 0}  # fmt: skip
+    assert "2 located less accurately" in capsys.readouterr().out
+
+
+def test_the_test_packs_photographers_are_removed(tmp_path, packs, capsys):
+    with zipfile.ZipFile(packs / "gps_query_imgs.zip") as pack:
+        theirs = sorted(name.rpartition("_")[2].removesuffix(".jpg") for name in pack.namelist())
+    (tmp_path / "a.txt").write_text(
+        numbered(1, owner=theirs[0]) + numbered(2, owner=theirs[0]) + numbered(3, owner="7@N01")
+        + numbered(4, owner="8@N01"), encoding="utf-8",
+    )  # fmt: skip
+    (tmp_path / "owners.csv").write_text("IMG_ID,AUTHOR\n1_2_3_7@N01.jpg,7@N01\n", "utf-8")
+    (tmp_path / "photos").mkdir()
+    (tmp_path / "photos" / f"Rome_00024_1_2_3_{theirs[0]}.jpg").touch()
+    (tmp_path / "photos" / "holiday.jpg").touch()
+
+    def left(*sources: Path) -> list[str]:
+        options = [x for source in sources for x in ("--exclude-owners-of", str(source))]
+        output = tmp_path / "p.parquet"
+        assert main(["lists", str(tmp_path / "a.txt"), "-o", str(output), *options]) == 0
+        return pq.read_table(output)["photo_id"].to_pylist()
+
+    assert left(packs / "gps_query_imgs.zip") == ["3", "4"]
+    assert "2 photos by 1 excluded photographers" in capsys.readouterr().out
+    assert left(packs) == ["3", "4"]
+    assert "31 photographers in" in capsys.readouterr().out
+    assert left(tmp_path / "owners.csv") == ["1", "2", "4"]
+    assert left(tmp_path / "photos", tmp_path / "owners.csv") == ["4"]
+    assert "1 photos name none" in capsys.readouterr().out
+
+
+def test_what_cannot_be_is_one_line_and_leaves_the_old_table(tmp_path, capsys):
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "a.txt").write_text(numbered(1), encoding="utf-8")
+    (tmp_path / "b.txt").write_text("nothing here\n", encoding="utf-8")
+    output = tmp_path / "p.parquet"
+    assert main(["lists", str(tmp_path), "-o", str(output)]) == 0
+    before = output.read_bytes()
+    a, b = str(tmp_path / "a.txt"), str(tmp_path / "b.txt")
+    for arguments, message in (
+        ([str(tmp_path / "nowhere")], "no such file or folder"),
+        ([str(tmp_path / "empty")], "holds no .txt files"),
+        ([b], "No photo is left of 1 lists"),
+        ([a, "--licenses", "9"], "No photo is left"),
+        ([a, "--licenses", "cc-by"], "give Flickr's numbers"),
+        ([a, "--exclude-owners-of", b], "names no photographers"),
+        ([a, "--exclude-owners-of", str(tmp_path / "gone")], "no such test pack"),
+        ([a, "-o", str(tmp_path / "p.csv")], "is a .parquet file"),
+    ):
+        capsys.readouterr()
+        assert main(["lists", "-o", str(output), *arguments]) == 2
+        error = capsys.readouterr().err
+        assert message in error and error.count("\n") == 1
+    assert output.read_bytes() == before
+    assert not list(tmp_path.glob("*.part"))
+
+
+def test_the_table_does_not_depend_on_pieces_or_threads(tmp_path, monkeypatch):
+    truth = write_lists(tmp_path / "lists", 3_000, broken=60)
+    tables = []
+    for name, piece, workers in (("whole", 2**22, 1), ("cut", 9_999, 3), ("odd", 77_777, 2)):
+        monkeypatch.setattr(lists, "PIECE", piece)
+        result = lists.write_table(
+            [tmp_path / "lists"], tmp_path / f"{name}.parquet", workers=workers
+        )
+        assert (result.total.records, result.total.kept) == (3_060, truth.photos)
+        assert (result.total.broken, result.total.duplicates) == (60, 3_000 - truth.photos)
+        tables.append((pq.read_table(tmp_path / f"{name}.parquet"), result.report.as_dict()))
+    assert tables[0] == tables[1] == tables[2]
+
+
+def test_ids_are_remembered_over_many_pieces(tmp_path, monkeypatch):
+    monkeypatch.setattr(lists, "PIECE", 5_000)
+    monkeypatch.setattr(lists.SeenIds, "LENGTH", 40)
+    truth = write_lists(tmp_path / "lists", 1_500, repeated=0.4)
+    result = lists.write_table([tmp_path / "lists"], tmp_path / "p.parquet")
+    assert result.total.kept == truth.photos < 1_000
+    found = pq.read_table(tmp_path / "p.parquet")["photo_id"].to_pylist()
+    assert len(set(found)) == len(found)
+
+
+line = st.text(st.characters(codec="utf-8", exclude_characters="\r\n\0"), max_size=20)
+some_title = st.lists(
+    st.one_of(line, st.sampled_from(["", "latitude: 5", "tags: x", "license", "views: 1"])),
+    min_size=1, max_size=4,
+).map("\n".join)  # fmt: skip
+
+
+@settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(
+    st.lists(
+        st.tuples(
+            some_title,
+            line,
+            st.floats(-90, 90).filter(bool),
+            st.floats(-180, 180),
+            st.sampled_from(["", SLICE, "\n\n"]),
+            st.sets(st.sampled_from(["originalsecret", "o_width", "views", "interestingness"])),
+        ),
+        max_size=6,
+    ),
+    st.sampled_from(["\n", "\r\n"]),
+)
+def test_whatever_titles_hold_each_photo_keeps_its_own_values(photos, end):
+    text = "".join(
+        block(photo=f"{i} a 1", title=title, tags=tags, latitude=repr(latitude),
+              longitude=repr(longitude), **dict.fromkeys(absent)) + after
+        for i, (title, tags, latitude, longitude, after, absent) in enumerate(photos, 1)
+    )  # fmt: skip
+    parsed = records.parse(text.replace("\n", end).encode())
+    assert not parsed.broken and not parsed.stray
+    rows = parsed.table.to_pylist()
+    assert [
+        (r["photo_id"], r["title"], r["tags"], r["latitude"], r["longitude"]) for r in rows
+    ] == [(str(i), *values[:4]) for i, values in enumerate(photos, 1)]
+
+
+def test_written_blocks_are_read_back(tmp_path):
+    text = records.write_block({**WHOLE, "title": "two\nlines\0"})
+    assert text.decode() == block(title="two lines ")
+    assert set(KEYS) == set(WHOLE)
