@@ -1,0 +1,358 @@
+"""`im2gps search`, with its own HTTP client, against a stand-in for Flickr on loopback."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+import threading
+from collections import Counter
+from pathlib import Path
+
+import pytest
+
+from im2gps.cli import main
+from tests.support.flickr import Flickr, photo
+from tests.support.hub import Answer
+
+KEY = "0123456789abcdef0123456789abcdef"
+FIRST_DAY = 1_167_609_600  # 2007-01-01
+DAY = 86_400
+
+
+@pytest.fixture(autouse=True)
+def environment(monkeypatch):
+    monkeypatch.setenv("FLICKR_API_KEY", KEY)
+    for name in ("HTTP_PROXY", "http_proxy", "ALL_PROXY", "all_proxy"):
+        monkeypatch.delenv(name, raising=False)
+
+
+def spread(count: int, words: str = "rome", first: int = 0, days: int = 30) -> list[dict]:
+    """Photos over some days, thinly at first and densely later."""
+    return [
+        photo(first + i, FIRST_DAY + int(days * DAY * (i / count) ** 0.5), words)
+        for i in range(count)
+    ]
+
+
+def command(server: Flickr, folder: Path, *options: str, queries: str = "Rome\n") -> list[str]:
+    file = folder / "queries.txt"
+    file.write_text(queries, encoding="utf-8")
+    return [
+        "search", str(file), "-o", str(folder / "lists"), "--api", server.api, "--interval", "0",
+        "--backoff", "0", "--from", "2007-01-01", "--to", "2007-01-30", *options,
+    ]  # fmt: skip
+
+
+def ids(path: Path) -> list[str]:
+    return re.findall(r"^photo: (\d+) ", path.read_text(encoding="utf-8"), re.MULTILINE)
+
+
+def everything_once(server: Flickr, path: Path) -> None:
+    """Assert that a list holds each photo of the server, and none twice."""
+    assert Counter(ids(path)) == Counter(photo["id"] for photo in server.photos)
+
+
+def test_a_search_finds_every_photo_once(tmp_path, capsys):
+    with Flickr(spread(1800), KEY) as server:
+        assert main(command(server, tmp_path)) == 0
+    everything_once(server, tmp_path / "lists" / "Rome.txt")
+    assert "1,800 photos of 1 keywords" in capsys.readouterr().out
+    asked = server.searches[-1]
+    assert asked["text"] == "Rome" and asked["has_geo"] == "1" and asked["accuracy"] == "6"
+    assert asked["per_page"] == "250"
+    # Not many more requests than pages: the slices fit what Flickr gives at a time.
+    assert len(server.searches) < 3 * 1800 / 250
+
+
+def test_the_list_has_the_original_form(tmp_path):
+    title = "a: title\nlatitude: 5 \0"
+    photos = [
+        photo(1, FIRST_DAY, title=title, views="9", latitude=41.5, longitude=-12),
+        photo(3, FIRST_DAY + 5, views="7", title="Größe \ud800", originalsecret=None),
+    ]
+    with Flickr(photos, KEY) as server:
+        assert main(command(server, tmp_path)) == 0
+    stop = FIRST_DAY + 30 * DAY - 1
+    assert (tmp_path / "lists" / "Rome.txt").read_bytes().decode() == (
+        f"\nmintime: {FIRST_DAY} maxtime: {stop}\nnumimgs: 2\ntotal pages: 1\n"
+        "visiting only 1 pages ( up to 250 images)\n"
+        "photo: 1000000001 0000000001 2\nowner: 12345679@N01\ntitle: a: title latitude: 5  \n"
+        "originalsecret: 0000000001\noriginalformat: jpg\no_height: 1200\no_width: 1600\n"
+        f"datetaken: 2006-09-01 12:30:00\ndateupload: {FIRST_DAY}\ntags: rome\nlicense: 1\n"
+        "latitude: 41.500000\nlongitude: -12\naccuracy: 7\nviews: 9\n"
+        "interestingness: 1 out of 2\n\n"
+        "photo: 1000000003 0000000003 4\nowner: 12345681@N03\ntitle: Größe ?\n"
+        "originalsecret: \noriginalformat: \no_height: \no_width: \n"
+        f"datetaken: 2006-09-01 12:30:00\ndateupload: {FIRST_DAY + 5}\ntags: rome\nlicense: 3\n"
+        "latitude: 41.800300\nlongitude: 12.400300\naccuracy: 9\nviews: 7\n"
+        "interestingness: 2 out of 2\n\nTotal images queried: 2\n"
+    )
+
+
+def test_keywords_and_exclusions_come_from_the_query_file(tmp_path):
+    photos = [*spread(5), *spread(4, "rome birthday", 10), *spread(3, "rome black and white", 20),
+              *spread(2, "cape town", 30), *spread(1, "town at the cape", 40)]  # fmt: skip
+    queries = "# places\nRome\n\n-birthday\n-black and white\nCape Town\nrome\n../../evil/Rome\n"
+    with Flickr(photos, KEY) as server:
+        assert main(command(server, tmp_path, queries=queries)) == 0
+    lists = {path.name: len(ids(path)) for path in (tmp_path / "lists").glob("*.txt")}
+    assert lists == {"Rome.txt": 5, "Cape Town.txt": 3, "%2E.%2F..%2Fevil%2FRome.txt": 0}
+    assert server.searches[0]["text"] == 'Rome -birthday -"black and white"'
+    assert {p.name for p in tmp_path.iterdir()} == {"lists", "queries.txt"}
+
+
+def test_a_second_with_more_than_flickr_gives_is_reported_and_the_rest_is_whole(tmp_path, capsys):
+    crowded = FIRST_DAY + 10 * DAY
+    photos = [*spread(600), *(photo(10_000 + i, crowded) for i in range(4_100))]
+    with Flickr(photos, KEY) as server:
+        assert main(command(server, tmp_path)) == 0
+    found = Counter(ids(tmp_path / "lists" / "Rome.txt"))
+    assert max(found.values()) == 1 and sum(found.values()) == 4_600
+    assert set(found) >= {photo["id"] for photo in photos[:600]}
+    assert "100 photos in seconds of more than 4,000, out of reach" in capsys.readouterr().out
+    assert max(int(search["page"]) for search in server.searches) == 16
+
+
+def test_pages_that_are_short_now_and_then_lose_nothing(tmp_path):
+    with Flickr(spread(1800), KEY) as server:
+        server.short = lambda number, _, shown: shown[: -3 if number % 2 else None]
+        assert main(command(server, tmp_path)) == 0
+        everything_once(server, tmp_path / "lists" / "Rome.txt")
+
+
+def test_photos_that_only_shorter_searches_show_are_found(tmp_path, capsys):
+    def hide(_, asked, shown):
+        seconds = int(asked["max_upload_date"]) - int(asked["min_upload_date"])
+        return shown if seconds < 10 * DAY else shown[1:-1]
+
+    with Flickr(spread(200), KEY) as server:
+        server.short = hide
+        assert main(command(server, tmp_path)) == 0
+        everything_once(server, tmp_path / "lists" / "Rome.txt")
+    assert "does not show" not in capsys.readouterr().out
+
+
+def test_photos_that_flickr_counts_but_never_shows_are_reported(tmp_path, capsys):
+    with Flickr(spread(700), KEY) as server:
+        ghost = server.photos[300]["id"]
+        server.short = lambda _, __, shown: [photo for photo in shown if photo["id"] != ghost]
+        assert main(command(server, tmp_path)) == 0
+        server.photos.pop(300)
+        everything_once(server, tmp_path / "lists" / "Rome.txt")
+    assert re.search(r"1 photos that Flickr counts but does not show \(Rome, \d+ to \d+\)",
+                     capsys.readouterr().out)  # fmt: skip
+
+
+@pytest.mark.parametrize("change", ["come", "go"])
+def test_photos_that_come_or_go_between_two_pages_lose_no_others(tmp_path, change):
+    gone = []
+
+    def act(_, asked):
+        if asked["page"] == "2" and len(gone) < 3:
+            top = max(
+                (p for p in server.photos if int(asked["min_upload_date"]) <= int(p["dateupload"])
+                 and int(p["dateupload"]) <= int(asked["max_upload_date"])),
+                key=lambda p: int(p["views"]),
+            )  # fmt: skip
+            gone.append(top["id"])
+            if change == "go":
+                server.photos.remove(top)
+            else:
+                upload = int(asked["max_upload_date"])
+                server.photos.append(photo(9_000 + len(gone), upload, views="9999"))
+
+    with Flickr(spread(480), KEY) as server:
+        server.before = act
+        assert main(command(server, tmp_path)) == 0
+        found = Counter(ids(tmp_path / "lists" / "Rome.txt"))
+    assert gone
+    assert set(found) - set(gone) == {p["id"] for p in server.photos} - set(gone)
+    assert max(found.values()) == 1
+
+
+def test_a_photo_whose_upload_day_is_changed_meanwhile_comes_once(tmp_path, capsys):
+    with Flickr(spread(1200), KEY) as server:
+        arguments = command(server, tmp_path, "--retries", "0")
+        server.before = lambda number, _: number == 6 and server.say(Answer(500))
+        assert main(arguments) == 2
+        first = ids(tmp_path / "lists" / "Rome.txt")[0]
+        (moved,) = (photo for photo in server.photos if photo["id"] == first)
+        moved["dateupload"] = str(FIRST_DAY + 29 * DAY)
+        server.before = None
+        assert main(arguments) == 0
+        everything_once(server, tmp_path / "lists" / "Rome.txt")
+    assert f"1 photos that came again, left out ({first})" in capsys.readouterr().out
+
+
+def test_passing_faults_are_waited_out(tmp_path, caplog):
+    with Flickr(spread(900), KEY) as server:
+        server.say(Answer(429, headers={"Retry-After": "0"}), times=2)
+        server.say(Answer(500), times=2)
+        server.say(Answer(503))
+        server.refuse("105", "Service currently unavailable (Site Disabled)", times=2)
+        server.refuse(10, "Sorry, the Flickr search API is not currently available.")
+        server.say(None)
+        server.say(Answer(200, b"<html>maintenance</html>"))
+        server.say({"stat": "ok", "photos": {"total": "many"}})
+        assert main(command(server, tmp_path)) == 0
+        everything_once(server, tmp_path / "lists" / "Rome.txt")
+    for reason in ("status 429", "status 500", "code 105: Service", "ServerDisconnected",
+                   "no JSON", "without photos"):  # fmt: skip
+        assert reason in caplog.text
+
+
+def test_what_does_not_pass_ends_with_one_line_and_is_resumed(tmp_path, capsys):
+    with Flickr(spread(900), KEY) as server:
+        server.before = lambda number, _: number == 4 and server.say(Answer(500), 4)
+        arguments = command(server, tmp_path, "--retries", "3")
+        assert main(arguments) == 2
+        error = capsys.readouterr().err
+        assert "has not answered 4 times (status 500)" in error and "same command" in error
+        before = ids(tmp_path / "lists" / "Rome.txt")
+        assert 0 < len(before) < 900
+        server.before = None
+        assert main(arguments) == 0
+        assert ids(tmp_path / "lists" / "Rome.txt")[: len(before)] == before
+        everything_once(server, tmp_path / "lists" / "Rome.txt")
+        asked = len(server.searches)
+        whole = (tmp_path / "lists" / "Rome.txt").read_bytes()
+        assert main(arguments) == 0
+        assert len(server.searches) == asked
+        assert (tmp_path / "lists" / "Rome.txt").read_bytes() == whole
+
+
+def test_a_killed_search_goes_on_from_its_last_whole_slice(tmp_path):
+    reached, go_on = threading.Event(), threading.Event()
+
+    def halt(number, _):
+        if number == 6:
+            reached.set()
+            go_on.wait(60)
+
+    with Flickr(spread(1500), KEY) as server:
+        server.before = halt
+        arguments = command(server, tmp_path)
+        process = subprocess.Popen([sys.executable, "-m", "im2gps", *arguments])
+        assert reached.wait(60)
+        process.kill()
+        process.wait()
+        go_on.set()
+        path = tmp_path / "lists" / "Rome.txt"
+        before = len(ids(path))
+        assert 0 < before < 1500
+        # As if it had died in the middle of writing a slice.
+        with open(path, "a", encoding="utf-8") as file:
+            file.write("\nmintime: 5 maxtime: 6\nnumimgs: 2\nphoto: 1000000001 00")
+        assert main(arguments) == 0
+        everything_once(server, path)
+        assert b"maxtime: 6\n" not in path.read_bytes()
+
+
+def test_the_key_is_in_no_address_list_log_or_error(tmp_path, capfd, caplog):
+    caplog.set_level("DEBUG")
+    with Flickr([*spread(20), photo(99, FIRST_DAY + 9, title=f"my {KEY} title")], KEY) as server:
+        server.say(None)
+        server.refuse("105", f"busy, {KEY}")
+        server.say(Answer(200, f"not JSON {KEY}".encode()))
+        assert main(command(server, tmp_path)) == 0
+        server.refuse(18, f"Illogical arguments: {KEY}")
+        assert main([*command(server, tmp_path, queries="Paris\n"), "--retries", "0"]) == 2
+        server.key = "another"
+        assert main(command(server, tmp_path, queries="Oslo\n")) == 2
+    assert main([*command(server, tmp_path, queries="Oslo\n"), "--retries", "0"]) == 2
+    printed = "".join(capfd.readouterr())
+    assert "code 18: Illogical" in printed and "does not take the key" in printed
+    assert "ClientConnectorError" in printed
+    written = [path.read_text("utf-8") for path in (tmp_path / "lists").iterdir()]
+    assert len(written) >= 4 and "my  title" in "".join(written)
+    for text in (*written, *server.targets, printed, caplog.text):
+        assert KEY not in text
+
+
+def test_a_key_that_flickr_does_not_take_is_an_error_at_once(tmp_path, capsys):
+    with Flickr(spread(5), "another") as server:
+        assert main(command(server, tmp_path)) == 2
+        assert len(server.targets) == 1
+    assert "im2gps: Flickr does not take the key in FLICKR_API_KEY" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("key", ["", "two words of a key", "kéy-0123456789abcdef"])
+def test_without_a_key_nothing_is_asked(tmp_path, capsys, monkeypatch, key):
+    monkeypatch.setenv("FLICKR_API_KEY", key)
+    with Flickr(spread(5), KEY) as server:
+        assert main(command(server, tmp_path)) == 2
+        assert not server.targets
+    error = capsys.readouterr().err
+    assert "FLICKR_API_KEY" in error and (not key or key not in error)
+
+
+def test_the_key_goes_nowhere_else(tmp_path, capsys):
+    with Flickr(spread(5), KEY) as server, Flickr(spread(5), KEY) as elsewhere:
+        server.say(Answer(307, headers={"Location": elsewhere.api}))
+        assert main(command(server, tmp_path)) == 2
+        assert not elsewhere.targets
+    assert "answers with status 307" in capsys.readouterr().err
+    options = command(server, tmp_path)
+    for api, reason in (
+        ("http://example.org/rest/", "use https"),
+        ("https://example.org/?api_key=" + KEY, "plain address"),
+        ("ftp://example.org/", "no address such as"),
+        ("api.flickr.com", "no address such as"),
+    ):
+        options[options.index("--api") + 1] = api
+        assert main(options) == 2
+        error = capsys.readouterr().err
+        assert reason in error and KEY not in error
+
+
+def test_folders_of_other_searches_are_left_alone(tmp_path, capsys):
+    lists = tmp_path / "lists"
+    with Flickr([*spread(30), *spread(5, "paris", 50)], KEY) as server:
+        lists.mkdir()
+        (lists / "Rome.txt").write_text("photo: 1 a 1\n", encoding="utf-8")
+        assert main(command(server, tmp_path)) == 2
+        assert "Rome.txt is there, but not from this search" in capsys.readouterr().err
+        assert (lists / "Rome.txt").read_text(encoding="utf-8") == "photo: 1 a 1\n"
+        (lists / "Rome.txt").unlink()
+        assert main(command(server, tmp_path)) == 0
+        assert main(command(server, tmp_path, "--from", "2007-01-02")) == 2
+        assert (
+            "holds a search with from: 2007-01-01 00:00:00, not 2007-01-02"
+            in capsys.readouterr().err
+        )
+        assert main(command(server, tmp_path, queries="Rome\n-birthday\n")) == 2
+        assert "exclusions: none, not -birthday" in capsys.readouterr().err
+        # More places may be added; and the days need not be said again.
+        later = command(server, tmp_path, queries="Rome\nParis\n")[:-4]
+        assert main(later) == 0
+        assert len(ids(lists / "Paris.txt")) == 5
+        (lists / "Rome.txt").write_text("short", encoding="utf-8")
+        assert main(later) == 2
+        assert "Rome.txt has 5 bytes" in capsys.readouterr().err
+        (lists / "search.json").write_text('{"lists": 3}', encoding="utf-8")
+        assert main(later) == 2
+        assert "search.json is damaged" in capsys.readouterr().err
+
+
+def test_two_searches_do_not_write_into_one_folder(tmp_path, capsys):
+    import filelock
+
+    with Flickr(spread(5), KEY) as server:
+        (tmp_path / "lists").mkdir()
+        with filelock.FileLock(tmp_path / "lists" / ".search.lock"):
+            assert main(command(server, tmp_path)) == 2
+        assert "another search is at work" in capsys.readouterr().err
+        assert not server.targets
+
+
+def test_query_files_that_name_nothing_are_refused(tmp_path, capsys):
+    with Flickr([], KEY) as server:
+        assert main(command(server, tmp_path, queries="# nothing\n-birthday\n")) == 2
+        assert "names no places" in capsys.readouterr().err
+        (tmp_path / "latin").write_bytes(b"Malm\xf6\n")
+        options = command(server, tmp_path)
+        assert main(["search", str(tmp_path / "latin"), *options[2:]]) == 2
+        assert "no UTF-8 text" in capsys.readouterr().err
+        assert main(command(server, tmp_path, queries="x" * 300)) == 2
+        assert "too long to name a file" in capsys.readouterr().err
