@@ -16,6 +16,7 @@ import logging
 import os
 import re
 import shutil
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
@@ -155,10 +156,34 @@ class Builder(datasets.GeneratorBasedBuilder):
         os.makedirs(folder)
         return folder
 
+    def gives_tables(self) -> bool:
+        """Tell whether the rows come as Arrow tables, from `_generate_tables`, not one by one.
+
+        A table takes `datasets` no longer than a row does.
+        """
+        return False
+
+    def _generate_tables(self, **arguments: Any) -> Iterator[tuple[Any, Any]]:
+        raise NotImplementedError
+
+    def _prepare_split(self, *args: Any, **kwargs: Any) -> None:
+        if not self.gives_tables():
+            return super()._prepare_split(*args, **kwargs)
+        kwargs.pop("check_duplicate_keys", None)
+        datasets.ArrowBasedBuilder._prepare_split(self, *args, **kwargs)
+
+    def _get_examples_iterable_for_split(self, split_generator: Any) -> Any:
+        if not self.gives_tables():
+            return super()._get_examples_iterable_for_split(split_generator)
+        return datasets.ArrowBasedBuilder._get_examples_iterable_for_split(self, split_generator)
+
     def _prepare_split_single(self, *args: Any, **kwargs: Any) -> Any:
         # Here, because with num_proc this runs in another process, from which no cause comes back.
+        prepare = super()._prepare_split_single
+        if self.gives_tables():
+            prepare = functools.partial(datasets.ArrowBasedBuilder._prepare_split_single, self)
         try:
-            yield from super()._prepare_split_single(*args, **kwargs)
+            yield from prepare(*args, **kwargs)
         except datasets.exceptions.DatasetGenerationError as error:
             if isinstance(error.__cause__, (ValueError, OSError)):
                 raise error.__cause__ from None

@@ -19,6 +19,7 @@ import datasets
 from geoload.builder import Builder, Config
 from geoload.files import local_path, persistently, signature
 from geoload.report import Report
+from im2gps import metadata
 from im2gps.labels import Labeller, find_table
 from im2gps.packs import PackError, explained, find_pack, folder_photos, only_pack, open_pack
 from im2gps.photo import PhotoError, check_header, clean
@@ -92,6 +93,8 @@ class Im2GPSConfig(Config):
 
     def source_key(self) -> Any:
         """Return the names, sizes and times of all files read, or the address."""
+        if self.name == metadata.NAME:
+            return metadata.key(self.data_dir)
         if self.data_dir is None:
             return self.base_url + self.archive
         source = self.source()
@@ -153,6 +156,11 @@ class Im2GPS(Builder):
             description="Any folder or ZIP of photos with a table of coordinates beside it.",
             labelled_by_table=True,
         ),
+        Im2GPSConfig(
+            name=metadata.NAME,
+            version=VERSION,
+            description="What the Flickr lists say of the training photos, without the photos.",
+        ),
     ]
     DEFAULT_CONFIG_NAME = "im2gps"
 
@@ -162,6 +170,7 @@ class Im2GPS(Builder):
             kwargs["data_dir"] = folder = local_path(folder)
         if kwargs.get("coordinates") is not None:
             kwargs["coordinates"] = _beside(kwargs["coordinates"], folder)
+        metadata.check_options(kwargs, self.BUILDER_CONFIG_CLASS)
         super().__init__(*args, **kwargs)
         if self.config.coordinates and not self.config.labelled_by_table:
             raise ValueError(
@@ -171,31 +180,34 @@ class Im2GPS(Builder):
 
     def split_names(self) -> list[str]:
         """Return the one split that there is."""
-        return ["test"]
+        return ["train"] if self.config.name == metadata.NAME else ["test"]
 
     def check_split(self, split: Any) -> None:
         """Refuse a training split with what to do instead, and any other but "test"."""
-        if re.search(r"\btrain", str(split)):
+        if self.config.name != metadata.NAME and re.search(r"\btrain", str(split)):
             raise ValueError(_NO_TRAINING_SET.format(page=PROJECT_PAGE))
         super().check_split(split)
 
     def _info(self) -> datasets.DatasetInfo:
+        features = datasets.Features(
+            {
+                "image": datasets.Image(),
+                "image_id": datasets.Value("string"),
+                "latitude": datasets.Value("float64"),
+                "longitude": datasets.Value("float64"),
+            }
+        )
         return datasets.DatasetInfo(
             description=self.config.description or "",
-            features=datasets.Features(
-                {
-                    "image": datasets.Image(),
-                    "image_id": datasets.Value("string"),
-                    "latitude": datasets.Value("float64"),
-                    "longitude": datasets.Value("float64"),
-                }
-            ),
+            features=metadata.features() if self.config.name == metadata.NAME else features,
             homepage=PROJECT_PAGE,
             license="each photo has the licence that its photographer chose on Flickr",
             citation=_CITATION,
         )
 
     def _split_generators(self, dl_manager: Any) -> list[datasets.SplitGenerator]:
+        if self.config.name == metadata.NAME:
+            return metadata.split_generators(self.config.data_dir)
         if self.config.labelled_by_table and self.config.data_dir is None:
             raise ValueError(_fetch_by_hand(self.config.name))
         source = self.config.source()
@@ -204,6 +216,13 @@ class Im2GPS(Builder):
                 source = persistently(dl_manager.download)(source)
         arguments = {"source": source, "findings": self.findings_folder(dl_manager)}
         return [datasets.SplitGenerator(datasets.Split.TEST, gen_kwargs=arguments)]
+
+    def gives_tables(self) -> bool:
+        """Tell whether the rows come as Arrow tables."""
+        return self.config.name == metadata.NAME
+
+    def _generate_tables(self, **arguments: Any) -> Iterator[tuple[str, Any]]:
+        return metadata.tables(**arguments)
 
     def _generate_examples(
         self, source: str, findings: str | None

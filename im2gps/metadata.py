@@ -1,0 +1,98 @@
+"""The configuration `metadata`: the table that `im2gps lists` wrote, as rows without photos."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import datasets
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from geoload.builder import Config
+from geoload.files import signature
+from im2gps.records import SCHEMA
+
+NAME = "metadata"
+TABLE = "photos.parquet"
+_BATCH = 10_000
+
+
+def features() -> datasets.Features:
+    """Return the columns, named as in the Parquet file."""
+    return datasets.Features.from_arrow_schema(SCHEMA)
+
+
+def check_options(options: dict[str, Any], config: type[Config]) -> None:
+    """Refuse options that are about photos."""
+    if options.get("config_name") != NAME:
+        return
+    general = {field.name for field in dataclasses.fields(Config)}
+    for field in dataclasses.fields(config):
+        if field.name in options and field.name not in general:
+            raise ValueError(f"{field.name}= means nothing for {NAME!r}, which has no photos.")
+
+
+def find_table(data_dir: str | None) -> str:
+    """Return the path of the table: `data_dir` itself, or the one Parquet file in that folder.
+
+    Raises
+    ------
+    ValueError
+        When there is no `data_dir`.
+    FileNotFoundError
+        When there is no table, or it is not clear which.
+    """
+    make = "Make one with `im2gps lists LISTS -o photos.parquet`."
+    if data_dir is None:
+        raise ValueError(
+            f'load_dataset("im2gps", "{NAME}") needs data_dir=: a table of Flickr photos, or its '
+            f"folder. {make}"
+        )
+    path = Path(data_dir)
+    if path.is_file():
+        return str(path)
+    tables = sorted(path.glob("*.parquet"))
+    if path / TABLE in tables:
+        return str(path / TABLE)
+    if len(tables) != 1:
+        found = ", ".join(table.name for table in tables[:5]) or "no .parquet file"
+        raise FileNotFoundError(f"{path} should hold {TABLE}, but holds {found}. {make}")
+    return str(tables[0])
+
+
+def key(data_dir: str | None) -> Any:
+    """Return what differs whenever the rows could."""
+    return signature([find_table(data_dir)], "/")
+
+
+def split_generators(data_dir: str | None) -> list[datasets.SplitGenerator]:
+    """Return the one split, in parts that workers can share: the row groups of the table.
+
+    Raises
+    ------
+    ValueError
+        When the file is no such table.
+    """
+    path = find_table(data_dir)
+    try:
+        metadata = pq.read_metadata(path)
+    except pa.ArrowInvalid as error:
+        raise ValueError(f"{path} is no whole Parquet file ({error}).") from None
+    missing = [name for name in SCHEMA.names if name not in metadata.schema.to_arrow_schema().names]
+    if missing:
+        raise ValueError(f"{path} has no column {missing[0]}: `im2gps lists` did not write it.")
+    arguments = {"source": path, "groups": list(range(metadata.num_row_groups))}
+    return [datasets.SplitGenerator(datasets.Split.TRAIN, gen_kwargs=arguments)]
+
+
+def tables(source: str, groups: list[int]) -> Iterator[tuple[str, pa.Table]]:
+    """Read the rows of some row groups, some thousand at a time."""
+    with pq.ParquetFile(source) as file:
+        for group in groups:
+            batches = file.iter_batches(_BATCH, row_groups=[group], columns=SCHEMA.names)
+            for number, batch in enumerate(batches):
+                table = pa.Table.from_batches([batch]).select(SCHEMA.names)
+                yield f"{group}-{number}", table.cast(SCHEMA)

@@ -1,0 +1,101 @@
+"""`load_dataset("im2gps", "metadata")`: the table of photos as rows, and the miniature's lists."""
+
+from __future__ import annotations
+
+import json
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from datasets import load_dataset
+from datasets.distributed import split_dataset_by_node
+
+import im2gps  # noqa: F401 - makes the name known
+from im2gps.cli import main
+from im2gps.lists import write_table
+from im2gps.records import SCHEMA
+from im2gps.sample_lists import write_lists
+
+
+@pytest.fixture(scope="module")
+def table(tmp_path_factory):
+    """A folder with a table of 660 photos in three row groups; not to be changed."""
+    folder = tmp_path_factory.mktemp("table")
+    write_lists(folder / "lists", 660, repeated=0)
+    write_table([folder / "lists"], folder / "whole.parquet")
+    pq.write_table(pq.read_table(folder / "whole.parquet"), folder / "photos.parquet",
+                   row_group_size=250)  # fmt: skip
+    return folder
+
+
+def load(data_dir, **options):
+    return load_dataset("im2gps", "metadata", data_dir=str(data_dir), split="train", **options)
+
+
+@pytest.mark.parametrize("name", ["", "photos.parquet", "whole.parquet"])
+def test_the_table_is_read_as_it_is(table, cache, name):
+    expected = pq.read_table(table / (name or "photos.parquet"))
+    rows = load(table / name, cache_dir=cache)
+    assert rows.column_names == SCHEMA.names
+    assert (rows.features["license"].dtype, rows.features["latitude"].dtype) == ("int8", "float64")
+    assert list(rows) == expected.to_pylist()
+    assert list(load(table / name, streaming=True)) == expected.to_pylist()
+
+
+def test_workers_share_the_row_groups(table, cache):
+    expected = pq.read_table(table / "photos.parquet")["photo_id"].to_pylist()
+    assert load(table, cache_dir=cache, num_proc=2)["photo_id"][:] == expected
+    stream = load(table, streaming=True)
+    parts = [list(split_dataset_by_node(stream, rank, 3)) for rank in range(3)]
+    assert [len(part) for part in parts] == [250, 250, 160]
+    assert sorted(row["photo_id"] for part in parts for row in part) == sorted(expected)
+
+
+def test_a_new_table_gives_new_rows(tmp_path, cache):
+    for seed in (0, 1):
+        write_lists(tmp_path / "lists", 50, seed=seed)
+        write_table([tmp_path / "lists"], tmp_path / "photos.parquet")
+        expected = pq.read_table(tmp_path / "photos.parquet")["photo_id"].to_pylist()
+        assert load(tmp_path, cache_dir=cache)["photo_id"][:] == expected
+
+
+def test_what_is_no_table_is_refused(table, tmp_path):
+    with pytest.raises(ValueError, match=r"needs data_dir=: .* `im2gps lists LISTS"):
+        load_dataset("im2gps", "metadata", split="train")
+    with pytest.raises(FileNotFoundError, match=r"should hold photos\.parquet, but holds no"):
+        load(tmp_path)
+    whole = (table / "photos.parquet").read_bytes()
+    (tmp_path / "cut.parquet").write_bytes(whole[:-50])
+    with pytest.raises(ValueError, match=r"cut\.parquet is no whole Parquet file"):
+        load(tmp_path, streaming=True)
+    pq.write_table(pa.table({"photo_id": ["1"]}), tmp_path / "other.parquet")
+    with pytest.raises(FileNotFoundError, match=r"holds cut\.parquet, other\.parquet"):
+        load(tmp_path)
+    with pytest.raises(ValueError, match=r"other\.parquet has no column secret"):
+        load(tmp_path / "other.parquet", streaming=True)
+
+
+def test_options_and_splits_that_mean_nothing_are_refused(table):
+    for option in ({"skip_broken": True}, {"coordinates": str(table / "photos.parquet")}):
+        with pytest.raises(ValueError, match=f"{next(iter(option))}= means nothing"):
+            load(table, **option)
+    with pytest.raises(ValueError, match="has the split train"):
+        load_dataset("im2gps", "metadata", data_dir=str(table), split="test")
+
+
+def test_the_miniature_has_lists_by_the_packs_photographers(tmp_path, capsys):
+    packs = ["--im2gps", "9", "--random-2k", "0", "--geo-uniform", "0", "--human", "0"]
+    for name in ("one", "two"):
+        folder = str(tmp_path / name)
+        assert main(["sample", folder, *packs, "--width", "16", "--lists", "2000"]) == 0
+    assert "44 Flickr lists with 2,000 records" in capsys.readouterr().out
+    for path in (tmp_path / "one" / "lists").iterdir():
+        assert path.read_bytes() == (tmp_path / "two" / "lists" / path.name).read_bytes()
+    output = tmp_path / "photos.parquet"
+    pack = str(tmp_path / "one" / "gps_query_imgs.zip")
+    arguments = ["lists", str(tmp_path / "one" / "lists"), "-o", str(output)]
+    assert main([*arguments, "--exclude-owners-of", pack]) == 0
+    report = json.loads((tmp_path / "photos.report.json").read_text(encoding="utf-8"))
+    assert report["wanted"]["excluded_photographers"] == 9
+    assert 5 < report["total"]["by_excluded_photographers"] < 60
+    assert (report["total"]["records"], report["total"]["broken"]) == (2_004, 4)
