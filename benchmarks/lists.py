@@ -1,0 +1,73 @@
+"""`im2gps lists` on generated Flickr lists: records a second and peak memory; asserts nothing.
+
+python -m benchmarks.lists          # 1 and 2 million records
+python -m benchmarks.lists 1 2 4    # these millions; 4 of them are 1.3 GB of text
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+from im2gps.sample_lists import write_lists
+
+MILLION = 1_000_000
+TARGET = 150_000  # records a second a core
+TRAINING = 6_472_304  # records of Im2GPS
+
+
+class Usage(NamedTuple):
+    """Seconds, seconds of all cores together, and bytes at most, of one process."""
+
+    wall: float
+    cores: float
+    memory: int
+
+
+def main(millions: Sequence[float] = (1, 2)) -> None:
+    """Print the figures for each size, those of starting the command taken off the times."""
+    print("im2gps lists: text lists to a Parquet table (all cores)")
+    with tempfile.TemporaryDirectory() as folder:
+        start = min(table(Path(folder), 44) for _ in range(3))
+        for million in millions:
+            print_row(table(Path(folder), int(million * MILLION)), start, million)
+
+
+def table(folder: Path, records: int) -> Usage:
+    """Generate lists and time the command on them, in a process of its own."""
+    write_lists(folder / "lists", records)
+    command = [sys.executable, "-m", "im2gps", "lists", str(folder / "lists"),
+               "-o", str(folder / "photos.parquet")]  # fmt: skip
+    begin = time.perf_counter()
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    _, status, usage = os.wait4(process.pid, 0)
+    process.returncode = os.waitstatus_to_exitcode(status)
+    if process.returncode:
+        raise SystemExit("im2gps lists failed")
+    seconds = time.perf_counter() - begin
+    # Linux counts in KiB.
+    return Usage(seconds, usage.ru_utime + usage.ru_stime, usage.ru_maxrss * 1024)
+
+
+def print_row(usage: Usage, start: Usage, million: float) -> None:
+    records = million * MILLION
+    wall, cores = usage.wall - start.wall, usage.cores - start.cores
+    met = "met" if records / cores >= TARGET else "MISSED"
+    print(
+        f"  {million:g} million records: {usage.wall:.1f} s, {records / wall:,.0f} a second, "
+        f"{records / cores:,.0f} a second a core (target {TARGET:,}; {met})"
+    )
+    print(
+        f"    peak memory {usage.memory / 2**20:,.0f} MiB, {start.memory / 2**20:,.0f} of them "
+        f"before it reads; {TRAINING:,} records: {start.wall + TRAINING / records * wall:.0f} s"
+    )
+
+
+if __name__ == "__main__":
+    main([float(text) for text in sys.argv[1:]] or (1, 2))
