@@ -1,0 +1,72 @@
+"""The list as a Parquet table: is it one, and some of its rows, without the rest in memory."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+COLUMNS = (
+    "photo_id", "secret", "server", "owner", "title", "tags", "date_taken", "date_upload",
+    "license", "latitude", "longitude", "accuracy", "query", "original_secret", "original_format",
+    "original_width", "original_height",
+)  # fmt: skip
+
+
+def count_rows(table: str) -> int:
+    """Return how many rows a list has, from its footer.
+
+    Raises
+    ------
+    ValueError
+        When it is no list: no Parquet file, or without one of the columns.
+    """
+    try:
+        with pq.ParquetFile(table) as file:
+            lacking = [name for name in COLUMNS if name not in file.schema_arrow.names]
+            rows = file.metadata.num_rows
+    except FileNotFoundError:
+        raise FileNotFoundError(f"there is no list at {table}") from None
+    except pa.ArrowInvalid as error:
+        raise ValueError(f"{table} is no Parquet file: {error}") from error
+    if lacking:
+        raise ValueError(
+            f"{table} lacks the columns {', '.join(lacking)}. A list is what `im2gps lists` writes."
+        )
+    return rows
+
+
+def digest(table: str) -> str:
+    """Return the SHA-256 of a file: a list by another name, or on another machine, is the same."""
+    found = hashlib.sha256()
+    with open(table, "rb") as file:
+        while piece := file.read(2**20):
+            found.update(piece)
+    return found.hexdigest()
+
+
+def read_rows(table: str, first: int, count: int) -> Iterator[dict[str, Any]]:
+    """Yield some rows of the list, reading only the row groups that hold them, page by page."""
+    with pq.ParquetFile(table, pre_buffer=False, buffer_size=2**20) as file:
+        groups, start = [], 0
+        skip = first
+        for group in range(file.metadata.num_row_groups):
+            stop = start + file.metadata.row_group(group).num_rows
+            if start < first + count and stop > first:
+                groups.append(group)
+            elif stop <= first:
+                skip -= stop - start
+            start = stop
+        if not groups:
+            return
+        wanted = range(skip, skip + count)
+        start = 0
+        for batch in file.iter_batches(4096, groups, list(COLUMNS)):
+            low, high = max(wanted.start - start, 0), wanted.stop - start
+            yield from batch.slice(low, max(high - low, 0)).to_pylist()
+            start += len(batch)
+            if start >= wanted.stop:
+                return

@@ -1,0 +1,411 @@
+"""`im2gps build` against a photo host on loopback: what comes, what does not, and going on."""
+
+from __future__ import annotations
+
+import asyncio
+import io
+import json
+import re
+import selectors
+import subprocess
+import sys
+import tarfile
+from collections import Counter
+from pathlib import Path
+
+import filelock
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from PIL import Image
+
+pytest.importorskip("simplejpeg")
+
+from geoload import __version__
+from im2gps.build import build
+from im2gps.cli import main
+from im2gps.engines import BuildError
+from im2gps.fetch import Pace
+from im2gps.partition import read_rows
+from tests.support.flickr_photos import LASTING, FlickrPhotos, picture, row, write_list
+
+# Wide and low, so that there is little to code; quick to give up, so that there is little to wait.
+FLAT = {"original_width": 1200, "original_height": 100}
+QUICK = {"processes": 1, "rate": 0, "backoff": 0.001, "patience": 0, "tries": 3}
+
+
+def photos(count: int, **fields) -> list[dict]:
+    return [row(number, **FLAT, **fields) for number in range(count)]
+
+
+def ids(rows: list[dict], *numbers: int) -> list[str]:
+    return [rows[number]["photo_id"] for number in numbers]
+
+
+def samples(folder: Path) -> dict[str, tuple[dict, bytes]]:
+    """Record and photo of every sample, by photo id; each JSON is right before its photo."""
+    found = {}
+    for shard in sorted(folder.glob("im2gps-*.tar")):
+        with tarfile.open(shard) as archive:
+            members = [(member.name, archive.extractfile(member).read()) for member in archive]
+        for (text_name, text), (photo_name, photo) in zip(members[::2], members[1::2], strict=True):
+            assert text_name == photo_name.removesuffix("jpg") + "json"
+            record = json.loads(text)
+            assert record["photo_id"] not in found
+            found[record["photo_id"]] = (record, photo)
+    return found
+
+
+@pytest.fixture(scope="module")
+def built(tmp_path_factory):
+    """A build with one photo of every lasting fault and some of passing ones."""
+    folder = tmp_path_factory.mktemp("built")
+    rows = photos(60)
+    faults = dict(zip(ids(rows, *range(len(LASTING))), LASTING, strict=True))
+    passing = {rows[30]["photo_id"]: [429, "reset", 503, 500], rows[31]["photo_id"]: ["cut"]}
+    rows[40].update(original_secret="cafe", original_format="jpg", original_width=900)
+    rows[41].update(original_width=700)
+    rows[42]["secret"] = "../../../etc"
+    rows[43]["latitude"] = None
+    rows[44] = dict(rows[45])
+    table = write_list(folder / "photos.parquet", rows)
+    with FlickrPhotos(rows, faults, passing) as host:
+        report = build(table, folder / "out", shard_size=25, host=host.endpoint,
+                       **QUICK | {"tries": 5})  # fmt: skip
+    return folder / "out", rows, faults, report, host
+
+
+def test_what_goes_in_comes_out_or_is_counted_by_reason(built):
+    folder, rows, faults, report, _ = built
+    expected = Counter(LASTING.values())
+    expected["row that gives no address or place"] = 2
+    expected["photo that the list holds twice"] = 1
+    assert report["missing"] == expected
+    assert report["rows"] == 60 == report["photos"] + sum(report["missing"].values())
+    lost = {*faults, *ids(rows, 42, 43)}
+    assert set(samples(folder)) == {r["photo_id"] for r in rows} - lost
+    assert json.loads((folder / "report.json").read_text(encoding="utf-8")) == report
+
+
+def test_each_shard_says_which_photos_did_not_come(built):
+    folder, rows, faults, _, _ = built
+    said = {}
+    for number in range(3):
+        text = (folder / f"im2gps-{number:05d}.json").read_text(encoding="utf-8")
+        statistics = json.loads(text)
+        assert statistics["rows"] == (25, 25, 10)[number]
+        assert statistics["bytes"] == (folder / f"im2gps-{number:05d}.tar").stat().st_size
+        for reason, names in statistics["missing"].items():
+            said.update(dict.fromkeys(names, reason))
+    assert {i: said[i] for i in faults} == {i: LASTING[fault] for i, fault in faults.items()}
+    assert said["row 42: secret '../../../etc'"] and said["row 43: latitude None"]
+    assert said[rows[45]["photo_id"]] == "photo that the list holds twice"
+
+
+def test_a_sample_is_a_photo_and_what_is_known_of_it(built):
+    folder, rows, _, _, host = built
+    record, photo = samples(folder)[rows[50]["photo_id"]]
+    assert photo == picture(rows[50]["photo_id"], 1024, 85)
+    taken = ("photo_id", "secret", "server", "owner", "title", "tags", "date_taken", "date_upload",
+             "license", "latitude", "longitude", "accuracy", "query")  # fmt: skip
+    assert record == {name: rows[50][name] for name in taken} | {
+        "width": 1024, "height": 85, "size": "_b", "recoded": False,
+        "address": "{0}/{server}/{photo_id}_{secret}_b.jpg".format(host.endpoint, **rows[50]),
+    }  # fmt: skip
+    with tarfile.open(folder / "im2gps-00002.tar") as archive:
+        name = "{photo_id}_{secret}_{server}_{owner}".format(**rows[50])
+        assert archive.getnames()[:2] == [f"{name}.json", f"{name}.jpg"]
+
+
+def test_the_best_size_that_there_is_comes_without_its_metadata(built):
+    folder, rows, _, report, _ = built
+    found = samples(folder)
+    record, photo = found[rows[40]["photo_id"]]
+    assert (record["size"], record["width"]) == ("_o", 900)
+    assert b"itude" not in photo and b"tells" not in photo
+    assert found[rows[41]["photo_id"]][0]["size"] == "_z"
+    assert report["sizes"]["_o"] == report["sizes"]["_z"] == 1
+
+
+def test_what_is_gone_is_asked_for_once_and_what_is_busy_as_often_as_said(built):
+    _, rows, faults, _, host = built
+    asked: dict[str, Counter] = {photo_id: Counter() for photo_id in faults}
+    for path, count in host.asked.items():
+        photo_id = path.split("/")[-1].split("_")[0]
+        if photo_id in asked:
+            asked[photo_id][path] += count
+    by_fault = {fault: asked[photo_id] for photo_id, fault in faults.items()}
+    for fault in ("404", "410", "unavailable", "403", "truncated", "html"):
+        assert max(by_fault[fault].values()) == 1 and len(by_fault[fault]) == 3
+    assert list(by_fault["500"].values()) == [5]
+    assert len(by_fault["reset"]) == 1  # no smaller size in the place of a passing trouble
+    assert host.agents == {
+        f"im2gps-justzoomin/{__version__} (im2gps build: photos of a research data set)"
+    }
+
+
+def test_the_same_list_gives_the_same_bytes_and_a_finished_build_does_nothing(built, tmp_path):
+    folder, rows, faults, report, _ = built
+    table = write_list(tmp_path / "renamed.parquet", rows)
+    before = {path: path.stat().st_mtime_ns for path in folder.iterdir() if path.suffix != ".lock"}
+    again = build(table, folder, shard_size=25, host=built[4].endpoint, **QUICK)
+    assert again == report
+    assert {path: path.stat().st_mtime_ns for path in before} == before
+    with FlickrPhotos(rows, faults) as host:
+        build(table, tmp_path / "out", shard_size=25, host=host.endpoint, **QUICK)
+    mine, theirs = samples(tmp_path / "out"), samples(folder)
+    assert {i: photo for i, (_, photo) in mine.items()} == {i: p for i, (_, p) in theirs.items()}
+
+
+def test_a_build_that_is_killed_goes_on_where_it_was(tmp_path):
+    rows = photos(60)
+    table = write_list(tmp_path / "photos.parquet", rows)
+    with FlickrPhotos(rows, hold_at=45) as host:
+        options = [table, "-o", str(tmp_path / "out"), "--photo-host", host.endpoint, "--rate", "0",
+                   "--shard-size", "10", "--processes", "2", "--concurrency", "2"]  # fmt: skip
+        killed = subprocess.Popen([sys.executable, "-m", "im2gps", "build", *options])
+        assert host.held.wait(100)
+        killed.kill()
+        killed.wait()
+        done = samples(tmp_path / "out")
+        assert 0 < len(done) < 60
+        host.release()
+        asked = Counter(host.asked)
+        report = build(table, tmp_path / "out", shard_size=10, host=host.endpoint, **QUICK)
+        fresh = {path.split("/")[-1].split("_")[0] for path in host.asked - asked}
+    assert not fresh & set(done)
+    assert set(samples(tmp_path / "out")) == {r["photo_id"] for r in rows}
+    assert (report["rows"], report["photos"]) == (60, 60)
+    assert not list((tmp_path / "out").glob("*.part"))
+
+
+def test_a_folder_of_another_list_is_refused_with_what_to_do(tmp_path):
+    table = write_list(tmp_path / "one.parquet", photos(4))
+    other = write_list(tmp_path / "two.parquet", photos(5))
+    with FlickrPhotos(photos(5)) as host:
+        options = {"host": host.endpoint, **QUICK}
+        build(table, tmp_path / "out", **options)
+        with pytest.raises(BuildError, match=r"begun with another list.*give another folder"):
+            build(other, tmp_path / "out", **options)
+        with pytest.raises(BuildError, match="begun with shard_size 1000"):
+            build(table, tmp_path / "out", shard_size=2, **options)
+        with pytest.raises(BuildError, match="begun with photo_host http://127"):
+            build(table, tmp_path / "out", **QUICK)
+        (tmp_path / "out" / "build.json").unlink()
+        with pytest.raises(BuildError, match=r"holds shards \(im2gps-00000\.tar"):
+            build(table, tmp_path / "out", **options)
+
+
+def test_two_builds_do_not_write_to_one_folder(tmp_path):
+    table = write_list(tmp_path / "photos.parquet", photos(2))
+    (tmp_path / "out").mkdir()
+    with (
+        filelock.FileLock(tmp_path / "out" / ".build.lock"),
+        pytest.raises(BuildError, match="another build is writing"),
+    ):
+        build(table, tmp_path / "out", **QUICK)
+
+
+def test_a_shard_that_was_cut_or_removed_is_made_again(tmp_path):
+    rows = photos(6)
+    table = write_list(tmp_path / "photos.parquet", rows)
+    with FlickrPhotos(rows) as host:
+        options = {"shard_size": 2, "host": host.endpoint, **QUICK}
+        build(table, tmp_path / "out", **options)
+        whole = [p.read_bytes() for p in sorted((tmp_path / "out").glob("*.tar"))]
+        (tmp_path / "out" / "im2gps-00000.tar").write_bytes(whole[0][:-1])
+        (tmp_path / "out" / "im2gps-00001.json").write_text("{", encoding="utf-8")
+        (tmp_path / "out" / "im2gps-00002.tar").unlink()
+        build(table, tmp_path / "out", **options)
+    assert whole == [p.read_bytes() for p in sorted((tmp_path / "out").glob("*.tar"))]
+
+
+def test_a_host_that_is_away_stops_the_build_and_loses_nothing(tmp_path):
+    rows = photos(4)
+    table = write_list(tmp_path / "photos.parquet", rows)
+    with FlickrPhotos(rows, away=10**9) as host:
+        options = {"host": host.endpoint, **QUICK}
+        with pytest.raises(BuildError, match="does not answer.*run the same command again"):
+            build(table, tmp_path / "out", **options)
+        assert not list((tmp_path / "out").glob("im2gps-*"))
+        host.away = 0
+        assert build(table, tmp_path / "out", **options)["photos"] == 4
+
+
+def test_a_host_that_comes_back_costs_no_photo(tmp_path):
+    rows = photos(8)
+    table = write_list(tmp_path / "photos.parquet", rows)
+    options = QUICK | {"tries": 1, "patience": 60, "concurrency": 2}
+    with FlickrPhotos(rows, away=12) as host:
+        assert build(table, tmp_path / "out", host=host.endpoint, **options)["photos"] == 8
+
+
+def test_a_host_in_trouble_stops_the_build(tmp_path):
+    rows = photos(40)
+    table = write_list(tmp_path / "photos.parquet", rows)
+    with FlickrPhotos(rows, dict.fromkeys(ids(rows, *range(30)), "403")) as host:
+        with pytest.raises(BuildError, match=r"of 40 photos 30 got no proper answer.*HTTP 403"):
+            build(table, tmp_path / "out", host=host.endpoint, **QUICK)
+        assert not list((tmp_path / "out").glob("im2gps-*"))
+
+
+def test_again_asks_only_for_what_had_no_proper_answer(tmp_path):
+    rows = photos(12)
+    table = write_list(tmp_path / "photos.parquet", rows)
+    faults = dict(zip(ids(rows, 1, 5, 7), ["500", "404", "reset"], strict=True))
+    with FlickrPhotos(rows, faults) as host:
+        options = {"host": host.endpoint, "shard_size": 4, **QUICK}
+        build(table, tmp_path / "out", **options)
+        before, untouched = (
+            samples(tmp_path / "out"),
+            (tmp_path / "out" / "im2gps-00002.tar").stat(),
+        )
+        host.faults = dict.fromkeys(ids(rows, 0, 5), "404")
+        host.asked.clear()
+        report = build(table, tmp_path / "out", again=True, **options)
+        after = samples(tmp_path / "out")
+        assert {path.split("/")[-1].split("_")[0] for path in host.asked} == set(ids(rows, 1, 7))
+        assert report["missing"] == {"gone (404 or 410)": 1}
+        assert {i: after[i] for i in before} == before and len(after) == 11
+        assert (tmp_path / "out" / "im2gps-00002.tar").stat() == untouched
+        assert build(table, tmp_path / "out", again=True, **options) == report
+
+
+def test_the_picture_that_comes_for_one_photographer_after_another_is_a_placeholder(tmp_path):
+    rows = photos(20)
+    table = write_list(tmp_path / "photos.parquet", rows)
+    unavailable = dict.fromkeys(ids(rows, 2, 3, 5, 8), picture("1", 500, 375))
+    with FlickrPhotos(rows, bodies=unavailable) as host:
+        report = build(table, tmp_path / "out", host=host.endpoint, **QUICK)
+    assert report["missing"] == {"placeholder instead of the photo": 4}
+    assert set(samples(tmp_path / "out")) == {r["photo_id"] for r in rows} - set(unavailable)
+    assert report["photos"] == report["sizes"]["_b"] == 16
+
+
+@pytest.mark.parametrize("groups", [1, 4])
+def test_where_most_photos_are_alike_they_are_kept_and_counted(tmp_path, groups):
+    rows = photos(20)
+    table = write_list(tmp_path / "photos.parquet", rows)
+    bodies = {r["photo_id"]: picture(str(i % groups), 500, 375) for i, r in enumerate(rows)}
+    with FlickrPhotos(rows, bodies=bodies) as host:
+        report = build(table, tmp_path / "out", host=host.endpoint, **QUICK)
+    assert (report["photos"], report["alike"]) == (20, 20)
+
+
+@pytest.mark.parametrize("retry_after", ["0", "Wed, 21 Oct 2015 07:28:00 GMT"])
+def test_the_host_says_when_to_try_again(tmp_path, retry_after):
+    rows = photos(3)
+    table = write_list(tmp_path / "photos.parquet", rows)
+    passing = {photo_id: [429, 503] for photo_id in ids(rows, 0, 1, 2)}
+    # With a backoff of an hour, only what the host says can be what is waited for.
+    options = QUICK | {"backoff": 3600}
+    with FlickrPhotos(rows, passing=passing, retry_after=retry_after) as host:
+        assert build(table, tmp_path / "out", host=host.endpoint, **options)["photos"] == 3
+
+
+def test_no_more_requests_are_under_way_than_allowed(tmp_path):
+    rows = photos(40)
+    table = write_list(tmp_path / "photos.parquet", rows)
+    with FlickrPhotos(rows) as host:
+        build(table, tmp_path / "out", host=host.endpoint, concurrency=3, **QUICK)
+        assert 1 <= host.most <= 3
+
+
+class Leaps(selectors.DefaultSelector):
+    """Where an event loop would wait, its clock leaps."""
+
+    now = 0.0
+
+    def select(self, timeout=None):
+        self.now += timeout or 0
+        return super().select(0)
+
+
+def on_a_leaping_clock(coroutine):
+    """Run a coroutine in no time; it is called with a function that tells the clock's time."""
+    clock = Leaps()
+    loop = asyncio.SelectorEventLoop(clock)
+    loop.time = lambda: clock.now
+    try:
+        return loop.run_until_complete(coroutine(loop.time))
+    finally:
+        loop.close()
+
+
+def test_turns_are_spaced_evenly_and_held_when_asked():
+    async def turns(now):
+        pace, times = Pace(rate=4), []
+        for number in range(8):
+            await pace.turn()
+            times.append(now())
+            if number == 3:
+                pace.hold(10)
+        return times
+
+    assert on_a_leaping_clock(turns) == pytest.approx(
+        [0, 0.25, 0.5, 0.75, 10.75, 11, 11.25, 11.5], abs=0.01
+    )
+
+
+@settings(max_examples=30, deadline=None)
+@given(st.integers(1, 60), st.integers(1, 20), st.integers(1, 25))
+def test_partitions_hold_each_row_once_in_order(tmp_path_factory, rows, group, size):
+    table = tmp_path_factory.mktemp("rows") / "photos.parquet"
+    written = photos(rows)
+    write_list(table, written, row_group_size=group)
+    read = [r for first in range(0, rows, size) for r in read_rows(str(table), first, size)]
+    assert read == written
+
+
+def test_the_command_says_how_many_came_and_why_the_others_did_not(tmp_path, capsys):
+    rows = photos(8)
+    table = write_list(tmp_path / "photos.parquet", rows)
+    faults = dict(zip(ids(rows, 1, 2), ["404", "500"], strict=True))
+    with FlickrPhotos(rows, faults) as host:
+        options = ["--photo-host", host.endpoint + "/", "--rate", "0", "--tries", "1"]
+        arguments = ["build", table, "-o", str(tmp_path / "out"), *options]
+        assert main([*arguments, "--processes", "1"]) == 0
+    said = capsys.readouterr().out
+    assert "8  100.0%  in the list" in said and "6   75.0%  in 1 shards" in said
+    assert "1   12.5%  gone (404 or 410)" in said
+    assert "1 had no proper answer: run it with --again" in said
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["nowhere.parquet"], "there is no list at"),
+        (["text.parquet"], "text.parquet is no Parquet file"),
+        (["other.parquet"], "lacks the columns photo_id, secret, .*im2gps lists"),
+        (["empty.parquet"], "holds no photos"),
+        (["good.parquet", "--shard-size", "0"], "--shard-size 0: must be at least 1"),
+        (["good.parquet", "--rate", "-1"], "--rate -1.0: must be at least 0"),
+        (["good.parquet", "--photo-host", "live.staticflickr.com"], "should be like https://live"),
+        (["good.parquet", "--photo-host", "http://host/a?b"], "should be like https://live"),
+    ],
+)
+def test_bad_input_is_one_line_and_status_2(tmp_path, monkeypatch, capsys, options, message):
+    monkeypatch.chdir(tmp_path)
+    write_list(tmp_path / "good.parquet", photos(1))
+    write_list(tmp_path / "empty.parquet", [])
+    (tmp_path / "text.parquet").write_text("photo_id", encoding="utf-8")
+    pq.write_table(pa.table({"id": [1]}), tmp_path / "other.parquet")
+    assert main(["build", "-o", "out", *options]) == 2
+    said = capsys.readouterr().err
+    assert said.startswith("im2gps: ") and said.count("\n") == 1
+    assert re.search(message, said)
+
+
+def test_pixels_that_are_too_many_for_the_data_set_are_made_fewer(tmp_path):
+    rows = [row(0, original_width=3000, original_height=1500, original_secret="cafe",
+                original_format="jpg")]  # fmt: skip
+    table = write_list(tmp_path / "photos.parquet", rows)
+    with FlickrPhotos(rows) as host:
+        host.rows = {rows[0]["photo_id"]: rows[0] | {"secret": "changed"}}
+        report = build(table, tmp_path / "out", host=host.endpoint, **QUICK)
+    record, photo = samples(tmp_path / "out")[rows[0]["photo_id"]]
+    assert (record["size"], record["recoded"], report["recoded"]) == ("_o", True, 1)
+    assert np.asarray(Image.open(io.BytesIO(photo))).shape == (512, 1024, 3)
