@@ -88,6 +88,10 @@ class Builder(datasets.GeneratorBasedBuilder):
         """Return the splits of the configuration at hand."""
         raise NotImplementedError
 
+    def takes_data_files(self, options: dict[str, Any]) -> bool:
+        """Tell whether data_files= means anything beside the other options."""
+        return False
+
     def check_split(self, split: Any) -> None:
         """Refuse a split that does not exist, before anything is downloaded for it."""
         for one in split if isinstance(split, (list, tuple)) else [split]:
@@ -110,6 +114,14 @@ class Builder(datasets.GeneratorBasedBuilder):
         self.check_split(split)
         return super().as_dataset(split=split, **kwargs)
 
+    def _as_dataset(self, split: Any = datasets.Split.TRAIN, in_memory: bool = False) -> Any:
+        # A split without rows, for which `datasets` would raise, whatever else is there.
+        found = self.info.splits and self.info.splits.get(re.sub(r"\[[^]]*\]$", "", str(split)))
+        if found and not found.num_examples:
+            nothing: dict[str, list] = {name: [] for name in self.info.features or ()}
+            return datasets.Dataset.from_dict(nothing, self.info.features, split=found.name)
+        return super()._as_dataset(split=split, in_memory=in_memory)
+
     def _refuse_unknown_options(self, options: dict[str, Any]) -> None:
         own = [field.name for field in dataclasses.fields(self.BUILDER_CONFIG_CLASS)]
         known = [*own, *inspect.signature(datasets.DatasetBuilder.__init__).parameters]
@@ -120,7 +132,7 @@ class Builder(datasets.GeneratorBasedBuilder):
                 raise ValueError(
                     f"There is no option {name}=.{hint} See help({type(self).__name__})."
                 )
-            if name == "data_files" and value is not None:
+            if name == "data_files" and value is not None and not self.takes_data_files(options):
                 raise ValueError(
                     "data_files= is not used here: the files of these data sets belong together. "
                     "Name their folder with data_dir=."

@@ -1,8 +1,8 @@
 """Im2GPS: photos from all over the world, and where each was taken.
 
 On disk: ZIP files of JPEGs whose comment segments hold the coordinates (the four packs of the
-project page), or photos with a CSV of coordinates beside them. This file is the data set builder,
-and on datasets 3 the loading script.
+project page), photos with a CSV of coordinates beside them, or the training shards that `im2gps
+build` writes. This file is the data set builder, and on datasets 3 the loading script.
 """
 
 from __future__ import annotations
@@ -17,15 +17,23 @@ from typing import Any, ClassVar
 import datasets
 
 from geoload.builder import Builder, Config
-from geoload.files import local_path, persistently, signature
+from geoload.files import is_remote, local_path, persistently, signature
+from geoload.registry import requested
 from geoload.report import Report
 from im2gps import metadata
-from im2gps.labels import Labeller, find_table
-from im2gps.packs import PackError, explained, find_pack, folder_photos, only_pack, open_pack
-from im2gps.photo import PhotoError, check_header, clean
+from im2gps.labels import find_table
+from im2gps.options import (
+    NO_TRAINING_SET,
+    beside,
+    check_shards,
+    check_training_options,
+    fetch_by_hand,
+)
+from im2gps.packs import PackError, explained, find_pack, folder_photos, only_pack
+from im2gps.rows import Row, pack_rows, shard_rows
+from im2gps.training import VALIDATION_FRACTION, find_shards, warn_of_missing_shards
 
 PROJECT_PAGE = "http://graphics.cs.cmu.edu/projects/im2gps/"
-UNUSABLE = "photos that cannot be used"
 
 _CITATION = """\
 @inproceedings{hays2008im2gps,
@@ -34,12 +42,6 @@ _CITATION = """\
   booktitle = {IEEE Conference on Computer Vision and Pattern Recognition},
   year      = {2008}
 }"""
-_NO_TRAINING_SET = """\
-Im2GPS has no training photos to download: its 6,472,304 exist only as lists of Flickr ids. \
-Collect photos with the authors' Flickr code ({page}flickr_code.html) and load them, with a CSV \
-of image_id, latitude, longitude beside them, as load_dataset("im2gps", "photos", \
-data_dir="your/folder", split="test"). Every configuration here has the one split "test"."""
-
 _log = logging.getLogger(__name__)
 
 
@@ -64,6 +66,10 @@ class Im2GPSConfig(Config):
         Make everything that would be reported an error.
     base_url : str
         Where the ZIP files are downloaded from.
+    validation_fraction : float
+        Share of photographers whose training photos are in the split validation.
+    splits : list of str, optional
+        The splits to prepare. Without streaming, `datasets` prepares all, whichever is asked for.
     """
 
     archive: str = ""
@@ -73,17 +79,37 @@ class Im2GPSConfig(Config):
     original_bytes: bool = False
     skip_broken: bool = False
     base_url: str = PROJECT_PAGE
+    validation_fraction: float = VALIDATION_FRACTION
+    splits: list[str] | None = None
 
     PACKAGES: ClassVar[tuple[str, ...]] = ("im2gps", "gcd_metric")
 
+    def shards(self) -> dict[str, list[str]]:
+        """Return the training shards of each split: all of them, where photographers decide."""
+        if self.data_files is not None:
+            return {split: list(files) for split, files in self.data_files.items()}
+        if self.data_dir is None or self.name != Im2GPS.DEFAULT_CONFIG_NAME:
+            return {}
+        found = find_shards(self.data_dir)
+        return {"train": found, "validation": found} if found else {}
+
     def source(self) -> str:
         """Return the path of the local ZIP or folder, or the address of the ZIP."""
+        address = self.base_url.rstrip("/") + "/" + self.archive
         if self.data_dir is None:
-            return self.base_url.rstrip("/") + "/" + self.archive
+            return address
         others = {c.archive for c in Im2GPS.BUILDER_CONFIGS} - {self.archive, ""}
-        if self.archive:
+        if not self.archive:
+            return only_pack(self.data_dir)
+        try:
             return find_pack(self.data_dir, self.archive, others)
-        return only_pack(self.data_dir)
+        except FileNotFoundError as error:
+            if self.shards():
+                return address
+            if self.name != Im2GPS.DEFAULT_CONFIG_NAME:
+                raise
+            hint = "Training shards, as `im2gps build` writes them, would do as well."
+            raise FileNotFoundError(f"{error} {hint}") from None
 
     def table(self) -> str | None:
         """Return the path of the file with the coordinates, where they are not in the photos."""
@@ -92,15 +118,21 @@ class Im2GPSConfig(Config):
         return self.coordinates or find_table(str(self.data_dir))
 
     def source_key(self) -> Any:
-        """Return the names, sizes and times of all files read, or the address."""
+        """Return the names, sizes and times of all files read, or their addresses."""
         if self.name == metadata.NAME:
             return metadata.key(self.data_dir)
-        if self.data_dir is None:
-            return self.base_url + self.archive
+        shards = sorted({file for files in self.shards().values() for file in files})
+        if self.data_files is not None:
+            # What is not on this machine `datasets` keys by its time or its ETag.
+            return signature([file for file in shards if not is_remote(file)], "/")
         source = self.source()
-        files = folder_photos(source) if os.path.isdir(source) else [source]
+        if self.data_dir is None:
+            return source
+        files = [] if is_remote(source) else [source]
+        if files and os.path.isdir(source):
+            files = [str(photo) for photo in folder_photos(source)]
         table = self.table()
-        return [source, signature([*files, *([table] if table else [])], self.data_dir)]
+        return [source, signature([*files, *([table] if table else []), *shards], self.data_dir)]
 
 
 class Im2GPS(Builder):
@@ -169,24 +201,51 @@ class Im2GPS(Builder):
         if folder is not None:
             kwargs["data_dir"] = folder = local_path(folder)
         if kwargs.get("coordinates") is not None:
-            kwargs["coordinates"] = _beside(kwargs["coordinates"], folder)
+            kwargs["coordinates"] = beside(kwargs["coordinates"], folder)
+        check_training_options(kwargs)
         metadata.check_options(kwargs, self.BUILDER_CONFIG_CLASS)
         super().__init__(*args, **kwargs)
+        if self.config.data_files is not None:
+            check_shards(self.config.data_files)
         if self.config.coordinates and not self.config.labelled_by_table:
             raise ValueError(
                 f"coordinates= is for the configurations im2gps3k and photos; {self.config.name!r} "
                 "takes the coordinates from the photos."
             )
 
+    def takes_data_files(self, options: dict[str, Any]) -> bool:
+        """Tell whether data_files= can name training shards: alone, in the default."""
+        default = options.get("config_name") in (None, self.DEFAULT_CONFIG_NAME)
+        return default and options.get("data_dir") is None
+
     def split_names(self) -> list[str]:
-        """Return the one split that there is."""
-        return ["train"] if self.config.name == metadata.NAME else ["test"]
+        """Return the splits that will be prepared."""
+        if self.config.name == metadata.NAME:
+            return ["train"]
+        names = list(self.config.shards())
+        if self.config.data_files is None:
+            names.append("test")
+        chosen = self.config.splits
+        if chosen is not None and not set(chosen) <= set(names):
+            raise ValueError(f"splits={chosen}: there is {', '.join(names)}.")
+        return [name for name in names if chosen is None or name in chosen]
 
     def check_split(self, split: Any) -> None:
-        """Refuse a training split with what to do instead, and any other but "test"."""
-        if self.config.name != metadata.NAME and re.search(r"\btrain", str(split)):
-            raise ValueError(_NO_TRAINING_SET.format(page=PROJECT_PAGE))
+        """Refuse a training split that is not there with what to do instead."""
+        photos = self.config.name != metadata.NAME
+        wanted = re.search(r"\b(train|validation)", str(split))
+        if photos and wanted and not self.config.shards():
+            raise ValueError(NO_TRAINING_SET)
         super().check_split(split)
+
+    def as_dataset(self, split: Any = None, **kwargs: Any) -> Any:
+        """See `datasets.DatasetBuilder`; says why the test split can be lacking."""
+        if "test" in str(split) and "test" not in (self.info.splits or ()):
+            raise ValueError(
+                f"{self.config.archive} could not be had when these rows were prepared. Put it "
+                "into data_dir, or load it by itself: without data_dir, split='test'."
+            )
+        return super().as_dataset(split=split, **kwargs)
 
     def _info(self) -> datasets.DatasetInfo:
         features = datasets.Features(
@@ -209,13 +268,35 @@ class Im2GPS(Builder):
         if self.config.name == metadata.NAME:
             return metadata.split_generators(self.config.data_dir)
         if self.config.labelled_by_table and self.config.data_dir is None:
-            raise ValueError(_fetch_by_hand(self.config.name))
+            raise ValueError(fetch_by_hand(self.config.name))
+        findings = self.findings_folder(dl_manager)
+        generators = []
+        shards = self.config.shards()
+        for split in self.split_names():
+            if split in shards:
+                arguments = {"shards": shards[split], "split": split, "findings": findings}
+            elif source := self._test_source(dl_manager):
+                arguments = {"source": source, "findings": findings}
+            else:
+                continue
+            generators.append(datasets.SplitGenerator(split, gen_kwargs=arguments))
+        if shards and self.config.data_dir:
+            warn_of_missing_shards(self.config.data_dir, len(next(iter(shards.values()))))
+        return generators
+
+    def _test_source(self, dl_manager: Any) -> str | None:
+        """Return the test pack's path or address; None where the rest can do without it."""
         source = self.config.source()
-        if self.config.data_dir is None:
+        if not is_remote(source):
+            return source
+        try:
             with explained(source, self.config.archive):
-                source = persistently(dl_manager.download)(source)
-        arguments = {"source": source, "findings": self.findings_folder(dl_manager)}
-        return [datasets.SplitGenerator(datasets.Split.TEST, gen_kwargs=arguments)]
+                return persistently(dl_manager.download)(source)
+        except ConnectionError as error:
+            if not self.config.shards() or "test" in str(requested().get("split")):
+                raise
+            _log.warning("im2gps: the split test is left out. %s", error)
+            return None
 
     def gives_tables(self) -> bool:
         """Tell whether the rows come as Arrow tables."""
@@ -225,84 +306,18 @@ class Im2GPS(Builder):
         return metadata.tables(**arguments)
 
     def _generate_examples(
-        self, source: str, findings: str | None
-    ) -> Iterator[tuple[str, dict[str, Any]]]:
-        report = Report()
-        with explained(source, self.config.archive), open_pack(source, report) as photos:
-            self._check_count(len(photos))
-            label = Labeller([name for name, _ in photos], self.config.table(), report)
-            seen: set[str] = set()
-            for name, read in photos:
-                if not label.wants(name):
-                    continue
-                try:
-                    if name in seen:
-                        raise PhotoError("a second photo of this name")
-                    seen.add(name)
-                    data = read()
-                    latitude, longitude = label.coordinates(name, data)
-                    check_header(data)
-                    handed_out = data if self.config.original_bytes else clean(data)
-                except (PhotoError, PackError) as error:
-                    report.add(UNUSABLE, f"{name}: {error}")
-                    continue
-                yield (
-                    name,
-                    {
-                        "image": {"bytes": handed_out, "path": name},
-                        "image_id": name,
-                        "latitude": latitude,
-                        "longitude": longitude,
-                    },
-                )
-        self._finish(source, len(photos), report, findings)
+        self, findings: str | None, source: str = "", shards: list[str] | None = None,
+        split: str = "test",
+    ) -> Iterator[Row]:  # fmt: skip
+        def leave(part: str, report: Report) -> None:
+            if findings is None and report:
+                if self.config.strict:
+                    raise PackError(f"{source or part}: {report} (strict=True).")
+                _log.warning("%s: %s", source or part, report)
+            self.leave_findings(findings, part, report)
 
-    def _check_count(self, count: int) -> None:
-        """A pack from the project page is whole or an error; one of the user's own may differ."""
-        expected = self.config.photos
-        if not expected or count == expected:
-            return
-        if self.config.data_dir is None:
-            raise PackError(
-                f"{self.config.archive} from {self.config.base_url} holds {count} photos, not the "
-                f"published {expected}. Load it again with download_mode='force_redownload'; if "
-                "the count stays, the pack has changed: give your copy with data_dir=."
-            )
-        _log.warning(
-            "%s: %d photos under %s, where the published pack has %d.",
-            self.config.name, count, self.config.data_dir, expected,
-        )  # fmt: skip
-
-    def _finish(self, source: str, count: int, report: Report, findings: str | None) -> None:
-        if report.counts[UNUSABLE] and not self.config.skip_broken:
-            raise PackError(
-                f"{source}: of {count} photos, {report.line(UNUSABLE)}. Get the files again, or "
-                "leave these photos out with skip_broken=True."
-            )
-        if findings is None and report:
-            if self.config.strict:
-                raise PackError(f"{source}: {report} (strict=True).")
-            _log.warning("%s: %s", source, report)
-        self.leave_findings(findings, "test-0", report)
-
-
-def _fetch_by_hand(name: str) -> str:
-    if name == "photos":
-        return (
-            'load_dataset("im2gps", "photos") needs data_dir=: a folder with photos (or one ZIP of '
-            "them) and a CSV with columns such as image_id, latitude, longitude."
-        )
-    return (
-        "Im2GPS3k is fetched by hand: put im2gps3ktest.zip and its CSV (IMG_ID, AUTHOR, LAT, LON, "
-        "…, as in im2gps3k_places365.csv of the GeoEstimation project) into a folder and give it "
-        "as data_dir=."
-    )
-
-
-def _beside(table: str, folder: str | None) -> str:
-    """A table named without its folder is the one beside the photos, if it is there."""
-    if folder is not None:
-        where = folder if os.path.isdir(folder) else os.path.dirname(folder)
-        if os.path.isfile(os.path.join(where, table)):
-            return os.path.join(where, table)
-    return local_path(table, "coordinates")
+        if shards is not None:
+            yield from shard_rows(self.config, shards, split, self.token, leave)
+        else:
+            downloaded = is_remote(self.config.source())
+            yield from pack_rows(self.config, source, downloaded, leave)

@@ -1,0 +1,198 @@
+"""Samples of training shards: those that `im2gps build` wrote, and other people's.
+
+A sample is a photo and a JSON of the same name. In our shards the JSON comes first, so a photo of
+the other split is sought past; in others any order will do.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+import math
+import os
+import re
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, BinaryIO, NamedTuple
+
+from geoload.files import open_binary
+from geoload.report import Report
+from geoload.shards import Member, ShardError, members, read_member
+from im2gps.packs import MAX_PHOTO
+from im2gps.photo import PhotoError, check_header, clean
+
+BROKEN = "samples that cannot be used"
+ALONE = "photos without a JSON, or the other way round"
+STRANGERS = "members that belong to no sample"
+VALIDATION_FRACTION = 0.01
+_NAME = re.compile(r"im2gps-[0-9]{5,}\.tar")
+_PHOTOS = ("jpg", "jpeg", "png", "webp")
+_MAX_JSON = 2**20
+_SPELLINGS = {
+    "latitude": ("latitude", "lat"),
+    "longitude": ("longitude", "lon", "lng", "long"),
+}
+_BOUNDS = {"latitude": 90, "longitude": 180}
+_log = logging.getLogger(__name__)
+
+
+class Sample(NamedTuple):
+    """A photo and its JSON; `place` is the shard and the byte at which the photo's member lies."""
+
+    place: str
+    name: str
+    latitude: float
+    longitude: float
+    record: dict[str, Any]
+    data: bytes
+
+
+def find_shards(folder: str) -> list[str]:
+    """Return the shards of a folder that `im2gps build` wrote, in order; none elsewhere."""
+    if not os.path.isdir(folder):
+        return []
+    return sorted(entry.path for entry in os.scandir(folder) if _NAME.fullmatch(entry.name))
+
+
+def warn_of_missing_shards(folder: str, count: int) -> None:
+    """Say when a build has more shards than are there."""
+    manifest = Path(folder, "build.json")
+    if not manifest.exists():
+        return
+    build = json.loads(manifest.read_text(encoding="utf-8"))
+    planned = -(-build["rows"] // build["shard_size"])
+    if count < planned:
+        _log.warning("%s: %d of %d shards are there; `im2gps build` makes the others.",
+                     folder, count, planned)  # fmt: skip
+
+
+def in_validation(owner: str, fraction: float) -> bool:
+    """Tell on which side a photographer is: always the same, whoever else there is.
+
+    Parameters
+    ----------
+    owner : str
+        Flickr's id of the photographer.
+    fraction : float
+        Share of photographers in the validation split; a larger one only adds to it.
+    """
+    digest = hashlib.blake2b(owner.encode(), digest_size=8).digest()
+    return int.from_bytes(digest, "big") < fraction * 2**64
+
+
+def samples(
+    path: str,
+    wanted: Callable[[dict[str, Any]], bool],
+    report: Report,
+    original_bytes: bool = False,
+    token: str | bool | None = None,
+) -> Iterator[Sample]:
+    """Yield the wanted samples of a shard.
+
+    Parameters
+    ----------
+    path : str
+        Path or address of a TAR file.
+    wanted : callable
+        Given a sample's JSON, tells whether to read its photo.
+    report : Report
+        Counts samples that cannot be used, by shard and member, and members of no sample.
+    original_bytes : bool
+        Hand out the photos as they are. Otherwise metadata are taken out, of JPEGs only.
+    token : optional
+        For private repositories on the Hub.
+
+    Raises
+    ------
+    ShardError
+        When the file is damaged, or holds no sample at all.
+    """
+    photos: dict[str, Member] = {}
+    records: dict[str, dict[str, Any] | None] = {}
+    paired = False
+    with open_binary(path, token) as file:
+        for member, text in members(file, _is_json, label=path, max_size=_MAX_JSON):
+            name, _, kind = member.name.rpartition(".")
+            if member.kind == "dir":
+                continue
+            if member.kind != "file" or kind.lower() not in ("json", *_PHOTOS):
+                report.add(STRANGERS, f"{path}: {member.name}")
+            elif name in (photos if text is None else records):
+                report.add(BROKEN, f"{path}: {member.name}: a second one of this name")
+            elif text is None:
+                photos[name] = member
+            else:
+                records[name] = _parse(text, path, member, report)
+            if name in photos and name in records:
+                paired = True
+                photo, record = photos.pop(name), records.pop(name)
+                if record is not None and wanted(record):
+                    yield from _sample(file, path, photo, record, report, original_bytes)
+    if not paired and (photos or records):
+        raise ShardError(
+            f"{path} holds {len(photos)} photos and {len(records)} JSONs, but none of both of the "
+            "same name: each photo needs a JSON with its latitude and longitude."
+        )
+    for name in (*photos, *records):
+        report.add(ALONE, f"{path}: {name}")
+
+
+def _is_json(name: str) -> bool:
+    return name.lower().endswith(".json")
+
+
+def _parse(text: bytes, path: str, member: Member, report: Report) -> dict[str, Any] | None:
+    """Return a JSON's contents with latitude and longitude as numbers under these names."""
+    try:
+        record = json.loads(text)
+        if not isinstance(record, dict):
+            raise ValueError("no JSON object")
+        return {**record, **{name: _coordinate(record, name) for name in _SPELLINGS}}
+    except (ValueError, RecursionError) as error:
+        report.add(BROKEN, f"{path}: {member.name}: {error}")
+        return None
+
+
+def _coordinate(record: dict[str, Any], name: str) -> float:
+    keys = [key for key in record if key.lower() in _SPELLINGS[name]]
+    if len(keys) != 1:
+        raise ValueError(f"{len(keys)} keys for the {name} ({', '.join(_SPELLINGS[name])})")
+    value = record[keys[0]]
+    try:
+        number = float(value)
+    except (TypeError, ValueError):
+        raise ValueError(f"{keys[0]} is {str(value)[:40]!r}, not a number") from None
+    if not math.isfinite(number) or abs(number) > _BOUNDS[name]:
+        raise ValueError(f"{keys[0]} {number} is not on the globe")
+    return number
+
+
+def _sample(
+    file: BinaryIO, path: str, member: Member, record: dict[str, Any], report: Report,
+    original_bytes: bool,
+) -> Iterator[Sample]:  # fmt: skip
+    """Yield one sample, or none where its photo cannot be used."""
+    try:
+        if member.size > MAX_PHOTO:
+            raise PhotoError(f"it is larger than {MAX_PHOTO:,} bytes")
+        data = read_member(file, member, path)
+        check_header(data)
+        if not original_bytes:
+            data = _without_metadata(data)
+    except PhotoError as error:
+        report.add(BROKEN, f"{path}: {member.name}: {error}")
+        return
+    # Not os.path.basename: while streaming, `datasets` has a slow one of its own.
+    name = member.name.rpartition("/")[2]
+    place = f"{path}:{member.offset}"
+    yield Sample(place, name, record["latitude"], record["longitude"], record, data)
+
+
+def _without_metadata(data: bytes) -> bytes:
+    try:
+        return clean(data)
+    except PhotoError as error:
+        if data.startswith(b"\xff\xd8"):
+            raise
+        raise PhotoError(f"{error}, so its metadata stay in it: original_bytes=True") from None

@@ -1,0 +1,395 @@
+"""`load_dataset` on training shards: those of `im2gps build`, and other people's."""
+
+from __future__ import annotations
+
+import io
+import json
+import pickle
+import shutil
+import tarfile
+from collections import Counter
+from pathlib import Path
+
+import pytest
+from datasets import Image, load_dataset, load_dataset_builder
+from datasets.distributed import split_dataset_by_node
+from hypothesis import given
+from hypothesis import strategies as st
+from PIL import Image as PillowImage
+
+import im2gps
+from im2gps.sample import with_comments
+from im2gps.training import in_validation
+
+FEATURES = ["image", "image_id", "latitude", "longitude"]
+PHOTOS = 40
+NOWHERE = "http://127.0.0.1:9/"
+
+
+def jpeg(number: int = 0, **options) -> bytes:
+    buffer = io.BytesIO()
+    colour = (number % 256, number // 256, 99)
+    PillowImage.new("RGB", (32, 24), colour).save(buffer, options.pop("kind", "JPEG"), **options)
+    return buffer.getvalue()
+
+
+def write_shard(path: Path, members: list[tuple[str, bytes]]) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with tarfile.open(path, "w") as archive:
+        for name, data in members:
+            info = tarfile.TarInfo(name)
+            info.size = len(data)
+            archive.addfile(info, io.BytesIO(data))
+
+
+def pair(name: str, record, photo: bytes, suffix: str = "jpg") -> list[tuple[str, bytes]]:
+    text = record if isinstance(record, bytes) else json.dumps(record).encode()
+    return [(f"{name}.json", text), (f"{name}.{suffix}", photo)]
+
+
+def name_of(number: int) -> str:
+    return f"{231500000 + number}_0a1b_97_{1000 + number % 8}@N00"
+
+
+def write_build(folder: Path, photos: int = PHOTOS, shards: int = 4) -> Path:
+    """Shards as `im2gps build` writes them: photos of eight photographers."""
+    for shard in range(shards):
+        members = []
+        for number in range(shard * photos // shards, (shard + 1) * photos // shards):
+            record = {"owner": f"{1000 + number % 8}@N00", "title": "lat: 1"}
+            record |= {"latitude": number / 10, "longitude": -number / 5}
+            members += pair(name_of(number), record, jpeg(number))
+        write_shard(folder / f"im2gps-{shard:05d}.tar", members)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def built(tmp_path_factory) -> Path:
+    return write_build(tmp_path_factory.mktemp("built"))
+
+
+@pytest.fixture(scope="module")
+def whole(built, packs, tmp_path_factory) -> Path:
+    """A build with the test pack beside it."""
+    folder = tmp_path_factory.mktemp("whole")
+    shutil.copytree(built, folder, dirs_exist_ok=True)
+    shutil.copy(packs / "gps_query_imgs.zip", folder)
+    return folder
+
+
+def stream(folder: Path, split: str = "train", **options):
+    options = {"validation_fraction": 0.4, **options}
+    rows = load_dataset("im2gps", data_dir=str(folder), split=split, streaming=True, **options)
+    return rows.cast_column("image", Image(decode=False))
+
+
+def foreign(files, split: str = "train", **options) -> list[dict]:
+    rows = load_dataset("im2gps", data_files=files, split=split, streaming=True, **options)
+    return list(rows.cast_column("image", Image(decode=False)))
+
+
+def ids(rows) -> list[str]:
+    return [row["image_id"] for row in rows]
+
+
+def owner(image_id: str) -> str:
+    return image_id.removesuffix(".jpg").split("_")[3]
+
+
+ALL = [f"{name_of(number)}.jpg" for number in range(PHOTOS)]
+
+
+def test_a_build_and_a_pack_give_three_splits(whole, cache):
+    rows = load_dataset("im2gps", data_dir=str(whole), validation_fraction=0.4, cache_dir=cache)
+    assert list(rows) == ["train", "validation", "test"]
+    assert all(part.column_names == FEATURES for part in rows.values())
+    assert sorted([*rows["train"]["image_id"], *rows["validation"]["image_id"]]) == ALL
+    assert rows["test"].num_rows == 12
+    for split, part in rows.items():
+        assert ids(stream(whole, split)) == part["image_id"][:]
+    assert len(rows["train"]) and len(rows["validation"])
+
+
+def test_photo_and_place_belong_together(built):
+    for row in stream(built):
+        number = ALL.index(row["image_id"])
+        assert (row["latitude"], row["longitude"]) == (number / 10, -number / 5)
+        assert row["image"] == {"bytes": jpeg(number), "path": row["image_id"]}
+
+
+def test_no_photographer_is_on_both_sides_and_photos_keep_theirs(built, tmp_path):
+    more = write_build(tmp_path, photos=80, shards=5)
+    sides = {}
+    for split in ("train", "validation"):
+        mine, others = set(ids(stream(built, split))), set(ids(stream(more, split)))
+        assert mine <= others
+        sides[split] = {owner(name) for name in others}
+    assert len(sides["train"]) + len(sides["validation"]) == 8
+    assert not sides["train"] & sides["validation"]
+
+
+@given(st.text(max_size=20), st.floats(0, 1), st.floats(0, 1))
+def test_a_larger_share_only_adds_photographers(who, one, other):
+    low, high = sorted([one, other])
+    assert in_validation(who, low) <= in_validation(who, high)
+    assert not in_validation(who, 0) and in_validation(who, 1)
+
+
+def test_the_share_of_photographers_is_as_asked():
+    counted = sum(in_validation(f"{number}@N00", 0.01) for number in range(50_000))
+    assert 400 < counted < 600
+
+
+@pytest.mark.parametrize("streaming", [True, False])
+def test_offline_without_a_pack_the_other_splits_load(built, cache, caplog, streaming):
+    options = {"data_dir": str(built), "base_url": NOWHERE, "cache_dir": cache}
+    rows = load_dataset("im2gps", streaming=streaming, **options)
+    assert sorted([*ids(rows["train"]), *ids(rows["validation"])]) == ALL
+    with pytest.raises((ValueError, ConnectionError), match=r"gps_query_imgs\.zip.*data_dir"):
+        list(load_dataset("im2gps", streaming=streaming, split="test", **options))
+    if not streaming:
+        assert list(rows) == ["train", "validation"]
+        assert "the split test is left out" in caplog.text
+
+
+def test_asking_for_the_test_split_alone_says_that_it_cannot_be_had(built, cache):
+    with pytest.raises(ConnectionError, match="by other means"):
+        load_dataset("im2gps", data_dir=str(built), base_url=NOWHERE, split="test",
+                     cache_dir=cache)  # fmt: skip
+
+
+def test_a_split_without_rows_is_empty_and_no_error(built, cache):
+    options = {"data_dir": str(built), "splits": ["train", "validation"], "cache_dir": cache}
+    rows = load_dataset("im2gps", validation_fraction=0, **options)
+    assert (rows["train"].num_rows, rows["validation"].num_rows) == (PHOTOS, 0)
+    assert rows["validation"].column_names == FEATURES
+    assert list(stream(built, "validation", validation_fraction=0)) == []
+
+
+def test_packs_alone_have_the_test_split_and_say_how_to_get_the_others(packs, tmp_path):
+    for split in ("train", "validation"):
+        with pytest.raises(ValueError, match=r"`im2gps search`.*`im2gps lists`.*`im2gps build"):
+            stream(packs, split)
+    with pytest.raises(FileNotFoundError, match="as `im2gps build` writes them"):
+        stream(tmp_path)
+    with pytest.raises(ValueError, match="has the splits train, validation, test"):
+        stream(write_build(tmp_path), "tset")
+
+
+def test_a_build_under_way_loads_and_says_what_is_missing(tmp_path, caplog):
+    write_build(tmp_path)
+    (tmp_path / "build.json").write_text('{"rows": 70, "shard_size": 10}', encoding="utf-8")
+    (tmp_path / "im2gps-00004.0123.part").write_bytes(b"half")
+    assert len(ids(stream(tmp_path, validation_fraction=0))) == PHOTOS
+    assert "4 of 7 shards are there" in caplog.text
+
+
+@pytest.mark.parametrize("nodes", [2, 3])
+def test_nodes_share_the_shards_and_miss_nothing(built, nodes):
+    rows = stream(built)
+    seen = [i for rank in range(nodes) for i in ids(split_dataset_by_node(rows, rank, nodes))]
+    assert sorted(seen) == sorted(ids(rows))
+
+
+def test_resuming_repeats_nothing_and_misses_nothing(built):
+    whole = ids(stream(built))
+    for stop in (1, 5, len(whole) - 1):
+        rows = stream(built)
+        first = [row["image_id"] for _, row in zip(range(stop), rows, strict=False)]
+        again = stream(built)
+        again.load_state_dict(json.loads(json.dumps(rows.state_dict())))
+        assert first + ids(again) == whole
+
+
+@pytest.mark.parametrize("workers", [0, 2, 5])
+def test_dataloader_workers_give_every_sample_once(built, workers):
+    torch = pytest.importorskip("torch")
+    for samples in (stream(built), im2gps.webdataset("train", data_dir=str(built),
+                                                     validation_fraction=0.4)):  # fmt: skip
+        loader = torch.utils.data.DataLoader(samples, batch_size=None, num_workers=workers)
+        names = [s.get("image_id") or json.loads(s["json"])["image_id"] for s in loader]
+        assert sorted(names) == sorted(ids(stream(built)))
+
+
+def test_several_processes_prepare_the_same_rows(built, cache):
+    options = {"splits": ["train", "validation"], "validation_fraction": 0.4, "cache_dir": cache}
+    rows = load_dataset("im2gps", data_dir=str(built), num_proc=2, **options)
+    assert sorted(rows["train"]["image_id"]) == sorted(ids(stream(built)))
+
+
+def test_a_photo_of_the_other_split_is_not_read(built, tmp_path):
+    # Broken photos, of photographers in training, do not trouble whoever reads validation.
+    train = set(ids(stream(built)))
+    with tarfile.open(built / "im2gps-00000.tar") as archive:
+        members = [(m.name, archive.extractfile(m).read()) for m in archive]
+    broken = [(name, b"?" if name in train else data) for name, data in members]
+    write_shard(tmp_path / "im2gps-00000.tar", broken)
+    validation = ids(stream(tmp_path, "validation"))
+    assert validation and validation == ids(stream(built, "validation"))[: len(validation)]
+    with pytest.raises(ValueError, match=r"im2gps-00000\.tar: .*\.jpg: "):
+        list(stream(tmp_path))
+
+
+def test_a_new_shard_gives_new_rows(tmp_path, cache):
+    options = {"data_dir": str(tmp_path), "splits": ["train"], "cache_dir": cache,
+               "validation_fraction": 0}  # fmt: skip
+    write_build(tmp_path, photos=10, shards=1)
+    assert len(load_dataset("im2gps", **options)["train"]) == 10
+    write_build(tmp_path, photos=20, shards=2)
+    assert len(load_dataset("im2gps", **options)["train"]) == 20
+
+
+def test_the_webdataset_pipeline_gives_all_that_the_shards_know(built):
+    pipeline = im2gps.webdataset("train", data_dir=str(built), validation_fraction=0)
+    for number, (image, row) in enumerate(pipeline.decode("pil").to_tuple("jpg", "json")):
+        assert image.size == (32, 24)
+        assert row["image_id"] == ALL[number] and row["latitude"] == number / 10
+        assert (row["owner"], row["title"]) == (owner(ALL[number]), "lat: 1")
+    pickle.loads(pickle.dumps(pipeline))
+    with pytest.raises(ValueError, match="exist only as lists"):
+        im2gps.webdataset("train")
+    with pytest.raises(ValueError, match="is no training photos"):
+        im2gps.webdataset("test", data_dir=str(built))
+
+
+@pytest.mark.parametrize(
+    ("latitude", "longitude"),
+    [("latitude", "longitude"), ("lat", "lon"), ("LAT", "LON"), ("Latitude", "lng")],
+)
+def test_shards_of_other_people_load_in_any_order(tmp_path, latitude, longitude):
+    place = {latitude: "48.85", longitude: 2.35, "caption": "x", "status": "success"}
+    first, second, third = (pair(name, place, jpeg(n)) for n, name in enumerate("abc"))
+    mixed = [*first, ("a.txt", b"a caption"), *second[::-1]]
+    write_shard(tmp_path / "00000.tar", mixed)
+    write_shard(tmp_path / "00001.tar", [third[1], *pair("sub/d", place, jpeg(3))[::-1], third[0]])
+    rows = foreign(str(tmp_path / "*.tar"))
+    assert ids(rows) == ["a.jpg", "b.jpg", "d.jpg", "c.jpg"]
+    assert [row["image"]["bytes"] for row in rows] == [jpeg(n) for n in (0, 1, 3, 2)]
+    assert {(row["latitude"], row["longitude"]) for row in rows} == {(48.85, 2.35)}
+
+
+def test_the_splits_of_other_peoples_shards_are_as_named(tmp_path, cache, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    place = {"lat": 1, "lon": 2}
+    for name in "abc":
+        write_shard(tmp_path / f"{name}.tar", pair(name, place, jpeg()))
+    files = {"train": ["a.tar", "b.tar"], "validation": "c.tar"}
+    rows = load_dataset("im2gps", data_files=files, cache_dir=cache)
+    assert {split: part["image_id"][:] for split, part in rows.items()} == {
+        "train": ["a.jpg", "b.jpg"],
+        "validation": ["c.jpg"],
+    }
+    assert ids(foreign(["c.tar", "a.tar"])) == ["c.jpg", "a.jpg"]
+    write_shard(tmp_path / "c.tar", pair("e", place, jpeg()))
+    rows = load_dataset("im2gps", data_files=files, cache_dir=cache)
+    assert rows["validation"]["image_id"][:] == ["e.jpg"]
+
+
+def test_metadata_of_other_peoples_photos_stay_behind(tmp_path):
+    photo = with_comments(jpeg(), [b"latitude: 48.85"])
+    write_shard(tmp_path / "a.tar", pair("a", {"lat": 48.85, "lon": 2}, photo))
+    (row,) = foreign(str(tmp_path / "a.tar"))
+    assert b"48.85" not in row["image"]["bytes"]
+    (row,) = foreign(str(tmp_path / "a.tar"), original_bytes=True)
+    assert row["image"]["bytes"] == photo
+
+
+PNG = jpeg(kind="PNG")
+GOOD = {"lat": 1, "lon": 2}
+
+
+@pytest.mark.parametrize(
+    ("members", "message"),
+    [
+        (pair("bad", {"lat": 1}, jpeg()), r"bad\.json: 0 keys for the longitude"),
+        (pair("bad", {"lat": 1, "latitude": 2, "lon": 3}, jpeg()), "2 keys for the latitude"),
+        (pair("bad", {"lat": None, "lon": 2}, jpeg()), "lat is 'None', not a number"),
+        (pair("bad", {"lat": 91, "lon": 2}, jpeg()), "lat 91.0 is not on the globe"),
+        (pair("bad", {"lat": float("nan"), "lon": 2}, jpeg()), "lat nan is not on the globe"),
+        (pair("bad", b"{", jpeg()), r"bad\.json: Expecting"),
+        (pair("bad", b"[" * 100_000, jpeg()), r"bad\.json: "),
+        (pair("bad", b"\xff", jpeg()), r"bad\.json: "),
+        (pair("bad", [1], jpeg()), r"bad\.json: no JSON object"),
+        (pair("bad", GOOD, jpeg()[:-9]), r"bad\.jpg: the JPEG is cut"),
+        (pair("bad", GOOD, b""), r"bad\.jpg: "),
+        (pair("bad", GOOD, PNG, "png"), r"bad\.png: not a JPEG file.*original_bytes=True"),
+        ([*pair("bad", GOOD, jpeg())[:1] * 2], r"bad\.json: a second one of this name"),
+    ],
+)  # fmt: skip
+def test_a_sample_that_cannot_be_used_is_named_by_shard_and_member(tmp_path, members, message):
+    write_shard(tmp_path / "theirs.tar", [*members, *pair("good", GOOD, jpeg())])
+    files = str(tmp_path / "theirs.tar")
+    with pytest.raises(ValueError, match=r"theirs\.tar: (?s:.*)" + message):
+        foreign(files)
+    assert ids(foreign(files, skip_broken=True)) == ["good.jpg"]
+
+
+def test_what_belongs_to_no_sample_is_counted(tmp_path, cache, caplog):
+    write_shard(
+        tmp_path / "a.tar",
+        [*pair("a", GOOD, jpeg()), ("b.jpg", jpeg()), ("c.json", b'{"lat": 1, "lon": 2}'),
+         ("a.txt", b"caption"), ("a.cls", b"1")],
+    )  # fmt: skip
+    files = str(tmp_path / "a.tar")
+    assert len(foreign(files)) == 1
+    assert "2 photos without a JSON, or the other way round" in caplog.text
+    with pytest.raises(ValueError, match="strict=True"):
+        foreign(files, strict=True)
+    builder = load_dataset_builder("im2gps", data_files=files, cache_dir=cache)
+    builder.download_and_prepare()
+    report = json.loads(Path(builder.cache_dir, "report.json").read_text(encoding="utf-8"))
+    assert {kind: entry["count"] for kind, entry in report["train"].items()} == {
+        "photos without a JSON, or the other way round": 2,
+        "members that belong to no sample": 2,
+    }
+
+
+def test_shards_without_any_pair_are_an_error(tmp_path):
+    write_shard(tmp_path / "a.tar", [("x/a.jpg", jpeg()), ("y/a.json", b'{"lat": 1, "lon": 2}')])
+    with pytest.raises(ValueError, match="holds 1 photos and 1 JSONs, but none of both"):
+        foreign(str(tmp_path / "a.tar"))
+
+
+@pytest.mark.parametrize("cut", [700, 2000])
+def test_a_cut_shard_is_an_error_that_names_it(built, tmp_path, cut):
+    data = (built / "im2gps-00000.tar").read_bytes()
+    (tmp_path / "im2gps-00000.tar").write_bytes(data[:cut])
+    with pytest.raises(ValueError, match=r"im2gps-00000\.tar is cut"):
+        list(stream(tmp_path, validation_fraction=0))
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"data_files": "nowhere/*.tar"}, "no file found.*WebDataset shards"),
+        ({"data_files": __file__}, "test_training.py found.*WebDataset shards"),
+        ({"data_files": "{0}/*.tar", "data_dir": "{0}"}, "data_files= is not used here"),
+        ({"data_files": "{0}/*.tar", "name": "photos"}, "data_files= is not used here"),
+        ({"data_files": "{0}/*.tar", "validation_fraction": 0.5}, "name the splits"),
+        ({"data_files": "{0}/*.tar", "split": "validation"}, "has the split train"),
+        ({"data_dir": "{0}", "validation_fraction": 1.5}, "must be from 0 to 1"),
+        ({"data_dir": "{0}", "splits": ["tset"]}, "splits=.*train, validation, test"),
+        ({"data_dir": "{0}", "splits": ["train"], "split": "validation"}, "has the split train"),
+    ],
+)
+def test_options_that_make_no_sense_say_so(built, options, message):
+    options = {k: v.format(built) if isinstance(v, str) else v for k, v in options.items()}
+    with pytest.raises((ValueError, FileNotFoundError), match=message):
+        load_dataset("im2gps", streaming=True, **options)
+
+
+def test_what_a_build_wrote_is_what_is_loaded(tmp_path):
+    pytest.importorskip("simplejpeg")
+    from im2gps.build import build
+    from tests.support.flickr_photos import FlickrPhotos, row, write_list
+
+    rows = [row(n, original_width=1200, original_height=100) for n in range(40)]
+    table = write_list(tmp_path / "photos.parquet", rows)
+    faults = {rows[7]["photo_id"]: "404", rows[8]["photo_id"]: "truncated"}
+    with FlickrPhotos(rows, faults) as host:
+        build(table, tmp_path / "out", shard_size=15, host=host.endpoint, rate=0, processes=1)
+    seen = Counter()
+    for split in ("train", "validation"):
+        seen.update(ids(stream(tmp_path / "out", split)))
+    expected = [r for r in rows if r["photo_id"] not in faults]
+    assert seen == Counter("{photo_id}_{secret}_{server}_{owner}.jpg".format(**r) for r in expected)
