@@ -13,8 +13,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from justzoomin import zoom
+from justzoomin.archives import Archive, place_of
 from justzoomin.cli import main
 
 IMAGES = Path("streetview", "images")
@@ -359,6 +362,24 @@ def test_hostile_members_are_left_out_and_counted(own, tmp_path, capsys):
     printed = capsys.readouterr().out
     assert "Found: 25 members outside of the layout (../evil_undistorted.jpg, " in printed
     assert "\x1b" not in printed
+
+
+PIECES = [
+    "..", ".", "", "streetview", "images", "satellite", "-7", "-07", "1", "2.jpg", "2.jpg\n", "C:",
+    "\u0662.jpg", "1_undistorted.jpg", "..\\1_undistorted.jpg", "\0", "\n",
+]  # fmt: skip
+
+
+@settings(max_examples=500, deadline=None)
+@given(
+    st.one_of(st.text(), st.lists(st.sampled_from(PIECES), max_size=7).map("/".join)),
+    st.sampled_from([None, -7]),
+)
+def test_no_name_leads_anywhere_else(name, level):
+    path = place_of(Archive("x.tar", "x.tar", 0, level, 0), name)
+    top = "streetview/images/" if level is None else "satellite/-7/"
+    assert path is None or (path.startswith(top) and os.path.normpath(path) == path)
+    assert path is None or (path.isascii() and path.isprintable() and "\\" not in path)
 
 
 def test_a_huge_member_is_left_out(own, tmp_path, capsys):
