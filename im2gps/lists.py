@@ -24,8 +24,9 @@ from tqdm import tqdm
 
 from geoload.files import printable
 from geoload.report import Report, write_json
+from im2gps.columns import SCHEMA, photo_ids
 from im2gps.owners import read_owners
-from im2gps.records import MAX_BLOCK, SCHEMA, Parsed, keyword, parse, photo_ids
+from im2gps.records import MAX_BLOCK, Parsed, keyword, parse
 
 PIECE = 4 * 2**20
 ROW_GROUP = 65_536
@@ -133,7 +134,7 @@ def write_table(
     try:
         _write(files, part, wanted, workers or _cores(), result)
         if not result.total.kept:
-            raise ValueError(f"No photo is left of {len(files)} lists: {summary(result)}")
+            raise ValueError(f"No photo is left: {'; '.join(summary(result))}.")
         os.replace(part, output)
     finally:
         part.unlink(missing_ok=True)
@@ -333,7 +334,7 @@ class _Sieve:
             report.add(f"broken blocks: {reason}", f"{name}:{line + number}")
         for number in piece.parsed.stray:
             report.add("lines that belong to no block", f"{name}:{line + number}")
-        for kind, count in piece.parsed.unread.items():
+        for kind, count in (+piece.parsed.unread).items():
             report.add_many(kind, count, [] if name in report.names[kind] else [name])
 
 
@@ -352,21 +353,22 @@ def as_dict(result: Result, wanted: Wanted) -> dict[str, Any]:
     }
 
 
-def summary(result: Result) -> str:
-    """Say in a few lines what became of the blocks."""
-    total = result.total
-    lines = [
+def summary(result: Result) -> list[str]:
+    """Say what became of the blocks, a line for each kind that there was."""
+    total, report = result.total, result.report
+    others = {
+        "duplicates of a photo that came before": total.duplicates,
+        f"by {result.photographers:,} excluded photographers": total.by_excluded_photographers,
+        "under other licences": total.other_licenses,
+        "located less accurately": total.less_accurate,
+        "broken": total.broken,
+    }
+    return [
         f"{total.records:,} records read from {len(result.lists):,} lists",
         f"{total.kept:,} photos kept",
-        f"{total.duplicates:,} duplicates of a photo that came before",
-        f"{total.by_excluded_photographers:,} photos by {result.photographers:,} excluded "
-        "photographers",
-        f"{total.other_licenses:,} under other licences",
-        f"{total.less_accurate:,} located less accurately",
-        f"{total.broken:,} broken",
-        *map(result.report.line, result.report.counts),
+        *(f"{count:,} {kind}" for kind, count in others.items() if count),
+        *map(report.line, report.counts),
     ]
-    return "\n".join("  " * (i > 0) + line for i, line in enumerate(lines))
 
 
 def add_command(commands: Any) -> None:
@@ -415,9 +417,11 @@ def _run(
         excluded |= owners
         odd = f", {nameless} photos name none" if nameless else ""
         print(f"{len(owners):,} photographers in {source}{odd}")
+    if min_accuracy is not None and not 1 <= min_accuracy <= 16:
+        raise ValueError(f"--min-accuracy {min_accuracy}: Flickr's accuracy goes from 1 to 16.")
     wanted = Wanted(_codes(licenses), min_accuracy, excluded)
     result = write_table(lists, output, wanted, workers)
-    print(summary(result))
+    print("\n  ".join(summary(result)))
     print(f"Wrote {output} ({os.path.getsize(output) / 1e6:,.1f} MB) and "
           f"{Path(output).with_suffix('.report.json')}")  # fmt: skip
 

@@ -11,8 +11,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from geoload.report import Report
+from im2gps.columns import OWNER
 from im2gps.packs import open_pack
-from im2gps.records import OWNER
 
 _IN_NAME = re.compile(rf"_({OWNER})\.jpe?g", re.IGNORECASE)
 _IN_TEXT = re.compile(rf"(?<![0-9]){OWNER}(?![0-9])")

@@ -2,38 +2,32 @@
 
 Flickr repeats itself after some thousand results, so a keyword's time is cut into slices of about
 250 photos, each as long as the one before lets expect, halved or less where it holds too many. A
-slice is in the list whole or not at all; `search.json` says how far each list has come.
+slice is in the list whole or not at all.
 """
 
 from __future__ import annotations
 
 import argparse
 import asyncio
-import json
 import os
 import re
 import sys
-import time
-from dataclasses import asdict, dataclass, field
-from datetime import datetime, timezone
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import filelock
 from tqdm import tqdm
 
-from geoload.report import Report, write_json
 from im2gps.flickr import API, PER_PAGE, Flickr, Manners, Page
-from im2gps.records import KEYS, list_name, write_block
+from im2gps.records import KEYS, write_block
+from im2gps.search_folder import FLICKR_OPENED, Folder, Progress, day, shown
 
 PAGES = 16
 REACH = PAGES * PER_PAGE  # Flickr gives no more results of a search, or the same again
 DESIRED = 225  # of a slice: one page, with room for growth
 AT_MOST = 2 * PER_PAGE
-STATE = "search.json"
-FLICKR_OPENED = "2004-02-10"
 _ID = re.compile("[1-9][0-9]{0,19}")
-_ID_LINE = re.compile(rb"photo: ([0-9]+) ")
 
 Photo = dict[str, Any]  # as the API describes it
 
@@ -47,31 +41,6 @@ class Queries(NamedTuple):
     def text(self, keyword: str) -> str:
         """Return the text of the search for a keyword."""
         return " ".join([keyword, *self.exclusions])
-
-
-@dataclass
-class Progress:
-    """How far the list of one keyword has come.
-
-    Attributes
-    ----------
-    next : int
-        Unix second at which the next slice starts.
-    width : int
-        Seconds that it will hold, if it does not hold too many photos; 0 at the start.
-    size : int
-        Bytes of the list that are whole slices.
-    photos, slices : int
-        What they hold.
-    done : bool
-    """
-
-    next: int
-    width: int = 0
-    size: int = 0
-    photos: int = 0
-    slices: int = 0
-    done: bool = False
 
 
 @dataclass
@@ -110,6 +79,11 @@ class Found:
         """How many photos within reach have not been shown."""
         return max(min(self.total, REACH) - len(self.since), 0)
 
+    @property
+    def beyond(self) -> int:
+        """How many photos are out of reach."""
+        return max(self.total - REACH, 0)
+
 
 def read_queries(path: str | Path) -> Queries:
     """Read a query file: a keyword or phrase a line, a minus before what a photo must not have.
@@ -143,109 +117,6 @@ def _exclusion(words: str) -> list[str]:
     if " " in words and '"' not in words:
         words = f'"{words}"'
     return [f"-{words}"] if words else []
-
-
-class Folder:
-    """The lists of a search and its state, which `search.json` keeps.
-
-    Parameters
-    ----------
-    folder : path
-    start, stop : int, optional
-        Unix seconds, both included. A search that goes on has those that it began with.
-    exclusions : list of str
-
-    Raises
-    ------
-    ValueError
-        When the folder holds lists of another search.
-    """
-
-    def __init__(
-        self, folder: str | Path, start: int | None, stop: int | None, exclusions: list[str]
-    ) -> None:
-        self.folder = Path(folder)
-        self.report = Report()
-        self.lists: dict[str, Progress] = {}
-        given = {"from": start, "to": stop, "exclusions": exclusions}
-        usual = {"from": _day(FLICKR_OPENED), "to": int(time.time())}
-        self.search: dict[str, Any] = given | usual
-        kept = self._kept()
-        for name, value in given.items():
-            if value is not None and value != kept.get(name, value):
-                raise ValueError(
-                    f"{folder} holds a search with {name}: {_shown(kept[name])}, not "
-                    f"{_shown(value)}. Go on with that, or start in another folder."
-                )
-            self.search[name] = kept.get(name, self.search[name] if value is None else value)
-        if self.search["from"] > self.search["to"]:
-            raise ValueError("--from is later than --to: there is nothing in between.")
-
-    def _kept(self) -> dict[str, Any]:
-        """Take over the state of a search that was begun; returns its terms."""
-        path = self.folder / STATE
-        if not path.exists():
-            return {}
-        try:
-            state = json.loads(path.read_text(encoding="utf-8"))
-            self.report = Report.from_dict(state["report"])
-            self.lists = {word: Progress(**entry) for word, entry in state["lists"].items()}
-            return {name: state["search"][name] for name in self.search}
-        except (ValueError, KeyError, TypeError, AttributeError) as error:
-            raise ValueError(
-                f"{path} is damaged ({type(error).__name__}): start in another folder."
-            ) from None
-
-    def begin(self, word: str) -> Progress:
-        """Return how far a keyword's list has come.
-
-        What was written after the last whole slice of an unfinished list is cut off.
-
-        Raises
-        ------
-        ValueError
-            When the list is not as this search left it.
-        """
-        path = self.path(word)
-        size = path.stat().st_size if path.exists() else 0
-        if word not in self.lists:
-            if size:
-                raise ValueError(f"{path} is there, but not from this search: move it away.")
-            self.lists[word] = Progress(self.search["from"])
-            self.append(word, b"")  # from here on the list is known to be ours
-        progress = self.lists[word]
-        if size < progress.size:
-            raise ValueError(
-                f"{path} has {size:,} bytes, where {STATE} says {progress.size:,}: it was changed. "
-                "Put it back, or start in another folder."
-            )
-        if not progress.done:
-            with open(path, "ab") as file:
-                file.truncate(progress.size)
-        return progress
-
-    def path(self, word: str) -> Path:
-        """Return the path of a keyword's list."""
-        return self.folder / list_name(word)
-
-    def photo_ids(self, word: str) -> set[str]:
-        """Return the ids of the photos in a list."""
-        with open(self.path(word), "rb") as file:
-            return {found[1].decode() for line in file if (found := _ID_LINE.match(line))}
-
-    def append(self, word: str, text: bytes, **changes: Any) -> None:
-        """Write whole slices at the end of a list, and then how far it has come."""
-        progress = self.lists[word]
-        with open(self.path(word), "ab") as file:
-            file.write(text)
-            file.flush()
-            # The state must not be on disk before what it tells of.
-            os.fsync(file.fileno())
-        for name, value in {**changes, "size": progress.size + len(text)}.items():
-            setattr(progress, name, value)
-        lists = {word: asdict(progress) for word, progress in self.lists.items()}
-        state = {"search": self.search, "report": self.report.as_dict(), "lists": lists}
-        write_json(self.folder / STATE, state)
 
 
 class Search:
@@ -296,7 +167,8 @@ class Search:
                 width = int(width * min(max(DESIRED / max(found.total, 1), 0.25), 4)) or 1
                 self._folder.append(
                     word, lines, next=end + 1, width=width, photos=progress.photos + new,
-                    slices=progress.slices + 1,
+                    slices=progress.slices + 1, hidden=progress.hidden + found.missing,
+                    beyond=progress.beyond + found.beyond,
                 )  # fmt: skip
                 bar.set_postfix(photos=progress.photos, refresh=False)
                 bar.update((progress.next - start) // 86_400 - bar.n)
@@ -332,12 +204,18 @@ class Search:
 
     def _lines(self, word: str, span: tuple[int, int], found: Found, known: set[str]) -> bytes:
         """Return what a slice adds to a list; notes what is not as it should be."""
-        report, name = self._folder.report, f"{word}, {span[0]} to {span[1]}"
-        report.add_many("photos that Flickr counts but does not show", found.missing, [name])
-        beyond = max(found.total - REACH, 0)
-        report.add_many(f"photos in seconds of more than {REACH:,}, out of reach", beyond, [name])
+        report = self._folder.report
+        name = f"{word}, {shown(span[0])} to {shown(span[1])}"
+        if found.missing:
+            place = f"{name}: {found.missing} of {found.total:,}"
+            report.add("slices of which Flickr does not show all that it counts", place)
+        if found.beyond:
+            place = f"{word}, {shown(span[0])}: {found.beyond:,} of {found.total:,}"
+            report.add(f"seconds with more than {REACH:,} photos, of which it gives no more", place)
         again = [photo_id for photo_id in found.photos if photo_id in known]
         report.add_many("photos that came again, left out", len(again), again)
+        if not found.total:
+            return b""
         pages = _page_count(found.total)
         visited = min(pages, PAGES)
         lines = [
@@ -388,14 +266,14 @@ def add_command(commands: Any) -> None:
     parser.add_argument(
         "--from",
         dest="start",
-        type=_day,
+        type=day,
         metavar="DATE",
         help=f"first day of upload, in UTC (default {FLICKR_OPENED})",
     )
     parser.add_argument(
         "--to",
         dest="stop",
-        type=_day,
+        type=day,
         metavar="DATE",
         help="last day of upload (default: until now)",
     )
@@ -459,6 +337,12 @@ def _run(
     print(f"{sum(entry.photos for entry in lists):,} photos of {len(lists)} keywords in "
           f"{sum(entry.slices for entry in lists):,} slices; {flickr.requests:,} requests this "
           "time")  # fmt: skip
+    hidden, beyond = sum(entry.hidden for entry in lists), sum(entry.beyond for entry in lists)
+    if hidden or beyond:
+        print(f"  {hidden + beyond:,} photos counted by Flickr are not among them: {hidden:,} were "
+              f"not shown, {beyond:,} are out of reach")  # fmt: skip
+    nothing = [word for word in queries.keywords if not folder.lists[word].photos]
+    folder.report.add_many("keywords without a photo", len(nothing), nothing)
     for kind in folder.report.counts:
         print(f"  {folder.report.line(kind)}")
 
@@ -466,20 +350,6 @@ def _run(
 async def _search(flickr: Flickr, folder: Folder, queries: Queries, recheck: int) -> None:
     async with flickr:
         await Search(flickr, folder, queries, recheck).run()
-
-
-def _day(text: str) -> int:
-    """Return the Unix second at which a day begins."""
-    try:
-        return int(datetime.strptime(text, "%Y-%m-%d").replace(tzinfo=timezone.utc).timestamp())
-    except ValueError:
-        raise argparse.ArgumentTypeError(f"{text!r} is no day such as 2008-12-31") from None
-
-
-def _shown(value: Any) -> str:
-    if isinstance(value, int):
-        return datetime.fromtimestamp(value, timezone.utc).strftime("%Y-%m-%d %H:%M:%S")
-    return " ".join(value) or "none"
 
 
 def _seconds(text: str) -> float:

@@ -90,7 +90,7 @@ def test_the_list_has_the_original_form(tmp_path):
     )
 
 
-def test_keywords_and_exclusions_come_from_the_query_file(tmp_path):
+def test_keywords_and_exclusions_come_from_the_query_file(tmp_path, capsys):
     photos = [*spread(5), *spread(4, "rome birthday", 10), *spread(3, "rome black and white", 20),
               *spread(2, "cape town", 30), *spread(1, "town at the cape", 40)]  # fmt: skip
     queries = "# places\nRome\n\n-birthday\n-black and white\nCape Town\nrome\n../../evil/Rome\n"
@@ -98,6 +98,7 @@ def test_keywords_and_exclusions_come_from_the_query_file(tmp_path):
         assert main(command(server, tmp_path, queries=queries)) == 0
     lists = {path.name: len(ids(path)) for path in (tmp_path / "lists").glob("*.txt")}
     assert lists == {"Rome.txt": 5, "Cape Town.txt": 3, "%2E.%2F..%2Fevil%2FRome.txt": 0}
+    assert "1 keywords without a photo (../../evil/Rome)" in capsys.readouterr().out
     assert server.searches[0]["text"] == 'Rome -birthday -"black and white"'
     assert {p.name for p in tmp_path.iterdir()} == {"lists", "queries.txt"}
 
@@ -110,7 +111,9 @@ def test_a_second_with_more_than_flickr_gives_is_reported_and_the_rest_is_whole(
     found = Counter(ids(tmp_path / "lists" / "Rome.txt"))
     assert max(found.values()) == 1 and sum(found.values()) == 4_600
     assert set(found) >= {photo["id"] for photo in photos[:600]}
-    assert "100 photos in seconds of more than 4,000, out of reach" in capsys.readouterr().out
+    printed = capsys.readouterr().out
+    assert "100 photos counted by Flickr are not among them: 0 were not shown, 100 are" in printed
+    assert "(Rome, 2007-01-11 00:00:00: 100 of 4,1" in printed
     assert max(int(search["page"]) for search in server.searches) == 16
 
 
@@ -130,7 +133,7 @@ def test_photos_that_only_shorter_searches_show_are_found(tmp_path, capsys):
         server.short = hide
         assert main(command(server, tmp_path)) == 0
         everything_once(server, tmp_path / "lists" / "Rome.txt")
-    assert "does not show" not in capsys.readouterr().out
+    assert "not shown" not in capsys.readouterr().out
 
 
 def test_photos_that_flickr_counts_but_never_shows_are_reported(tmp_path, capsys):
@@ -140,8 +143,9 @@ def test_photos_that_flickr_counts_but_never_shows_are_reported(tmp_path, capsys
         assert main(command(server, tmp_path)) == 0
         server.photos.pop(300)
         everything_once(server, tmp_path / "lists" / "Rome.txt")
-    assert re.search(r"1 photos that Flickr counts but does not show \(Rome, \d+ to \d+\)",
-                     capsys.readouterr().out)  # fmt: skip
+    printed = capsys.readouterr().out
+    assert "1 photos counted by Flickr are not among them: 1 were not shown" in printed
+    assert re.search(r"1 slices of which .* \(Rome, 2007-.* to 2007-.*: 1 of \d+\)", printed)
 
 
 @pytest.mark.parametrize("change", ["come", "go"])
