@@ -99,8 +99,7 @@ def build(
     with _alone(output):
         _check_manifest(job, rows)
         _sweep(output)
-        there = {number: found for number in numbers if (found := _finished(job, number))}
-        todo = [n for n in numbers if n not in there or (again and _mendable(there[n]))]
+        todo = [number for number in numbers if _is_due(job, number)]
         if todo:
             done = rows - sum(_rows_of(rows, shard_size, number) for number in todo)
             try:
@@ -198,8 +197,9 @@ def _finished(job: Job, number: int) -> dict[str, Any] | None:
         return None
 
 
-def _mendable(statistics: dict[str, Any]) -> bool:
-    return any(missing.may_mend(reason) for reason in statistics["missing"])
+def _is_due(job: Job, number: int) -> bool:
+    found = _finished(job, number)
+    return not found or (job.again and any(map(missing.may_mend, found["missing"])))
 
 
 def _rows_of(rows: int, shard_size: int, number: int) -> int:
@@ -208,7 +208,10 @@ def _rows_of(rows: int, shard_size: int, number: int) -> int:
 
 def _bar(total: int, done: int) -> tqdm:
     seldom = 0.1 if sys.stderr.isatty() else 30
-    return tqdm(total=total, initial=done, desc="im2gps build", unit="photo", mininterval=seldom)
+    return tqdm(
+        total=total, initial=done, desc="im2gps build", unit="photo",
+        mininterval=seldom, maxinterval=max(10, seldom),
+    )  # fmt: skip
 
 
 def _report(job: Job, numbers: range) -> dict[str, Any]:

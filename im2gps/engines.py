@@ -7,6 +7,7 @@ says how many more rows are through, time and again. The shards are the same on 
 from __future__ import annotations
 
 import asyncio
+import functools
 import importlib
 import itertools
 import multiprocessing
@@ -21,6 +22,7 @@ from concurrent.futures import (
     Future,
     ProcessPoolExecutor,
     ThreadPoolExecutor,
+    as_completed,
     wait,
 )
 from concurrent.futures.process import BrokenProcessPool
@@ -123,7 +125,7 @@ def on_ray(job: Job, numbers: list[int], processes: int | None, advance: Advance
     ray = importlib.import_module("ray")
     started = not ray.is_initialized()
     if started:
-        ray.init()
+        _begin("Ray", ray.init)
     task = ray.remote(_shard)
     limit = processes or 2 * max(int(ray.cluster_resources().get("CPU", 1)), 1)
     todo = iter(numbers)
@@ -147,50 +149,29 @@ def on_ray(job: Job, numbers: list[int], processes: int | None, advance: Advance
 
 
 def on_spark(job: Job, numbers: list[int], processes: int | None, advance: Advance) -> None:
-    """Make shards as tasks of the Spark application that is running, or of one on this machine."""
+    """Make shards in jobs of the Spark application that is running, or of one on this machine."""
     # Or workers on this machine would be whichever Python comes first on the PATH.
     os.environ.setdefault("PYSPARK_PYTHON", sys.executable)
-    pyspark = importlib.import_module("pyspark")
-    context = pyspark.SparkContext.getOrCreate()
-    done = context.accumulator([], _listed(pyspark))
-    tasks = context.parallelize(numbers, min(len(numbers), processes or len(numbers)))
+    context = _begin("Spark", importlib.import_module("pyspark").SparkContext.getOrCreate)
     group = f"im2gps-{os.getpid()}"
 
-    def run() -> None:
+    def run(number: int) -> tuple[int, str]:
+        # A job for each shard, and not one for all: it says at once when it is through.
         context.setJobGroup(group, f"im2gps build {job.folder}", interruptOnCancel=True)
-        tasks.foreach(lambda number: done.add([_shard(job, number)]))
+        return context.parallelize([number], 1).map(functools.partial(_shard, job)).collect()[0]
 
-    with ThreadPoolExecutor(1) as thread:
-        running = thread.submit(run)
+    with ThreadPoolExecutor(processes or 2 * context.defaultParallelism) as threads:
         try:
-            seen = 0
-            while seen < len(numbers):
-                wait([running], _POLL)
-                if running.done() and running.exception() is not None:
-                    raise BuildError(
-                        f"Spark gave up ({_first_line(running.exception())}). {_GO_ON}"
-                    ) from running.exception()
-                fresh = done.value[seen:]
-                seen += len(fresh)
-                for rows, trouble in fresh:
-                    _raise(trouble)
-                    advance(rows)
-        finally:
-            if not running.done():
-                context.cancelJobGroup(group)
-
-
-def _listed(pyspark: Any) -> Any:
-    """Return what tells Spark how to gather lists; its base class is not always there."""
-
-    class Listed(pyspark.AccumulatorParam):
-        def zero(self, value: list) -> list:
-            return []
-
-        def addInPlace(self, value1: list, value2: list) -> list:
-            return value1 + value2
-
-    return Listed()
+            for done in as_completed([threads.submit(run, number) for number in numbers]):
+                if (error := done.exception()) is not None:
+                    raise BuildError(f"Spark gave up ({_first_line(error)}). {_GO_ON}") from error
+                rows, trouble = done.result()
+                _raise(trouble)
+                advance(rows)
+        except BaseException:
+            threads.shutdown(wait=False, cancel_futures=True)
+            context.cancelJobGroup(group)
+            raise
 
 
 def _shard(job: Job, number: int) -> tuple[int, str]:
@@ -200,12 +181,20 @@ def _shard(job: Job, number: int) -> tuple[int, str]:
     return next(rows), trouble and f"{trouble} (on {socket.gethostname()})"
 
 
+def _begin(name: str, start: Callable[[], Any]) -> Any:
+    """Start an engine, or say in one line that it does not."""
+    try:
+        return start()
+    except Exception as error:  # of any class: they have no base of their own
+        raise BuildError(f"{name} does not start here ({_first_line(error)})") from error
+
+
 def _raise(trouble: str) -> None:
     if trouble:
         raise BuildError(trouble)
 
 
-def _first_line(error: BaseException | None) -> str:
+def _first_line(error: BaseException) -> str:
     return f"{type(error).__name__}: {str(error).strip().splitlines()[0]}"
 
 

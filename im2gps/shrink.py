@@ -67,11 +67,12 @@ def shrink(body: bytes, suffix: str) -> Picture:
     try:
         with Image.open(io.BytesIO(body), formats=[kind]) as image:
             _check(image)
-            if kind == "JPEG":
-                _decode(body, image.mode)
-            if kind == "JPEG" and _fits(image):
+            if kind != "JPEG":
+                return _recode(image)
+            decoded = _decode(body, image)
+            if _fits(image):
                 return Picture(clean(body), image.width, image.height, recoded=False)
-            return _recode(image)
+            return _recode(decoded)
     except Image.DecompressionBombError:
         raise Missing(missing.TOO_MANY_PIXELS) from None
     except (*_BROKEN, PhotoError):
@@ -88,13 +89,22 @@ def _check(image: Image.Image) -> None:
         raise Missing(missing.WRONG_TYPE)
 
 
-def _decode(body: bytes, mode: str) -> None:
-    """Raise ValueError where libjpeg would only warn and fill in grey, as Pillow lets it.
+def _decode(body: bytes, image: Image.Image) -> Image.Image:
+    """Decode a JPEG, raising ValueError where Pillow would fill in grey after libjpeg's warning.
 
-    All of the data are read, but only an eighth of the pixels computed.
+    All of the data are read, but no more pixels computed than are needed: an eighth of a side
+    where the file will be kept, else half as many again as the result has.
     """
-    colours = {"RGB": "RGB", "L": "GRAY", "CMYK": "CMYK"}[mode]
-    simplejpeg.decode_jpeg(body, colours, fastdct=True, min_height=1, min_width=1, min_factor=8)
+    inked = image.mode == "CMYK"  # which Pillow decodes, as it knows Adobe's inverted inks
+    scale = 0.0 if inked or _fits(image) else 1.5
+    width, height = (max(1, int(scale * side)) for side in _bounded(image.size))
+    colours = {"RGB": "RGB", "L": "GRAY", "CMYK": "CMYK"}[image.mode]
+    pixels = simplejpeg.decode_jpeg(body, colours, min_height=height, min_width=width)
+    if inked:
+        return image
+    decoded = Image.fromarray(pixels[..., 0] if image.mode == "L" else pixels)
+    decoded.info.update(image.info)
+    return decoded
 
 
 def _fits(image: Image.Image) -> bool:

@@ -61,6 +61,14 @@ def test_a_jpeg_of_the_right_size_keeps_its_pixels_bit_for_bit(mode):
     assert np.array_equal(np.asarray(opened(body)), np.asarray(opened(picture.data)))
 
 
+def test_large_photos_of_any_mode_are_shrunk():
+    for mode, colour in (("RGB", RED), ("L", 86), ("CMYK", RED)):
+        picture = shrink(coded(3000, 1500, mode), "jpg")
+        image = opened(picture.data)
+        assert image.size == (1024, 512) and image.mode == ("L" if mode == "L" else "RGB")
+        assert near(image.getpixel((100, 100)), colour)
+
+
 @pytest.mark.parametrize("width", [300, 1500])
 def test_metadata_come_off_and_the_colour_profile_stays(width):
     exif = Image.Exif()
