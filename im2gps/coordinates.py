@@ -98,7 +98,8 @@ def _parquet(path: Path, bar: Any) -> Iterator[tuple[pd.Series, pd.Series]]:
     from pyarrow import parquet
 
     try:
-        with parquet.ParquetFile(path) as file:
+        # nothing is read ahead, or the whole of both columns would be held
+        with parquet.ParquetFile(path, pre_buffer=False) as file:
             bar.total = file.metadata.num_rows
             latitude, longitude = _columns(path, file.schema_arrow.names)
             for batch in file.iter_batches(_ROWS, columns=[latitude, longitude]):

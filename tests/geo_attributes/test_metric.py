@@ -146,6 +146,7 @@ def test_gradients_are_compared(write):
 numbers = st.floats(-1e6, 1e6) | st.integers(0, 3)
 
 
+@settings(deadline=None)
 @given(st.lists(st.tuples(numbers, numbers), min_size=2, max_size=50))
 def test_spearman_is_that_of_scipy(pairs):
     a, b = np.array(pairs, float).T

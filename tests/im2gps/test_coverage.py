@@ -110,6 +110,7 @@ def test_cells_cover_the_ellipsoid(degrees):
     assert cells.area_km2 == pytest.approx(cells.area_km2[::-1])
 
 
+@settings(deadline=None)
 @given(st.sampled_from([0.1, 0.25, 0.3, 1.0, 7.5, 45.0]), st.floats(-90, 90), st.floats(-180, 180))
 def test_a_place_is_in_its_cell(degrees, latitude, longitude):
     cells = density.Cells(degrees)
@@ -178,6 +179,18 @@ def test_no_more_rows_than_a_batch_are_held(tmp_path):
     for path in (tmp_path / "p.parquet", tmp_path / "p.csv"):
         sizes = [len(latitude) for latitude, _ in coordinates.read_batches(path, Report())]
         assert sum(sizes) == count and max(sizes) <= 2**17
+
+
+def test_parquet_is_read_in_flat_memory(tmp_path):
+    count = 2_000_000  # 32 MB of coordinates
+    random = np.random.default_rng(0)
+    frame = pa.table({"lat": random.uniform(-90, 90, count), "lon": random.random(count)})
+    parquet.write_table(frame, tmp_path / "p.parquet", row_group_size=100_000)
+    del frame
+    before, peak = pa.total_allocated_bytes(), 0
+    for _ in coordinates.read_batches(tmp_path / "p.parquet", Report()):
+        peak = max(peak, pa.total_allocated_bytes() - before)
+    assert peak < 12e6
 
 
 def test_the_map_is_a_picture_of_the_cells(table, tmp_path):
