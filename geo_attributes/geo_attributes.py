@@ -622,12 +622,14 @@ def classify(
     else:
         codes, inverse = np.unique(both[known], return_inverse=True)
         names = classes.names or _code_names(codes, path)
-        unnamed = [f"{code:.15g}" for code in codes.tolist() if code not in names]
-        if unnamed:
-            count = np.isin(both, [float(code) for code in unnamed]).sum()
+        unnamed = codes[[code not in names for code in codes.tolist()]]
+        if len(unnamed):
+            _code_names(unnamed, path)  # or they are no codes at all
+            some = ", ".join([f"{code:.0f}" for code in unnamed[:10]] + ["…"] * (len(unnamed) > 10))
             raise ValueError(
-                f"{path}: `classes` has no name for code {', '.join(unnamed[:10])}, found at "
-                f"{count} places; name every code that occurs, or give it as nodata="
+                f"{path}: `classes` has no name for code {some}, found at "
+                f"{np.isin(both, unnamed).sum()} places; name every code that occurs, or give it "
+                "as nodata="
             )
         labels = list(dict.fromkeys(names.values()))
         of_code = np.array([labels.index(names[code]) for code in codes.tolist()], dtype=int)

@@ -115,8 +115,9 @@ def test_options(world, kind):
 
 
 def test_fractions_are_no_codes(world):
-    with pytest.raises(ValueError, match=r"look like a quantity.*threshold=.*kind='quantity'"):
-        compute(world, kind="classes")
+    for classes in (None, {1: "a"}):
+        with pytest.raises(ValueError, match=r"like a quantity.*threshold=.*kind='quantity'"):
+            compute(world, kind="classes", classes=classes)
 
 
 def test_codes_without_a_name_are_named(write):
