@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import csv
 import importlib
 import importlib.util
 import json
@@ -11,17 +10,17 @@ import math
 import re
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pandas as pd
 
-from . import gcd_metric, report, tables, text
-from .comparison import compare
+from . import gcd_metric, report, scoring, tables, text
+from .scoring import Joined, Wording, published
 
-_OPTIONS = "choose one with --{}-column"
+_WORDING = Wording(
+    "choose one with --{}-column", "choose the column with --id-column", "--missing miss"
+)
 _REFERENCE_OPTIONS = "choose one with --reference-{}-column"
 _NUMBERS = re.compile(r"^[-+.,\deE]*\d[-+.,\deE]*$")
 _DATASET_DEFAULTS = {"justzoomin": ("metadata", "validation")}
@@ -131,34 +130,14 @@ def _with_one_value(arguments: Sequence[str]) -> list[str]:
 # --- input --------------------------------------------------------------------------------------
 
 
-@dataclass
-class Joined:
-    """Predictions in the order of the references that they are scored against."""
-
-    name: str
-    file: str
-    positions: np.ndarray  # of the references
-    coordinates: np.ndarray
-    unmatched_predictions: list[str]
-    unmatched_references: list[str]
-    ambiguous: list[tuple[list[str], list[str]]]
-
-
 def _read_predictions(path: str, arguments: argparse.Namespace) -> pd.DataFrame:
     chosen = (arguments.id_column, arguments.latitude_column, arguments.longitude_column)
     if not Path(path).is_file():
         raise ValueError(f"{path}: no such file")
     if not tables.is_table(path):
         raise ValueError(f"{path}: predictions are a .csv or .parquet file")
-    table = tables.read_coordinates(path, *chosen, allow_missing=True, advice=_OPTIONS)
-    empty = table[["latitude", "longitude"]].isna().any(axis=1).to_numpy()
-    if arguments.missing == "error" and empty.any():
-        first = int(empty.argmax())
-        raise ValueError(
-            f"{path}: row {first + 1} ({table['image_id'].iloc[first]}) has no coordinates, as "
-            f"have {int(empty.sum())} of {len(table)} rows; --missing miss counts them as wrong"
-        )
-    tables.refuse_duplicates(list(table["image_id"]), path)
+    table = tables.read_coordinates(path, *chosen, allow_missing=True, advice=_WORDING.column)
+    scoring.check_predictions(table, path, arguments.missing, _WORDING)
     return table
 
 
@@ -214,41 +193,6 @@ def _only_split(name: str, where: dict[str, Any]) -> str:
     raise ValueError(f"{name} has the splits {', '.join(splits)}; choose one with --split")
 
 
-def _join(
-    name: str,
-    path: str,
-    table: pd.DataFrame,
-    arguments: argparse.Namespace,
-    references: pd.DataFrame,
-) -> Joined:
-    left, right = list(table["image_id"]), list(references["image_id"])
-    match = tables.match_ids(left, right)
-    for predictions, wanted in match.ambiguous:
-        if len(predictions) > 1 and len(wanted) == 1:
-            raise ValueError(f"{path}: several predictions for {wanted[0]}: {predictions}")
-    if not len(match.left):
-        why = tables.why_none_match(left, right) or "choose the column with --id-column"
-        raise ValueError(
-            f"{path}: none of its {len(left)} ids (first: {left[0]}) is among the {len(right)} "
-            f"of {_references_name(arguments)} (first: {right[0]}); {why}"
-        )
-    found = table[["latitude", "longitude"]].to_numpy(dtype=np.float64)[match.left]
-    positions = match.right
-    if arguments.missing == "miss":
-        everyone = np.full((len(right), 2), np.nan)
-        everyone[match.right] = found
-        positions, found = np.arange(len(right)), everyone
-    return Joined(
-        name,
-        path,
-        positions,
-        found,
-        [left[index] for index in match.unmatched_left],
-        [right[index] for index in match.unmatched_right],
-        match.ambiguous,
-    )
-
-
 # --- published results --------------------------------------------------------------------------
 
 
@@ -272,35 +216,6 @@ def _benchmark(arguments: argparse.Namespace) -> tuple[str | None, str | None]:
     return None, f"no published results of {_references_name(arguments)} are known here"
 
 
-def published(benchmark: str) -> list[dict[str, str]]:
-    """Rows of published_results.csv for one benchmark; accuracies in percent, as text."""
-    path = Path(__file__).with_name("published_results.csv")
-    with path.open(encoding="utf-8", newline="") as file:
-        return [row for row in csv.DictReader(file) if row["benchmark"] == benchmark]
-
-
-def _published_beside(
-    benchmark: str | None, n: int, options: gcd_metric.Options
-) -> tuple[list[dict[str, str]], str | None]:
-    """Published rows that may stand beside this score, and a line that says why not or what."""
-    rows = published(benchmark) if benchmark else []
-    if not rows:
-        return [], f"no published results of {benchmark} are known here" if benchmark else None
-    whole = int(rows[0]["n"])
-    if n != whole:
-        return [], (
-            f"published results of {benchmark} are over its {whole:,} images and this score is "
-            f"over {n:,}, so they are not shown"
-        )
-    if options.method != "haversine":
-        return [], f"published results of {benchmark} use haversine, so they are not shown"
-    keys = [gcd_metric.label(threshold, options.unit) for threshold in options.thresholds]
-    rows = [row for row in rows if any(row.get(key) for key in keys)]
-    if not rows:
-        return [], f"published results of {benchmark} use other thresholds, so they are not shown"
-    return rows, None
-
-
 # --- output -------------------------------------------------------------------------------------
 
 
@@ -318,19 +233,11 @@ def _run(arguments: argparse.Namespace) -> int:
         "method": arguments.method,
         "missing": arguments.missing,
     }
-    options = gcd_metric.make_options(**settings)
+    options = gcd_metric.make_options(**settings)  # a wrong one is said before any file is read
     runs, references = _read(arguments)
-    positions = runs[0].positions
-    truth = references[["latitude", "longitude"]].to_numpy(dtype=np.float64)[positions]
-    scored = [gcd_metric.score(run.coordinates, truth, options) for run in runs]
-    results = [result for result, _ in scored]
-    beside, why = _published_beside(benchmark, len(positions), options)
-    comparison = None
-    if arguments.compare:
-        comparison = compare(runs[0].coordinates, runs[1].coordinates, truth, **settings)
-    notes = text.notes(runs, results, len(references), arguments.missing)
-    notes += [line for line in (why or none_known,) if line]
-    headers, rows = text.table(runs, results, beside, options, len(references))
+    scored = scoring.score_runs(
+        runs, references, settings, benchmark, _WORDING, none_known=none_known
+    )
     if arguments.json:
         document = {
             "references": {
@@ -340,39 +247,20 @@ def _run(arguments: argparse.Namespace) -> int:
             },
             "metric_config": config_name,
             "method": options.method,
-            "runs": [_json_run(run, result) for run, result in zip(runs, results, strict=True)],
-            "comparison": comparison,
+            "runs": list(map(_json_run, runs, scored.results)),
+            "comparison": scored.comparison,
             "benchmark": benchmark,
-            "published": beside,
-            "notes": notes,
+            "published": scored.published,
+            "notes": scored.notes,
         }
         print(json.dumps(_without_nan(document), indent=2))
     else:
-        _print_tables(headers, rows, beside, comparison, runs)
-    for note in notes:
+        _print_tables(scored)
+    for note in scored.notes:
         print(text.wrapped(note, "gcd-metric: "), file=sys.stderr)
     if arguments.report:
-        drawn = [
-            report.Run(run.name, run.coordinates, measured)
-            for run, (_, measured) in zip(runs, scored, strict=True)
-        ]
-        report.write_report(
-            arguments.report,
-            report.Report(
-                f"{' and '.join(run.name for run in runs)} on {_references_name(arguments)}",
-                drawn,
-                truth,
-                [references["image_id"].iloc[index] for index in positions],
-                options.thresholds,
-                options.unit,
-                headers,
-                rows,
-                notes,
-                scope=_scope(runs, results, len(references)),
-                remarks=[text.INTERVALS, *([text.sources(beside)] if beside else [])],
-                paired=_paired(runs, comparison),
-            ),
-        )
+        title = f"{' and '.join(run.name for run in runs)} on {_references_name(arguments)}"
+        report.write_report(arguments.report, scoring.as_report(scored, title))
         # JSON on stdout stays JSON
         print(f"Wrote {arguments.report}", file=sys.stderr if arguments.json else sys.stdout)
     return 0
@@ -384,48 +272,15 @@ def _read(arguments: argparse.Namespace) -> tuple[list[Joined], pd.DataFrame]:
     read = [_read_predictions(path, arguments) for path in paths]
     references = _read_references(arguments)
     runs = [
-        _join(*given, arguments, references)
+        scoring.join(*given, references, _references_name(arguments), arguments.missing, _WORDING)
         for given in zip(text.names_of(paths), paths, read, strict=True)
     ]
-    if len(runs) > 1:
-        _restrict_to_common(runs)
+    scoring.restrict_to_common(runs)
     return runs, references
 
 
-def _scope(runs: list[Joined], results: list[dict[str, Any]], n_references: int) -> str:
-    """Over how many images, for a picture that may be passed on alone."""
-    missing = [
-        f"{run.name}: {text.unanswered(result).removeprefix(', ')}"
-        for run, result in zip(runs, results, strict=True)
-        if result.get("n_missing")
-    ]
-    return "; ".join([f"n = {text.scope(results[0]['n'], n_references)}", *missing])
-
-
-def _paired(runs: list[Joined], comparison: dict[str, Any] | None) -> report.Table | None:
-    if comparison is None:
-        return None
-    title = text.paired_title([run.name for run in runs])
-    return report.Table(title, *text.paired_table(comparison), text.PAIRED)
-
-
-def _restrict_to_common(runs: list[Joined]) -> None:
-    """Keep what both runs answer, so that two columns of a table are of the same images."""
-    common = np.intersect1d(runs[0].positions, runs[1].positions)
-    if not len(common):
-        raise ValueError(f"{runs[0].file} and {runs[1].file} have no image in common")
-    for run in runs:
-        keep = np.isin(run.positions, common)
-        run.positions, run.coordinates = run.positions[keep], run.coordinates[keep]
-
-
-def _print_tables(
-    headers: list[str],
-    rows: list[list[str]],
-    beside: list[dict[str, str]],
-    comparison: dict[str, Any] | None,
-    runs: list[Joined],
-) -> None:
+def _print_tables(scored: scoring.Scored) -> None:
+    headers, rows, runs = scored.headers, scored.rows, scored.runs
     count = sum(header.startswith("% ") for header in headers)
     print("Accuracy in percent within each distance")
     print(text.narrow(headers, rows, count))
@@ -433,11 +288,11 @@ def _print_tables(
         _, mean, geoscore, n = cells[count:]
         unit = headers[count + 1].rpartition(" ")[2]
         print(text.wrapped(f"{name}: mean error {mean} {unit}, GeoScore {geoscore}, n = {n}"))
-    if beside:
-        print(text.wrapped(text.sources(beside)))
-    if comparison is not None:
+    if scored.published:
+        print(text.wrapped(text.sources(scored.published)))
+    if scored.comparison is not None:
         print("\n" + text.wrapped(text.paired_title([run.name for run in runs])))
-        print(text.grid(*text.paired_table(comparison)))
+        print(text.grid(*text.paired_table(scored.comparison)))
         print(text.wrapped(text.PAIRED))
 
 

@@ -1,4 +1,4 @@
-"""What the command says: its tables, notes and names as text. Scores nothing and reads no file."""
+"""What command and page say: tables, notes and names as text. Scores nothing, reads no file."""
 
 from __future__ import annotations
 
@@ -59,17 +59,23 @@ def unanswered(result: dict[str, Any]) -> str:
 
 
 def notes(
-    runs: Sequence[Any], results: Sequence[dict[str, Any]], n_references: int, missing: str
+    runs: Sequence[Any],
+    results: Sequence[dict[str, Any]],
+    n_references: int,
+    missing: str,
+    count_missing: str,
 ) -> list[str]:
     """What was not scored and why, a line each.
 
     Parameters
     ----------
-    runs : sequence of cli.Joined
+    runs : sequence of scoring.Joined
     results : sequence of dict
         What the metric says of each run.
     n_references : int
     missing : {"error", "miss"}
+    count_missing : str
+        What would make references without a prediction count as wrong.
 
     Returns
     -------
@@ -80,7 +86,7 @@ def notes(
     if n < n_references:
         found.append(
             f"WARNING: the score is over {n:,} of {n_references:,} references; "
-            "--missing miss counts the others as wrong"
+            f"{count_missing} counts the others as wrong"
         )
     for run, result in zip(runs, results, strict=True):
         if result.get("n_missing"):
@@ -149,7 +155,7 @@ def table(
 
     Parameters
     ----------
-    runs : sequence of cli.Joined
+    runs : sequence of scoring.Joined
     results : sequence of dict
         What the metric says of each run.
     beside : sequence of dict

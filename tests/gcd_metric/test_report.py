@@ -146,7 +146,7 @@ def test_a_colour_bar_has_labels(low, high):
 
 def test_sources_of_published_rows_are_in_the_page(files, tmp_path, monkeypatch):
     monkeypatch.setattr(
-        "gcd_metric.cli.published",
+        "gcd_metric.scoring.published",
         lambda name: [{"n": "60", "method": "M", "year": "", "acc@25km": "1", "source": "S & T"}],
     )
     page = _page(parts(files, tmp_path, monkeypatch, "--benchmark", "x"))

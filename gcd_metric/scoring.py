@@ -1,0 +1,328 @@
+"""Tables of predictions against references: joined, scored, and what may stand beside.
+
+The command (cli.py) and the page (app.py) both ask here. Nothing is read but the published
+results, nothing is drawn or printed, and the figures themselves come from gcd_metric.py.
+"""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import pandas as pd
+
+from . import gcd_metric, report, tables, text
+from .comparison import compare
+
+
+class Wording(NamedTuple):
+    """What messages advise, which differs between a command and a page.
+
+    Attributes
+    ----------
+    column : str
+        What to do where a column is not found; `{}` stands for id, latitude or longitude.
+    id_column : str
+        What to do where ids have nothing in common.
+    count_missing : str
+        What makes photos without a prediction count as wrong.
+    """
+
+    column: str
+    id_column: str
+    count_missing: str
+
+
+@dataclass
+class Joined:
+    """Predictions in the order of the references that they are scored against."""
+
+    name: str
+    file: str
+    positions: np.ndarray  # of the references
+    coordinates: np.ndarray
+    unmatched_predictions: list[str]
+    unmatched_references: list[str]
+    ambiguous: list[tuple[list[str], list[str]]]
+
+
+@dataclass
+class Scored:
+    """One run, or two that are compared, with every figure and the lines that explain them.
+
+    Attributes
+    ----------
+    runs : list of Joined
+    truth : ndarray of shape (n, 2)
+        Degrees, of the references that are scored.
+    ids : list of str
+    n_references : int
+        Scored or not.
+    options : Options
+    results : list of dict
+        What the metric says of each run.
+    measured : list of ndarray of shape (n,)
+        Distances in the unit of `options`; NaN where a run gave no answer.
+    published : list of dict
+        Rows that may stand beside.
+    comparison : dict or None
+        Of two runs, as `compare` returns it.
+    notes : list of str
+    headers, rows : the table of figures, as text
+    """
+
+    runs: list[Joined]
+    truth: np.ndarray
+    ids: list[str]
+    n_references: int
+    options: gcd_metric.Options
+    results: list[dict[str, Any]]
+    measured: list[np.ndarray]
+    published: list[dict[str, str]]
+    comparison: dict[str, Any] | None
+    notes: list[str]
+    headers: list[str]
+    rows: list[list[str]]
+
+
+# --- joining ------------------------------------------------------------------------------------
+
+
+def check_predictions(table: pd.DataFrame, where: str, missing: str, wording: Wording) -> None:
+    """Refuse empty coordinates, where they do not count as wrong, and ids that occur twice.
+
+    Parameters
+    ----------
+    table : pandas.DataFrame
+        As `tables.read_coordinates` returns it.
+    where : str
+        What an error calls it.
+    missing : {"error", "miss"}
+    wording : Wording
+
+    Raises
+    ------
+    ValueError
+        Names the first such row, or the ids.
+    """
+    empty = table[["latitude", "longitude"]].isna().any(axis=1).to_numpy()
+    if missing == "error" and empty.any():
+        first = int(empty.argmax())
+        raise ValueError(
+            f"{where}: row {first + 1} ({table['image_id'].iloc[first]}) has no coordinates, as "
+            f"have {int(empty.sum())} of {len(table)} rows; {wording.count_missing} counts them "
+            "as wrong"
+        )
+    tables.refuse_duplicates(list(table["image_id"]), where)
+
+
+def join(
+    name: str,
+    file: str,
+    table: pd.DataFrame,
+    references: pd.DataFrame,
+    references_name: str,
+    missing: str,
+    wording: Wording,
+) -> Joined:
+    """Bring predictions into the order of their references, by id.
+
+    Parameters
+    ----------
+    name, file : str
+        What tables and messages call the predictions.
+    table, references : pandas.DataFrame
+        `image_id`, `latitude`, `longitude`.
+    references_name : str
+        What messages call the references.
+    missing : {"error", "miss"}
+        Whether references without a prediction are left out, or kept with NaN.
+    wording : Wording
+
+    Returns
+    -------
+    Joined
+
+    Raises
+    ------
+    ValueError
+        If no id is in both, or several predictions are for one reference.
+    """
+    left, right = list(table["image_id"]), list(references["image_id"])
+    match = tables.match_ids(left, right)
+    for predictions, wanted in match.ambiguous:
+        if len(predictions) > 1 and len(wanted) == 1:
+            raise ValueError(f"{file}: several predictions for {wanted[0]}: {predictions}")
+    if not len(match.left):
+        why = tables.why_none_match(left, right) or wording.id_column
+        raise ValueError(
+            f"{file}: none of its {len(left)} ids (first: {left[0]}) is among the {len(right)} "
+            f"of {references_name} (first: {right[0]}); {why}"
+        )
+    found = table[["latitude", "longitude"]].to_numpy(dtype=np.float64)[match.left]
+    positions = match.right
+    if missing == "miss":
+        everyone = np.full((len(right), 2), np.nan)
+        everyone[match.right] = found
+        positions, found = np.arange(len(right)), everyone
+    return Joined(
+        name,
+        file,
+        positions,
+        found,
+        [left[index] for index in match.unmatched_left],
+        [right[index] for index in match.unmatched_right],
+        match.ambiguous,
+    )
+
+
+def restrict_to_common(runs: Sequence[Joined]) -> None:
+    """Keep what both runs answer, so that two columns of a table are of the same images."""
+    if len(runs) < 2:
+        return
+    common = np.intersect1d(runs[0].positions, runs[1].positions)
+    if not len(common):
+        raise ValueError(f"{runs[0].file} and {runs[1].file} have no image in common")
+    for run in runs:
+        keep = np.isin(run.positions, common)
+        run.positions, run.coordinates = run.positions[keep], run.coordinates[keep]
+
+
+# --- published results --------------------------------------------------------------------------
+
+
+def published(benchmark: str) -> list[dict[str, str]]:
+    """Rows of published_results.csv for one benchmark; accuracies in percent, as text."""
+    path = Path(__file__).with_name("published_results.csv")
+    with path.open(encoding="utf-8", newline="") as file:
+        return [row for row in csv.DictReader(file) if row["benchmark"] == benchmark]
+
+
+def _published_beside(
+    benchmark: str | None, n: int, options: gcd_metric.Options
+) -> tuple[list[dict[str, str]], str | None]:
+    """Published rows that may stand beside this score, and a line that says why not or what."""
+    rows = published(benchmark) if benchmark else []
+    if not rows:
+        return [], f"no published results of {benchmark} are known here" if benchmark else None
+    whole = int(rows[0]["n"])
+    if n != whole:
+        return [], (
+            f"published results of {benchmark} are over its {whole:,} images and this score is "
+            f"over {n:,}, so they are not shown"
+        )
+    if options.method != "haversine":
+        return [], f"published results of {benchmark} use haversine, so they are not shown"
+    keys = [gcd_metric.label(threshold, options.unit) for threshold in options.thresholds]
+    rows = [row for row in rows if any(row.get(key) for key in keys)]
+    if not rows:
+        return [], f"published results of {benchmark} use other thresholds, so they are not shown"
+    return rows, None
+
+
+# --- scoring ------------------------------------------------------------------------------------
+
+
+def score_runs(
+    runs: list[Joined],
+    references: pd.DataFrame,
+    settings: dict[str, Any],
+    benchmark: str | None,
+    wording: Wording,
+    *,
+    none_known: str | None = None,
+    n_resamples: int = 2000,
+) -> Scored:
+    """Score one run, or two and their paired differences.
+
+    Parameters
+    ----------
+    runs : list of Joined
+        On the same references, as `restrict_to_common` leaves them.
+    references : pandas.DataFrame
+    settings : dict
+        Arguments of `make_options`.
+    benchmark : str, optional
+        Whose published results are to stand beside, where they may.
+    wording : Wording
+    none_known : str, optional
+        A line for a benchmark without any.
+    n_resamples : int
+        As in `compare`.
+
+    Returns
+    -------
+    Scored
+
+    Raises
+    ------
+    ValueError
+        For coordinates or options that cannot be scored.
+    """
+    options = gcd_metric.make_options(**settings)
+    positions = runs[0].positions
+    truth = references[["latitude", "longitude"]].to_numpy(dtype=np.float64)[positions]
+    scored = [gcd_metric.score(run.coordinates, truth, options) for run in runs]
+    results = [result for result, _ in scored]
+    beside, why = _published_beside(benchmark, len(positions), options)
+    comparison = None
+    if len(runs) > 1:
+        a, b = (run.coordinates for run in runs)
+        comparison = compare(a, b, truth, **settings, n_resamples=n_resamples)
+    notes = text.notes(runs, results, len(references), options.missing, wording.count_missing)
+    notes += [line for line in (why or none_known,) if line]
+    return Scored(
+        runs,
+        truth,
+        references["image_id"].to_numpy()[positions].tolist(),
+        len(references),
+        options,
+        results,
+        [measured for _, measured in scored],
+        beside,
+        comparison,
+        notes,
+        *text.table(runs, results, beside, options, len(references)),
+    )
+
+
+def as_report(scored: Scored, title: str) -> report.Report:
+    """What pictures and pages show of a score; they need nothing else."""
+    return report.Report(
+        title,
+        [
+            report.Run(run.name, run.coordinates, measured)
+            for run, measured in zip(scored.runs, scored.measured, strict=True)
+        ],
+        scored.truth,
+        scored.ids,
+        scored.options.thresholds,
+        scored.options.unit,
+        scored.headers,
+        scored.rows,
+        scored.notes,
+        scope=_scope(scored),
+        remarks=[text.INTERVALS, *([text.sources(scored.published)] if scored.published else [])],
+        paired=_paired(scored),
+    )
+
+
+def _scope(scored: Scored) -> str:
+    """Over how many images, for a picture that may be passed on alone."""
+    missing = [
+        f"{run.name}: {text.unanswered(result).removeprefix(', ')}"
+        for run, result in zip(scored.runs, scored.results, strict=True)
+        if result.get("n_missing")
+    ]
+    return "; ".join([f"n = {text.scope(scored.results[0]['n'], scored.n_references)}", *missing])
+
+
+def _paired(scored: Scored) -> report.Table | None:
+    if scored.comparison is None:
+        return None
+    title = text.paired_title([run.name for run in scored.runs])
+    return report.Table(title, *text.paired_table(scored.comparison), text.PAIRED)
