@@ -17,7 +17,7 @@ import numpy as np
 
 _METRES_PER_DEGREE = 111_195.0
 _WORLD_FROM = 40.0  # degrees; data that spread further are shown on the whole world
-_COASTS_FROM = 5.0  # degrees; below, coastlines at 1:110 million say nothing
+COASTS_FROM = 5.0  # degrees; below, coastlines at 1:110 million say nothing
 _MOST_ARCS = 3000
 _COLOURS = ("#1f5fa8", "#d1691c")
 
@@ -188,7 +188,7 @@ def draw_curve(axes: Any, report: Report) -> None:
     """
     unit, n = report.unit, len(report.references)
     answered = [run.measured[~np.isnan(run.measured)] for run in report.runs]
-    low, high = _curve_limits(answered, report.thresholds, unit)
+    low, high = curve_limits(answered, report.thresholds)
     for index, (run, values) in enumerate(zip(report.runs, answered, strict=True)):
         distance = np.concatenate([[low], np.sort(np.clip(values, low, None)), [high]])
         share = np.concatenate([[0], np.arange(1, len(values) + 1), [len(values)]]) / n * 100
@@ -215,9 +215,8 @@ def draw_curve(axes: Any, report: Report) -> None:
     axes.legend(loc="upper left", frameon=True, fontsize=9)
 
 
-def _curve_limits(
-    answered: list[np.ndarray], thresholds: tuple[float, ...], unit: str
-) -> tuple[float, float]:
+def curve_limits(answered: list[np.ndarray], thresholds: tuple[float, ...]) -> tuple[float, float]:
+    """Ends of the curve's axis, in the unit of both: positive, though errors may be 0."""
     values = np.concatenate([*answered, thresholds])
     values = values[values > 0]
     typical = np.quantile(values, 0.02)
@@ -278,7 +277,7 @@ def draw_map(
     from matplotlib.collections import LineCollection
     from matplotlib.colors import LinearSegmentedColormap
 
-    west, east, south, north = _extent(run.predictions, references)
+    west, east, south, north = map_extent(run.predictions, references)
     _draw_background(axes, (west, east, south, north))
     shown = _spread(run.measured)
     colour_of = run.measured[shown]
@@ -338,7 +337,10 @@ def _spread(measured: np.ndarray) -> np.ndarray:
     return order
 
 
-def _extent(predictions: np.ndarray, references: np.ndarray) -> tuple[float, float, float, float]:
+def map_extent(
+    predictions: np.ndarray, references: np.ndarray
+) -> tuple[float, float, float, float]:
+    """West, east, south and north of a map, in degrees: the world, or the region of the data."""
     answered = predictions[~np.isnan(predictions).any(axis=1)]
     low, high = references.min(axis=0), references.max(axis=0)
     if len(answered):  # a few predictions far away must not shrink the region to a dot
@@ -366,34 +368,45 @@ def _draw_background(axes: Any, extent: tuple[float, float, float, float]) -> No
     else:
         axes.locator_params(nbins=5)
         axes.ticklabel_format(useOffset=False, style="plain")
-    if east - west > _COASTS_FROM:
+    if east - west > COASTS_FROM:
         from matplotlib.collections import LineCollection
 
-        text = Path(__file__).with_name("coastlines.json").read_text(encoding="utf-8")
-        coasts = [np.array(line) for line in json.loads(text)["polylines"]]
-        axes.add_collection(LineCollection(coasts, colors="0.6", lw=0.6, zorder=1))
+        axes.add_collection(LineCollection(coastlines(), colors="0.6", lw=0.6, zorder=1))
     else:
         _draw_scale(axes, extent)
     axes.grid(color="0.88", lw=0.5, zorder=0)
 
 
+def coastlines() -> list[np.ndarray]:
+    """The world's coasts as polylines of (longitude, latitude) in degrees, each (points, 2)."""
+    text = Path(__file__).with_name("coastlines.json").read_text(encoding="utf-8")
+    return [np.array(line) for line in json.loads(text)["polylines"]]
+
+
 def _draw_scale(axes: Any, extent: tuple[float, float, float, float]) -> None:
+    west, east, south, north = extent
+    x, length, label = scale_bar(extent)
+    y = south + (north - south) * 0.05
+    axes.plot([x, x + length], [y, y], color="black", lw=2.5, zorder=6)
+    axes.text(
+        x,
+        y + (north - south) * 0.015,
+        label,
+        fontsize=9,
+        zorder=6,
+        bbox={"facecolor": "white", "edgecolor": "none", "alpha": 0.85, "pad": 1.5},
+    )
+
+
+def scale_bar(extent: tuple[float, float, float, float]) -> tuple[float, float, str]:
+    """Where a map's scale begins, how long it is (degrees of longitude), and what it says."""
     west, east, south, north = extent
     metres_per_degree = _METRES_PER_DEGREE * math.cos(math.radians((south + north) / 2))
     wanted = (east - west) * metres_per_degree / 4
     power = 10 ** math.floor(math.log10(wanted))
     metres = max(step * power for step in (1, 2, 5) if step * power <= wanted)
-    x, y = west + (east - west) * 0.04, south + (north - south) * 0.05
-    axes.plot([x, x + metres / metres_per_degree], [y, y], color="black", lw=2.5, zorder=6)
-    text = f"{metres / 1000:g} km" if metres >= 1000 else f"{metres:g} m"
-    axes.text(
-        x,
-        y + (north - south) * 0.015,
-        text,
-        fontsize=9,
-        zorder=6,
-        bbox={"facecolor": "white", "edgecolor": "none", "alpha": 0.85, "pad": 1.5},
-    )
+    label = f"{metres / 1000:g} km" if metres >= 1000 else f"{metres:g} m"
+    return west + (east - west) * 0.04, metres / metres_per_degree, label
 
 
 def great_circle_arcs(start: np.ndarray, end: np.ndarray, points: int = 48) -> list[np.ndarray]:
@@ -460,7 +473,7 @@ def _page(report: Report, worst: int = 20) -> str:
     parts = [
         f"<h1>{html.escape(report.title)}</h1>",
         *map(_paragraph, filter(None, [report.scope, *report.notes])),
-        _html_table(report.headers, report.rows),
+        html_table(report.headers, report.rows),
         *map(_paragraph, report.remarks),
         *(_paired(report.paired) if report.paired else ()),
         "<h2>Error curve</h2>",
@@ -476,7 +489,7 @@ def _page(report: Report, worst: int = 20) -> str:
         parts.append(f'<img alt="{alt}" src="data:image/png;base64,{data}">')
     for run in report.runs:
         parts.append(f"<h2>Worst predictions: {html.escape(run.name)}</h2>")
-        parts.append(_html_table(*_worst(run, report, worst)))
+        parts.append(html_table(*worst_rows(run, report, worst)))
     return (
         '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">'
         f"<title>{html.escape(report.title)}</title><style>{_STYLE}</style></head>\n<body>\n"
@@ -491,10 +504,11 @@ def _paragraph(line: str) -> str:
 
 def _paired(table: Table) -> list[str]:
     heading = f"<h2>{html.escape(table.title)}</h2>"
-    return [heading, _html_table(table.headers, table.rows), _paragraph(table.remark)]
+    return [heading, html_table(table.headers, table.rows), _paragraph(table.remark)]
 
 
-def _worst(run: Run, report: Report, count: int) -> tuple[list[str], list[list[str]]]:
+def worst_rows(run: Run, report: Report, count: int) -> tuple[list[str], list[list[str]]]:
+    """Headers and rows of the photos without an answer and of the largest errors, as text."""
     unanswered = np.flatnonzero(np.isnan(run.measured))
     order = np.argsort(run.measured)[: len(run.measured) - len(unanswered)][::-1]
     # no answer is worse than any, but must not push all errors off the list
@@ -514,7 +528,9 @@ def _worst(run: Run, report: Report, count: int) -> tuple[list[str], list[list[s
     return ["image", "truth", "prediction", f"error ({report.unit})"], rows
 
 
-def _html_table(headers: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+def html_table(headers: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """A table of text as HTML, every cell escaped, in an element of the class `wide`."""
+
     def line(tag: str, cells: Sequence[str]) -> str:
         return "<tr>" + "".join(f"<{tag}>{html.escape(cell)}</{tag}>" for cell in cells) + "</tr>"
 

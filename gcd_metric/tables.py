@@ -59,6 +59,7 @@ def read_coordinates(
     *,
     allow_missing: bool = False,
     advice: str = _ADVICE,
+    where: str | None = None,
 ) -> pd.DataFrame:
     """Read the coordinates of images from a CSV, TSV or Parquet file.
 
@@ -72,6 +73,8 @@ def read_coordinates(
         Whether an empty coordinate becomes NaN instead of an error.
     advice : str
         What an error about a column recommends; `{}` stands for id, latitude or longitude.
+    where : str, optional
+        What an error calls the file; by default its path.
 
     Returns
     -------
@@ -85,26 +88,27 @@ def read_coordinates(
         For a file or column that cannot be read; a bad cell is named by file, row and column.
     """
     path = Path(path)
+    where = str(path) if where is None else where
     if not path.is_file():
-        raise ValueError(f"{path}: no such file")
-    read, names = (_open_parquet if _suffix(path) == ".parquet" else _open_csv)(path)
+        raise ValueError(f"{where}: no such file")
+    read, names = (_open_parquet if _suffix(path) == ".parquet" else _open_csv)(path, where)
     chosen = {"id": id_column, "latitude": latitude_column, "longitude": longitude_column}
-    columns = find_columns(names, chosen, where=str(path), advice=advice)
-    return tidy(read(list(columns.values())), columns, str(path), allow_missing)
+    columns = find_columns(names, chosen, where=where, advice=advice)
+    return tidy(read(list(columns.values())), columns, where, allow_missing)
 
 
-def _open_csv(path: Path) -> tuple[Any, list[str]]:
+def _open_csv(path: Path, where: str) -> tuple[Any, list[str]]:
     usual = _SEPARATORS.get(_suffix(path), ",")
-    names = list(_read_csv(path, usual, nrows=0).columns)
+    names = list(_read_csv(path, where, usual, nrows=0).columns)
     separator = usual
     if len(names) < len(USUAL_NAMES):  # too few for an id and a place: another separator?
-        headers = {sep: list(_read_csv(path, sep, nrows=0).columns) for sep in ",;\t"}
+        headers = {sep: list(_read_csv(path, where, sep, nrows=0).columns) for sep in ",;\t"}
         separator = max(headers, key=lambda sep: (len(headers[sep]), sep == usual))
         names = headers[separator]
 
     def read(columns: list[str]) -> pd.DataFrame:
         # all columns, since pandas drops surplus fields silently when it is asked for some
-        table = _read_csv(path, separator)[columns]
+        table = _read_csv(path, where, separator)[columns]
         if separator != ",":  # a table of a country that writes 48,86
             for column in columns[1:]:
                 table[column] = table[column].str.replace(_DECIMAL_COMMA, r"\1.\2", regex=True)
@@ -113,7 +117,7 @@ def _open_csv(path: Path) -> tuple[Any, list[str]]:
     return read, names
 
 
-def _read_csv(path: Path, separator: str, **more: Any) -> pd.DataFrame:
+def _read_csv(path: Path, where: str, separator: str, **more: Any) -> pd.DataFrame:
     # as text and without guesses: ids keep their zeros and their digits
     text: dict[str, Any] = {
         "dtype": str,
@@ -127,24 +131,24 @@ def _read_csv(path: Path, separator: str, **more: Any) -> pd.DataFrame:
             warnings.simplefilter("error", pd.errors.ParserWarning)
             return pd.read_csv(path, **text, **more)
     except pd.errors.EmptyDataError:
-        raise ValueError(f"{path}: the file is empty") from None
+        raise ValueError(f"{where}: the file is empty") from None
     except pd.errors.ParserWarning:
         raise ValueError(
-            f"{path}: rows have more fields than the header (decimal commas need semicolons "
+            f"{where}: rows have more fields than the header (decimal commas need semicolons "
             "between the columns)"
         ) from None
     except (pd.errors.ParserError, UnicodeDecodeError, OSError) as error:
-        raise ValueError(f"{path}: {_one_line(error)}") from None
+        raise ValueError(f"{where}: {_one_line(error)}") from None
 
 
-def _open_parquet(path: Path) -> tuple[Any, list[str]]:
+def _open_parquet(path: Path, where: str) -> tuple[Any, list[str]]:
     import pyarrow
     from pyarrow import parquet
 
     try:
         names = parquet.read_schema(path).names
     except (pyarrow.ArrowException, OSError) as error:
-        raise ValueError(f"{path}: {_one_line(error)}") from None
+        raise ValueError(f"{where}: {_one_line(error)}") from None
 
     def read(columns: list[str]) -> pd.DataFrame:
         table = parquet.read_table(path, columns=columns)
