@@ -6,7 +6,7 @@ TORCH ?= torch==2.13.0
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test compat bench check clean
+.PHONY: demo test compat bench metric-space space-check check clean
 
 demo: $(VENV)/.ready
 	HF_HUB_OFFLINE=1 $(BIN)/python examples/demo.py demo
@@ -21,6 +21,14 @@ test: $(VENV)/.tests
 compat: $(VENV)/.tests
 	$(BIN)/nox -s compat
 
+# The metric's page, on this machine.
+metric-space: $(VENV)/.space
+	$(BIN)/python gcd_metric/app.py
+
+# The same page with nothing but its requirements.txt, as the Hub installs it.
+space-check: $(VENV)/.tests
+	$(BIN)/nox -s space
+
 bench: $(VENV)/.tests
 	$(BIN)/python -m benchmarks
 
@@ -31,6 +39,10 @@ $(VENV)/.ready: pyproject.toml
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/pip install --quiet --upgrade pip
 	$(BIN)/pip install --quiet --editable ".[all]"
+	touch $@
+
+$(VENV)/.space: $(VENV)/.ready
+	$(BIN)/pip install --quiet --editable ".[space]"
 	touch $@
 
 $(VENV)/.tests: $(VENV)/.ready

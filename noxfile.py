@@ -1,10 +1,14 @@
-"""The tests with every supported version of the libraries: `make compat`."""
+"""Tests in environments of their own: with every supported version of the libraries (`make
+compat`), and of the Space with what its requirements.txt names and nothing else (`make
+space-check`).
+"""
 
 from __future__ import annotations
 
 import glob
 import os
 import shutil
+import sys
 
 import nox
 from uv import find_uv_bin
@@ -31,6 +35,20 @@ def compat(session: nox.Session, versions: str) -> None:
     session.run(uv, "pip", "install", "--quiet", "--python", target, "-e", ".[test]",
                 *requirements)  # fmt: skip
     session.run(target, "-m", "pytest", "-n", "2", *session.posargs)
+
+
+@nox.session(python=False)
+def space(session: nox.Session) -> None:
+    """Install what the Space asks for into an environment of its own, and be its visitor."""
+    uv = find_uv_bin()
+    folder = os.path.abspath(os.path.join(".nox", "space"))
+    session.run(uv, "venv", "--quiet", "--clear", "--python", interpreter("3.12"), folder)
+    target = os.path.join(folder, "bin", "python")
+    session.run(uv, "pip", "install", "--quiet", "--python", target,
+                "-r", "gcd_metric/requirements.txt")  # fmt: skip
+    # the page runs there, in a copy of its folder; the browser and the tests run here
+    session.run(sys.executable, "-m", "pytest", "tests/gcd_metric/test_app.py", *session.posargs,
+                env={"SPACE_PYTHON": target, "REQUIRE_BROWSER": "1"})  # fmt: skip
 
 
 def interpreter(version: str) -> str:

@@ -535,4 +535,5 @@ def html_table(headers: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
         return "<tr>" + "".join(f"<{tag}>{html.escape(cell)}</{tag}>" for cell in cells) + "</tr>"
 
     body = "".join(line("td", row) for row in rows)
-    return f'<div class="wide"><table>{line("th", headers)}{body}</table></div>'
+    # reached by Tab, so that a wide one can be scrolled without a mouse
+    return f'<div class="wide" tabindex="0"><table>{line("th", headers)}{body}</table></div>'

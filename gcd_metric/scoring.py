@@ -156,7 +156,8 @@ def join(
     match = tables.match_ids(left, right)
     for predictions, wanted in match.ambiguous:
         if len(predictions) > 1 and len(wanted) == 1:
-            raise ValueError(f"{file}: several predictions for {wanted[0]}: {predictions}")
+            several = text.listed(predictions)
+            raise ValueError(f"{file}: several predictions for {wanted[0]}: {several}")
     if not len(match.left):
         why = tables.why_none_match(left, right) or wording.id_column
         raise ValueError(

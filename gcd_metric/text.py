@@ -12,6 +12,7 @@ from .gcd_metric import Options, label
 
 WIDTH = 100  # of a line on a terminal
 _NARROWEST_NAME = 16
+_MOST_LISTED = 10
 
 INTERVALS = "Intervals in brackets are 95 % Wilson intervals."
 PAIRED = (
@@ -102,26 +103,31 @@ def _unmatched(run: Any, missing: str) -> list[str]:
     found = []
     if run.unmatched_predictions:
         found.append(
-            f"{run.file}: {_listed(run.unmatched_predictions, 'predictions')} have no "
+            f"{run.file}: {len(run.unmatched_predictions):,} predictions "
+            f"({listed(run.unmatched_predictions)}) have no "
             "reference and are not scored"
         )
     if run.unmatched_references:
         wrong = "count as wrong" if missing == "miss" else "are not scored"
         found.append(
-            f"{run.file}: {_listed(run.unmatched_references, 'references')} have no "
+            f"{run.file}: {len(run.unmatched_references):,} references "
+            f"({listed(run.unmatched_references)}) have no "
             f"prediction and {wrong}"
         )
-    for predictions, wanted in run.ambiguous[:10]:
+    for predictions, wanted in run.ambiguous[:_MOST_LISTED]:
         found.append(
-            f"{run.file}: ambiguous ids, not matched: {', '.join(predictions)} could be "
-            f"{', '.join(wanted)}"
+            f"{run.file}: ambiguous ids, not matched: {listed(predictions)} could be "
+            f"{listed(wanted)}"
         )
+    if len(run.ambiguous) > _MOST_LISTED:
+        more = len(run.ambiguous) - _MOST_LISTED
+        found.append(f"{run.file}: ambiguous ids, not matched: {more:,} more such groups")
     return found
 
 
-def _listed(ids: list[str], what: str, most: int = 10) -> str:
-    more = ", …" if len(ids) > most else ""
-    return f"{len(ids):,} {what} ({', '.join(ids[:most])}{more})"
+def listed(ids: Sequence[str]) -> str:
+    """The first few ids, and a sign where there are more."""
+    return ", ".join([*ids[:_MOST_LISTED], *(["…"] if len(ids) > _MOST_LISTED else [])])
 
 
 def sources(rows: Sequence[dict[str, str]]) -> str:

@@ -1,0 +1,28 @@
+"""Starts the page, in a Space or by hand: `python app.py`. The page itself is page.py.
+
+A Space holds the files of this folder and nothing else, and calls the folder as it likes; it is
+still the package `gcd_metric`, which its files expect to be in.
+"""
+
+import importlib.util
+import sys
+from pathlib import Path
+
+
+def _load_package() -> None:
+    """Make this file's folder the package `gcd_metric`, whatever its name, and no other."""
+    folder = Path(__file__).resolve().parent
+    spec = importlib.util.spec_from_file_location(
+        "gcd_metric", folder / "__init__.py", submodule_search_locations=[str(folder)]
+    )
+    assert spec and spec.loader
+    package = sys.modules["gcd_metric"] = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(package)
+
+
+if __name__ == "__main__":
+    _load_package()
+
+    from gcd_metric.page import main
+
+    main()

@@ -1,0 +1,284 @@
+"""The page, as a visitor uses it: a real browser, and the Space's folder alone behind it."""
+
+import re
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+import gcd_metric
+from gcd_metric.sample import write_sample
+from tests.support.browser import PHONE, Space, chromium, need_browser, visit  # noqa: F401
+
+HERE = Path(gcd_metric.__file__).parent
+N = 237  # as many as Im2GPS has
+
+
+def table(ids, places):
+    latitude, longitude = np.asarray(places, float).T
+    return pd.DataFrame({"image_id": ids, "latitude": latitude, "longitude": longitude})
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory):
+    """Made-up truths of as many photos as Im2GPS has, and predictions good and bad."""
+    folder = tmp_path_factory.mktemp("data")
+    random = np.random.default_rng(0)
+    places = np.column_stack([random.uniform(-60, 60, N), random.uniform(-179, 179, N)])
+    truth = table([f"photo{index}.jpg" for index in range(N)], places)
+    truth.to_csv(folder / "truth.csv", index=False)
+    guess = truth.assign(latitude=truth["latitude"] + np.geomspace(0.001, 25, N))
+    guess.to_csv(folder / "guess.csv", index=False)
+    guess[:-3].to_csv(folder / "fewer.csv", index=False)
+    guess.assign(latitude=0.0).to_csv(folder / "equator.csv", index=False)
+    bad = guess.astype(object)
+    bad.loc[5, "latitude"] = 123
+    bad.to_csv(folder / "bad.csv", index=False)
+    bad.loc[5, "latitude"] = "north"
+    bad.to_csv(folder / "words.csv", index=False)
+    (folder / "picture.csv").write_bytes(b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR")
+    (folder / "table.parquet").write_bytes(b"PAR1")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def space(data):
+    """The Space, with the truth of one benchmark laid into its folder, and not into ours."""
+    need_browser("gradio", "plotly")
+    running = Space(HERE, {"HF_HUB_OFFLINE": "1"})
+    references = running.folder / "references"
+    references.mkdir()
+    (references / "im2gps.csv").write_bytes((data / "truth.csv").read_bytes())
+    with running:
+        yield running
+
+
+@pytest.fixture()
+def page(space, visit):  # noqa: F811
+    opened = visit(space.url)
+    opened.locator("#score").wait_for()
+    return opened
+
+
+def give(page, **files):
+    """Upload files as a visitor would, and wait until the page has them."""
+    for name, path in files.items():
+        box = page.locator(f"#{name.replace('_', '-')}-file")
+        if not box.is_visible():
+            page.get_by_text("Compare with a second model").click()
+        box.locator("input[type=file]").set_input_files(path)
+        box.get_by_text(path.suffix, exact=False).first.wait_for()
+
+
+def choose(page, label, option):
+    page.get_by_label(label, exact=True).click()
+    page.get_by_role("option", name=option).click()
+
+
+def press_score(page):
+    """Press the button, and wait until the page says something that it did not say before."""
+    said = page.locator("#status [role=status]")
+    before = said.inner_text()
+    page.locator("#score").click()
+    page.wait_for_function(
+        """before => {
+            const said = document.querySelector('#status [role=status]').innerText
+            return said && said !== before
+        }""",
+        arg=before,
+    )
+    return said.inner_text()
+
+
+def cells(page, selector):
+    """The rows of a table as lists of text."""
+    rows = page.locator(f"{selector} table tr")
+    return [row.locator("th, td").all_inner_texts() for row in rows.all()]
+
+
+def position(page, place, picture="#map-1"):
+    """Where on the screen a map shows a latitude and longitude."""
+    page.locator(f"{picture} .scatterlayer").wait_for()
+    page.locator(f"{picture} .js-plotly-plot").evaluate(
+        "plot => plot.scrollIntoView({block: 'center'})"
+    )
+    return page.evaluate(
+        """([picture, latitude, longitude]) => {
+            const plot = document.querySelector(picture + ' .js-plotly-plot')
+            const box = plot.getBoundingClientRect(), {xaxis, yaxis} = plot._fullLayout
+            return [box.x + xaxis._offset + xaxis.d2p(longitude),
+                    box.y + yaxis._offset + yaxis.d2p(latitude)]
+        }""",
+        [picture, *place],
+    )
+
+
+def label(page):
+    """What the first map says of the error that is pointed at."""
+    shown = page.locator("#map-1 .hoverlayer .hovertext")
+    shown.wait_for()
+    return shown.text_content()
+
+
+def overflow(page):
+    """How many pixels the page is wider than the screen."""
+    return page.evaluate("document.documentElement.scrollWidth - window.innerWidth")
+
+
+def expected(predictions, truth):
+    """The table's first row as the metric has it: percent above, interval below."""
+    columns = ["latitude", "longitude"]
+    result = gcd_metric.GcdMetric("standard").compute(
+        predictions=pd.read_csv(predictions)[columns].to_numpy(),
+        references=pd.read_csv(truth)[columns].to_numpy(),
+    )
+    rows = []
+    for key in (f"acc@{t}km" for t in (1, 25, 200, 750, 2500)):
+        low, high = result[f"{key}_ci95"]
+        rows.append(f"{100 * result[key]:.1f}\n[{100 * low:.1f}, {100 * high:.1f}]")
+    return [*rows, f"{result['median_km']:,.1f}", f"{result['mean_km']:,.1f}"]
+
+
+def test_one_click_shows_a_whole_score_that_says_it_is_synthetic(page, tmp_path):
+    page.locator("#example").click()
+    page.locator("#map-2 .scatterlayer").wait_for()
+    truth, a, b = write_sample(tmp_path)
+    rows = cells(page, "#figures .wide:first-of-type")
+    assert rows[1][:8] == ["SYNTHETIC-model-a", *expected(a, truth)]
+    assert rows[2][:8] == ["SYNTHETIC-model-b", *expected(b, truth)]
+    text = page.locator("#results").inner_text()
+    assert "Paired difference, SYNTHETIC-model-a - SYNTHETIC-model-b" in text
+    assert "published" not in text
+    worst = [float(row[1].replace(",", "")) for row in cells(page, "#map-1")[1:]]
+    assert len(worst) == 20 and worst == sorted(worst, reverse=True)
+    assert page.locator("#curve .scatterlayer .trace").count() == 2
+    assert page.locator("#results").bounding_box()["y"] < 400  # and the page has gone there
+
+
+def test_a_dropped_file_is_scored_beside_published_results(page, data):
+    give(page, predictions=data / "guess.csv")
+    choose(page, "Benchmark", "Im2GPS: 237 photos, truth is here")
+    assert "n = 237" in press_score(page)
+    page.locator("#figures table").wait_for()
+    _, first, *published = cells(page, "#figures")
+    assert first[0] == "guess" and first[1:8] == expected(data / "guess.csv", data / "truth.csv")
+    assert len(published) == 7 and all(row[0].startswith("published: ") for row in published)
+    translocator = next(row for row in published if "TransLocator" in row[0])
+    assert translocator[3:6] == ["64.6", "75.6", "86.7"]
+    assert "StreetCLIP model card" in page.locator("#figures").inner_text()
+
+
+def test_published_results_stand_beside_nothing_else(page, data):
+    give(page, predictions=data / "fewer.csv")
+    choose(page, "Benchmark", "Im2GPS: 237 photos, truth is here")
+    status = press_score(page)
+    assert "over its 237 images and this score is over 234, so they are not shown" in status
+    assert "WARNING: the score is over 234 of 237" in status and "photo236.jpg" in status
+    page.get_by_label("Score unanswered photos too").check()
+    assert "3 without an answer" in press_score(page)
+    assert len(cells(page, "#figures")) == 9
+
+
+def test_a_benchmark_without_its_truth_says_what_to_do(page, data):
+    give(page, predictions=data / "guess.csv")
+    choose(page, "Benchmark", "Just Zoom In: 30,956 photos, bring its truth")
+    assert "the truth of Just Zoom In is not on this page; give it as a CSV" in press_score(page)
+
+
+def test_pasting_and_the_keyboard_are_enough(page):
+    page.get_by_label("or paste predictions").fill("id\tlat\tlng\na\t48,86\t2,35\nb\t0\t-170\n")
+    page.get_by_label("or paste truth").fill("id,lat,lon\na,48.85,2.29\nb,0,170\n")
+    for _ in range(30):
+        page.keyboard.press("Tab")
+        if page.evaluate("document.activeElement.id") == "score":
+            break
+    page.keyboard.press("Enter")
+    page.locator("#figures table").wait_for()
+    assert cells(page, "#figures")[1][0] == "pasted predictions"
+    # the arc of b leaves the map in the east, and comes in again in the west
+    page.mouse.move(*position(page, (0, -170)))
+    assert re.search("b2,223.9 km offtruth 0.00000, 170.00000", label(page))
+    lines = page.locator("#map-1 .scatterlayer .js-line").evaluate_all(
+        "paths => paths.filter(path => path.style.strokeWidth === '1.6px')"
+        ".map(path => path.getBBox().width)"
+    )
+    assert len(lines) == 3 and max(lines) < 100  # two of b, and none goes across the map
+
+
+def test_a_second_file_is_compared(page, data):
+    give(page, predictions=data / "guess.csv", second_predictions=data / "equator.csv")
+    give(page, truth=data / "truth.csv")
+    press_score(page)
+    page.locator("#map-2 .scatterlayer").wait_for()
+    assert [row[0] for row in cells(page, "#figures .wide:first-of-type")][1:] == [
+        "guess",
+        "equator",
+    ]
+    paired = cells(page, "#figures .wide:nth-of-type(2)")
+    assert paired[0] == ["", "difference", "only A : only B", "McNemar p"]
+    assert [row[0] for row in paired[1:]] == [
+        *("1 km", "25 km", "200 km", "750 km", "2500 km", "median km")
+    ]
+    # then without it
+    page.locator("#clear").click()
+    page.locator("#results").wait_for(state="detached")
+    give(page, predictions=data / "guess.csv", truth=data / "truth.csv")
+    press_score(page)
+    page.locator("#map-1 .scatterlayer").wait_for()
+    assert not page.locator("#map-2").is_visible()
+    assert "Paired" not in page.locator("#results").inner_text()
+
+
+def test_a_bad_file_gets_the_metrics_own_words(page, data):
+    give(page, truth=data / "truth.csv", predictions=data / "guess.csv")
+    press_score(page)
+    page.locator("#figures table").wait_for()
+    cases = {
+        "bad.csv": "row 6, column latitude holds 123, beyond ±90 degrees of latitude (1 of 237",
+        "words.csv": "row 6, column latitude (latitude) holds 'north', which is not a number",
+        "picture.csv": "this is no text; save it as CSV in UTF-8",
+        "table.parquet": "this page reads .csv and .tsv",
+    }
+    for name, message in cases.items():
+        page.locator("#predictions-file").get_by_role("button", name="Clear").click()
+        give(page, predictions=data / name)
+        status = press_score(page)
+        assert status.startswith("Not scored.") and f"{name}: {message}" in status
+        assert "Traceback" not in page.content() and "/" not in status
+        assert not page.locator("#results").is_visible()  # of the file before
+    assert page.get_by_role("alert").inner_text() == status
+
+
+def test_what_a_file_holds_is_shown_and_never_run(page):
+    hostile = "<img src=x onerror=alert(1)>${1+1}{{7*7}}"
+    page.on("dialog", lambda _: pytest.fail("a file's text was run"))
+    page.get_by_label("or paste predictions").fill(f"id,lat,lon\n{hostile},10,20\nb,1,2\n")
+    page.get_by_label("or paste truth").fill(f"id,lat,lon\n{hostile},12,20\nb,1,2\n")
+    press_score(page)
+    page.locator("#map-1 table").wait_for()
+    assert cells(page, "#map-1")[1][0] == hostile
+    assert page.locator("#results img").count() == 0
+    page.mouse.move(*position(page, (12, 20)))
+    assert hostile in label(page)
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_it_fits_a_phone(space, visit, scheme):  # noqa: F811
+    page = visit(space.url, **PHONE, color_scheme=scheme)
+    page.locator("#example").tap()
+    page.locator("#map-2 .scatterlayer").wait_for()
+    assert overflow(page) <= 0
+    assert page.locator("#map-1 .js-plotly-plot").bounding_box()["width"] <= 390
+    row = cells(page, "#map-1")[1]
+    page.touchscreen.tap(*position(page, [float(part) for part in row[2].split(",")]))
+    assert "synthetic_" in label(page)
+    # the picture's text is as dark or as light as the page's
+    assert page.evaluate(
+        "getComputedStyle(document.querySelector('#curve .xtick text')).fill"
+        " === getComputedStyle(document.body).color"
+    )
+    luminance = page.evaluate(
+        "getComputedStyle(document.body).color.match(/\\d+/g).slice(0, 3).map(Number)"
+    )
+    assert (min(luminance) > 200) if scheme == "dark" else (max(luminance) < 80)

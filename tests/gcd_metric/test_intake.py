@@ -1,0 +1,178 @@
+"""What a visitor may send: bounds before a parser sees it, names instead of paths, one error."""
+
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+import gcd_metric
+from gcd_metric import intake
+from gcd_metric.intake import Given, benchmarks, score, truth_of
+from gcd_metric.sample import NAMES, write_sample
+from gcd_metric.scoring import published
+
+TRUTH = "image_id,latitude,longitude\na,48.85,2.29\nb,0,170\n"
+GUESS = "image_id,latitude,longitude\na,48.86,2.35\nb,0,-170\n"
+
+
+def pasted(text, what="predictions"):
+    return Given(what, None, text)
+
+
+def nothing(what="second predictions"):
+    return Given(what, None, "")
+
+
+@pytest.fixture()
+def sent(tmp_path):
+    """A file as a server keeps it: in a folder whose name says nothing to the visitor."""
+
+    def write(content, name="mine.csv", folder="3f9a"):
+        path = tmp_path / folder / name
+        path.parent.mkdir(exist_ok=True)
+        path.write_bytes(content if isinstance(content, bytes) else content.encode())
+        return Given("predictions", str(path), "")
+
+    return write
+
+
+def refusal(given, truth=TRUTH, **options):
+    with pytest.raises(ValueError) as caught:
+        score(given, nothing(), pasted(truth, "truth"), **options)
+    return str(caught.value)
+
+
+def test_figures_are_those_of_the_metric(sent):
+    report = score(sent(GUESS), nothing(), pasted(TRUTH, "truth"))
+    result = gcd_metric.GcdMetric("standard").compute(
+        predictions=[[48.86, 2.35], [0, -170]], references=[[48.85, 2.29], [0, 170]]
+    )
+    name, *cells = report.rows[0]
+    assert name == "mine" and report.title == "mine on pasted truth.csv"
+    assert cells[1].startswith(f"{100 * result['acc@25km']:.1f} [")
+    assert cells[5] == f"{result['median_km']:,.1f}" and report.scope == "n = 2"
+
+
+def test_two_files_of_one_name_are_told_apart(sent):
+    report = score(sent(GUESS), sent(TRUTH, folder="77b0"), pasted(TRUTH, "truth"))
+    assert [row[0] for row in report.rows] == ["mine (1)", "mine (2)"]
+    assert report.paired and len(report.runs) == 2
+
+
+def test_the_distances_are_the_benchmarks_or_chosen():
+    def headers(**options):
+        return score(pasted(GUESS), nothing(), pasted(TRUTH, "truth"), **options).headers[1:4]
+
+    assert headers() == ["% 1 km", "% 25 km", "% 200 km"]
+    assert headers(benchmark="justzoomin") == ["% 40 m", "% 50 m", "% 100 m"]
+    assert headers(config_name="im2gps") == ["% 200 km", "% 750 km", "% 2500 km"]
+
+
+def test_no_answer_is_an_error_that_names_the_box_to_tick():
+    empty = pasted("image_id,latitude,longitude\na,,\nb,0,1\n")
+    assert "row 1 (a) has no coordinates" in refusal(empty)
+    assert f"“{intake.UNANSWERED}” counts them as wrong" in refusal(empty)
+    report = score(empty, nothing(), pasted(TRUTH, "truth"), count_missing=True)
+    assert report.scope.endswith("1 without an answer")
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ("", "mine.csv: the file is empty"),
+        ("a,b\n1,2\n", "mine.csv: no column for the id among ['a', 'b']; rename the right column"),
+        ("id,lat,lon\na,91,0\n", "mine.csv: row 1, column lat holds 91, beyond ±90"),
+        ("id,lat,lon\na,1,2\na,1,2\n", "mine.csv: 1 duplicate ids: a"),
+        ("id,lat,lon\nz,1,2\n", "mine.csv: none of its 1 ids (first: z) is among the 2 of pasted"),
+        (b"PK\x03\x04\0\0", "mine.csv: this is no text"),
+        (b"id,lat,lon\n\xff,1,2\n", "mine.csv: 'utf-8' codec can't decode"),
+        (f"id,lat,lon\n{'a' * 300},1,2\n", "mine.csv: row 1 has an id of more than 255"),
+        (f"{',' * 200}\n", "mine.csv: 201 columns; leave only id, latitude and longitude"),
+        (f"\r\n\n{',' * 200}\n", "mine.csv: 201 columns"),
+        (f'"id\n{"," * 200}",lat,lon\na,1,2\n', "mine.csv: the header has a quotation mark"),
+    ],
+)
+def test_a_bad_file_is_one_clear_error_without_a_path(sent, content, message):
+    found = refusal(sent(content))
+    assert found.startswith(message) and "3f9a" not in found
+
+
+@pytest.mark.parametrize("name", ["x.parquet", "x.csv.gz", "x.zip", "x.xlsx", "x"])
+def test_what_can_hide_more_than_it_weighs_is_not_opened(sent, name):
+    assert refusal(sent(GUESS, name)).startswith(f"{name}: this page reads .csv and .tsv")
+
+
+def test_too_much_is_refused_before_it_is_parsed(sent, monkeypatch):
+    monkeypatch.setattr("gcd_metric.tables.read_coordinates", None)  # would fail if it were asked
+    many = "id,lat,lon\n" + "a,1,2\n" * (intake.MOST_ROWS + 1)
+    assert refusal(sent(many)) == (
+        "mine.csv: more than 300,000 rows; the command gcd-metric has no such limit"
+    )
+    assert "mine.csv: larger than 32 MB" in refusal(sent(b"x" * (32 * 1024 * 1024 + 1)))
+    assert "2,000,001 characters" in refusal(pasted("x" * 2_000_001))
+
+
+def test_a_file_and_text_together_are_refused(sent):
+    both = sent(GUESS)._replace(pasted=GUESS)
+    assert refusal(both) == "predictions: there is a file and pasted text; remove one of them"
+    assert "there are no predictions" in refusal(nothing("predictions"))
+
+
+def test_thousands_of_ambiguous_ids_are_said_in_a_few_lines():
+    rows = [f"{folder}/{index}.jpg,1,2" for folder in "xy" for index in range(2000)]
+    truth = [f"{folder}/{index}.jpeg,1,2" for folder in "vw" for index in range(2000)]
+    guess = "id,lat,lon\nm,1,2\n" + "\n".join(rows)
+    report = score(pasted(guess), nothing(), pasted("id,lat,lon\nm,1,2\n" + "\n".join(truth)))
+    assert any("1,990 more such groups" in note for note in report.notes)
+    assert sum(map(len, report.notes)) < 4000
+
+
+def test_the_truth_may_lie_beside_the_page(tmp_path, monkeypatch):
+    monkeypatch.setenv("GCD_METRIC_REFERENCES", str(tmp_path))
+    assert "the truth of Im2GPS is not on this page; give it" in _message("im2gps")
+    (tmp_path / "im2gps.csv").write_text(TRUTH)
+    (tmp_path.parent / "elsewhere.csv").write_text(TRUTH)
+    assert truth_of("im2gps") and not truth_of("../elsewhere")
+    report = score(pasted(GUESS), nothing(), nothing("truth"), "im2gps")
+    assert report.title == "pasted predictions on im2gps.csv"
+    assert any("over its 237 images and this score is over 2" in note for note in report.notes)
+    assert "there is no truth to compare with; give it" in _message(intake.OWN)
+
+
+def _message(benchmark):
+    with pytest.raises(ValueError) as caught:
+        score(pasted(GUESS), nothing(), nothing("truth"), benchmark)
+    return str(caught.value)
+
+
+def test_every_benchmark_with_published_results_is_offered():
+    assert benchmarks() == {"im2gps": 237, "im2gps3k": 2997, "justzoomin": 30956}
+    assert all(published(name) for name in benchmarks())
+    assert set(intake.TITLES) == set(benchmarks())
+
+
+def test_the_example_is_synthetic_by_name_and_the_same_each_time(tmp_path):
+    one, two = (write_sample(tmp_path / name) for name in "ab")
+    assert [path.name for path in one] == list(NAMES)
+    assert all(name.startswith("SYNTHETIC-") for name in NAMES)
+    assert [path.read_bytes() for path in one] == [path.read_bytes() for path in two]
+    truth, a, b = map(pd.read_csv, one)
+    assert list(truth["image_id"]) == list(a["image_id"]) == list(b["image_id"])
+    assert len(truth) == 300 and truth["image_id"].str.startswith("synthetic_").all()
+    report = score(*(Given("", str(path), "") for path in (one[1], one[2], one[0])))
+    better, worse = ([float(cell.split()[0]) for cell in row[1:6]] for row in report.rows)
+    assert all(a > b for a, b in zip(better, worse, strict=True))
+
+
+def test_the_package_says_what_the_space_says():
+    folder = Path(gcd_metric.__file__).parent
+    requirements = (folder / "requirements.txt").read_text().split()
+    project = (folder.parent / "pyproject.toml").read_text()
+    extra = next(line for line in project.splitlines() if line.startswith("space = "))
+    for name in ("gradio", "plotly"):
+        (wanted,) = [line for line in requirements if line.startswith(name)]
+        assert f'"{wanted}"' in extra
+    pin = next(line for line in requirements if line.startswith("gradio==")).removeprefix(
+        "gradio=="
+    )
+    assert f"\nsdk_version: {pin}\n" in (folder / "README.md").read_text(encoding="utf-8")
