@@ -148,7 +148,7 @@ def _read_references(arguments: argparse.Namespace) -> pd.DataFrame:
         table = tables.read_coordinates(name, *chosen.values(), advice=_REFERENCE_OPTIONS)
     else:
         table = _load_references(name, arguments, chosen)
-    tables.refuse_duplicates(list(table["image_id"]), name)
+    tables.refuse_duplicates(table["image_id"].tolist(), name)
     return table
 
 

@@ -166,7 +166,7 @@ def _read_references(benchmark: str, given: Given) -> tuple[pd.DataFrame, str]:
         table, name = tables.read_coordinates(path, where=path.name), path.name
     else:
         table, name = read(given, allow_missing=False), given.name
-    tables.refuse_duplicates(list(table["image_id"]), name)
+    tables.refuse_duplicates(table["image_id"].tolist(), name)
     return table, name
 
 

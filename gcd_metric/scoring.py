@@ -117,7 +117,7 @@ def check_predictions(table: pd.DataFrame, where: str, missing: str, wording: Wo
             f"have {int(empty.sum())} of {len(table)} rows; {wording.count_missing} counts them "
             "as wrong"
         )
-    tables.refuse_duplicates(list(table["image_id"]), where)
+    tables.refuse_duplicates(table["image_id"].tolist(), where)
 
 
 def join(
@@ -152,7 +152,7 @@ def join(
     ValueError
         If no id is in both, or several predictions are for one reference.
     """
-    left, right = list(table["image_id"]), list(references["image_id"])
+    left, right = table["image_id"].tolist(), references["image_id"].tolist()
     match = tables.match_ids(left, right)
     for predictions, wanted in match.ambiguous:
         if len(predictions) > 1 and len(wanted) == 1:

@@ -274,7 +274,7 @@ def _check_limits(
 
 def _text(cells: pd.Series, where: str) -> list[str]:
     ids = []
-    for row, cell in enumerate(cells, 1):
+    for row, cell in enumerate(cells.tolist(), 1):
         if isinstance(cell, float):
             # a whole number that came as a float: only where no digit can be lost
             if not (cell.is_integer() and abs(cell) < _LARGEST_EXACT):
@@ -344,10 +344,12 @@ def match_ids(left: Iterable[str], right: Iterable[str]) -> Match:
     left, right = list(left), list(right)
     for side, ids in (("left", left), ("right", right)):
         refuse_duplicates(ids, side)
-    pairs: dict[int, int] = {}  # right position -> left position
-    waiting = list(range(len(left)))
+    places = {text: index for index, text in enumerate(right)}
+    # right position -> left position; first as they stand, as nearly all do
+    pairs = {places[text]: index for index, text in enumerate(left) if text in places}
+    waiting = [index for index, text in enumerate(left) if text not in places]
     ambiguous = []
-    for reduce in (str, _without_folder, _without_extension, _flickr_parts):
+    for reduce in (_without_folder, _without_extension, _flickr_parts):
         if not waiting:
             break
         waiting, groups = _match_by(reduce, left, right, waiting, pairs)

@@ -147,13 +147,13 @@ def test_one_click_shows_a_whole_score_that_says_it_is_synthetic(page, tmp_path)
     rows = cells(page, "#figures .wide:first-of-type")
     assert rows[1][:8] == ["SYNTHETIC-model-a", *expected(a, truth)]
     assert rows[2][:8] == ["SYNTHETIC-model-b", *expected(b, truth)]
-    text = page.locator("#results").inner_text()
+    text = page.locator("#figures").inner_text()
     assert "Paired difference, SYNTHETIC-model-a - SYNTHETIC-model-b" in text
     assert "published" not in text
     worst = [float(row[1].replace(",", "")) for row in cells(page, "#map-1")[1:]]
     assert len(worst) == 20 and worst == sorted(worst, reverse=True)
     assert page.locator("#curve .scatterlayer .trace").count() == 2
-    assert page.locator("#results").bounding_box()["y"] < 400  # and the page has gone there
+    page.wait_for_function("document.querySelector('#figures h2').getBoundingClientRect().y < 50")
 
 
 def test_a_dropped_file_is_scored_beside_published_results(page, data):
@@ -222,12 +222,12 @@ def test_a_second_file_is_compared(page, data):
     ]
     # then without it
     page.locator("#clear").click()
-    page.locator("#results").wait_for(state="detached")
+    page.locator("#pictures").wait_for(state="detached")
     give(page, predictions=data / "guess.csv", truth=data / "truth.csv")
     press_score(page)
     page.locator("#map-1 .scatterlayer").wait_for()
     assert not page.locator("#map-2").is_visible()
-    assert "Paired" not in page.locator("#results").inner_text()
+    assert "Paired" not in page.locator("#figures").inner_text()
 
 
 def test_a_bad_file_gets_the_metrics_own_words(page, data):
@@ -246,7 +246,8 @@ def test_a_bad_file_gets_the_metrics_own_words(page, data):
         status = press_score(page)
         assert status.startswith("Not scored.") and f"{name}: {message}" in status
         assert "Traceback" not in page.content() and "/" not in status
-        assert not page.locator("#results").is_visible()  # of the file before
+        # nothing is left of the file before
+        assert not page.locator("#figures table, #pictures").count()
     assert page.get_by_role("alert").inner_text() == status
 
 
@@ -258,7 +259,7 @@ def test_what_a_file_holds_is_shown_and_never_run(page):
     press_score(page)
     page.locator("#map-1 table").wait_for()
     assert cells(page, "#map-1")[1][0] == hostile
-    assert page.locator("#results img").count() == 0
+    assert page.locator("#figures img, #pictures img").count() == 0
     page.mouse.move(*position(page, (12, 20)))
     assert hostile in label(page)
 
