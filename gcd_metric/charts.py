@@ -36,7 +36,7 @@ _GREY, _FAINT = "#808080", "rgba(128,128,128,0.25)"
 _CURVE_POINTS = 2000
 _ARC_POINTS = (2, 4, 8, 16, 32, 64)
 _ARC_STEPS = 120  # across the map; the longest arc has about half as many points
-_LONGEST_ID = 60  # characters of an id that a label shows
+_LONGEST_ID = 40  # characters of an id that a label shows; a phone has room for no more
 
 
 # --- the error curve ----------------------------------------------------------------------------

@@ -145,7 +145,7 @@ def _form() -> _Form:
     for name, n in benchmarks().items():
         here = "truth is here" if truth_of(name) else "bring its truth"
         choices.append((f"{TITLES.get(name, name)}: {n:,} photos, {here}", name))
-    thresholds = [("the benchmark's; for my own photos the standard ones", AUTOMATIC)]
+    thresholds = [("of the benchmark, else standard", AUTOMATIC)]
     for name, configuration in gcd_metric.CONFIGURATIONS.items():
         distances = ", ".join(f"{threshold:g}" for threshold in configuration.thresholds)
         thresholds.append((f"{distances} {configuration.unit} ({name})", name))
@@ -288,7 +288,8 @@ def _figures(report: Report) -> str:
 
 def _table(headers: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     """A table of figures with each interval below its figure, which a phone has room for."""
-    return html_table(headers, [[cell.replace(" [", "\n[") for cell in row] for row in rows])
+    below = [[name, *(cell.replace(" [", "\n[") for cell in cells)] for name, *cells in rows]
+    return html_table(headers, below)
 
 
 def _caption(run: Run) -> str:
