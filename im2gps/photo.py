@@ -82,6 +82,28 @@ def clean(data: bytes) -> bytes:
     return _clean(data, list(_segments(data)))
 
 
+def fields(data: bytes) -> dict[str, str]:
+    """Read the comment fields of a photo: who took it, its title, its licence, and so on.
+
+    Returns
+    -------
+    dict of str to str
+        By lower-case key. A field that stands there twice with different values is left out.
+
+    Raises
+    ------
+    PhotoError
+        When the JPEG is broken.
+    """
+    found: dict[str, set[str]] = {}
+    for segment in _segments(data):
+        if segment.marker == _COM:
+            key, colon, value = _text(segment.payload).partition(":")
+            if colon:
+                found.setdefault(key.strip().lower(), set()).add(value.strip("\0 \t\r\n"))
+    return {key: values.pop() for key, values in found.items() if len(values) == 1}
+
+
 def check_header(data: bytes) -> None:
     """Let Pillow read the picture's header; decoding all of it would cost 100 times as much.
 
@@ -144,6 +166,14 @@ def _from_exif(segments: list[Segment]) -> tuple[float, float] | None:
     if not (math.isfinite(latitude) and math.isfinite(longitude)):
         return None
     return latitude, longitude
+
+
+def _text(payload: bytes) -> str:
+    """Old photos have Latin-1 there, newer ones UTF-8."""
+    try:
+        return payload.strip(b"\0 \t\r\n").decode("utf-8")
+    except UnicodeDecodeError:
+        return payload.strip(b"\0 \t\r\n").decode("latin-1")
 
 
 def _sign(reference: str | bytes, positive: str, negative: str) -> int:

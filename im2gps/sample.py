@@ -117,7 +117,7 @@ def _fields(
         "originalformat: jpg",
         "datetaken: 2006-09-01 12:30:00",
         f"tags: {place.lower()} travel café",
-        "license: 0",
+        f"license: {photo_id % 8}",
         f"latitude: {latitude:.6f}",
         f"longitude: {longitude:.6f}",
         "accuracy: 16",

@@ -11,6 +11,7 @@ from typing import Any
 from geoload.files import local_path
 from geoload.shared_index import publish
 from justzoomin import extract_cli
+from justzoomin import publish as publish_command
 from justzoomin.sample import write_sample
 from justzoomin.sources import Folder
 from justzoomin.views import QUALITY, SIZE
@@ -24,6 +25,7 @@ def main(argv: list[str] | None = None) -> int:
     options = vars(_parser().parse_args(argv))
     commands: dict[str, Any] = {
         "sample": _sample, "render": _render, "preview": _preview, "index": _index,
+        "publish": publish_command.run,
     }  # fmt: skip
     commands.update(extract_cli.COMMANDS)
     try:
@@ -67,6 +69,7 @@ def _parser() -> argparse.ArgumentParser:
                                 "wants")  # fmt: skip
     index.add_argument("folder", help="in the Hub's layout, with archives/streetview_images_*.tar")
     extract_cli.add_commands(commands)
+    publish_command.add_command(commands)
     return parser
 
 

@@ -22,13 +22,9 @@ from tqdm import tqdm
 
 from geoload.shards import members
 from justzoomin import zoom
+from justzoomin.sources import ATTRIBUTION
 from justzoomin.tiles import TilePyramid
 from justzoomin.views import QUALITY, SIZE, Prefix, name_of, place_of, to_jpeg
-
-ATTRIBUTION = (
-    "Aerial orthophotography derived from Open Data DC / Government of the District of Columbia, "
-    "licensed under CC BY 4.0."
-)
 
 
 def render(

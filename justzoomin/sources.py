@@ -21,6 +21,10 @@ from geoload.tar_index import TarIndex
 
 REPOSITORY = "pcvlab/justzoomin"
 REVISION = "349f392b3620e7cea2596b8ade47b726786f9a1d"
+ATTRIBUTION = (
+    "Aerial orthophotography derived from Open Data DC / Government of the District of Columbia, "
+    "licensed under CC BY 4.0."
+)
 TABLES = {"train": "large_area_train_map.csv", "validation": "large_area_val_map.csv"}
 IMAGES = "streetview/images"
 SLICES = 32

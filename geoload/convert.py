@@ -1,0 +1,312 @@
+"""Writes rows as shards that load without code of ours, and goes on where it was stopped.
+
+Each split has a manifest that names its finished shards and the place in the source after them.
+What the shards look like inside is `shard_writers.py`; sending them is `upload.py`.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import csv
+import hashlib
+import json
+import os
+import re
+import shutil
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import datasets
+from tqdm import tqdm
+
+from geoload.report import write_json
+from geoload.shard_writers import FORMATS
+
+WORK = ".publish"
+CREDITS = "attribution.csv"
+_SHARD = re.compile(r"-[0-9]{5}-of-[0-9]{5}\.(parquet|tar)")
+
+
+class Screened(NamedTuple):
+    """A row as it is published, or why it is not; and its line of the attribution table."""
+
+    row: dict[str, Any] | None
+    left_out: str = ""
+    credit: dict[str, Any] | None = None
+
+
+@dataclass(frozen=True)
+class Split:
+    """One split of one configuration, to be published.
+
+    Attributes
+    ----------
+    config, name : str
+    features : datasets.Features
+        As the builder states them.
+    key : str
+        Differs whenever the rows could.
+    stream : datasets.IterableDataset
+        The rows, pictures undecoded.
+    screen : callable
+        Given a row, says what of it is published.
+    """
+
+    config: str
+    name: str
+    features: datasets.Features
+    key: str
+    stream: Any
+    screen: Callable[[dict[str, Any]], Screened] = Screened
+
+
+@dataclass
+class Shard:
+    """A finished shard: rows, bytes of its rows, size of the file in bytes, and its SHA-256."""
+
+    rows: int
+    bytes: int
+    size: int
+    sha256: str
+
+
+@dataclass
+class Manifest:
+    """What is finished of a split, and the state of the stream after it."""
+
+    key: str
+    shards: list[Shard] = field(default_factory=list)
+    left_out: dict[str, int] = field(default_factory=dict)
+    state: dict[str, Any] | None = None
+    complete: bool = False
+
+    @property
+    def rows(self) -> int:
+        """Rows of all finished shards."""
+        return sum(shard.rows for shard in self.shards)
+
+    def names(self, split: str, suffix: str) -> list[str]:
+        """Return the shards' file names, once all are known."""
+        count = len(self.shards)
+        return [f"{split}-{i:05d}-of-{count:05d}.{suffix}" for i in range(count)]
+
+
+def convert(
+    split: Split, folder: Path, form: str, shard_bytes: int, say: Callable[[str], None]
+) -> Manifest:
+    """Write a split's shards into `folder/CONFIG/`, or the ones that are still missing.
+
+    Parameters
+    ----------
+    split : Split
+    folder : Path
+        The repository's folder.
+    form : {"parquet", "webdataset"}
+    shard_bytes : int
+        A shard is closed when its rows weigh this much.
+    say : callable
+        Told when earlier shards are kept, or thrown away.
+
+    Returns
+    -------
+    Manifest
+        With `complete` set.
+    """
+    key = json.dumps([split.key, form, shard_bytes])
+    work = _work(folder, split)
+    work.mkdir(parents=True, exist_ok=True)
+    suffix = FORMATS[form].suffix
+    manifest = _known(folder, split, key, suffix, say)
+    if not manifest.complete:
+        _write(split, work, form, shard_bytes, manifest)
+    _name(folder, split, manifest, suffix)
+    return manifest
+
+
+def found(folder: Path, split: Split, form: str, shard_bytes: int) -> Manifest | None:
+    """Return the manifest of a split whose conversion is whole and up to date, if there is one."""
+    key = json.dumps([split.key, form, shard_bytes])
+    manifest = _read(folder, split)
+    if manifest is None or manifest.key != key or not manifest.complete:
+        return None
+    names = manifest.names(split.name, FORMATS[form].suffix)
+    sizes = [_size(folder / split.config / name) for name in names]
+    return manifest if sizes == [shard.size for shard in manifest.shards] else None
+
+
+def write_credits(folder: Path, config: str, splits: list[str]) -> str | None:
+    """Join the splits' attribution lines into `CONFIG/attribution.csv`; return its name.
+
+    A title that a spreadsheet would take for a formula gets an apostrophe in front. None where
+    the rows have no lines.
+    """
+    lines: list[dict[str, Any]] = []
+    for split in splits:
+        for path in sorted((folder / WORK / config / split).glob("*.credits")):
+            texts = path.read_text(encoding="utf-8").split("\n")
+            lines += [{"split": split, **json.loads(text)} for text in texts if text]
+    return write_lines(folder, config, lines)
+
+
+def write_lines(folder: Path, config: str, lines: list[dict[str, Any]]) -> str | None:
+    """Write `CONFIG/attribution.csv`, if there is a line for it, and return its name."""
+    if not lines:
+        return None
+    target = folder / config / CREDITS
+    part = target.with_name(f"{CREDITS}.part")
+    with open(part, "w", newline="", encoding="utf-8") as file:
+        writer = csv.DictWriter(file, list(lines[0]), lineterminator="\n")
+        writer.writeheader()
+        writer.writerows({name: _harmless(value) for name, value in line.items()} for line in lines)
+    os.replace(part, target)
+    return f"{config}/{CREDITS}"
+
+
+def _harmless(value: Any) -> Any:
+    return f"'{value}" if isinstance(value, str) and value[:1] in tuple("=+-@\t\r") else value
+
+
+def _work(folder: Path, split: Split) -> Path:
+    return folder / WORK / split.config / split.name
+
+
+def _read(folder: Path, split: Split) -> Manifest | None:
+    path = _work(folder, split).with_suffix(".json")
+    if not path.exists():
+        return None
+    data = json.loads(path.read_text(encoding="utf-8"))
+    return Manifest(**{**data, "shards": [Shard(**shard) for shard in data["shards"]]})
+
+
+def _keep(work: Path, manifest: Manifest) -> None:
+    shards = [vars(shard) for shard in manifest.shards]
+    write_json(work.with_suffix(".json"), {**vars(manifest), "shards": shards})
+
+
+def _known(
+    folder: Path, split: Split, key: str, suffix: str, say: Callable[[str], None]
+) -> Manifest:
+    """Return what earlier runs finished; of another source or with damaged files, nothing."""
+    manifest = _read(folder, split)
+    name = f"{split.config}, {split.name}"
+    if manifest is None:
+        return Manifest(key)
+    if manifest.key != key:
+        say(f"{name}: the source or the settings have changed: starting anew")
+    elif not _intact(folder, split, manifest, suffix):
+        say(f"{name}: finished shards have been changed or removed: starting anew")
+    else:
+        if not manifest.complete and manifest.shards:
+            say(f"{name}: going on after {len(manifest.shards)} finished shards")
+        return manifest
+    shutil.rmtree(_work(folder, split))
+    _work(folder, split).mkdir()
+    for path in (folder / split.config).glob(f"{split.name}-*"):
+        if _SHARD.fullmatch(path.name.removeprefix(split.name)):
+            path.unlink()
+    return Manifest(key)
+
+
+def _intact(folder: Path, split: Split, manifest: Manifest, suffix: str) -> bool:
+    places = _places(folder, split, manifest, suffix)
+    sizes = [max(_size(before), _size(after)) for before, after in places]
+    return sizes == [shard.size for shard in manifest.shards]
+
+
+def _places(folder: Path, split: Split, manifest: Manifest, suffix: str) -> list[tuple[Path, Path]]:
+    """Return where each shard lies before all are finished, and after."""
+    work = _work(folder, split)
+    names = manifest.names(split.name, suffix)
+    return [(work / f"{i:05d}.{suffix}", folder / split.config / n) for i, n in enumerate(names)]
+
+
+def _size(path: Path) -> int:
+    return path.stat().st_size if path.exists() else -1
+
+
+def _write(split: Split, work: Path, form: str, shard_bytes: int, manifest: Manifest) -> None:
+    stream, left_out = split.stream, Counter(manifest.left_out)
+    if manifest.state is not None:
+        stream.load_state_dict(manifest.state)
+    part: _Part | None = None
+    label = f"{split.config}, {split.name}"
+
+    def finish() -> None:
+        if part is not None:
+            manifest.shards.append(part.finish())
+        manifest.left_out = dict(left_out)
+        manifest.state = stream.state_dict()
+        _keep(work, manifest)
+
+    try:
+        for row in tqdm(stream, desc=label, unit="row", initial=manifest.rows, delay=2):
+            screened = split.screen(row)
+            if screened.row is None:
+                left_out[screened.left_out] += 1
+                continue
+            part = part or _Part(work, len(manifest.shards), form, split.features)
+            part.add(screened.row, screened.credit)
+            if part.weight >= shard_bytes:
+                finish()
+                part = None
+        manifest.complete = True
+        finish()
+    except BaseException:
+        if part is not None:
+            part.abandon()
+        raise
+
+
+def _name(folder: Path, split: Split, manifest: Manifest, suffix: str) -> None:
+    """Give all shards their final names; done again after a break, it finds the rest."""
+    (folder / split.config).mkdir(exist_ok=True)
+    for before, after in _places(folder, split, manifest, suffix):
+        if before.exists():
+            os.replace(before, after)
+
+
+class _Part:
+    """A shard in the making, beside its place, and the attribution lines of its rows."""
+
+    def __init__(self, work: Path, number: int, form: str, features: datasets.Features) -> None:
+        self._path = work / f"{number:05d}.{FORMATS[form].suffix}"
+        self._part = self._path.with_suffix(".part")
+        self._shard = FORMATS[form](self._part, features)
+        self._credits: list[str] = []
+        self._rows = 0
+
+    @property
+    def weight(self) -> int:
+        return self._shard.weight
+
+    def add(self, row: dict[str, Any], credit: dict[str, Any] | None) -> None:
+        self._shard.add(row)
+        self._rows += 1
+        if credit is not None:
+            self._credits.append(json.dumps(credit))
+
+    def finish(self) -> Shard:
+        self._shard.close()
+        credits = self._path.with_suffix(".credits")
+        if self._credits:
+            credits.write_text("\n".join(self._credits), encoding="utf-8")
+        os.replace(self._part, self._path)
+        size = self._path.stat().st_size
+        return Shard(self._rows, self._shard.weight, size, sha256(self._path))
+
+    def abandon(self) -> None:
+        with contextlib.suppress(OSError, ValueError):  # the disk may be full
+            self._shard.close()
+        self._part.unlink(missing_ok=True)
+
+
+def sha256(path: Path) -> str:
+    """Return the SHA-256 of a file."""
+    digest = hashlib.sha256()
+    with open(path, "rb") as file:
+        while chunk := file.read(2**20):
+            digest.update(chunk)
+    return digest.hexdigest()

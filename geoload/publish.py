@@ -1,0 +1,314 @@
+"""The command `publish` of both data sets: rows to shards, card, and upload to the Hub.
+
+What may be published of a data set, and how its rows are screened, the data set says itself in an
+`Offer`.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import re
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import datasets
+import filelock
+
+from geoload import convert
+from geoload.builder import Builder
+from geoload.card import Entry, find_card, meanwhile, megabytes, render
+from geoload.convert import Manifest, Screened, Split
+from geoload.features import undecoded
+from geoload.shard_writers import FORMATS
+from geoload.upload import File, Repository
+
+SHARD_BYTES = 400 * 10**6
+_UNITS = {"": 1, "B": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9}
+_REPOSITORY = re.compile(r"([\w.-]+/)?[\w.-]+")
+
+
+@dataclass
+class Offer:
+    """What a data set has to publish.
+
+    Attributes
+    ----------
+    package : str
+        The data set's name, and where its card lies.
+    configs : list of str
+        Published when none is named, as far as their files are there.
+    builder : callable
+        Given the name of a configuration, returns the builder that reads it.
+    default : str
+        Configuration that is loaded when none is named.
+    screen : callable
+        Given a row, says what of it is published.
+    credits : callable
+        Given the name of a configuration, returns lines for its attribution table, where the rows
+        have none of their own.
+    estimate : callable, optional
+        Given a builder and a split, returns rows and bytes without reading the photos, or None.
+    key : str
+        Of all that decides, besides the builder, which rows there are.
+    note : str
+        A sentence for the card.
+    only_private : bool
+        Nobody else may read the repository.
+    """
+
+    package: str
+    configs: list[str]
+    builder: Callable[[str], Builder]
+    default: str
+    screen: Callable[[dict[str, Any]], Screened] = Screened
+    credits: Callable[[str], list[dict[str, Any]]] = lambda config: []
+    estimate: Callable[[Builder, str], tuple[int, int] | None] = lambda builder, split: None
+    key: str = ""
+    note: str = ""
+    only_private: bool = False
+
+
+@dataclass
+class Settings:
+    """What the command was told; see `add_options`."""
+
+    repo_id: str | None = None
+    to: str | None = None
+    configs: list[str] | None = None
+    form: str = "parquet"
+    shard_bytes: int = SHARD_BYTES
+    private: bool = True
+    dry_run: bool = False
+    say: Callable[[str], None] = field(default=lambda text: print(text, flush=True))
+
+
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """Add the options that both data sets' commands have."""
+    parser.add_argument("repo_id", nargs="?", metavar="REPO_ID",
+                        help="dataset repository on the Hub, made if need be")  # fmt: skip
+    parser.add_argument("--to", metavar="DIR", help="convert into this folder; without REPO_ID "
+                        "nothing is sent (default: a folder in the cache of datasets)")  # fmt: skip
+    parser.add_argument("--data-dir", help="folder of the data set; default: downloaded")
+    parser.add_argument("--configs", metavar="NAMES", type=lambda text: text.split(","),
+                        help="configurations, with commas (all that are there)")  # fmt: skip
+    parser.add_argument("--format", dest="form", choices=list(FORMATS), default="parquet",
+                        help="parquet (default), or TAR files for webdataset")  # fmt: skip
+    parser.add_argument("--max-shard-size", dest="shard_bytes", type=_bytes, metavar="SIZE",
+                        default=SHARD_BYTES, help="of a file (400MB)")  # fmt: skip
+    seen = parser.add_mutually_exclusive_group()
+    seen.add_argument("--private", action="store_true", default=True, dest="private",
+                      help="only you can read the repository (default)")  # fmt: skip
+    seen.add_argument("--public", action="store_false", dest="private", help="everybody can")
+    parser.add_argument("--dry-run", action="store_true",
+                        help="only say what would be published, and how large it is")  # fmt: skip
+
+
+def publish(offer: Offer, settings: Settings) -> None:
+    """Convert, and send where a repository is named.
+
+    Raises
+    ------
+    ValueError, OSError
+        With one message for the user.
+    """
+    _check(offer, settings)
+    folder = _folder(offer, settings)
+    if settings.dry_run:
+        _dry_run(offer, settings, folder)
+        return
+    repository = None
+    if settings.repo_id is not None:
+        # Before hours of work: may one write there at all?
+        repository = Repository(settings.repo_id)
+        repository.create(settings.private, offer.only_private)
+    (folder / convert.WORK).mkdir(parents=True, exist_ok=True)
+    lock = filelock.FileLock(folder / convert.WORK / "lock")
+    try:
+        lock.acquire(timeout=0)
+    except filelock.Timeout:
+        raise ValueError(f"{folder}: another `publish` is writing there") from None
+    with lock:
+        entries, files = _convert(offer, settings, folder)
+        if not entries:
+            raise ValueError(_nothing(offer, settings))
+        text = find_card(offer.package)
+        if repository is None:
+            _write_card(folder, render(text, entries, offer.default, _old_card(folder), offer.note))
+            settings.say(f'Wrote {folder}: load_dataset("{folder}")')
+            return
+        there = repository.listing()
+        old = repository.card(there)
+        card = render(text, entries, offer.default, old, offer.note)
+        _write_card(folder, card)
+        until_then = meanwhile(text, entries, offer.default, old)
+        repository.send(files, card, until_then, there, settings.say)
+        settings.say(f'load_dataset("{repository.repo_id}") gives these rows now. The converted '
+                     f"files stay in {folder}; remove them when you like.")  # fmt: skip
+
+
+def _check(offer: Offer, settings: Settings) -> None:
+    if settings.repo_id is None and settings.to is None:
+        raise ValueError("Name a repository, as in `publish owner/name`, or a folder with --to.")
+    if settings.repo_id is not None and not _REPOSITORY.fullmatch(settings.repo_id):
+        raise ValueError(f"{settings.repo_id!r} is no name of a repository, such as owner/name.")
+    if offer.only_private and not settings.private:
+        raise ValueError(
+            "--include-unlicensed is for a private repository of yours: leave --public out."
+        )
+
+
+def _folder(offer: Offer, settings: Settings) -> Path:
+    if settings.to is None:
+        name = str(settings.repo_id).replace("/", "--")
+        return Path(datasets.config.HF_DATASETS_CACHE, "publish", f"{offer.package}-{name}")
+    folder = Path(os.path.abspath(os.path.expanduser(settings.to)))
+    if folder.is_dir() and any(folder.iterdir()) and not (folder / convert.WORK).is_dir():
+        raise ValueError(
+            f"{folder} holds files that `publish` did not write: name a new folder with --to."
+        )
+    return folder
+
+
+def _splits(offer: Offer, settings: Settings) -> list[list[Split]]:
+    """Return the splits of each configuration; those that are not there are named."""
+    found = []
+    for config in settings.configs or offer.configs:
+        try:
+            found.append(_open(offer, config))
+        except (FileNotFoundError, ImportError) as error:
+            if settings.configs:
+                raise
+            settings.say(f"{config} is left out: {' '.join(str(error).split())}")
+    return found
+
+
+def _open(offer: Offer, config: str) -> list[Split]:
+    builder = offer.builder(config)
+    features = builder.info.features
+    splits = []
+    for name in builder.split_names():
+        stream = undecoded(builder.as_streaming_dataset(split=name), features)
+        start = stream.state_dict()
+        # Whether the files are there shows when the first row is read.
+        next(iter(stream), None)
+        stream.load_state_dict(start)
+        key = f"{builder.config_id} {offer.key}"
+        splits.append(Split(config, name, features, key, stream, offer.screen))
+    return splits
+
+
+def _convert(offer: Offer, settings: Settings, folder: Path) -> tuple[list[Entry], list[File]]:
+    entries, files = [], []
+    for splits in _splits(offer, settings):
+        written = {
+            split.name: convert.convert(
+                split, folder, settings.form, settings.shard_bytes, settings.say
+            )
+            for split in splits
+        }
+        entry = _entry(splits, written, settings.form)
+        for reason, count in entry.left_out.items():
+            settings.say(f"{entry.name}: {count:,} rows left out: {reason}")
+        if not entry.splits:
+            settings.say(f"{entry.name}: no row is left to publish")
+            continue
+        entries.append(entry)
+        for line in entry.lines():
+            settings.say(" ".join(line.replace("|", " ").replace("`", "").split()[:5]))
+        files += _files(offer, folder, entry, written, settings.form)
+    return entries, files
+
+
+def _entry(splits: list[Split], written: dict[str, Manifest], form: str) -> Entry:
+    config, suffix = splits[0].config, FORMATS[form].suffix
+    stated, left_out = {}, Counter()  # type: ignore[var-annotated]
+    for split, manifest in written.items():
+        left_out.update(manifest.left_out)
+        if manifest.shards:
+            pattern = f"{config}/{split}-*-of-{len(manifest.shards):05d}.{suffix}"
+            rows, on_disk = manifest.rows, sum(shard.size for shard in manifest.shards)
+            stated[split] = pattern, rows, sum(shard.bytes for shard in manifest.shards), on_disk
+    features = splits[0].features if form == "parquet" else None
+    return Entry(config, features, stated, dict(left_out))
+
+
+def _files(
+    offer: Offer, folder: Path, entry: Entry, written: dict[str, Manifest], form: str
+) -> list[File]:
+    files = []
+    for split, manifest in written.items():
+        names = manifest.names(split, FORMATS[form].suffix)
+        for name, shard in zip(names, manifest.shards, strict=True):
+            path = folder / entry.name / name
+            files.append(File(f"{entry.name}/{name}", path, shard.size, shard.sha256))
+    credits = convert.write_credits(folder, entry.name, list(entry.splits))
+    credits = credits or convert.write_lines(folder, entry.name, offer.credits(entry.name))
+    if credits is not None:
+        path = folder / credits
+        files.append(File(credits, path, path.stat().st_size, convert.sha256(path)))
+    return files
+
+
+def _old_card(folder: Path) -> str:
+    path = folder / "README.md"
+    return path.read_text(encoding="utf-8") if path.exists() else ""
+
+
+def _write_card(folder: Path, card: str) -> None:
+    part = folder / "README.md.part"
+    part.write_text(card, encoding="utf-8")
+    os.replace(part, folder / "README.md")
+
+
+def _nothing(offer: Offer, settings: Settings) -> str:
+    return (
+        f"There is nothing to publish of {', '.join(settings.configs or offer.configs)}: see above."
+    )
+
+
+def _dry_run(offer: Offer, settings: Settings, folder: Path) -> None:
+    """Say what would be published: as converted already, as estimated, or as counted now."""
+    total = 0
+    for splits in _splits(offer, settings):
+        for split in splits:
+            known = convert.found(folder, split, settings.form, settings.shard_bytes)
+            rows, size, left_out, how = _measure(offer, split, known)
+            total += size
+            reasons = "".join(f"; left out: {n:,} {reason}" for reason, n in left_out.items())
+            files = max(1, -(-size // settings.shard_bytes)) if rows else 0
+            settings.say(f"{split.config}, {split.name}: {how}{rows:,} rows, {megabytes(size)} in "
+                         f"{files} files{reasons}")  # fmt: skip
+    who = "nobody but you can read" if settings.private else "everybody can read"
+    where = f"{settings.repo_id}, which {who}" if settings.repo_id else str(folder)
+    settings.say(f"In all {megabytes(total)} would go to {where}. Nothing was written or sent.")
+
+
+def _measure(
+    offer: Offer, split: Split, known: Manifest | None
+) -> tuple[int, int, dict[str, int], str]:
+    if known is not None:
+        return known.rows, sum(shard.size for shard in known.shards), known.left_out, ""
+    estimate = offer.estimate(offer.builder(split.config), split.name)
+    if estimate is not None:
+        return (*estimate, {}, "about ")
+    rows = size = 0
+    left_out: Counter[str] = Counter()
+    for row in split.stream:
+        screened = split.screen(row)
+        if screened.row is None:
+            left_out[screened.left_out] += 1
+            continue
+        rows += 1
+        size += sum(len(v["bytes"]) for v in screened.row.values() if isinstance(v, dict))
+    return rows, size, dict(left_out), ""
+
+
+def _bytes(text: str) -> int:
+    match = re.fullmatch(r"([0-9]+)\s*([KMG]?B?)", text.strip().upper())
+    if match is None or match[2] not in _UNITS or not int(match[1]):
+        raise argparse.ArgumentTypeError(f"{text!r} is no size such as 400MB")
+    return int(match[1]) * _UNITS[match[2]]

@@ -1,0 +1,71 @@
+"""Flickr's licences by number, and which of them let a photo be handed on.
+
+The numbers are those of Flickr's method flickr.photos.licenses.getInfo
+(https://www.flickr.com/services/api/flickr.photos.licenses.getInfo.html). It has grown since, by
+version 4.0 of the Creative Commons licences; a number that is not in this table is unknown here, so
+a photo that bears it is not handed on.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Any, NamedTuple
+
+_CC = "https://creativecommons.org/"
+_NAME = re.compile(r"(?:.*_)?([0-9]+)_[0-9a-z]+_[0-9]+_([0-9]+@N[0-9]+)\.jpe?g", re.IGNORECASE)
+
+
+class Licence(NamedTuple):
+    """A licence: what it is called, where it stands, and whether it lets a photo be handed on."""
+
+    name: str
+    link: str
+    redistributable: bool
+
+
+LICENCES = {
+    0: Licence("All rights reserved", "", False),
+    1: Licence("CC BY-NC-SA 2.0", f"{_CC}licenses/by-nc-sa/2.0/", True),
+    2: Licence("CC BY-NC 2.0", f"{_CC}licenses/by-nc/2.0/", True),
+    3: Licence("CC BY-NC-ND 2.0", f"{_CC}licenses/by-nc-nd/2.0/", True),
+    4: Licence("CC BY 2.0", f"{_CC}licenses/by/2.0/", True),
+    5: Licence("CC BY-SA 2.0", f"{_CC}licenses/by-sa/2.0/", True),
+    6: Licence("CC BY-ND 2.0", f"{_CC}licenses/by-nd/2.0/", True),
+    7: Licence("No known copyright restrictions", "https://www.flickr.com/commons/usage/", True),
+    8: Licence("United States Government Work", "https://www.usa.gov/government-works", True),
+    9: Licence("CC0 1.0", f"{_CC}publicdomain/zero/1.0/", True),
+    10: Licence("Public Domain Mark 1.0", f"{_CC}publicdomain/mark/1.0/", True),
+}
+UNKNOWN = Licence("unknown", "", False)
+
+
+def licence_of(fields: dict[str, str]) -> Licence:
+    """Return the licence that a photo's fields name; unknown where they name none that is known."""
+    text = fields.get("license", "")
+    return LICENCES.get(int(text), UNKNOWN) if re.fullmatch(r"[0-9]{1,3}", text) else UNKNOWN
+
+
+def credit(name: str, fields: dict[str, str], licence: Licence) -> dict[str, Any]:
+    """Return a photo's line of the attribution table.
+
+    Parameters
+    ----------
+    name : str
+        The file name, which holds photo id and owner where it is Flickr's.
+    fields : dict of str to str
+        Of the photo's comments.
+    licence : Licence
+    """
+    match = _NAME.fullmatch(name)
+    photo, owner = (match[1], match[2]) if match else ("", "")
+    photo = fields.get("photo", photo).split(" ")[0]
+    owner = fields.get("owner", owner)
+    on_flickr = re.fullmatch(r"[0-9]+", photo) and re.fullmatch(r"[0-9]+@N[0-9]+", owner)
+    return {
+        "image_id": name,
+        "title": fields.get("title", ""),
+        "owner": owner,
+        "licence": licence.name,
+        "licence_link": licence.link,
+        "link": f"https://www.flickr.com/photos/{owner}/{photo}/" if on_flickr else "",
+    }

@@ -1,0 +1,90 @@
+"""The command `justzoomin publish`: every configuration but `zoom`, which the others make up."""
+
+from __future__ import annotations
+
+import argparse
+import os
+from typing import Any
+
+from geoload.builder import Builder
+from geoload.hub import list_files
+from geoload.publish import Offer, Settings, add_options, publish
+from justzoomin.justzoomin import JustZoomIn
+from justzoomin.sources import ATTRIBUTION, Folder, other_split
+from justzoomin.table import read_table
+
+STREET_ATTRIBUTION = "Street-view imagery derived from Mapillary, licensed under CC BY-SA 4.0."
+_NOT_STORED = "zoom"
+_PHOTOS = ("streetview",)
+_OVERHEAD = ("views", "cells", "satellite")
+_COLUMNS = ("component", "source", "licence", "licence_link", "attribution")
+_STREET = ("https://www.mapillary.com/", "CC BY-SA 4.0",
+           "https://creativecommons.org/licenses/by-sa/4.0/", STREET_ATTRIBUTION)  # fmt: skip
+_AERIAL = ("https://opendata.dc.gov/", "CC BY 4.0", "https://creativecommons.org/licenses/by/4.0/",
+           ATTRIBUTION)  # fmt: skip
+
+
+def add_command(commands: Any) -> None:
+    """Add the command to a parser's commands."""
+    parser: argparse.ArgumentParser = commands.add_parser(
+        "publish", help="convert to a repository that loads without this package, and upload it"
+    )
+    add_options(parser)
+    parser.add_argument("--repository", help="a fork on the Hub to read from")
+    parser.add_argument("--revision", help="commit, branch or tag of the repository read from")
+
+
+def run(
+    data_dir: str | None = None,
+    repository: str | None = None,
+    revision: str | None = None,
+    **settings: Any,
+) -> None:
+    """Publish; the arguments are the command's options.
+
+    Raises
+    ------
+    ValueError, OSError
+        With one message for the user.
+    """
+    where = {"data_dir": data_dir, "repository": repository, "revision": revision}
+    given = {name: value for name, value in where.items() if value is not None}
+
+    def builder(config: str) -> JustZoomIn:
+        return JustZoomIn(config_name=config, **given)
+
+    if _NOT_STORED in (settings.get("configs") or ()):
+        raise ValueError(
+            "zoom is not stored, as each view would be stored again for every photo: publish "
+            "streetview and views, from which the card tells how to make it."
+        )
+    configs = [c.name for c in JustZoomIn.BUILDER_CONFIGS if c.name != _NOT_STORED]
+    default = JustZoomIn.DEFAULT_CONFIG_NAME
+    offer = Offer("justzoomin", configs, builder, default, credits=credits, estimate=estimate)
+    publish(offer, Settings(**settings))
+
+
+def credits(config: str) -> list[dict[str, Any]]:
+    """Return the attributions that the licences of a configuration's components ask for."""
+    if config in _OVERHEAD:
+        lines = [("aerial orthophotography", *_AERIAL)]
+    else:
+        what = "street-view images" if config in _PHOTOS else "metadata of street-view images"
+        lines = [(what, *_STREET)]
+    return [dict(zip(_COLUMNS, line, strict=True)) for line in lines]
+
+
+def estimate(builder: Builder, split: str) -> tuple[int, int] | None:
+    """Return rows and bytes of the photos of a split, from the tables and the shards' sizes."""
+    if builder.config.name not in _PHOTOS:
+        return None
+    source = builder.config.source(builder.token)
+    if isinstance(source, Folder):
+        if not source.archives():
+            return None
+        size = sum(os.path.getsize(path) for path in source.archives())
+    else:
+        files = list_files(source.repository, source.commit, "archives", source.token)
+        size = sum(f.size for f in files if "streetview_images_" in f.path and ".tar" in f.path)
+    rows = {name: len(read_table(source.table(name))) for name in (split, other_split(split))}
+    return rows[split], size * rows[split] // sum(rows.values())
