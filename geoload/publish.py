@@ -135,7 +135,8 @@ def publish(offer: Offer, settings: Settings) -> None:
         entries, files = _convert(offer, settings, folder)
         if not entries:
             raise ValueError(_nothing(offer, settings))
-        text = find_card(offer.package)
+        name = repository.repo_id if repository is not None else str(folder)
+        text = find_card(offer.package).replace("REPO_ID", name)
         if repository is None:
             _write_card(folder, render(text, entries, offer.default, _old_card(folder), offer.note))
             settings.say(f'Wrote {folder}: load_dataset("{folder}")')

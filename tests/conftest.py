@@ -12,13 +12,15 @@ os.environ["HF_HOME"] = _home
 os.environ["HF_DATASETS_CACHE"] = os.path.join(_home, "datasets")
 os.environ["HF_MODULES_CACHE"] = os.path.join(_home, "modules")
 os.environ["HF_DATASETS_DISABLE_PROGRESS_BARS"] = "1"
+# The loopback Hub has LFS; Xet, which the clients would prefer, is a service of its own.
+os.environ["HF_HUB_DISABLE_XET"] = "1"
 for _name in ("HF_TOKEN", "HF_HUB_CACHE", "HF_HUB_OFFLINE", "HF_DATASETS_OFFLINE"):
     os.environ.pop(_name, None)
 
-from tests.support.hub import Hub
+from tests.support.hub_write import WritableHub
 
 # The only Hub that the clients know, in this process and in those that tests start.
-_hub = Hub()
+_hub = WritableHub()
 _hub.__enter__()
 os.environ["HF_ENDPOINT"] = _hub.endpoint
 
@@ -53,7 +55,7 @@ def zoom(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def hub() -> Hub:
+def hub() -> WritableHub:
     """The loopback Hub to which the clients talk, its counts and faults cleared."""
     _hub.forget()
     return _hub

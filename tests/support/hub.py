@@ -141,10 +141,10 @@ class _Handler(BaseHTTPRequestHandler):
 
     def do_GET(self) -> None:
         length = int(self.headers.get("Content-Length") or 0)
-        content = self.rfile.read(length)
+        content = self.server.owner.body(self, length)
         self.server.owner._serve(self, Incoming(self.command, self.path, self.headers, content))
 
-    do_HEAD = do_POST = do_GET
+    do_HEAD = do_POST = do_PUT = do_GET
 
     def log_message(self, *args: object) -> None:
         """Keep quiet: the requests are in the owner's log."""
@@ -350,6 +350,10 @@ class Loopback:
         with self._lock:
             self.sent.clear()
             self.requests.clear()
+
+    def body(self, handler: _Handler, length: int) -> bytes:
+        """Read a request's body; the subclass may watch it arrive."""
+        return handler.rfile.read(length)
 
     def route(self, request: Incoming) -> Answer | Content:
         """Say what the reply to a request is; the subclass knows."""

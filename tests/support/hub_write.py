@@ -1,0 +1,250 @@
+"""The write side of the loopback Hub: repositories are made, filled over LFS, and committed to.
+
+It asks for a token to write and to read what is private, keeps what was sent even when nobody
+commits it, and can hold an upload half-way, so that a test can end the client there.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+import threading
+from collections import Counter
+from dataclasses import dataclass, field
+from typing import Any
+from urllib.parse import unquote
+
+import yaml
+
+from tests.support.hub import (
+    Answer,
+    Content,
+    Hub,
+    Incoming,
+    _Blob,
+    _commit,
+    _git_id,
+    _is_lfs,
+    _json,
+    _pointer,
+    _Refusal,
+    _Repo,
+)
+
+OWNER = "tester"
+TOKEN = "hf_loopback"
+_GIT_ATTRIBUTES = b"*.parquet filter=lfs diff=lfs merge=lfs -text\n"
+
+
+@dataclass
+class Hold:
+    """An upload that is stopped after some bytes: `reached` is set then, `released` ends it."""
+
+    after: int
+    reached: threading.Event = field(default_factory=threading.Event)
+    released: threading.Event = field(default_factory=threading.Event)
+
+
+class WritableHub(Hub):
+    """A Hub that takes uploads; `received` counts bytes of large files by their digest."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.received: Counter[str] = Counter()
+        self._private: set[str] = set()
+        self._hold: Hold | None = None
+        self._skips = 0
+
+    def forget(self) -> None:
+        super().forget()
+        self.received.clear()
+
+    def hold(self, after: int) -> Hold:
+        """Stop uploading once `after` bytes of large files have arrived since the last `forget`."""
+        self._hold = Hold(after)
+        return self._hold
+
+    def has(self, digest: str) -> bool:
+        """Whether a large file has arrived whole."""
+        return (self._store / f"{digest}.blob").exists()
+
+    def put(self, repo_id: str, path: str, content: bytes) -> None:
+        """Commit a small file, as its owner might by hand."""
+        commit = self._repos[repo_id].find("main")
+        assert commit is not None
+        self._advance(repo_id, {**commit.blobs, path: self._small(content)})
+
+    def skip_then_fail(self, path_suffix: str, skip: int, status: int) -> None:
+        """Let `skip` such POST requests through and answer the next one with `status`."""
+        self._skips = skip
+        self.fail(path_suffix, status, method="POST")
+
+    def is_private(self, repo_id: str) -> bool:
+        return repo_id in self._private
+
+    def files(self, repo_id: str) -> dict[str, bytes]:
+        """The newest commit's files."""
+        commit = self._repos[repo_id].find("main")
+        assert commit is not None
+        return {path: blob.source.read_bytes() for path, blob in commit.blobs.items()}
+
+    def commits(self, repo_id: str) -> int:
+        """How many commits a repository has."""
+        return len(self._repos[repo_id].commits)
+
+    def body(self, handler: Any, length: int) -> bytes:
+        if handler.command != "PUT":
+            return super().body(handler, length)
+        digest = handler.path.rpartition("/")[2].partition("?")[0]
+        pieces = []
+        while length > 0 and (piece := handler.rfile.read1(min(length, 4096))):
+            pieces.append(piece)
+            length -= len(piece)
+            self.received[digest] += len(piece)
+            hold = self._hold
+            if hold is not None and sum(self.received.values()) >= hold.after:
+                hold.reached.set()
+                hold.released.wait(60)
+                self._hold = None
+        return b"".join(pieces)
+
+    def route(self, request: Incoming) -> Answer | Content:
+        parts = [unquote(segment) for segment in request.segments]
+        try:
+            if request.method == "POST" and parts == ["api", "repos", "create"]:
+                return self._create(request)
+            if request.method == "POST" and parts == ["api", "validate-yaml"]:
+                return _validate(json.loads(request.content))
+            if request.method == "PUT" and parts[:1] == ["lfs"]:
+                return self._store_large(parts[1], request.content)
+            if parts[:1] == ["datasets"] and parts[3:] == ["info", "lfs", "objects", "batch"]:
+                self._allowed(request)
+                return self._batch(json.loads(request.content))
+            if parts[:2] == ["api", "datasets"] and parts[4:5] in (["preupload"], ["commit"]):
+                self._allowed(request)
+                repo_id = "/".join(parts[2:4])
+                act = self._preupload if parts[4] == "preupload" else self._take_commit
+                return act(repo_id, request)
+        except _Refusal as refusal:
+            return refusal.answer
+        return super().route(request)
+
+    def _repo(self, repo_id: str, request: Incoming) -> _Repo:
+        if repo_id in self._private and not _authorized(request):
+            return super()._repo("", request)
+        return super()._repo(repo_id, request)
+
+    def _api(self, request: Incoming, repo_id: str, rest: list[str]) -> Answer:
+        answer = super()._api(request, repo_id, rest)
+        if rest[:1] in ([], ["revision"]) and repo_id in self._private:
+            return _json({**json.loads(answer.content), "private": True})
+        return answer
+
+    def _take_failure(self, request: Incoming, file: str | None) -> int | None:
+        if self._skips and request.path.endswith("/commit/main"):
+            self._skips -= 1
+            return None
+        return super()._take_failure(request, file)
+
+    def _allowed(self, request: Incoming) -> None:
+        if not _authorized(request):
+            raise _Refusal(401, "", "Invalid username or password.")
+
+    def _create(self, request: Incoming) -> Answer:
+        self._allowed(request)
+        form = json.loads(request.content)
+        if (form.get("organization") or OWNER) != OWNER:
+            raise _Refusal(403, "", "You don't have the rights to create a dataset there")
+        repo_id = f"{OWNER}/{form['name']}"
+        url = {"url": f"{self.endpoint}/datasets/{repo_id}"}
+        with self._lock:
+            if repo_id in self._repos:
+                return Answer(409, json.dumps({"error": "exists", **url}).encode())
+            if form.get("private") or form.get("visibility") == "private":
+                self._private.add(repo_id)
+            self._advance(repo_id, {".gitattributes": self._small(_GIT_ATTRIBUTES)})
+        return _json(url)
+
+    def _preupload(self, repo_id: str, request: Incoming) -> Answer:
+        commit = self._commit(self._repo(repo_id, request), "main")
+        files = []
+        for file in json.loads(request.content)["files"]:
+            known = commit.blobs.get(file["path"])
+            mode = "lfs" if _is_lfs(file["path"], file["size"]) else "regular"
+            oid = None if known is None else (known.sha256 if known.pointer else known.oid)
+            files.append(
+                {"path": file["path"], "uploadMode": mode, "shouldIgnore": False, "oid": oid}
+            )
+        return _json({"files": files})
+
+    def _batch(self, form: dict[str, Any]) -> Answer:
+        objects = []
+        for wanted in form["objects"]:
+            one: dict[str, Any] = {"oid": wanted["oid"], "size": wanted["size"]}
+            if not (self._store / f"{wanted['oid']}.blob").exists():
+                one["actions"] = {"upload": {"href": f"{self.endpoint}/lfs/{wanted['oid']}"}}
+            objects.append(one)
+        return _json({"transfer": "basic", "objects": objects})
+
+    def _store_large(self, oid: str, content: bytes) -> Answer:
+        if hashlib.sha256(content).hexdigest() != oid:
+            return Answer(400, b"the content is not that of its digest\n")
+        (self._store / f"{oid}.blob").write_bytes(content)
+        return Answer(200)
+
+    def _small(self, content: bytes) -> _Blob:
+        digest = hashlib.sha256(content).hexdigest()
+        source = self._store / f"{digest}.blob"
+        source.write_bytes(content)
+        return _Blob(_git_id("blob", content), digest, len(content), source)
+
+    def _take_commit(self, repo_id: str, request: Incoming) -> Answer:
+        commit = self._commit(self._repo(repo_id, request), "main")
+        blobs = dict(commit.blobs)
+        for line in request.content.splitlines():
+            entry = json.loads(line)
+            value = entry["value"]
+            if entry["key"] == "file":
+                blobs[value["path"]] = self._small(base64.b64decode(value["content"]))
+            elif entry["key"] == "lfsFile":
+                blobs[value["path"]] = self._large(value)
+            elif entry["key"] == "deletedFile":
+                del blobs[value["path"]]
+        sha = self._advance(repo_id, blobs)
+        url = f"{self.endpoint}/datasets/{repo_id}/commit/{sha}"
+        return _json({"success": True, "commitOid": sha, "commitUrl": url})
+
+    def _large(self, value: dict[str, Any]) -> _Blob:
+        source = self._store / f"{value['oid']}.blob"
+        if not source.exists():
+            raise _Refusal(400, "", "an LFS pointer points to a file that does not exist")
+        pointer = _pointer(value["oid"], source.stat().st_size)
+        size = source.stat().st_size
+        return _Blob(_git_id("blob", pointer), value["oid"], size, source, len(pointer))
+
+    def _advance(self, repo_id: str, blobs: dict[str, _Blob]) -> str:
+        with self._lock:
+            repo = self._repos.setdefault(repo_id, _Repo())
+            commit = _commit(blobs, repo.find("main"))
+            repo.commits[commit.sha] = commit
+            repo.branches["main"] = commit.sha
+        return commit.sha
+
+
+def _authorized(request: Incoming) -> bool:
+    return request.headers.get("Authorization") == f"Bearer {TOKEN}"
+
+
+def _validate(form: dict[str, Any]) -> Answer:
+    """The Hub refuses a card whose header is no YAML mapping, or has no known size and licence."""
+    try:
+        header = yaml.safe_load(form["content"].split("---\n")[1])
+        errors = [] if isinstance(header, dict) and header.get("license") else ["no license"]
+    except (yaml.YAMLError, IndexError) as error:
+        errors = [str(error)]
+    content = {"errors": [{"message": error} for error in errors], "warnings": []}
+    return Answer(400 if errors else 200, json.dumps(content).encode(), _JSON)
+
+
+_JSON = {"Content-Type": "application/json"}

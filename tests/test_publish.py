@@ -1,0 +1,460 @@
+"""`im2gps publish` and `justzoomin publish`: through the real clients, to the loopback Hub."""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+import io
+import json
+import os
+import subprocess
+import sys
+import tarfile
+from pathlib import Path
+
+import numpy as np
+import pytest
+from datasets import Image, load_dataset
+from PIL import Image as Pillow
+
+import geoload.upload
+import im2gps.cli
+import justzoomin.cli
+from geoload import convert
+from geoload.card import split_card
+from geoload.features import undecoded
+from im2gps.licences import LICENCES
+from im2gps.photo import fields
+from im2gps.sample import with_comments
+from justzoomin.views import name_of, place_of
+from tests.support.hub_write import OWNER, TOKEN
+
+LOADER = Path(__file__).parent / "support" / "load_published.py"
+PACKAGES = {"im2gps": im2gps.cli.main, "justzoomin": justzoomin.cli.main}
+
+
+@pytest.fixture(autouse=True)
+def token(monkeypatch):
+    monkeypatch.setenv("HF_TOKEN", TOKEN)
+
+
+@pytest.fixture(scope="module")
+def washington(zoom, tmp_path_factory) -> Path:
+    """The miniature with rendered views: those along the path of one photo."""
+    folder = tmp_path_factory.mktemp("washington")
+    for path in zoom.iterdir():
+        (folder / path.name).symlink_to(path)
+    (folder / "views").mkdir()
+    row = next(iter(load_dataset("justzoomin", "metadata", data_dir=str(zoom), split="train")))
+    prefixes = [tuple(row["sequence"][:n]) for n in range(4)]
+    with tarfile.open(folder / "views" / "views_384.tar", "w") as archive:
+        for number, prefix in enumerate(prefixes):
+            buffer = io.BytesIO()
+            Pillow.new("RGB", (16, 16), (40 * number, 0, 0)).save(buffer, "JPEG")
+            latitude, longitude, width = place_of(prefix)
+            record = {"prefix": prefix, "latitude": latitude, "longitude": longitude}
+            text = json.dumps({**record, "width_m": width}).encode()
+            for suffix, data in (("jpg", buffer.getvalue()), ("json", text)):
+                member = tarfile.TarInfo(f"{name_of(prefix)}.{suffix}")
+                member.size = len(data)
+                archive.addfile(member, io.BytesIO(data))
+    return folder
+
+
+def run(package: str, *arguments: object) -> int:
+    return PACKAGES[package](["publish", *map(str, arguments)])
+
+
+def loaded_elsewhere(folder: Path, *sources: object) -> dict:
+    """What a process with no code of ours, in a folder of its own, loads from the sources."""
+    folder.mkdir(parents=True)
+    caches = {name: str(folder / name) for name in ("HF_HOME", "HF_DATASETS_CACHE", "HF_HUB_CACHE")}
+    environment = {**os.environ, **caches}
+    environment.pop("PYTHONPATH", None)
+    command = [sys.executable, str(LOADER), *map(str, sources)]
+    done = subprocess.run(
+        command, cwd=folder, env=environment, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    found = json.loads(done.stdout)
+    assert found.pop("ours") == []
+    return found
+
+
+def of_builder(name: str, config: str, split: str, data_dir: Path) -> list[dict]:
+    stream = load_dataset(name, config, split=split, data_dir=str(data_dir), streaming=True)
+    for column, feature in stream.features.items():
+        if isinstance(feature, Image):
+            stream = stream.cast_column(column, Image(decode=False))
+    return [{column: plain(value) for column, value in row.items()} for row in stream]
+
+
+def plain(value):
+    if isinstance(value, dict):
+        return hashlib.sha256(value["bytes"]).hexdigest()
+    return value
+
+
+def allowed(packs: Path, archive: str) -> set[str]:
+    import zipfile
+
+    with zipfile.ZipFile(packs / archive) as pack:
+        licences = {n: fields(pack.read(n))["license"] for n in pack.namelist()}
+    return {n.rpartition("/")[2] for n, text in licences.items() if text != "0"}
+
+
+def files_of(folder: Path) -> dict[str, bytes]:
+    paths = (p for p in folder.rglob("*") if p.is_file() and convert.WORK not in p.parts)
+    return {p.relative_to(folder).as_posix(): p.read_bytes() for p in paths}
+
+
+def test_whatever_is_published_loads_without_our_code_and_is_what_the_builders_give(
+    hub, packs, washington, tmp_path, capsys
+):
+    world, town = tmp_path / "world", tmp_path / "town"
+    assert run("im2gps", f"{OWNER}/world", "--data-dir", packs, "--to", world,
+               "--max-shard-size", "8KB") == 0  # fmt: skip
+    assert run("justzoomin", f"{OWNER}/town", "--data-dir", washington, "--to", town,
+               "--max-shard-size", "8KB") == 0  # fmt: skip
+    assert "cells is left out" in capsys.readouterr().out
+    assert hub.is_private(f"{OWNER}/world") and hub.is_private(f"{OWNER}/town")
+
+    expected: dict[str, list[dict]] = {}
+    for config, archive in (("im2gps", "gps_query_imgs.zip"), ("random_2k", "2k_random_test.zip"),
+                            ("geo_uniform", "geo_uniform_test.zip"),
+                            ("human", "human_geolocation_test.zip")):  # fmt: skip
+        may = allowed(packs, archive)
+        rows = of_builder("im2gps", config, "test", packs)
+        assert len(may) > 0 and len([r for r in rows if r["image_id"] in may]) == len(may)
+        expected[f"world|{config}|test"] = [row for row in rows if row["image_id"] in may]
+    for config in ("streetview", "metadata"):
+        for split in ("train", "validation"):
+            expected[f"town|{config}|{split}"] = of_builder("justzoomin", config, split, washington)
+    expected["town|views|train"] = of_builder("justzoomin", "views", "train", washington)
+
+    sources = {f"{OWNER}/world": "world", f"{OWNER}/town": "town", world: "world", town: "town"}
+    found = loaded_elsewhere(tmp_path / "elsewhere", *sources)
+    for source, name in sources.items():
+        default = found.pop(f"{source}|default")
+        assert [split for split, _ in default] == (
+            ["test"] if name == "world" else ["train", "validation"]
+        )
+        assert "image" in default[0][1]
+        for key in [key for key in expected if key.startswith(f"{name}|")]:
+            for manner in ("streamed", "whole"):
+                rows = found.pop(f"{source}|{key.partition('|')[2]}|{manner}")
+                assert rows == expected[key], (source, key, manner)
+    assert not found
+    # Several shards, and nothing else than the folder's files.
+    assert (world / "im2gps" / "test-00000-of-00002.parquet").exists()
+    for name, folder in (("world", world), ("town", town)):
+        sent = hub.files(f"{OWNER}/{name}")
+        sent.pop(".gitattributes")
+        assert sent == files_of(folder)
+
+
+def test_tar_files_for_webdataset_load_the_same(washington, tmp_path):
+    folder = tmp_path / "tars"
+    assert run("justzoomin", "--to", folder, "--data-dir", washington, "--format", "webdataset",
+               "--max-shard-size", "12KB") == 0  # fmt: skip
+    found = loaded_elsewhere(tmp_path / "elsewhere", folder)
+    for config, split in (("streetview", "train"), ("metadata", "validation"), ("views", "train")):
+        expected = of_builder("justzoomin", config, split, washington)
+        for manner in ("streamed", "whole"):
+            rows = found[f"{folder}|{config}|{split}|{manner}"]
+            whole = [{**r["json"], **({"image": r["jpg"]} if "jpg" in r else {})} for r in rows]
+            wanted = [{"image" if n == "view" else n: v for n, v in r.items()} for r in expected]
+            assert whole == wanted
+    assert len(list((folder / "streetview").glob("train-*.tar"))) > 1
+
+
+def test_who_took_a_photo_stands_beside_the_data_and_not_in_them(packs, tmp_path):
+    folder = tmp_path / "world"
+    assert run("im2gps", "--to", folder, "--data-dir", packs, "--configs", "im2gps") == 0
+    with open(folder / "im2gps" / "attribution.csv", encoding="utf-8", newline="") as file:
+        lines = list(csv.DictReader(file))
+    rows = load_dataset(str(folder), split="test").cast_column("image", Image(decode=False))
+    assert [line["image_id"] for line in lines] == rows["image_id"][:]
+    names = {licence.name for licence in LICENCES.values() if licence.redistributable}
+    for line in lines:
+        photo = line["image_id"].rpartition("_")[0].split("_")[-3]
+        assert line["owner"].encode() in line["image_id"].encode() and line["licence"] in names
+        assert line["link"] == f"https://www.flickr.com/photos/{line['owner']}/{photo}/"
+        assert line["title"].endswith("latitude: unknown") and "creativecommons" in (
+            line["licence_link"] or "creativecommons"
+        )
+    for row in rows:
+        data = row["image"]["bytes"]
+        assert b"latitude" not in data and b"owner" not in data
+        with Pillow.open(io.BytesIO(data)) as picture:
+            assert not picture.getexif() and "comment" not in picture.info
+    assert rows.column_names == ["image", "image_id", "latitude", "longitude"]
+
+
+@pytest.fixture
+def odd(tmp_path) -> Path:
+    """Photos of one's own: a free one, one without a licence, one with two, an unknown number."""
+    folder = tmp_path / "odd"
+    folder.mkdir()
+    buffer = io.BytesIO()
+    Pillow.new("RGB", (16, 16)).save(buffer, "JPEG")
+    comments = {"free": [b"license: 4", b'title: =HYPERLINK("http://x")'], "none": [],
+                "two": [b"license: 4", b"license: 0"], "new": [b"license: 99"],
+                "title": [b"title: x\nlicense: 4"]}  # fmt: skip
+    for name, lines in comments.items():
+        (folder / f"{name}.jpg").write_bytes(with_comments(buffer.getvalue(), lines))
+    rows = "".join(f"{name}.jpg,1,2\n" for name in comments)
+    (folder / "truth.csv").write_text(f"IMG_ID,LAT,LON\n{rows}")
+    return folder
+
+
+def test_a_licence_that_is_not_known_for_certain_is_none(odd, tmp_path, capsys):
+    arguments = ["--data-dir", odd, "--configs", "photos"]
+    assert run("im2gps", "--to", tmp_path / "a", *arguments) == 0
+    assert load_dataset(str(tmp_path / "a"), split="test")["image_id"][:] == ["free.jpg"]
+    assert "4 rows left out: under an unknown licence" in capsys.readouterr().out
+    assert "4 under an unknown licence" in (tmp_path / "a" / "README.md").read_text()
+    table = (tmp_path / "a" / "photos" / "attribution.csv").read_text()
+    assert "'=HYPERLINK" in table and ',"=HYPERLINK' not in table
+
+    assert run("im2gps", "--to", tmp_path / "b", *arguments, "--include-unlicensed") == 0
+    assert len(load_dataset(str(tmp_path / "b"), split="test")) == 5
+    assert "must stay private" in (tmp_path / "b" / "README.md").read_text()
+
+
+def test_what_may_not_be_handed_on_never_gets_into_a_public_repository(
+    hub, odd, packs, tmp_path, capsys
+):
+    arguments = ["--data-dir", odd, "--configs", "photos", "--to", tmp_path / "x"]
+    everything = [f"{OWNER}/open", *arguments, "--include-unlicensed"]
+    assert run("im2gps", *everything, "--public") == 2
+    assert "leave --public out" in capsys.readouterr().err
+    assert run("im2gps", f"{OWNER}/open", *arguments, "--public") == 0
+    assert not hub.is_private(f"{OWNER}/open")
+    assert run("im2gps", *everything) == 2
+    assert "is public" in capsys.readouterr().err
+    # The default is private, and a public repository is no place for that either.
+    assert run("im2gps", f"{OWNER}/open", *arguments) == 2
+    assert "say --public" in capsys.readouterr().err
+    assert len(load_dataset(f"{OWNER}/open", split="test")) == 1
+
+
+def test_an_upload_that_was_killed_sends_only_what_is_missing(hub, zoom, tmp_path):
+    arguments = ["publish", f"{OWNER}/killed", "--data-dir", str(zoom), "--configs", "streetview",
+                 "--to", str(tmp_path / "out"), "--max-shard-size", "4KB"]  # fmt: skip
+    hub.forget()
+    hold = hub.hold(after=20_000)
+    client = subprocess.Popen([sys.executable, "-m", "justzoomin", *arguments], cwd=tmp_path)
+    assert hold.reached.wait(120)
+    client.kill()
+    client.wait()
+    hold.released.set()
+    arrived = {digest for digest in hub.received if hub.has(digest)}
+    assert list(hub.files(f"{OWNER}/killed")) == [".gitattributes"]
+
+    hub.forget()
+    assert justzoomin.cli.main(arguments) == 0
+    files = files_of(tmp_path / "out")
+    shards = {hashlib.sha256(d).hexdigest(): len(d) for n, d in files.items() if "parquet" in n}
+    assert len(shards) > 5 and arrived and arrived < set(shards)
+    assert dict(hub.received) == {d: n for d, n in shards.items() if d not in arrived}
+
+    hub.forget()
+    commits = hub.commits(f"{OWNER}/killed")
+    assert justzoomin.cli.main(arguments) == 0
+    assert not hub.received and hub.commits(f"{OWNER}/killed") == commits
+
+
+def test_half_of_an_upload_does_not_load(hub, packs, tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(geoload.upload, "COMMIT_FILES", 1)
+    where = ["--data-dir", packs, "--to", tmp_path / "out"]
+    assert run("im2gps", *where, "--configs", "human") == 0
+    (shard,) = (tmp_path / "out" / "human").glob("*.parquet")
+    assert run("im2gps", f"{OWNER}/half", *where, "--configs", "geo_uniform") == 0
+
+    hub.fail(hashlib.sha256(shard.read_bytes()).hexdigest(), 400, method="PUT")
+    assert run("im2gps", f"{OWNER}/half", *where, "--configs", "im2gps,human") == 2
+    assert "refuses to send" in capsys.readouterr().err
+    sent = hub.files(f"{OWNER}/half")
+    assert any(name.startswith("im2gps/") for name in sent)
+    card, _ = split_card(sent["README.md"].decode())
+    assert [one["config_name"] for one in card["configs"]] == ["geo_uniform"]
+    assert "not finished" in sent["README.md"].decode()
+
+    hub.forget()
+    assert run("im2gps", f"{OWNER}/half", *where, "--configs", "im2gps,human") == 0
+    assert list(hub.received.values()) == [shard.stat().st_size]
+    card, text = split_card(hub.files(f"{OWNER}/half")["README.md"].decode())
+    names = [one["config_name"] for one in card["configs"]]
+    assert sorted(names) == ["geo_uniform", "human", "im2gps"] and "not finished" not in text
+    assert {i["config_name"] for i in card["dataset_info"]} == set(names)
+    assert all(f"| `{name}` | test |" in text for name in names)
+
+
+def test_the_first_half_of_a_new_repository_says_so(hub, packs, tmp_path):
+    arguments = [f"{OWNER}/new", "--data-dir", packs, "--to", tmp_path / "out"]
+    arguments += ["--configs", "human"]
+    hub.fail("/commit/main", 500, times=1, method="POST")
+    assert run("im2gps", *arguments) == 2
+    # The first commit arrives, the second, with the card, does not.
+    hub.skip_then_fail("/commit/main", 1, 500)
+    assert run("im2gps", *arguments) == 2
+    with pytest.raises((FileNotFoundError, ValueError), match="UPLOAD-NOT-FINISHED"):
+        load_dataset(f"{OWNER}/new")
+    assert run("im2gps", *arguments) == 0
+    assert len(load_dataset(f"{OWNER}/new", split="test")) > 0
+
+
+def test_shards_of_an_earlier_publication_are_removed_and_nothing_else(hub, zoom, tmp_path):
+    arguments = [f"{OWNER}/again", "--data-dir", zoom, "--configs", "streetview"]
+    assert run("justzoomin", *arguments, "--to", tmp_path / "a", "--max-shard-size", "4KB") == 0
+    before = set(hub.files(f"{OWNER}/again"))
+    hub.put(f"{OWNER}/again", "mine/notes.txt", b"mine")
+    assert run("justzoomin", *arguments, "--to", tmp_path / "b") == 0
+    after = set(hub.files(f"{OWNER}/again"))
+    assert "streetview/train-00000-of-00001.parquet" in after and "mine/notes.txt" in after
+    assert {n for n in before & after if n.endswith("parquet")} == set()
+
+
+def street_split(zoom: Path, screen) -> convert.Split:
+    builder = justzoomin.JustZoomIn(config_name="streetview", data_dir=str(zoom))
+    stream = undecoded(builder.as_streaming_dataset(split="train"), builder.info.features)
+    return convert.Split(
+        "streetview", "train", builder.info.features, builder.config_id, stream, screen
+    )
+
+
+@pytest.mark.parametrize("form", ["parquet", "webdataset"])
+def test_a_conversion_goes_on_where_it_was_stopped(zoom, tmp_path, form):
+    said: list[str] = []
+    seen: list[str] = []
+
+    def screen(stop: int):
+        def see(row):
+            seen.append(row["image_id"])
+            if len(seen) == stop:
+                raise KeyboardInterrupt
+            return convert.Screened(row, credit={"image_id": row["image_id"]})
+
+        return see
+
+    def written(folder: Path, stop: int):
+        seen.clear()
+        split = street_split(zoom, screen(stop))
+        return convert.convert(split, folder, form, 6_000, said.append)
+
+    whole = written(tmp_path / "a", 0)
+    everything = list(seen)
+    with pytest.raises(KeyboardInterrupt):
+        written(tmp_path / "b", 25)
+    assert not list((tmp_path / "b").glob("streetview/*")), "half must not look whole"
+    assert written(tmp_path / "b", 0).shards == whole.shards
+    assert "going on after" in said.pop()
+    assert 0 < len(seen) < len(everything) and everything[-len(seen) :] == seen
+    for folder in ("a", "b"):
+        convert.write_credits(tmp_path / folder, "streetview", ["train"])
+    assert files_of(tmp_path / "a") == files_of(tmp_path / "b")
+    written(tmp_path / "b", 1)
+    assert not seen, "what is whole is not read again"
+
+
+def test_a_changed_source_starts_anew_and_says_so(tmp_path, capsys):
+    mini, out = tmp_path / "mini", tmp_path / "out"
+    arguments = ["--data-dir", mini, "--to", out, "--configs", "metadata"]
+    for seed, train in ((0, 8), (1, 9)):
+        justzoomin.sample.write_sample(mini, train, 2, shards=1, width=16, seed=seed)
+        assert run("justzoomin", *arguments) == 0
+    assert "have changed: starting anew" in capsys.readouterr().out
+    rows = load_dataset(str(out), "metadata", split="train", cache_dir=str(tmp_path / "c"))
+    assert len(rows) == 9
+    # So does a shard that somebody touched.
+    shard = next((out / "metadata").glob("train-*"))
+    shard.write_bytes(shard.read_bytes()[:-1])
+    assert run("justzoomin", *arguments) == 0
+    assert "changed or removed: starting anew" in capsys.readouterr().out
+    shard.unlink()
+    assert run("justzoomin", *arguments) == 0 and shard.exists()
+
+
+def test_a_dry_run_writes_and_sends_nothing(hub, packs, zoom, tmp_path, capsys, monkeypatch):
+    monkeypatch.delenv("HF_TOKEN")
+    hub.forget()
+    out = tmp_path / "out"
+    assert run("im2gps", f"{OWNER}/dry", "--data-dir", packs, "--to", out, "--dry-run") == 0
+    text = capsys.readouterr().out
+    count = len(allowed(packs, "gps_query_imgs.zip"))
+    assert f"im2gps, test: {count} rows" in text
+    assert f"{12 - count} all rights reserved" in text and "nobody but you" in text
+    assert run("justzoomin", f"{OWNER}/dry", "--data-dir", zoom, "--dry-run", "--public") == 0
+    text = capsys.readouterr().out
+    assert "streetview, train: about 40 rows" in text and "everybody can read" in text
+    assert not out.exists() and not any(OWNER in request.path for request in hub.requests)
+
+
+@pytest.mark.parametrize(
+    ("package", "arguments", "message"),
+    [
+        ("justzoomin", ["--to", "{tmp}/x", "--configs", "zoom"], "zoom is not stored"),
+        ("justzoomin", ["--to", "{tmp}/x", "--configs", "views"], "render it once"),
+        ("justzoomin", ["--to", "{tmp}/x", "--configs", "street"], "street"),
+        ("justzoomin", [], "Name a repository"),
+        ("justzoomin", ["a/b/c"], "is no name of a repository"),
+        ("justzoomin", ["stranger/theirs", "--configs", "metadata"], "Is this your repository"),
+        ("justzoomin", ["--to", "{zoom}"], "did not write"),
+    ],
+)
+def test_what_cannot_be_done_is_one_clear_line(hub, zoom, tmp_path, capsys, package, arguments,
+                                               message):  # fmt: skip
+    given = [text.format(tmp=tmp_path, zoom=zoom) for text in arguments]
+    assert run(package, *given, "--data-dir", zoom) == 2
+    error = capsys.readouterr().err
+    assert message in error and error.count("\n") == 1
+
+
+def test_without_a_login_it_says_how_to_log_in(hub, zoom, capsys, monkeypatch):
+    monkeypatch.delenv("HF_TOKEN")
+    assert run("justzoomin", f"{OWNER}/x", "--data-dir", zoom) == 2
+    assert "hf auth login" in capsys.readouterr().err
+
+
+def test_another_run_in_the_same_folder_is_refused(zoom, tmp_path, capsys):
+    import filelock
+
+    out = tmp_path / "out"
+    (out / convert.WORK).mkdir(parents=True)
+    with filelock.FileLock(out / convert.WORK / "lock"):
+        assert run("justzoomin", "--to", out, "--data-dir", zoom) == 2
+    assert "another `publish`" in capsys.readouterr().err
+
+
+def test_row_groups_are_small_enough_for_a_viewer(tmp_path):
+    import pyarrow.parquet as pq
+
+    mini, out = tmp_path / "mini", tmp_path / "out"
+    justzoomin.sample.write_sample(mini, 250, 1, shards=1, width=8)
+    assert run("justzoomin", "--to", out, "--data-dir", mini) == 0
+    file = pq.ParquetFile(out / "streetview" / "train-00000-of-00001.parquet")
+    groups = [file.metadata.row_group(i) for i in range(file.metadata.num_row_groups)]
+    assert [group.num_rows for group in groups] == [100, 100, 50]
+    assert groups[0].column(0).has_column_index
+    # datasets 3 knows no other name for lists.
+    stated = json.loads(file.schema_arrow.metadata[b"huggingface"])["info"]["features"]
+    assert stated["sequence"]["_type"] == "Sequence"
+
+
+def test_the_zoom_path_is_made_from_views_as_the_card_says(washington, tmp_path):
+    out = tmp_path / "out"
+    configs = ["--configs", "views,metadata"]
+    assert run("justzoomin", "--to", out, "--data-dir", washington, *configs) == 0
+    card = (out / "README.md").read_text(encoding="utf-8")
+    code = next(b.partition("```")[0] for b in card.split("```python\n") if "zoom_path" in b)
+    (tmp_path / "elsewhere").mkdir()
+    script = code + "\nimport json, sys\nprint([p.getpixel((0, 0))[0] for p in zoom_path(" \
+        "json.loads(sys.argv[1]))])\n"  # fmt: skip
+    row = next(iter(load_dataset("justzoomin", "metadata", data_dir=str(washington),
+                                 split="train")))  # fmt: skip
+    done = subprocess.run([sys.executable, "-c", script, json.dumps(row["sequence"])],
+                          cwd=tmp_path / "elsewhere", capture_output=True, text=True,
+                          check=False)  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert np.allclose(json.loads(done.stdout), [0, 40, 80, 120], atol=3)
