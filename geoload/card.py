@@ -138,7 +138,7 @@ def meanwhile(text: str, entries: list[Entry], default: str, old: str = "") -> s
         }
         return render(text, [], default, _with_header(rest, old_body), _UNFINISHED)
     header, _ = split_card(text)
-    nothing = [{"split": "train", "path": "UPLOAD-NOT-FINISHED-PUBLISH-AGAIN-*"}]
+    nothing = [{"split": "train", "path": "UPLOAD-NOT-FINISHED-PUBLISH-AGAIN.parquet"}]
     shown: dict[str, Any] = {
         **{name: header[name] for name in ("license", "pretty_name") if name in header},
         "configs": [{"config_name": "default", "data_files": nothing}],

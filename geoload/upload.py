@@ -207,7 +207,9 @@ def _explained(error: Exception, what: str) -> Exception:
             f"Could not {what} at {constants.ENDPOINT} ({first}). Give the same command again: "
             "what has arrived is not sent twice."
         )
-    if isinstance(error, HfHubHTTPError):
+    refused = next((e for e in _chain(error) if isinstance(e, HfHubHTTPError)), None)
+    if refused is not None:
+        first = str(refused).strip().splitlines()[0]
         return ValueError(f"The Hub refuses to {what}: {first}")
     return error
 

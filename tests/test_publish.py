@@ -180,9 +180,8 @@ def test_who_took_a_photo_stands_beside_the_data_and_not_in_them(packs, tmp_path
         photo = line["image_id"].rpartition("_")[0].split("_")[-3]
         assert line["owner"].encode() in line["image_id"].encode() and line["licence"] in names
         assert line["link"] == f"https://www.flickr.com/photos/{line['owner']}/{photo}/"
-        assert line["title"].endswith("latitude: unknown") and "creativecommons" in (
-            line["licence_link"] or "creativecommons"
-        )
+        assert line["title"].endswith("latitude: unknown")
+        assert line["licence_link"].startswith("https://")
     for row in rows:
         data = row["image"]["bytes"]
         assert b"latitude" not in data and b"owner" not in data
@@ -249,13 +248,13 @@ def test_an_upload_that_was_killed_sends_only_what_is_missing(hub, zoom, tmp_pat
     client.kill()
     client.wait()
     hold.released.set()
-    arrived = {digest for digest in hub.received if hub.has(digest)}
     assert list(hub.files(f"{OWNER}/killed")) == [".gitattributes"]
 
     hub.forget()
     assert justzoomin.cli.main(arguments) == 0
     files = files_of(tmp_path / "out")
     shards = {hashlib.sha256(d).hexdigest(): len(d) for n, d in files.items() if "parquet" in n}
+    arrived = set(hub.present)
     assert len(shards) > 5 and arrived and arrived < set(shards)
     assert dict(hub.received) == {d: n for d, n in shards.items() if d not in arrived}
 

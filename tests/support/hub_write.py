@@ -47,27 +47,34 @@ class Hold:
 
 
 class WritableHub(Hub):
-    """A Hub that takes uploads; `received` counts bytes of large files by their digest."""
+    """A Hub that takes uploads.
+
+    `received` counts the bytes of large files by their digest; `present` holds the digests of
+    those that a client offered and need not send.
+    """
 
     def __init__(self) -> None:
         super().__init__()
         self.received: Counter[str] = Counter()
+        self.present: set[str] = set()
         self._private: set[str] = set()
         self._hold: Hold | None = None
         self._skips = 0
+        self._arrived: set[tuple[str, str]] = set()
 
     def forget(self) -> None:
         super().forget()
         self.received.clear()
+        self.present.clear()
 
     def hold(self, after: int) -> Hold:
         """Stop uploading once `after` bytes of large files have arrived since the last `forget`."""
         self._hold = Hold(after)
         return self._hold
 
-    def has(self, digest: str) -> bool:
-        """Whether a large file has arrived whole."""
-        return (self._store / f"{digest}.blob").exists()
+    def has(self, repo_id: str, digest: str) -> bool:
+        """Whether a large file of a repository has arrived whole."""
+        return (repo_id, digest) in self._arrived
 
     def put(self, repo_id: str, path: str, content: bytes) -> None:
         """Commit a small file, as its owner might by hand."""
@@ -107,20 +114,24 @@ class WritableHub(Hub):
                 hold.reached.set()
                 hold.released.wait(60)
                 self._hold = None
+                raise ConnectionResetError("the client was ended here")
         return b"".join(pieces)
 
     def route(self, request: Incoming) -> Answer | Content:
         parts = [unquote(segment) for segment in request.segments]
+        if (refused := self._refused(request)) is not None:
+            return refused
         try:
             if request.method == "POST" and parts == ["api", "repos", "create"]:
                 return self._create(request)
             if request.method == "POST" and parts == ["api", "validate-yaml"]:
                 return _validate(json.loads(request.content))
             if request.method == "PUT" and parts[:1] == ["lfs"]:
-                return self._store_large(parts[1], request.content)
+                return self._store_large("/".join(parts[1:3]), parts[3], request.content)
             if parts[:1] == ["datasets"] and parts[3:] == ["info", "lfs", "objects", "batch"]:
                 self._allowed(request)
-                return self._batch(json.loads(request.content))
+                repo_id = f"{parts[1]}/{parts[2].removesuffix('.git')}"
+                return self._batch(repo_id, json.loads(request.content))
             if parts[:2] == ["api", "datasets"] and parts[4:5] in (["preupload"], ["commit"]):
                 self._allowed(request)
                 repo_id = "/".join(parts[2:4])
@@ -141,11 +152,15 @@ class WritableHub(Hub):
             return _json({**json.loads(answer.content), "private": True})
         return answer
 
-    def _take_failure(self, request: Incoming, file: str | None) -> int | None:
+    def _refused(self, request: Incoming) -> Answer | None:
+        """A failure on demand comes before anything is written, not after."""
+        if request.method not in ("POST", "PUT"):
+            return None
         if self._skips and request.path.endswith("/commit/main"):
             self._skips -= 1
             return None
-        return super()._take_failure(request, file)
+        status = self._take_failure(request, None)
+        return None if status is None else Answer(status, b"on demand\n", {"Retry-After": "0"})
 
     def _allowed(self, request: Incoming) -> None:
         if not _authorized(request):
@@ -178,19 +193,23 @@ class WritableHub(Hub):
             )
         return _json({"files": files})
 
-    def _batch(self, form: dict[str, Any]) -> Answer:
+    def _batch(self, repo_id: str, form: dict[str, Any]) -> Answer:
         objects = []
         for wanted in form["objects"]:
             one: dict[str, Any] = {"oid": wanted["oid"], "size": wanted["size"]}
-            if not (self._store / f"{wanted['oid']}.blob").exists():
-                one["actions"] = {"upload": {"href": f"{self.endpoint}/lfs/{wanted['oid']}"}}
+            if self.has(repo_id, wanted["oid"]):
+                self.present.add(wanted["oid"])
+            else:
+                address = f"{self.endpoint}/lfs/{repo_id}/{wanted['oid']}"
+                one["actions"] = {"upload": {"href": address}}
             objects.append(one)
         return _json({"transfer": "basic", "objects": objects})
 
-    def _store_large(self, oid: str, content: bytes) -> Answer:
+    def _store_large(self, repo_id: str, oid: str, content: bytes) -> Answer:
         if hashlib.sha256(content).hexdigest() != oid:
             return Answer(400, b"the content is not that of its digest\n")
         (self._store / f"{oid}.blob").write_bytes(content)
+        self._arrived.add((repo_id, oid))
         return Answer(200)
 
     def _small(self, content: bytes) -> _Blob:
@@ -208,16 +227,16 @@ class WritableHub(Hub):
             if entry["key"] == "file":
                 blobs[value["path"]] = self._small(base64.b64decode(value["content"]))
             elif entry["key"] == "lfsFile":
-                blobs[value["path"]] = self._large(value)
+                blobs[value["path"]] = self._large(repo_id, value)
             elif entry["key"] == "deletedFile":
                 del blobs[value["path"]]
         sha = self._advance(repo_id, blobs)
         url = f"{self.endpoint}/datasets/{repo_id}/commit/{sha}"
         return _json({"success": True, "commitOid": sha, "commitUrl": url})
 
-    def _large(self, value: dict[str, Any]) -> _Blob:
+    def _large(self, repo_id: str, value: dict[str, Any]) -> _Blob:
         source = self._store / f"{value['oid']}.blob"
-        if not source.exists():
+        if not self.has(repo_id, value["oid"]):
             raise _Refusal(400, "", "an LFS pointer points to a file that does not exist")
         pointer = _pointer(value["oid"], source.stat().st_size)
         size = source.stat().st_size
