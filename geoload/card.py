@@ -112,7 +112,6 @@ def render(text: str, entries: list[Entry], default: str, old: str = "", note: s
     names = [entry.name for entry in entries]
     kept = _kept(before, names)
     files = [entry.files() for entry in entries] + [files for files, _ in kept.values()]
-    _check_form(files)
     for one in files:
         one.pop("default", None)
         if one["config_name"] == default:
@@ -148,7 +147,10 @@ def meanwhile(text: str, entries: list[Entry], default: str, old: str = "") -> s
 
 def megabytes(size: int) -> str:
     """Say how large something is."""
-    return f"{size / 1e9:,.1f} GB" if size >= 1e9 else f"{size / 1e6:,.1f} MB"
+    unit, name = next(
+        u for u in ((1e9, "GB"), (1e6, "MB"), (1e3, "kB")) if size >= u[0] or u[0] < 1e6
+    )
+    return f"{size / unit:,.1f} {name}"
 
 
 def _with_header(header: dict[str, Any], body: str) -> str:
@@ -164,10 +166,21 @@ def _kept(header: dict[str, Any], names: list[str]) -> dict[str, tuple[dict, dic
     return {str(n): (one, infos[n]) for n, one in found if n in infos and n not in names}
 
 
-def _check_form(files: list[dict[str, Any]]) -> None:
-    """Refuse a mixture: datasets takes one kind of file for a whole repository."""
-    paths = [one["path"] for config in files for one in config["data_files"]]
-    if len({path.rpartition(".")[2] for path in paths}) > 1:
+def check_form(old: str, names: list[str], suffix: str) -> None:
+    """Refuse a mixture: datasets takes one kind of file for a whole repository.
+
+    Parameters
+    ----------
+    old : str
+        The repository's card so far.
+    names : list of str
+        Configurations that are written anew.
+    suffix : str
+        Of their files.
+    """
+    kept = [files for files, _ in _kept(split_card(old)[0], names).values()]
+    paths = [one["path"] for config in kept for one in config["data_files"]]
+    if {path.rpartition(".")[2] for path in paths} - {suffix}:
         raise ValueError(
             "The repository holds configurations in the other format, and load_dataset reads one "
             "format in a repository: publish all anew with --configs, or into another repository."

@@ -20,7 +20,7 @@ import filelock
 
 from geoload import convert
 from geoload.builder import Builder
-from geoload.card import Entry, find_card, meanwhile, megabytes, render
+from geoload.card import Entry, check_form, find_card, meanwhile, megabytes, render
 from geoload.convert import Manifest, Screened, Split
 from geoload.features import undecoded
 from geoload.shard_writers import FORMATS
@@ -125,6 +125,11 @@ def publish(offer: Offer, settings: Settings) -> None:
         # Before hours of work: may one write there at all?
         repository = Repository(settings.repo_id)
         repository.create(settings.private, offer.only_private)
+        there = repository.listing()
+        old = repository.card(there)
+    else:
+        there, old = {}, _old_card(folder)
+    check_form(old, settings.configs or offer.configs, FORMATS[settings.form].suffix)
     (folder / convert.WORK).mkdir(parents=True, exist_ok=True)
     lock = filelock.FileLock(folder / convert.WORK / "lock")
     try:
@@ -138,11 +143,9 @@ def publish(offer: Offer, settings: Settings) -> None:
         name = repository.repo_id if repository is not None else str(folder)
         text = find_card(offer.package).replace("REPO_ID", name)
         if repository is None:
-            _write_card(folder, render(text, entries, offer.default, _old_card(folder), offer.note))
+            _write_card(folder, render(text, entries, offer.default, old, offer.note))
             settings.say(f'Wrote {folder}: load_dataset("{folder}")')
             return
-        there = repository.listing()
-        old = repository.card(there)
         card = render(text, entries, offer.default, old, offer.note)
         _write_card(folder, card)
         until_then = meanwhile(text, entries, offer.default, old)
@@ -282,7 +285,7 @@ def _dry_run(offer: Offer, settings: Settings, folder: Path) -> None:
             reasons = "".join(f"; left out: {n:,} {reason}" for reason, n in left_out.items())
             files = max(1, -(-size // settings.shard_bytes)) if rows else 0
             settings.say(f"{split.config}, {split.name}: {how}{rows:,} rows, {megabytes(size)} in "
-                         f"{files} files{reasons}")  # fmt: skip
+                         f"{files} shards{reasons}")  # fmt: skip
     who = "nobody but you can read" if settings.private else "everybody can read"
     where = f"{settings.repo_id}, which {who}" if settings.repo_id else str(folder)
     settings.say(f"In all {megabytes(total)} would go to {where}. Nothing was written or sent.")

@@ -410,6 +410,17 @@ def test_what_cannot_be_done_is_one_clear_line(hub, zoom, tmp_path, capsys, pack
     assert message in error and error.count("\n") == 1
 
 
+def test_two_formats_do_not_go_into_one_repository(zoom, tmp_path, capsys):
+    out = tmp_path / "out"
+    arguments = ["--to", out, "--data-dir", zoom, "--configs"]
+    assert run("justzoomin", *arguments, "metadata,streetview") == 0
+    before = files_of(out)
+    assert run("justzoomin", *arguments, "metadata", "--format", "webdataset") == 2
+    assert "one format" in capsys.readouterr().err and files_of(out) == before
+    assert run("justzoomin", *arguments, "metadata,streetview", "--format", "webdataset") == 0
+    assert not list(out.rglob("*.parquet"))
+
+
 def test_without_a_login_it_says_how_to_log_in(hub, zoom, capsys, monkeypatch):
     monkeypatch.delenv("HF_TOKEN")
     assert run("justzoomin", f"{OWNER}/x", "--data-dir", zoom) == 2
