@@ -6,7 +6,7 @@ TORCH ?= torch==2.13.0
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test compat bench metric-space space-check check clean
+.PHONY: demo test compat bench space metric-space space-check explorer-check clean
 
 demo: $(VENV)/.ready
 	HF_HUB_OFFLINE=1 $(BIN)/python examples/demo.py demo
@@ -15,6 +15,7 @@ test: $(VENV)/.tests
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	cd spaces/explorer && "$(CURDIR)/$(BIN)/mypy" --config-file ../../pyproject.toml *.py
 	$(BIN)/python -m pytest -n 2
 
 # The contract tests, with every supported version of `datasets`.
@@ -31,6 +32,14 @@ space-check: $(VENV)/.tests
 
 bench: $(VENV)/.tests
 	$(BIN)/python -m benchmarks
+
+# The explorer's page, on this machine: of miniatures, or of what IM2GPS_REPO and JUSTZOOMIN_REPO name.
+space: $(VENV)/.space
+	EXPLORER_FOLDER="$${EXPLORER_FOLDER:-demo/explorer}" $(BIN)/python spaces/explorer/app.py
+
+# The same page as it is uploaded, with nothing but its requirements.txt, as the Hub installs it.
+explorer-check: $(VENV)/.tests
+	$(BIN)/nox -s explorer
 
 clean:
 	rm -rf $(VENV) .nox demo build dist .mypy_cache .pytest_cache .ruff_cache .hypothesis

@@ -56,3 +56,17 @@ def interpreter(version: str) -> str:
     pyenv = os.path.expanduser(os.environ.get("PYENV_ROOT", "~/.pyenv"))
     found = sorted(glob.glob(os.path.join(pyenv, "versions", f"{version}.*", "bin", "python")))
     return (found and found[-1]) or shutil.which(f"python{version}") or shutil.which("python3")
+
+
+@nox.session(python=False)
+def explorer(session: nox.Session) -> None:
+    """Install what the explorer's Space asks for into an environment of its own, and visit it."""
+    uv = find_uv_bin()
+    folder = os.path.abspath(os.path.join(".nox", "explorer"))
+    session.run(uv, "venv", "--quiet", "--clear", "--python", interpreter("3.12"), folder)
+    target = os.path.join(folder, "bin", "python")
+    session.run(uv, "pip", "install", "--quiet", "--python", target,
+                "-r", "spaces/explorer/requirements.txt")  # fmt: skip
+    # the page runs there, as bundle.py writes it; the browser and the tests run here
+    session.run(sys.executable, "-m", "pytest", "tests/spaces/test_explorer.py", *session.posargs,
+                env={"SPACE_PYTHON": target, "REQUIRE_BROWSER": "1"})  # fmt: skip

@@ -1,0 +1,401 @@
+// The page's map, on a canvas: coasts, or the zoom grid over aerial views; dots, marks and arcs.
+// Mouse, touch and keyboard. It asks the server for dots and views of what is in sight, and nobody
+// else for anything. The scene that it draws is made in worldmap.py.
+
+window.explorerMaps = {};
+
+window.explorerMap = (element, props, trigger, server, watch, id) => {
+  const canvas = element.querySelector("canvas");
+  const remark = element.querySelector(".map-remark");
+  const pen = canvas.getContext("2d");
+  const views = new Map(); // by prefix: a picture, or null while it is fetched
+  const MOST_VIEWS = 200, REACH = 14, TAP = 6;
+  let scene = props.value, dots = [], width = 0, height = 0, at = null, drawing = 0, asking = 0;
+  let asked = "", byKeyboard = false, pending = 0;
+
+  // --- where things are: x = (longitude - at.longitude) · scale · squeeze, y likewise -------------
+
+  const whole = () => {
+    const [west, east, south, north] = scene.extent;
+    return Math.min(width / ((east - west) * scene.squeeze), height / (north - south));
+  };
+  const clamp = (value, low, high) => Math.min(Math.max(value, low), high);
+  const hold = () => {
+    const [west, east, south, north] = scene.extent;
+    const least = whole();
+    at.scale = clamp(at.scale, least, least * scene.deepest);
+    const across = width / at.scale / scene.squeeze / 2, down = height / at.scale / 2;
+    const middle = (low, high) => (low + high) / 2;
+    at.longitude = across * 2 >= east - west ? middle(west, east)
+      : clamp(at.longitude, west + across, east - across);
+    at.latitude = down * 2 >= north - south ? middle(south, north)
+      : clamp(at.latitude, south + down, north - down);
+    // One finger scrolls the page until there is something to move the map to.
+    canvas.style.touchAction = at.scale > least * 1.01 ? "none" : "pan-y";
+  };
+  const place = (latitude, longitude) => [
+    width / 2 + (longitude - at.longitude) * at.scale * scene.squeeze,
+    height / 2 - (latitude - at.latitude) * at.scale,
+  ];
+  const under = (x, y) => [
+    at.latitude - (y - height / 2) / at.scale,
+    at.longitude + (x - width / 2) / at.scale / scene.squeeze,
+  ];
+  const sight = () => {
+    const [north, west] = under(0, 0), [south, east] = under(width, height);
+    return [west, east, south, north];
+  };
+  const fit = (box) => {
+    const [west, east, south, north] = box || scene.extent;
+    at = {
+      latitude: (south + north) / 2, longitude: (west + east) / 2,
+      scale: Math.min(width / Math.max((east - west) * scene.squeeze, 1e-9),
+                      height / Math.max(north - south, 1e-9)),
+    };
+    hold();
+  };
+
+  // --- drawing ------------------------------------------------------------------------------------
+
+  const draw = () => {
+    if (!drawing) drawing = requestAnimationFrame(() => { drawing = 0; if (at) paint(); });
+  };
+  const paint = () => {
+    const ratio = window.devicePixelRatio || 1;
+    canvas.width = Math.round(width * ratio);
+    canvas.height = Math.round(height * ratio);
+    pen.setTransform(ratio, 0, 0, ratio, 0, 0);
+    const style = getComputedStyle(element);
+    const ink = style.getPropertyValue("--body-text-color") || "#222";
+    pen.fillStyle = style.getPropertyValue("--background-fill-secondary") || "#f4f7fa";
+    pen.fillRect(0, 0, width, height);
+    pen.lineJoin = pen.lineCap = "round";
+    if (scene.grid) { paintViews(); paintGrid(ink); } else { paintWorld(ink); }
+    for (const dot of dots) paintDot(dot);
+    for (const arc of scene.arcs) paintArc(arc);
+    for (const mark of scene.marks) paintMark(mark);
+    if (byKeyboard && document.activeElement === canvas) paintCross();
+    paintScale();
+  };
+  const line = (points) => {
+    pen.beginPath();
+    for (const [longitude, latitude] of points) pen.lineTo(...place(latitude, longitude));
+    pen.stroke();
+  };
+  const paintWorld = (ink) => {
+    pen.strokeStyle = ink;
+    pen.globalAlpha = 0.13;
+    pen.lineWidth = 1;
+    for (let longitude = -180; longitude <= 180; longitude += 30)
+      line([[longitude, -90], [longitude, 90]]);
+    for (let latitude = -90; latitude <= 90; latitude += 30)
+      line([[-180, latitude], [180, latitude]]);
+    pen.globalAlpha = 0.65;
+    for (const coast of window.explorerCoasts) line(coast);
+    pen.globalAlpha = 1;
+  };
+  // A point of the grid's square, u to the east and v to the south, each 0 to 1.
+  const inGrid = (u, v) => [0, 1].map((axis) => {
+    const [sw, se, ne, nw] = scene.grid.corners.map((corner) => corner[axis]);
+    return (nw * (1 - u) + ne * u) * (1 - v) + (sw * (1 - u) + se * u) * v;
+  });
+  const side = () => width && (scene.grid.corners[1][0] - scene.grid.corners[0][0])
+    * at.scale * scene.squeeze;
+  const paintGrid = () => {
+    for (const [cells, alpha, thick] of [[256, 0.55, 1], [64, 0.6, 1], [16, 0.75, 1], [4, 1, 2]]) {
+      if (side() / cells < 26) continue;
+      for (const [colour, more] of [["#000000", 1.5], ["#ffffff", 0]]) {
+        pen.strokeStyle = colour;
+        pen.globalAlpha = alpha * (more ? 0.35 : 1);
+        pen.lineWidth = thick + more;
+        for (let i = 0; i <= cells; i++) {
+          line([inGrid(i / cells, 0), inGrid(i / cells, 1)]);
+          line([inGrid(0, i / cells), inGrid(1, i / cells)]);
+        }
+      }
+    }
+    pen.globalAlpha = 1;
+  };
+  const paintViews = () => {
+    if (scene.grid.depth < 0) return;
+    const [west, east, south, north] = sight();
+    for (let depth = 0; depth <= scene.grid.depth; depth++) {
+      const cells = 4 ** depth;
+      if (depth && side() / cells < 200) break; // the level above is fine enough
+      for (let row = 0; row < cells; row++) for (let column = 0; column < cells; column++) {
+        const [left, top] = inGrid(column / cells, row / cells);
+        const [right, bottom] = inGrid((column + 1) / cells, (row + 1) / cells);
+        if (right < west || left > east || bottom > north || top < south) continue;
+        const prefix = [];
+        for (let step = depth - 1; step >= 0; step--)
+          prefix.push(((row >> (2 * step)) & 3) * 4 + ((column >> (2 * step)) & 3));
+        const picture = view(prefix);
+        if (!picture) continue;
+        const [x, y] = place(top, left), [x2, y2] = place(bottom, right);
+        pen.drawImage(picture, x, y, x2 - x + 0.5, y2 - y + 0.5);
+      }
+    }
+  };
+  const view = (prefix) => {
+    const key = prefix.join("-");
+    if (!views.has(key) && pending < 6) {
+      if (views.size >= MOST_VIEWS) views.delete(views.keys().next().value);
+      views.set(key, null);
+      pending++;
+      server.view(prefix).then((data) => {
+        pending--;
+        if (!data) return draw();
+        const picture = new Image();
+        picture.onload = () => { views.set(key, picture); draw(); };
+        picture.src = data;
+      }).catch(() => { pending--; });
+    }
+    return views.get(key);
+  };
+  const paintDot = ([, latitude, longitude, count]) => {
+    const [x, y] = place(latitude, longitude);
+    pen.beginPath();
+    pen.arc(x, y, count > 1 ? clamp(3.5 + Math.log10(count) * 1.8, 4, 9) : 3.5, 0, 7);
+    pen.fillStyle = "#1f83d8";
+    pen.globalAlpha = 0.85;
+    pen.fill();
+    pen.globalAlpha = 1;
+    pen.strokeStyle = "#ffffff";
+    pen.lineWidth = 1;
+    pen.stroke();
+  };
+  const paintArc = (points) => {
+    // One that leaves the map on one side comes in again on the other.
+    for (const shift of scene.grid ? [0] : [0, -360, 360]) {
+      const moved = points.map(([longitude, latitude]) => [longitude + shift, latitude]);
+      for (const [colour, thick] of [["#ffffff", 4], ["#b1307a", 2]]) {
+        pen.strokeStyle = colour;
+        pen.lineWidth = thick;
+        line(moved);
+      }
+    }
+  };
+  const paintMark = (mark) => {
+    const [x, y] = place(mark.latitude, mark.longitude);
+    pen.lineWidth = 2;
+    pen.beginPath();
+    if (mark.kind === "guess") { // a pin whose point is the place
+      pen.moveTo(x, y);
+      pen.bezierCurveTo(x - 4, y - 8, x - 9, y - 11, x - 9, y - 17);
+      pen.arc(x, y - 17, 9, Math.PI, 0);
+      pen.bezierCurveTo(x + 9, y - 11, x + 4, y - 8, x, y);
+      pen.fillStyle = "#dd7a00";
+    } else if (mark.kind === "truth") { // a diamond
+      pen.moveTo(x, y - 9); pen.lineTo(x + 9, y); pen.lineTo(x, y + 9); pen.lineTo(x - 9, y);
+      pen.fillStyle = "#1f83d8";
+    } else { // the chosen photo: a ring
+      pen.arc(x, y, 9, 0, 7);
+      pen.fillStyle = "rgba(221,122,0,.25)";
+    }
+    pen.closePath();
+    pen.fill();
+    pen.strokeStyle = "#ffffff";
+    pen.lineWidth = 4;
+    if (mark.kind === "chosen") pen.stroke();
+    pen.strokeStyle = mark.kind === "chosen" ? "#dd7a00" : "#ffffff";
+    pen.lineWidth = mark.kind === "chosen" ? 2.5 : 1.5;
+    pen.stroke();
+    if (mark.kind === "guess") {
+      pen.beginPath(); pen.arc(x, y - 17, 3, 0, 7); pen.fillStyle = "#ffffff"; pen.fill();
+    }
+    if (!mark.label) return;
+    label(mark.label, x, mark.kind === "guess" ? y - 17 : y, 13);
+  };
+  const label = (text, x, y, aside) => {
+    pen.font = "600 13px system-ui, sans-serif";
+    const long = pen.measureText(text).width;
+    const left = x + aside + long + 8 > width ? x - aside - long : x + aside;
+    pen.fillStyle = "rgba(20,20,24,.8)";
+    pen.fillRect(left - 4, y - 10, long + 8, 20);
+    pen.fillStyle = "#ffffff";
+    pen.textBaseline = "middle";
+    pen.fillText(text, left, y + 1);
+  };
+  const paintCross = () => {
+    for (const [colour, thick] of [["#ffffff", 5], ["#b1307a", 2]]) {
+      pen.strokeStyle = colour;
+      pen.lineWidth = thick;
+      pen.beginPath();
+      pen.moveTo(width / 2 - 14, height / 2); pen.lineTo(width / 2 + 14, height / 2);
+      pen.moveTo(width / 2, height / 2 - 14); pen.lineTo(width / 2, height / 2 + 14);
+      pen.stroke();
+    }
+  };
+  const paintScale = () => {
+    if (!scene.grid && at.scale < whole() * 1.5) return; // the world has no one scale
+    const metre = at.scale / 111195;
+    const along = metre / (scene.grid ? 1 : Math.max(Math.cos(at.latitude * Math.PI / 180), 0.05));
+    const wanted = 90 / along, power = 10 ** Math.floor(Math.log10(wanted));
+    const metres = [5, 2, 1].map((step) => step * power).find((value) => value <= wanted);
+    const long = metres * along, y = height - 12;
+    for (const [colour, thick] of [["#ffffff", 6], ["#202024", 3]]) {
+      pen.strokeStyle = colour;
+      pen.lineWidth = thick;
+      pen.beginPath(); pen.moveTo(12, y); pen.lineTo(12 + long, y); pen.stroke();
+    }
+    label(metres >= 1000 ? `${metres / 1000} km` : `${metres} m`, 12, y - 16, 4);
+  };
+
+  // --- what is in sight, from the server ----------------------------------------------------------
+
+  const look = () => {
+    if (!scene.dots || !at || !width) return;
+    clearTimeout(asking);
+    asking = setTimeout(() => {
+      const request = { ...scene.dots, sight: sight() };
+      const key = JSON.stringify(request);
+      if (key === asked) return;
+      asked = key;
+      server.dots(request).then((answer) => {
+        if (key !== asked) return; // the map has moved on
+        dots = answer.dots;
+        remark.textContent = answer.remark;
+        draw();
+      });
+    }, 120);
+  };
+  const resize = () => {
+    const [west, east, south, north] = scene.extent;
+    const wide = element.clientWidth;
+    if (!wide) return;
+    const shape = (north - south) / ((east - west) * scene.squeeze);
+    const high = Math.round(Math.min(wide * shape, Math.max(280, window.innerHeight * 0.72)));
+    if (wide === width && high === height) return;
+    width = wide;
+    height = high;
+    canvas.style.height = `${high}px`;
+    if (at) hold(); else fit(scene.fit);
+    draw();
+    look();
+  };
+  const show = () => {
+    const before = scene;
+    scene = props.value;
+    canvas.setAttribute("aria-label", scene.label);
+    if (scene.place !== before.place) { at = null; views.clear(); }
+    if (JSON.stringify(scene.dots) !== JSON.stringify(before.dots)) { dots = []; asked = ""; }
+    if (!scene.dots) { dots = []; remark.textContent = ""; }
+    if (scene.place !== before.place) { width = 0; resize(); }
+    if (width && (!at || (scene.fit && scene.turn !== before.turn))) fit(scene.fit);
+    draw();
+    look();
+  };
+
+  // --- what the visitor does ----------------------------------------------------------------------
+
+  const choose = (x, y) => {
+    if (scene.click === "guess") {
+      const fine = scene.grid ? 1e6 : 1e4; // of a degree
+      const [latitude, longitude] = under(x, y).map((value) => Math.round(value * fine) / fine);
+      const [west, east, south, north] = scene.extent;
+      if (latitude < south || latitude > north || longitude < west || longitude > east) return;
+      scene.marks = [{ kind: "guess", latitude, longitude, label: "" }];
+      remark.textContent = `Your pin is at ${latitude.toFixed(5)}, ${longitude.toFixed(5)}.`;
+      draw();
+      trigger("select", { latitude, longitude });
+    } else if (scene.click === "pick") {
+      let best = null, least = REACH;
+      for (const dot of dots) {
+        const [dx, dy] = place(dot[1], dot[2]);
+        const far = Math.hypot(dx - x, dy - y);
+        if (far < least) { best = dot; least = far; }
+      }
+      if (best) trigger("select", { row: best[0] });
+    }
+  };
+  const zoom = (factor, x = width / 2, y = height / 2) => {
+    const [latitude, longitude] = under(x, y);
+    at.scale *= factor;
+    hold();
+    const [x2, y2] = place(latitude, longitude);
+    shift(x - x2, y - y2);
+  };
+  const shift = (dx, dy) => {
+    at.longitude -= dx / at.scale / scene.squeeze;
+    at.latitude += dy / at.scale;
+    hold();
+    draw();
+    look();
+  };
+
+  const fingers = new Map();
+  let moved = 0, apart = 0;
+  const spot = (event) => {
+    const box = canvas.getBoundingClientRect();
+    return [event.clientX - box.x, event.clientY - box.y];
+  };
+  canvas.addEventListener("pointerdown", (event) => {
+    canvas.setPointerCapture(event.pointerId);
+    fingers.set(event.pointerId, spot(event));
+    byKeyboard = false;
+    if (fingers.size === 1) moved = 0;
+    apart = 0;
+  });
+  canvas.addEventListener("pointermove", (event) => {
+    if (!fingers.has(event.pointerId)) return;
+    const [x, y] = spot(event), [x0, y0] = fingers.get(event.pointerId);
+    fingers.set(event.pointerId, [x, y]);
+    moved += Math.hypot(x - x0, y - y0);
+    if (fingers.size === 1) { if (moved > TAP) shift(x - x0, y - y0); return; }
+    const [[x1, y1], [x2, y2]] = [...fingers.values()];
+    const now = Math.hypot(x2 - x1, y2 - y1);
+    if (apart) zoom(now / apart, (x1 + x2) / 2, (y1 + y2) / 2);
+    apart = now;
+    moved = TAP + 1;
+  });
+  const lift = (event) => {
+    const was = fingers.delete(event.pointerId);
+    apart = 0;
+    if (was && event.type === "pointerup" && !fingers.size && moved <= TAP) choose(...spot(event));
+  };
+  canvas.addEventListener("pointerup", lift);
+  canvas.addEventListener("pointercancel", lift);
+  canvas.addEventListener("wheel", (event) => {
+    // The page scrolls past the map unless the visitor is at work in it.
+    if (document.activeElement !== canvas && !event.ctrlKey) return;
+    event.preventDefault();
+    zoom(Math.exp(-event.deltaY / 300), ...spot(event));
+  }, { passive: false });
+  canvas.addEventListener("keydown", (event) => {
+    if (event.ctrlKey || event.metaKey || event.altKey) return;
+    const step = event.shiftKey ? 120 : 24;
+    const keys = {
+      ArrowLeft: () => nudge(-step, 0), ArrowRight: () => nudge(step, 0),
+      ArrowUp: () => nudge(0, -step), ArrowDown: () => nudge(0, step),
+      "+": () => zoom(1.6), "=": () => zoom(1.6), "-": () => zoom(1 / 1.6),
+      Home: () => { fit(null); draw(); look(); },
+      Enter: () => choose(width / 2, height / 2), " ": () => choose(width / 2, height / 2),
+    };
+    if (!keys[event.key]) return;
+    event.preventDefault();
+    byKeyboard = true;
+    keys[event.key]();
+    const [latitude, longitude] = under(width / 2, height / 2);
+    if (event.key !== "Enter" && event.key !== " " && !scene.dots)
+      remark.textContent = `The cross is at ${latitude.toFixed(3)}, ${longitude.toFixed(3)}.`;
+  });
+  // The cross stays in the middle, and the map moves under it: zoom in where it meets an edge.
+  const nudge = (dx, dy) => {
+    if (at.scale <= whole() * 1.05) zoom(2);
+    shift(-dx, -dy);
+  };
+  canvas.addEventListener("focus", () => { byKeyboard = canvas.matches(":focus-visible"); draw(); });
+  canvas.addEventListener("blur", draw);
+  element.addEventListener("click", (event) => {
+    const job = event.target.closest("button")?.dataset.job;
+    if (job === "in") zoom(2);
+    if (job === "out") zoom(0.5);
+    if (job === "whole") { fit(null); draw(); look(); }
+  });
+  new ResizeObserver(resize).observe(element);
+  new MutationObserver(draw).observe(document.body, { attributes: true });
+  watch("value", show);
+  canvas.setAttribute("aria-label", scene.label);
+  resize();
+  window.explorerMaps[id] = { place, under, dots: () => dots, scene: () => scene };
+};

@@ -1,0 +1,220 @@
+"""The map component, and the scenes that it shows. What the browser does with them is map.js.
+
+Scenes are plain data. Of the photos a map gets a bounded number of dots, those of what is in
+sight, whatever the size of the data set.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import gradio as gr
+import numpy as np
+from catalogue import Collection
+from pictures import address, bare
+
+import gcd_metric
+from gcd_metric.report import great_circle_arcs
+from justzoomin import zoom
+
+MOST_DOTS = 1500
+_BINS = (50, 30)  # across and down; their product is MOST_DOTS
+_VIEW_PIXELS = 384
+_HERE = Path(__file__).parent
+_TEMPLATE = """
+<div class="map-frame">
+  <canvas tabindex="0" role="application"></canvas>
+</div>
+<div class="map-below">
+  <p class="map-remark" aria-live="polite"></p>
+  <div class="map-buttons">
+    <button type="button" data-job="in" aria-label="Zoom in">+</button>
+    <button type="button" data-job="out" aria-label="Zoom out">−</button>
+    <button type="button" data-job="whole" aria-label="Show the whole map">⤢</button>
+  </div>
+</div>
+"""
+_ON_LOAD = "window.explorerMap(element, props, trigger, server, watch, %s) // 'select'"
+_KEYS = "Arrow keys move the cross, plus and minus zoom, Enter {}."
+
+
+def head() -> str:
+    """What the page's head must hold for maps: their script, and the coasts, once for all maps."""
+    drawn = Path(gcd_metric.__file__).with_name("coastlines.json").read_text(encoding="utf-8")
+    coasts = [np.round(line, 2).tolist() for line in json.loads(drawn)["polylines"]]
+    script = (_HERE / "map.js").read_text(encoding="utf-8")
+    data = json.dumps(coasts, separators=(",", ":"))
+    return f"<script>window.explorerCoasts = {data};\n{script}</script>"
+
+
+def map_component(
+    collections: Mapping[str, Collection], scene: dict[str, Any], elem_id: str
+) -> gr.HTML:
+    """A map that shows a scene; it triggers `select` with a `row`, or a latitude and longitude.
+
+    Parameters
+    ----------
+    collections : mapping of str to Collection
+        Of which it may ask dots and views.
+    scene : dict
+        As `scene_of` returns it; a listener gives it another by returning one.
+    elem_id : str
+    """
+
+    def dots(request: dict[str, Any]) -> dict[str, Any]:
+        """Dots of the photos in sight, and a sentence about them."""
+        try:
+            places = collections[request["collection"]].rows(request["split"]).places
+            sight = [float(value) for value in request["sight"]]
+            west, east, south, north = sight
+            if not all(map(math.isfinite, sight)) or west >= east or south >= north:
+                raise ValueError("nothing is in sight")
+        except (KeyError, TypeError, ValueError):  # no page of ours asks so
+            return {"dots": [], "remark": ""}
+        return dots_in_sight(places, (west, east, south, north))
+
+    def view(prefix: list[int]) -> str:
+        """The overhead view after some actions, as an address; nothing where there is none."""
+        collection = collections["justzoomin"]
+        actions = [int(action) for action in prefix if type(action) is int and 0 <= action < 16]
+        if len(actions) != len(prefix) or len(actions) > collection.depth:
+            return ""
+        data = collection.view(tuple(actions))
+        return address(bare(data, _VIEW_PIXELS)) if data else ""
+
+    return gr.HTML(
+        scene,
+        html_template=_TEMPLATE,
+        js_on_load=_ON_LOAD % json.dumps(elem_id),
+        server_functions=[dots, view],
+        elem_id=elem_id,
+        elem_classes="map",
+    )
+
+
+def scene_of(
+    collection: Collection,
+    click: str | None,
+    what: str,
+    *,
+    marks: Sequence[dict[str, Any]] = (),
+    arcs: Sequence[np.ndarray] = (),
+    fit: Sequence[float] | None = None,
+    split: str | None = None,
+    turn: Any = None,
+) -> dict[str, Any]:
+    """What a map shows.
+
+    Parameters
+    ----------
+    collection : Collection
+        Whose region it is.
+    click : {"guess", "pick", None}
+        What a click does: sets a pin, or picks a photo's dot.
+    what : str
+        What is on it, for those who do not see it.
+    marks : sequence of dict
+        As `mark` makes them.
+    arcs : sequence of ndarray of shape (n, 2)
+        Longitudes and latitudes.
+    fit : (west, east, south, north), optional
+        What to bring in sight, in degrees.
+    split : str, optional
+        Whose photos are dots; None for no dots.
+    turn : JSON value
+        Another one makes the map go to `fit`; with the same it stays where the visitor moved it.
+
+    Returns
+    -------
+    dict
+    """
+    city = collection.name == "justzoomin"
+    corners = np.column_stack(zoom.corners(np.empty(0, int))) if city else np.empty((0, 2))
+    extent = _around(corners, 0.02) if city else [-180.0, 180.0, -90.0, 90.0]
+    middle = math.radians((extent[2] + extent[3]) / 2)
+    does = {"guess": "sets your pin at the cross", "pick": "picks the photo at the cross"}
+    keys = _KEYS.format(does[click]) if click else _KEYS.partition(", Enter")[0] + "."
+    return {
+        "place": collection.name,
+        "extent": extent,
+        "squeeze": math.cos(middle) if city else 1.0,
+        "deepest": 100 if city else 4000,
+        "grid": {"corners": corners[:, ::-1].tolist(), "depth": collection.depth} if city else None,
+        "click": click,
+        "label": f"{what} {keys}",
+        "marks": list(marks),
+        "arcs": [np.round(arc, 6).tolist() for arc in arcs],
+        "fit": list(fit) if fit is not None else None,
+        "dots": {"collection": collection.name, "split": split} if split else None,
+        "turn": turn,
+    }
+
+
+def mark(kind: str, place: Iterable[float], label: str = "") -> dict[str, Any]:
+    """A `guess`, a `truth` or a `chosen` photo at a latitude and longitude."""
+    latitude, longitude = map(float, place)
+    return {"kind": kind, "latitude": latitude, "longitude": longitude, "label": label}
+
+
+def arcs_between(guesses: np.ndarray, truths: np.ndarray) -> list[np.ndarray]:
+    """Shortest ways from guesses to truths, longitude first; both of shape (n, 2)."""
+    return great_circle_arcs(np.asarray(truths, float), np.asarray(guesses, float))
+
+
+def around(places: np.ndarray, margin: float = 0.35) -> list[float]:
+    """West, east, south and north of a part of a map that holds all places, (n, 2), and more."""
+    return _around(np.asarray(places, float), margin)
+
+
+def _around(places: np.ndarray, margin: float) -> list[float]:
+    low, high = places.min(axis=0), places.max(axis=0)
+    more = np.maximum((high - low) * margin, 1e-4)
+    (south, west), (north, east) = low - more, high + more
+    return [float(west), float(east), float(south), float(north)]
+
+
+def dots_in_sight(
+    places: np.ndarray, sight: tuple[float, float, float, float], most: int = MOST_DOTS
+) -> dict[str, Any]:
+    """Choose what a map draws of many photos.
+
+    Parameters
+    ----------
+    places : ndarray of shape (n, 2)
+        Latitudes and longitudes.
+    sight : (west, east, south, north)
+        In degrees.
+    most : int
+        Dots.
+
+    Returns
+    -------
+    dict
+        `dots`: lists of row, latitude, longitude and how many photos it stands for; `remark`.
+        Where there are more photos than dots, a photo of each cell of a raster stands for all of
+        the cell.
+    """
+    west, east, south, north = sight
+    latitude, longitude = places.T
+    inside = (latitude >= south) & (latitude <= north) & (longitude >= west) & (longitude <= east)
+    rows = np.flatnonzero(inside)
+    counts = np.ones(len(rows), int)
+    remark = f"{len(rows):,} of {len(places):,} photos in sight, a dot each."
+    if len(rows) > most:
+        across, down = _BINS
+        column = np.minimum((longitude[rows] - west) / (east - west) * across, across - 1)
+        line = np.minimum((latitude[rows] - south) / (north - south) * down, down - 1)
+        cells = line.astype(int) * across + column.astype(int)
+        total = len(rows)
+        _, first, counts = np.unique(cells, return_index=True, return_counts=True)
+        rows = rows[first]
+        remark = (
+            f"{total:,} of {len(places):,} photos in sight, drawn as {len(rows):,} dots: a large "
+            "one stands for several, and opens one of them. Zoom in to part them."
+        )
+    found = zip(rows.tolist(), places[rows].round(6).tolist(), counts.tolist(), strict=True)
+    return {"dots": [[row, *place, count] for row, place, count in found], "remark": remark}

@@ -1,0 +1,517 @@
+"""The explorer, as a visitor uses it: a real browser, and a copy of its folder behind it."""
+
+import base64
+import importlib.metadata
+import io
+import json
+import os
+import re
+import sys
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pytest
+from datasets import load_dataset
+from packaging.requirements import Requirement
+from PIL import Image
+
+import gcd_metric
+import im2gps.sample
+from tests.support.browser import PHONE, Space, chromium, need_browser, visit  # noqa: F401
+
+HERE = Path(__file__).parents[2] / "spaces" / "explorer"
+
+
+@pytest.fixture(scope="module")
+def modules():
+    """The Space's modules, as they find each other in its folder."""
+    sys.path.insert(0, str(HERE))
+    yield
+    sys.path.remove(str(HERE))
+
+
+@pytest.fixture(scope="module")
+def miniature(tmp_path_factory):
+    """Where the page finds the data that it has written itself."""
+    return tmp_path_factory.mktemp("explorer") / "data"
+
+
+@pytest.fixture(scope="module")
+def space(miniature, modules, tmp_path_factory):
+    """The Space out of the box; in an environment of its requirements alone, as it is uploaded."""
+    need_browser("gradio")
+    folder = HERE
+    if os.environ.get("SPACE_PYTHON"):
+        from bundle import bundle
+
+        folder = tmp_path_factory.mktemp("bundle") / "space"
+        bundle(folder)
+    with Space(folder, {"EXPLORER_FOLDER": str(miniature), "HF_HUB_OFFLINE": "1"}) as running:
+        yield running
+
+
+@pytest.fixture()
+def page(space, visit):  # noqa: F811
+    opened = visit(space.url)
+    opened.locator("#guess-photo img").wait_for()
+    return opened
+
+
+@pytest.fixture(scope="module")
+def rows(space, miniature):
+    """The rows that the page shows, by data set and split, without photos."""
+    world = load_dataset("im2gps", data_dir=str(miniature / "im2gps"), split="test")
+    city = load_dataset("justzoomin", "metadata", data_dir=str(miniature / "justzoomin"))
+    return {
+        "test": {row["image_id"]: row for row in world.remove_columns("image")},
+        **{split: {row["image_id"]: row for row in city[split]} for split in city},
+    }
+
+
+def status(page, tab, change=None):
+    """What a tab's line says, after a change if one is given."""
+    line = page.locator(f"#{tab}-status [role=status]")
+    before = line.inner_text()
+    if change is not None:
+        change()
+        page.wait_for_function(
+            "([id, before]) => { const said = document.querySelector(`#${id} [role=status]`);"
+            " return said.innerText && said.innerText !== before }",
+            arg=[f"{tab}-status", before],
+        )
+    return line.inner_text()
+
+
+def on_screen(page, name, place):
+    """Where on the screen a map shows a latitude and longitude."""
+    page.wait_for_function("id => window.explorerMaps && window.explorerMaps[id]", arg=name)
+    page.locator(f"#{name} canvas").scroll_into_view_if_needed()
+    return page.evaluate(
+        """([name, latitude, longitude]) => {
+            const box = document.querySelector(`#${name} canvas`).getBoundingClientRect()
+            const [x, y] = window.explorerMaps[name].place(latitude, longitude)
+            return [box.x + x, box.y + y]
+        }""",
+        [name, *place],
+    )
+
+
+def pin(page):
+    page.wait_for_function(
+        "['latitude', 'longitude'].every("
+        "name => document.querySelector(`#${name} input`).value !== '')"
+    )
+    return [float(page.get_by_label(name).input_value()) for name in ("Latitude", "Longitude")]
+
+
+def answer(page, place):
+    """Guess a place by typing it, and return what the page says."""
+    page.get_by_label("Latitude").fill(str(place[0]))
+    page.get_by_label("Longitude").fill(str(place[1]))
+    said = status(page, "guess", lambda: page.get_by_label("Longitude").press("Enter"))
+    page.locator("#onward").wait_for()
+    return said
+
+
+def next_round(page):
+    status(page, "guess", page.locator("#onward").click)
+    page.locator("#answer").wait_for()
+
+
+def play(page, data_set):
+    page.locator("#guess-data").get_by_text(data_set).click()
+
+
+def tab(page, name):
+    page.get_by_role("tab", name=name).click()
+
+
+def cells(page, selector):
+    found = page.locator(f"{selector} tr")
+    return [row.locator("th, td").all_inner_texts() for row in found.all()]
+
+
+def overflow(page):
+    return page.evaluate("document.documentElement.scrollWidth - window.innerWidth")
+
+
+def dots(page, count):
+    """The dots of the browsing map, once it has as many."""
+    page.wait_for_function(
+        "count => window.explorerMaps['browse-map'].dots().length === count", arg=count
+    )
+    return page.evaluate("window.explorerMaps['browse-map'].dots()")
+
+
+# --- the game -----------------------------------------------------------------------------------
+
+
+def test_ten_rounds_give_the_figures_of_the_metric(page, rows):
+    # the first pin by mouse, the second by keyboard, the others typed
+    page.mouse.click(*on_screen(page, "guess-map", (45.0, 10.0)))
+    assert np.abs(np.array(pin(page)) - (45, 10)).max() < 0.6  # a pixel is half a degree
+    assert "km off, GeoScore" in status(page, "guess", page.locator("#answer").click)
+    next_round(page)
+    page.locator("#guess-map canvas").focus()
+    for key in ("+", "+", "ArrowUp", "ArrowRight", "Shift+ArrowRight"):
+        page.keyboard.press(key)
+    page.keyboard.press("Enter")
+    latitude, longitude = pin(page)
+    assert 0 < latitude < 20 and 10 < longitude < 60
+    status(page, "guess", page.locator("#answer").click)
+    for number in range(3, 11):
+        next_round(page)
+        said = answer(page, (40 - number, -100 + 20 * number))
+    assert said.startswith("Round 10 of 10")
+    page.locator("#onward").click()
+    page.locator("#result table").first.wait_for()
+
+    (_, mine), (_, *rounds) = (cells(page, f"#result .wide:nth-of-type({n})") for n in (1, 2))
+    truth = [[float(part) for part in line[3].split(",")] for line in rounds]
+    guesses = [[float(part) for part in line[4].split(",")] for line in rounds]
+    assert len({line[5] for line in rounds}) == 10
+    for line, place in zip(rounds, truth, strict=True):
+        row = rows["test"][line[5]]
+        assert np.allclose(place, (row["latitude"], row["longitude"]), atol=1e-5)
+    result = gcd_metric.GcdMetric("standard").compute(predictions=guesses, references=truth)
+    shown = [
+        f"{100 * result[key]:.1f}\n[{100 * low:.1f}, {100 * high:.1f}]"
+        for key in (f"acc@{t}km" for t in (1, 25, 200, 750, 2500))
+        for low, high in [result[f"{key}_ci95"]]
+    ]
+    rest = [f"{result[name]:,.1f}" for name in ("median_km", "mean_km", "geoscore")]
+    assert mine == ["you", *shown, *rest, "10"]
+    assert "synthetic: published results" in page.locator("#result").inner_text()
+    assert page.evaluate("window.explorerMaps['guess-map'].scene().arcs.length") == 10
+    status(page, "guess", page.locator("#again").click)
+    assert page.locator("#seed input").input_value() == "2"
+
+
+def test_a_game_is_its_visitors_own_and_its_number_fixes_the_photos(space, page, visit):  # noqa: F811
+    photo = page.locator("#guess-photo img").get_attribute("src")
+    answer(page, (1.0, 2.0))
+    other = visit(space.url)
+    other.locator("#guess-photo img").wait_for()
+    assert other.locator("#guess-photo img").get_attribute("src") == photo
+    assert status(other, "guess").startswith("Round 1 of 10: where was")
+    other.locator("#seed input").fill("7")
+    status(page, "guess", page.locator("#onward").click)
+    other.locator("#new-game").click()
+    other.wait_for_function(
+        "photo => document.querySelector('#guess-photo img').src !== photo", arg=photo
+    )
+    assert status(page, "guess").startswith("Round 2 of 10")
+
+
+@pytest.mark.parametrize("data_set, split", [("Im2GPS", "test"), ("Just Zoom In", "validation")])
+def test_nothing_tells_the_answer_before_the_guess(page, rows, data_set, split):
+    page.add_init_script("""
+        window.heard = []
+        const ask = window.fetch
+        window.fetch = async (...request) => {
+            const answer = await ask(...request)
+            const reader = answer.clone().body?.getReader(), decoder = new TextDecoder()
+            const listen = ({done, value}) => {
+                if (done) return
+                window.heard.push(decoder.decode(value, {stream: true}))
+                return reader.read().then(listen)
+            }
+            reader?.read().then(listen).catch(() => {})
+            return answer
+        }
+    """)
+    page.reload()
+    page.locator("#guess-photo img").wait_for()
+    status(page, "guess") if data_set == "Im2GPS" else play(page, data_set)
+    page.wait_for_function(
+        "name => window.explorerMaps['guess-map']?.scene().place === name",
+        arg="im2gps" if data_set == "Im2GPS" else "justzoomin",
+    )
+    before = "".join(page.evaluate("window.heard")) + page.content()
+    photo = page.locator("#guess-photo img")
+    picture = photo.get_attribute("src")
+    said = answer(page, (38.9, -77.0))
+    image_id = re.search(r"Photo (\S+)\.\)", said)[1]
+    row = rows[split][image_id]
+    after = "".join(page.evaluate("window.heard")) + page.content()
+    for telling in (image_id, *(f"{row[name]:.5f}"[:-1] for name in ("latitude", "longitude"))):
+        assert telling not in before and telling in after
+    assert photo.get_attribute("alt") == "The photo of round 1. Where was it taken?"
+    with Image.open(io.BytesIO(base64.b64decode(picture.partition(",")[2]))) as opened:
+        assert [name for name, _ in opened.applist] == ["APP0"]
+        assert not opened.getexif() and "comment" not in opened.info
+
+
+def test_what_is_no_place_is_not_taken(page):
+    assert "there is no pin yet" in status(page, "guess", page.locator("#answer").click)
+    page.get_by_label("Latitude").fill("95")
+    page.get_by_label("Longitude").fill("10")
+    said = status(page, "guess", page.locator("#answer").click)
+    assert "latitude 95, longitude 10 is not on Earth" in said
+    assert answer(page, (9.5, 10)).startswith("Round 1 of 10")
+
+
+# --- browsing and zooming -----------------------------------------------------------------------
+
+
+def test_a_dot_opens_its_photo_and_record(page, rows):
+    tab(page, "Browse")
+    row, latitude, longitude, _ = dots(page, 48)[5]
+    said = status(
+        page,
+        "browse",
+        lambda: page.mouse.click(*on_screen(page, "browse-map", dots(page, 48)[5][1:3])),
+    )
+    record = dict(cells(page, "#browse-photo .record"))
+    truth = rows["test"][record["image_id"]]
+    near = np.hypot(truth["latitude"] - latitude, truth["longitude"] - longitude)
+    assert near < 2 and said.startswith(record["image_id"])  # dots may lie on each other
+    assert record["latitude"] == f"{truth['latitude']:.6f}"
+    assert record["image_id"] in page.locator("#browse-photo img").get_attribute("alt")
+    before = page.locator("#browse-photo img").get_attribute("src")
+    page.locator("#next-photo").focus()
+    following = status(page, "browse", lambda: page.keyboard.press("Enter"))
+    assert following != said
+    status(page, "browse", page.locator("#previous-photo").click)
+    assert page.locator("#browse-photo img").get_attribute("src") == before
+
+
+def test_splits_and_ids_and_an_unknown_id(page, rows):
+    tab(page, "Browse")
+    page.locator("#browse-data").get_by_text("Just Zoom In").click()
+    dots(page, 30)
+    page.get_by_role("combobox", name="Split").click()
+    said = status(page, "browse", page.get_by_role("option", name="train").click)
+    assert "split train: 60 photos" in said
+    dots(page, 60)
+    wanted = next(iter(rows["validation"].values()))
+    box = page.locator("#image-id textarea, #image-id input")
+    box.fill(f"streetview/images/{wanted['image_id']}_undistorted.jpg")
+    status(page, "browse", lambda: box.press("Enter"))
+    record = dict(cells(page, "#browse-photo .record"))
+    assert record["image_id"] == wanted["image_id"] and record["split"] == "validation"
+    assert record["sequence"].startswith(str(wanted["sequence"]))
+    box.fill("<b>nobody</b>")
+    said = status(page, "browse", page.locator("#find").click)
+    assert "has no photo '<b>nobody</b>' in its splits validation, train; ids look like" in said
+    # and from a record to its zoom
+    page.locator("#walk-its-zoom").click()
+    page.locator("#walk-view img").wait_for()
+    assert wanted["image_id"] in page.locator("#walk-photo img").get_attribute("alt")
+
+
+def test_the_zoom_is_walked_view_by_view(page, rows):
+    tab(page, "Walk the zoom")
+    page.locator("#walk-view img").wait_for()
+    alternative = page.locator("#walk-photo img").get_attribute("alt")
+    image_id = re.search(r"photo (\d+),", alternative)[1]
+    sequence = rows["validation"][image_id]["sequence"]
+    views = []
+    for number, (action, width) in enumerate(
+        zip(sequence, (10000, 2500, 625, 156.25), strict=True)
+    ):
+        if number:
+            status(page, "walk", page.locator("#walk-onward").click)
+        said, (row, column) = status(page, "walk"), divmod(action, 4)
+        assert said.startswith(f"View {number + 1} of 4, {width:,.6g} m wide.")
+        assert f"row {row + 1} from the north, column {column + 1} from the west" in said
+        views.append(page.locator("#walk-view img").get_attribute("src"))
+        assert "no imagery" not in said
+    assert len(set(views)) == 4 and page.locator("#walk-onward").is_disabled()
+    status(page, "walk", page.locator("#walk-back").click)
+    assert page.locator("#walk-view img").get_attribute("src") == views[2]
+    with Image.open(io.BytesIO(base64.b64decode(views[0].partition(",")[2]))) as opened:
+        side, (row, column) = opened.width, divmod(sequence[0], 4)
+        edge = opened.getpixel((round((column + 0.5) * side / 4), round(row * side / 4) + 4))
+    assert np.abs(np.array(edge) - (255, 210, 0)).max() < 40  # the chosen cell is drawn
+    assert "Open Data DC / Government of the District" in page.locator("#walk-credit").inner_text()
+    status(page, "walk", page.locator("#walk-another").click)
+    assert image_id not in page.locator("#walk-photo img").get_attribute("alt")
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_it_fits_a_phone(space, visit, scheme):  # noqa: F811
+    page = visit(space.url, **PHONE, color_scheme=scheme)
+    page.locator("#guess-photo img").wait_for()
+    page.touchscreen.tap(*on_screen(page, "guess-map", (20.0, 20.0)))
+    assert np.abs(np.array(pin(page)) - 20).max() < 1.2  # a pixel is a degree
+    status(page, "guess", page.locator("#answer").tap)
+    assert overflow(page) <= 0
+    page.get_by_role("tab", name="Browse").tap()
+    place = dots(page, 48)[0][1:3]
+    point = on_screen(page, "browse-map", place)
+    status(page, "browse", lambda: page.touchscreen.tap(*point))
+    assert overflow(page) <= 0
+    page.get_by_role("tab", name="Walk the zoom").tap()
+    page.locator("#walk-view img").wait_for()
+    assert overflow(page) <= 0
+    shade = page.evaluate(
+        "getComputedStyle(document.body).color.match(/\\d+/g).slice(0, 3).map(Number)"
+    )
+    assert (min(shade) > 200) if scheme == "dark" else (max(shade) < 80)
+    # the map's ground is as dark or as light as the page
+    ground = page.evaluate(
+        "[...document.querySelector('#guess-map canvas').getContext('2d')"
+        ".getImageData(3, 3, 1, 1).data].slice(0, 3)"
+    )
+    assert (max(ground) < 80) if scheme == "dark" else (min(ground) > 200)
+
+
+# --- without a browser --------------------------------------------------------------------------
+
+
+def test_a_map_of_300_000_photos_gets_a_bounded_number_of_dots(modules):
+    pytest.importorskip("gradio")
+    from worldmap import MOST_DOTS, dots_in_sight
+
+    random = np.random.default_rng(0)
+    places = np.column_stack([random.uniform(-90, 90, 300_000), random.uniform(-180, 180, 300_000)])
+    found = dots_in_sight(places, (-180, 180, -90, 90))
+    assert len(found["dots"]) <= MOST_DOTS and len(json.dumps(found)) < 100_000
+    assert sum(dot[3] for dot in found["dots"]) == 300_000
+    assert found["remark"].startswith("300,000 of 300,000 photos in sight, drawn as 1,500 dots")
+    for row, latitude, longitude, _ in found["dots"][::100]:
+        assert np.allclose(places[row], (latitude, longitude), atol=1e-6)
+    small = (10.0, 11.0, 20.0, 21.0)
+    inside = np.flatnonzero((np.abs(places - (20.5, 10.5)) <= 0.5).all(axis=1))
+    assert [dot[0] for dot in dots_in_sight(places, small)["dots"]] == inside.tolist()
+
+
+def _publish(rows, path, group):
+    """Write rows as a published repository's Parquet file, pictures inside."""
+    import pyarrow.parquet as pq
+
+    path.parent.mkdir(parents=True, exist_ok=True)
+    pq.write_table(pa.Table.from_pylist(rows), path, row_group_size=group)
+
+
+CARD = """---
+configs:
+- config_name: streetview
+  default: true
+  data_files:
+  - split: train
+    path: streetview/train-*.parquet
+  - split: validation
+    path: streetview/validation-*.parquet
+- config_name: metadata
+  data_files:
+  - split: train
+    path: metadata/train-*.parquet
+  - split: validation
+    path: metadata/validation-*.parquet
+- config_name: views
+  data_files:
+  - split: train
+    path: views/train-*.parquet
+---
+"""
+
+
+def test_published_repositories_are_read_where_they_lie(modules, hub, zoom, tmp_path):
+    from catalogue import open_collections
+
+    packs = tmp_path / "packs"
+    im2gps.sample.write_sample(packs, {"im2gps": 4, "random_2k": 0, "geo_uniform": 0, "human": 0})
+    source = tmp_path / "repository"
+    noise = np.random.default_rng(0).bytes
+    truth, photos = {}, {}
+    for split in ("train", "validation"):
+        table = load_dataset("justzoomin", "metadata", data_dir=str(zoom), split=split)
+        truth[split] = table.to_list()
+        # in another order than the table, and larger than what a reader would fetch by chance
+        full = [
+            {"image": {"bytes": noise(100_000), "path": "x.jpg"}, **row}
+            for row in reversed(truth[split])
+        ]
+        photos |= {row["image_id"]: row["image"]["bytes"] for row in full}
+        _publish(full, source / "streetview" / f"{split}-00000-of-00001.parquet", 5)
+        (source / "metadata").mkdir(exist_ok=True)
+        table.to_parquet(source / "metadata" / f"{split}-00000-of-00001.parquet")
+    views = [
+        {"prefix": prefix, "view": {"bytes": noise(5_000), "path": "v.jpg"}}
+        for prefix in ([], [3], [3, 7])
+    ]
+    _publish(views, source / "views" / "train-00000-of-00001.parquet", 2)
+    (source / "README.md").write_text(CARD)
+    hub.add("someone/zoom", source)
+
+    settings = {"IM2GPS_REPO": str(packs), "JUSTZOOMIN_REPO": "someone/zoom"}
+    found = open_collections(settings, tmp_path / "unused")
+    assert not (tmp_path / "unused").exists()
+    assert found["im2gps"].splits == ["test"] and len(found["im2gps"].rows("test").ids) == 4
+    city = found["justzoomin"]
+    assert not city.synthetic and city.splits == ["validation", "train"] and city.depth == 3
+    for split, expected in truth.items():
+        rows = city.rows(split)
+        assert rows.ids.tolist() == [row["image_id"] for row in expected]
+        assert rows.places.tolist() == [[row["latitude"], row["longitude"]] for row in expected]
+        assert rows.sequences.tolist() == [row["sequence"] for row in expected]
+    assert city.photo("train", 3) == photos[truth["train"][3]["image_id"]]
+    read = sum(hub.sent.values())
+    assert city.photo("train", 17) == photos[truth["train"][17]["image_id"]]
+    # one row group of eight, the ids before them, and nothing of the other split's photos
+    assert 500_000 < sum(hub.sent.values()) - read < 600_000
+    assert read < 700_000 and not any("streetview/val" in name for name in hub.sent)
+    assert city.view((3, 7)) == views[2]["view"]["bytes"]
+    assert city.find(truth["train"][5]["image_id"] + ".jpg") == ("train", 5)
+
+
+def test_a_data_set_that_is_not_there_is_named_by_its_setting(modules, hub, packs, tmp_path):
+    from catalogue import open_collections
+
+    for where in ("./nowhere", "nobody/nothing"):
+        settings = {"IM2GPS_REPO": str(packs), "JUSTZOOMIN_REPO": where}
+        with pytest.raises(ValueError, match=f"JUSTZOOMIN_REPO={where}: "):
+            open_collections(settings, tmp_path)
+
+
+def test_published_results_stand_beside_a_game_on_the_whole_benchmark_only(modules):
+    from catalogue import Collection, Rows
+    from game import guess, new_game, next_round, result
+
+    def played(count, synthetic=False):
+        class Source:
+            def split_names(self):
+                return ["test"]
+
+            def rows(self, split):
+                places = np.column_stack([np.linspace(-60, 60, count), np.linspace(0, 170, count)])
+                return Rows(np.array([f"{i:03}.jpg" for i in range(count)]), places, None)
+
+        collection = Collection("im2gps", Source(), synthetic, -1)
+        game = new_game(collection, 3)
+        while not game.finished:
+            # the middle of the map ten times: no model's radians, a visitor's right
+            game = next_round(guess(game, 0.0, 0.0))
+        return result(game, collection)
+
+    whole, less, made_up = played(237), played(236), played(237, synthetic=True)
+    assert [row[0] for row in whole.rows][0] == "you" and len(whole.rows) == 8
+    assert any("over all 237 photos, yours over ten drawn" in note for note in whole.notes)
+    assert len(less.rows) == len(made_up.rows) == 1
+    assert any("drawn from 236, so they are not shown" in note for note in less.notes)
+
+
+def test_the_uploaded_folder_is_complete(modules, tmp_path):
+    from bundle import PACKAGES, bundle
+
+    bundle(tmp_path / "space")
+    for name in PACKAGES:
+        assert (tmp_path / "space" / name / "__init__.py").is_file()
+    assert (tmp_path / "space" / "gcd_metric" / "coastlines.json").is_file()
+    with pytest.raises(FileExistsError):
+        bundle(tmp_path / "space")
+    lines = (tmp_path / "space" / "requirements.txt").read_text().splitlines()
+    listed = {Requirement(line) for line in lines if line and not line.startswith("#")}
+    stated = [Requirement(line) for line in importlib.metadata.requires("im2gps-justzoomin")]
+    needed = {
+        Requirement(str(each).partition(";")[0])
+        for each in stated
+        if each.marker is None or each.marker.evaluate({"extra": "tiles"})
+    }
+    assert needed <= listed
+    card = (tmp_path / "space" / "README.md").read_text()
+    (gradio,) = (each for each in listed if each.name == "gradio")
+    assert f"sdk_version: {str(gradio.specifier).removeprefix('==')}\n" in card
