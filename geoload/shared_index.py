@@ -27,7 +27,7 @@ def published_name(archive: str) -> str:
     return archive.removesuffix(".tar") + ".json"
 
 
-def publish(archive: str | Path) -> tuple[str, int]:
+def write_index(archive: str | Path) -> tuple[str, int]:
     """Write the index of a TAR file beside it; return its path and how many members it has.
 
     Raises

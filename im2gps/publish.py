@@ -29,6 +29,7 @@ def add_command(commands: Any) -> None:
     parser.add_argument("--include-unlicensed", action="store_true",
                         help="also photos whose licence forbids redistribution or is unknown: only "
                         "into a private repository of your own")  # fmt: skip
+    parser.set_defaults(run=run)
 
 
 def run(

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from geoload.files import local_path
-from geoload.shared_index import publish
+from geoload.shared_index import write_index
 from justzoomin import extract_cli
 from justzoomin import publish as publish_command
 from justzoomin.sample import write_sample
@@ -126,7 +126,7 @@ def _index(folder: str) -> None:
     if not archives:
         raise FileNotFoundError(f"{folder} holds no archives/streetview_images_000.tar, ….")
     for path in archives:
-        written, count = publish(path)
+        written, count = write_index(path)
         print(f"{written}: {count:,} members")
 
 
