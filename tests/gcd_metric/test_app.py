@@ -252,7 +252,7 @@ def test_a_bad_file_gets_the_metrics_own_words(page, data):
 
 
 def test_what_a_file_holds_is_shown_and_never_run(page):
-    hostile = "<img src=x onerror=alert(1)>${1+1}{{7*7}}"
+    hostile = "<img src=x onerror=alert(1)>${1}{{7*7}}"
     page.on("dialog", lambda _: pytest.fail("a file's text was run"))
     page.get_by_label("or paste predictions").fill(f"id,lat,lon\n{hostile},10,20\nb,1,2\n")
     page.get_by_label("or paste truth").fill(f"id,lat,lon\n{hostile},12,20\nb,1,2\n")
