@@ -284,8 +284,8 @@ def _dry_run(offer: Offer, settings: Settings, folder: Path) -> None:
             total += size
             reasons = "".join(f"; left out: {n:,} {reason}" for reason, n in left_out.items())
             files = max(1, -(-size // settings.shard_bytes)) if rows else 0
-            settings.say(f"{split.config}, {split.name}: {how}{rows:,} rows, {megabytes(size)} in "
-                         f"{files} shards{reasons}")  # fmt: skip
+            settings.say(f"{split.config}, {split.name}: {how}{rows:,} rows, {megabytes(size)}, "
+                         f"shards: {files}{reasons}")  # fmt: skip
     who = "nobody but you can read" if settings.private else "everybody can read"
     where = f"{settings.repo_id}, which {who}" if settings.repo_id else str(folder)
     settings.say(f"In all {megabytes(total)} would go to {where}. Nothing was written or sent.")
