@@ -126,7 +126,8 @@ def _origin(host: str) -> str:
     """Return scheme, name and port of the photo host; there is nothing else to it."""
     parts = urlsplit(host.rstrip("/"))
     origin = f"{parts.scheme}://{parts.netloc}"
-    if parts.scheme not in ("http", "https") or not parts.hostname or host.rstrip("/") != origin:
+    named = parts.hostname and "@" not in origin
+    if parts.scheme not in ("http", "https") or not named or host.rstrip("/") != origin:
         raise ValueError(f"--photo-host {host}: should be like https://live.staticflickr.com")
     return origin
 
@@ -188,17 +189,8 @@ def _sweep(folder: str) -> None:
         part.unlink(missing_ok=True)
 
 
-def _finished(job: Job, number: int) -> dict[str, Any] | None:
-    """Return the statistics of a shard that is there, whole."""
-    try:
-        found = json.loads(job.statistics(number).read_text(encoding="utf-8"))
-        return found if job.shard(number).stat().st_size == found["bytes"] else None
-    except (FileNotFoundError, ValueError, KeyError):
-        return None
-
-
 def _is_due(job: Job, number: int) -> bool:
-    found = _finished(job, number)
+    found = job.finished(number)
     return not found or (job.again and any(map(missing.may_mend, found["missing"])))
 
 
@@ -223,7 +215,7 @@ def _report(job: Job, numbers: range) -> dict[str, Any]:
     lost: Counter[str] = Counter()
     seconds = 0.0
     for number in numbers:
-        statistics = _finished(job, number)
+        statistics = job.finished(number)
         if statistics is None:
             raise BuildError(f"{job.shard(number)} is gone again: run the same command once more")
         sums.update({name: statistics[name] for name in _SUMS})

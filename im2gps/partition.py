@@ -14,6 +14,8 @@ COLUMNS = (
     "license", "latitude", "longitude", "accuracy", "query", "original_secret", "original_format",
     "original_width", "original_height",
 )  # fmt: skip
+_TEXT = ("photo_id", "secret", "server", "owner")
+_NUMBERS = ("latitude", "longitude")
 
 
 def count_rows(table: str) -> int:
@@ -22,20 +24,26 @@ def count_rows(table: str) -> int:
     Raises
     ------
     ValueError
-        When it is no list: no Parquet file, or without one of the columns.
+        When it is no list: no Parquet file, or without one of the columns, or ids as numbers.
     """
     try:
         with pq.ParquetFile(table) as file:
-            lacking = [name for name in COLUMNS if name not in file.schema_arrow.names]
+            schema = file.schema_arrow
             rows = file.metadata.num_rows
     except FileNotFoundError:
         raise FileNotFoundError(f"there is no list at {table}") from None
     except pa.ArrowInvalid as error:
         raise ValueError(f"{table} is no Parquet file: {error}") from error
+    lacking = [name for name in COLUMNS if name not in schema.names]
     if lacking:
         raise ValueError(
             f"{table} lacks the columns {', '.join(lacking)}. A list is what `im2gps lists` writes."
         )
+    for name in (*_TEXT, *_NUMBERS):
+        kind = schema.field(name).type
+        if (pa.types.is_integer(kind) or pa.types.is_floating(kind)) != (name in _NUMBERS):
+            what = "numbers" if name in _NUMBERS else "text"
+            raise ValueError(f"{table}: the column {name} should hold {what}, but is {kind}.")
     return rows
 
 

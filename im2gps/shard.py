@@ -71,6 +71,14 @@ class Job:
         """Return the path of a shard's statistics."""
         return self.shard(number).with_suffix(".json")
 
+    def finished(self, number: int) -> dict[str, Any] | None:
+        """Return the statistics of a shard that is there, whole; None where it is not."""
+        try:
+            found = json.loads(self.statistics(number).read_text(encoding="utf-8"))
+            return found if self.shard(number).stat().st_size == found["bytes"] else None
+        except (FileNotFoundError, ValueError, KeyError):
+            return None
+
 
 def outcome(job: Job, number: int, advance: Callable[[], Any] = lambda: None) -> str:
     """Make a shard on whatever machine this is; return what went wrong, or nothing.
@@ -148,7 +156,8 @@ class Partition:
         self._sizes: Counter[str] = Counter()
         # Photographer and name of each photo, by a digest of the picture.
         self._alike: dict[bytes, list[tuple[str, str]]] = defaultdict(list)
-        self._earlier = Earlier(job, number) if job.again else None
+        before = job.finished(number) if job.again else None
+        self._earlier = Earlier(str(job.shard(number)), before["missing"]) if before else None
 
     async def fetch(self, archive: tarfile.TarFile, advance: Callable[[], Any]) -> None:
         """Fetch all rows and write what comes."""
@@ -267,15 +276,16 @@ class Earlier:
 
     Parameters
     ----------
-    job : Job
-    number : int
+    path : str
+        Of the shard.
+    lost : dict
+        The ids of photos that did not come, by reason.
     """
 
-    def __init__(self, job: Job, number: int) -> None:
-        self._path = str(job.shard(number))
-        with open(self._path, "rb") as file:
-            self._index = TarIndex.scan(file, self._path, os.path.getsize(self._path))
-        lost = json.loads(job.statistics(number).read_text(encoding="utf-8"))["missing"]
+    def __init__(self, path: str, lost: dict[str, list[str]]) -> None:
+        self._path = path
+        with open(path, "rb") as file:
+            self._index = TarIndex.scan(file, path, os.path.getsize(path))
         self._reasons = {i: r for r, ids in lost.items() if not missing.may_mend(r) for i in ids}
 
     def find(self, row: Row) -> Sample | str | None:
