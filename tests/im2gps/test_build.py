@@ -166,10 +166,12 @@ def test_a_build_that_is_killed_goes_on_where_it_was(tmp_path):
     with FlickrPhotos(rows, hold_at=45) as host:
         options = [table, "-o", str(tmp_path / "out"), "--photo-host", host.endpoint, "--rate", "0",
                    "--shard-size", "10", "--processes", "2", "--concurrency", "2"]  # fmt: skip
-        killed = subprocess.Popen([sys.executable, "-m", "im2gps", "build", *options])
-        assert host.held.wait(100)
-        killed.kill()
-        killed.wait()
+        command = [sys.executable, "-m", "im2gps", "build", *options]
+        with subprocess.Popen(command, stderr=subprocess.PIPE) as killed:
+            assert host.held.wait(100)
+            killed.kill()
+            # The pipe's end comes when its workers, who have it too, are gone as well.
+            killed.communicate(timeout=60)
         done = samples(tmp_path / "out")
         assert 0 < len(done) < 60
         host.release()
