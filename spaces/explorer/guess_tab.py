@@ -44,15 +44,15 @@ def asked(game: Game, collection: Collection) -> Changes:
     except READ_ERRORS:
         picture = ""
         line = words.failed("This round's photo cannot be read at present: guess it blindly.")
-    coordinate = gr.update(value=None, interactive=True, visible=True)
+    empty: dict[str, Any] = {"value": None, "interactive": True, "visible": True}
     return {
         "state": game,
         "status": line,
         "photo": picture,
         "credit": words.credit(collection),
         "world": _waiting(game, collection),
-        "latitude": coordinate,
-        "longitude": coordinate,
+        "latitude": gr.update(**empty),  # an update each: gradio changes what it is given
+        "longitude": gr.update(**empty),
         "answer": gr.update(visible=True),
         "onward": gr.update(visible=False),
         "result": "",

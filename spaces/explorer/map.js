@@ -101,12 +101,13 @@ window.explorerMap = (element, props, trigger, server, watch, id) => {
   });
   const side = () => width && (scene.grid.corners[1][0] - scene.grid.corners[0][0])
     * at.scale * scene.squeeze;
-  const paintGrid = () => {
+  const paintGrid = (ink) => {
     for (const [cells, alpha, thick] of [[256, 0.55, 1], [64, 0.6, 1], [16, 0.75, 1], [4, 1, 2]]) {
       if (side() / cells < 26) continue;
-      for (const [colour, more] of [["#000000", 1.5], ["#ffffff", 0]]) {
+      const bare = scene.grid.depth < 0; // nothing beneath from which the lines must stand out
+      for (const [colour, more] of bare ? [[ink, 0]] : [["#000000", 1.5], ["#ffffff", 0]]) {
         pen.strokeStyle = colour;
-        pen.globalAlpha = alpha * (more ? 0.35 : 1);
+        pen.globalAlpha = alpha * (more || bare ? 0.35 : 1);
         pen.lineWidth = thick + more;
         for (let i = 0; i <= cells; i++) {
           line([inGrid(i / cells, 0), inGrid(i / cells, 1)]);

@@ -75,14 +75,10 @@ def build(tab: gr.Tab, collection: Collection) -> tuple[gr.State, dict[str, Any]
     def _view(split: str, row: int, step: int) -> dict[Any, Any]:
         steps = depth(collection, split)
         drawn = step_of(collection, split, row, step)
-        if drawn.picture is None:
-            line = f"{collection.title} is shown here without overhead views. {drawn.caption}"
-            shown = {status: words.failed(line), view: ""}
-        else:
-            shown = {
-                status: words.done(drawn.caption),
-                view: figure(drawn.picture, drawn.alternative),
-            }
+        shown = {
+            status: words.done(drawn.caption),
+            view: figure(drawn.picture, drawn.alternative),
+        }
         buttons = {
             back: gr.update(interactive=step > 0),
             onward: gr.update(interactive=step + 1 < steps),

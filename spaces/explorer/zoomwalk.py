@@ -17,12 +17,13 @@ from justzoomin.views import place_of
 
 _PIXELS = 768
 _WHITE, _MUCH = 254, 0.02
+_EMPTY = (110, 116, 122)
 
 
 class Step(NamedTuple):
-    """A view of a zoom: its picture, or nothing where there is none, and what it shows."""
+    """A view of a zoom: its picture, and what it shows."""
 
-    picture: bytes | None
+    picture: bytes
     alternative: str
     caption: str
 
@@ -62,9 +63,11 @@ def step_of(collection: Collection, split: str, row: int, number: int) -> Step:
         caption += f"The photo (dot) lies in {where}. " + _end(actions, rows.places[row])
     data = collection.view(prefix)
     if data is None:
-        return Step(None, alternative, caption)
-    with Image.open(io.BytesIO(data)) as opened:
-        view = opened.convert("RGB")
+        view = Image.new("RGB", (_PIXELS, _PIXELS), _EMPTY)
+        caption += " There are no overhead views here: the grid stands alone."
+    else:
+        with Image.open(io.BytesIO(data)) as opened:
+            view = opened.convert("RGB")
     if (np.asarray(view).min(axis=2) >= _WHITE).mean() > _MUCH:
         caption += " What is white has no imagery"
         some = f": the miniature has all of it for {collection.walks} photos only (“Another photo”)"

@@ -162,6 +162,7 @@ def test_ten_rounds_give_the_figures_of_the_metric(page, rows):
     status(page, "guess", page.locator("#answer").click)
     for number in range(3, 11):
         next_round(page)
+        assert page.get_by_label("Longitude").input_value() == ""
         said = answer(page, (40 - number, -100 + 20 * number))
     assert said.startswith("Round 10 of 10")
     page.locator("#onward").click()
@@ -244,6 +245,9 @@ def test_nothing_tells_the_answer_before_the_guess(page, rows, data_set, split):
 
 
 def test_what_is_no_place_is_not_taken(page):
+    boxes = [page.get_by_label(name) for name in ("Latitude", "Longitude")]
+    assert [box.input_value() for box in boxes] == ["", ""]
+    boxes[0].fill("10")  # half a place is none
     assert "there is no pin yet" in status(page, "guess", page.locator("#answer").click)
     page.get_by_label("Latitude").fill("95")
     page.get_by_label("Longitude").fill("10")
