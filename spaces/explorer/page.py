@@ -22,12 +22,12 @@ def build(collections: Mapping[str, Collection]) -> gr.Blocks:
     """The page, ready to be launched."""
     with gr.Blocks(title="Where was this photo taken?", analytics_enabled=False) as page:
         gr.Markdown(words.INTRO)
-        with gr.Tabs() as tabs:
-            with gr.Tab("Guess the place", id="guess"):
+        with gr.Tabs() as tabs:  # of short names, or a phone hides the last in a menu
+            with gr.Tab("Guess", id="guess"):
                 guess_tab.build(page, collections)
             with gr.Tab("Browse", id="browse"):
                 chosen, walk_button = browse_tab.build(collections)
-            with gr.Tab("Walk the zoom", id="walk") as walk:
+            with gr.Tab("Zoom", id="walk") as walk:
                 to_walk, show_walk = walk_tab.build(walk, collections["justzoomin"])
         gr.Markdown(words.ABOUT)
         walk_button.click(

@@ -306,7 +306,7 @@ def test_splits_and_ids_and_an_unknown_id(page, rows):
 
 
 def test_the_zoom_is_walked_view_by_view(page, rows):
-    tab(page, "Walk the zoom")
+    tab(page, "Zoom")
     page.locator("#walk-view img").wait_for()
     alternative = page.locator("#walk-photo img").get_attribute("alt")
     image_id = re.search(r"photo (\d+),", alternative)[1]
@@ -347,7 +347,7 @@ def test_it_fits_a_phone(space, visit, scheme):  # noqa: F811
     point = on_screen(page, "browse-map", place)
     status(page, "browse", lambda: page.touchscreen.tap(*point))
     assert overflow(page) <= 0
-    page.get_by_role("tab", name="Walk the zoom").tap()
+    page.get_by_role("tab", name="Zoom").tap()
     page.locator("#walk-view img").wait_for()
     assert overflow(page) <= 0
     shade = page.evaluate(
