@@ -123,6 +123,13 @@ def encode(
     ------
     ValueError
         Names the first point outside the region, or not a number.
+
+    Notes
+    -----
+    Going east along a great circle and then north does not commute, so neighbouring views overlap
+    by up to width_m² · tan |latitude| / (8 · radius): 1.6 m in Washington. Where they do, a point
+    belongs to the view that holds it first, as the authors have it. A cell's centre encodes to that
+    cell as long as half a cell is more than the overlap: there, to a depth of five.
     """
     if outside not in ("error", "clip"):
         raise ValueError(f"outside is 'error' or 'clip', not {outside!r}")

@@ -40,20 +40,18 @@ def test_the_demo_marks_every_score_and_publishes_nothing_beside(demo):
         assert (demo / "demo" / picture).stat().st_size > 10_000
 
 
-PAGES = sorted(path.relative_to(ROOT) for path in [ROOT / "README.md", *ROOT.glob("docs/*.md")])
+PAGES = [ROOT / "README.md", *sorted(ROOT.glob("docs/*.md"))]
 
 
-@pytest.mark.parametrize("page", PAGES, ids=str)
-def test_every_snippet_runs(demo, page):
-    blocks = BLOCKS.findall((ROOT / page).read_text(encoding="utf-8"))
-    python = "\n".join(code for language, code in blocks if language == "python")
-    (demo / "snippets.py").write_text(python, encoding="utf-8")
-    run([sys.executable, "snippets.py"], demo)
-    for language, code in blocks:
-        if language == "bash":
-            run(["bash", "-euc", code], demo)
-    if page.name != "README.md":
-        return
-    assert len(blocks) >= 6
+def test_every_snippet_runs(demo):
+    assert len(PAGES) >= 4
+    for page in PAGES:
+        blocks = BLOCKS.findall(page.read_text(encoding="utf-8"))
+        python = "\n".join(code for language, code in blocks if language == "python")
+        (demo / "snippets.py").write_text(python, encoding="utf-8")
+        run([sys.executable, "snippets.py"], demo)
+        for language, code in blocks:
+            if language == "bash":
+                run(["bash", "-euc", code], demo)
     assert (demo / "report.html").exists()
     assert (demo / "miniature" / "justzoomin" / "archives").is_dir()
