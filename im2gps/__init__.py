@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from geoload.pictures import Resize
 from geoload.registry import register
 
 if TYPE_CHECKING:
@@ -18,7 +19,7 @@ register("im2gps", "im2gps.im2gps")
 
 from im2gps.im2gps import Im2GPS, Im2GPSConfig  # noqa: E402
 
-__all__ = ["Im2GPS", "Im2GPSConfig", "webdataset"]
+__all__ = ["Im2GPS", "Im2GPSConfig", "Resize", "webdataset"]
 
 
 def webdataset(split: str, **options: Any) -> Pipeline:

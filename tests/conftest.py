@@ -25,9 +25,14 @@ _hub.__enter__()
 os.environ["HF_ENDPOINT"] = _hub.endpoint
 
 import pytest
+from hypothesis import settings
 
 import im2gps.sample
 import justzoomin.sample
+
+# A busy machine is no failure.
+settings.register_profile("patient", deadline=None)
+settings.load_profile("patient")
 
 
 def pytest_unconfigure() -> None:
