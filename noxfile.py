@@ -28,27 +28,27 @@ MATRIX = {
 def compat(session: nox.Session, versions: str) -> None:
     """Install one row of the matrix into an environment of its own and run the tests there."""
     python, *requirements = MATRIX[versions]
-    uv = find_uv_bin()
-    folder = os.path.join(".nox", versions)
-    session.run(uv, "venv", "--quiet", "--clear", "--python", interpreter(python), folder)
-    target = os.path.join(folder, "bin", "python")
-    session.run(uv, "pip", "install", "--quiet", "--python", target, "-e", ".[test]",
-                *requirements)  # fmt: skip
+    target = environment(session, versions, python, "-e", ".[test]", *requirements)
     session.run(target, "-m", "pytest", "-n", "2", *session.posargs)
 
 
 @nox.session(python=False)
 def space(session: nox.Session) -> None:
     """Install what the Space asks for into an environment of its own, and be its visitor."""
-    uv = find_uv_bin()
-    folder = os.path.abspath(os.path.join(".nox", "space"))
-    session.run(uv, "venv", "--quiet", "--clear", "--python", interpreter("3.12"), folder)
-    target = os.path.join(folder, "bin", "python")
-    session.run(uv, "pip", "install", "--quiet", "--python", target,
-                "-r", "gcd_metric/requirements.txt")  # fmt: skip
+    target = environment(session, "space", "3.12", "-r", "gcd_metric/requirements.txt")
     # the page runs there, in a copy of its folder; the browser and the tests run here
     session.run(sys.executable, "-m", "pytest", "tests/gcd_metric/test_app.py", *session.posargs,
                 env={"SPACE_PYTHON": target, "REQUIRE_BROWSER": "1"})  # fmt: skip
+
+
+def environment(session: nox.Session, name: str, python: str, *requirements: str) -> str:
+    """Make an environment with what is named and return the path of its Python."""
+    uv = find_uv_bin()
+    folder = os.path.abspath(os.path.join(".nox", name))
+    session.run(uv, "venv", "--quiet", "--clear", "--python", interpreter(python), folder)
+    target = os.path.join(folder, "bin", "python")
+    session.run(uv, "pip", "install", "--quiet", "--python", target, *requirements)
+    return target
 
 
 def interpreter(version: str) -> str:
@@ -61,12 +61,7 @@ def interpreter(version: str) -> str:
 @nox.session(python=False)
 def explorer(session: nox.Session) -> None:
     """Install what the explorer's Space asks for into an environment of its own, and visit it."""
-    uv = find_uv_bin()
-    folder = os.path.abspath(os.path.join(".nox", "explorer"))
-    session.run(uv, "venv", "--quiet", "--clear", "--python", interpreter("3.12"), folder)
-    target = os.path.join(folder, "bin", "python")
-    session.run(uv, "pip", "install", "--quiet", "--python", target,
-                "-r", "spaces/explorer/requirements.txt")  # fmt: skip
+    target = environment(session, "explorer", "3.12", "-r", "spaces/explorer/requirements.txt")
     # the page runs there, as bundle.py writes it; the browser and the tests run here
     session.run(sys.executable, "-m", "pytest", "tests/spaces/test_explorer.py", *session.posargs,
                 env={"SPACE_PYTHON": target, "REQUIRE_BROWSER": "1"})  # fmt: skip
