@@ -18,7 +18,7 @@ import simplejpeg
 from tqdm import tqdm
 
 from geoload.indexed_tar import IndexedTar, place_of
-from justzoomin.views import Prefix, name_of
+from justzoomin.views import Prefix, lacks, name_of
 
 
 class DecodedViews:
@@ -58,10 +58,7 @@ class DecodedViews:
         assert self._mapped is not None
         name = f"{name_of(prefix)}.jpg"
         if name not in self._row:
-            raise ValueError(
-                f"{self._archive.path} holds no view {name_of(prefix)}: it was rendered for fewer "
-                "actions, or is another file. Render it anew with `justzoomin render`."
-            )
+            raise lacks(self._archive.path, prefix)
         return np.array(self._mapped[self._row[name]])
 
     def _open(self) -> None:

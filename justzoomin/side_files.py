@@ -6,7 +6,7 @@ import os
 
 from huggingface_hub import try_to_load_from_cache
 
-from geoload.hub import download_small, list_files
+from geoload.hub import download_small
 from justzoomin.selection import Selection
 from justzoomin.sources import TABLES, Folder, Hub
 
@@ -67,16 +67,5 @@ def cached(source: Hub, name: str) -> str | None:
 
 def covered_file(source: Hub | Folder, name: str) -> str | None:
     """Return the path of one form of the covered-by-satellite table, or None."""
-    if isinstance(source, Folder):
-        path = os.path.join(source.folder, name)
-        return path if os.path.isfile(path) else None
-    kept = cached(source, name)
-    if kept is not None:
-        return kept
-    try:
-        files = list_files(source.repository, source.commit, "streetview", source.token)
-    except FileNotFoundError:
-        return None
-    if name not in [file.path for file in files]:
-        return None
-    return download_small(source.repository, source.commit, name, source.token)
+    kept = cached(source, name) if isinstance(source, Hub) else None
+    return source.optional(name) if kept is None else kept

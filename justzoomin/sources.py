@@ -76,6 +76,17 @@ class Hub:
             return _existing_table(self.metadata_dir, name)
         return download_small(self.repository, self.commit, f"metadata/{name}", self.token)
 
+    def optional(self, name: str) -> str | None:
+        """Return the path of a file that not every repository has, downloading it, or None."""
+        folder = name.rpartition("/")[0]
+        try:
+            files = list_files(self.repository, self.commit, folder, self.token)
+        except FileNotFoundError:
+            return None
+        if name not in [file.path for file in files]:
+            return None
+        return download_small(self.repository, self.commit, name, self.token)
+
     def parts(self, shards: list[int] | None) -> list[Part]:
         """List the shards, or those that are wanted, in slices where an index is published.
 
@@ -177,6 +188,11 @@ class Folder:
         if os.path.isdir(local) or self.fallback is None:
             return _existing_table(local, TABLES[split])
         return self.fallback.table(split)
+
+    def optional(self, name: str) -> str | None:
+        """Return the path of a file that not every folder has, or None."""
+        path = os.path.join(self.folder, name)
+        return path if os.path.isfile(path) else None
 
     def parts(self, shards: list[int] | None) -> list[Part]:
         """List the shards, or the slices of the extracted photos."""

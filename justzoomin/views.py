@@ -15,7 +15,6 @@ from typing import Any, Protocol
 import numpy as np
 from PIL import Image
 
-from geoload.hub import download_small, list_files
 from geoload.indexed_tar import IndexedTar
 from justzoomin import zoom
 from justzoomin.sources import Folder, Hub
@@ -46,11 +45,16 @@ class RenderedViews:
         """Return the view after some actions; raises ValueError when the shard has it not."""
         data = self._archive.read(f"{name_of(prefix)}.jpg")
         if data is None:
-            raise ValueError(
-                f"{self._archive.path} holds no view {name_of(prefix)}: it was rendered for fewer "
-                "actions, or is another file. Render it anew with `justzoomin render`."
-            )
+            raise lacks(self._archive.path, prefix)
         return data
+
+
+def lacks(shard: str, prefix: Prefix) -> ValueError:
+    """Return the error for a shard that has not the view after some actions."""
+    return ValueError(
+        f"{shard} holds no view {name_of(prefix)}: it was rendered for fewer actions, or is "
+        "another file. Render it anew with `justzoomin render`."
+    )
 
 
 class DrawnViews:
@@ -144,17 +148,7 @@ def is_shard(source: Any) -> bool:
 
 def find_rendered(source: Hub | Folder, size: int = SIZE) -> str | None:
     """Return the path of a source's rendered shard, `views/views_384.tar`, where there is one."""
-    name = f"views/views_{size}.tar"
-    if isinstance(source, Folder):
-        path = os.path.join(source.folder, name)
-        return path if os.path.isfile(path) else None
-    try:
-        files = list_files(source.repository, source.commit, "views", source.token)
-    except FileNotFoundError:
-        return None
-    if name not in [file.path for file in files]:
-        return None
-    return download_small(source.repository, source.commit, name, source.token)
+    return source.optional(f"views/views_{size}.tar")
 
 
 def zoom_record(sequence: Sequence[int], views: Views) -> dict[str, list]:
