@@ -114,12 +114,12 @@ class Join:
 
     def _indexed(self, part: Part, report: Report) -> Iterator[Sample]:
         """Read a slice of a shard: nothing but the pictures that are in it."""
-        if part.number == 0:
-            report.merge(self._plan(part)[1].report)
-        if self._in_place:
-            yield from self._addresses(part, report)
-            return
         index, plan = self._plan(part)
+        if part.number == 0:
+            report.merge(plan.report)
+        if self._in_place:
+            yield from self._addresses(part, index, plan, report)
+            return
         share = plan.share(part.number, part.slices)
         numbers = plan.members[share].tolist()
         offsets, sizes = index.offsets[numbers].tolist(), index.sizes[numbers].tolist()
@@ -130,9 +130,10 @@ class Join:
         for row, (offset, _, name), data in zip(rows, pieces, read, strict=True):
             yield row, f"{part.name}:{offset}", name, data
 
-    def _addresses(self, part: Part, report: Report) -> Iterator[Sample]:
+    def _addresses(
+        self, part: Part, index: TarIndex, plan: Plan, report: Report
+    ) -> Iterator[Sample]:
         """Say where the pictures of a slice lie."""
-        index, plan = self._plan(part)
         share = plan.share(part.number, part.slices)
         for row, member in zip(
             plan.rows[share].tolist(), plan.members[share].tolist(), strict=True
