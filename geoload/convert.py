@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import contextlib
 import csv
-import hashlib
 import json
 import os
 import re
@@ -22,6 +21,7 @@ from typing import Any, NamedTuple
 import datasets
 from tqdm import tqdm
 
+from geoload.files import sha256
 from geoload.report import write_json
 from geoload.shard_writers import FORMATS
 
@@ -301,12 +301,3 @@ class _Part:
         with contextlib.suppress(OSError, ValueError):  # the disk may be full
             self._shard.close()
         self._part.unlink(missing_ok=True)
-
-
-def sha256(path: Path) -> str:
-    """Return the SHA-256 of a file."""
-    digest = hashlib.sha256()
-    with open(path, "rb") as file:
-        while chunk := file.read(2**20):
-            digest.update(chunk)
-    return digest.hexdigest()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import os
 import shutil
 import tempfile
@@ -95,6 +96,15 @@ def signature(paths: Sequence[str | Path], base: str | Path) -> list[tuple[str, 
         name = path[len(start) :] if path.startswith(start) else os.path.relpath(path, base)
         entries.append((printable(name), stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns))
     return sorted(entries)
+
+
+def sha256(path: str | Path) -> str:
+    """Return the SHA-256 of a local file."""
+    digest = hashlib.sha256()
+    with open(path, "rb") as file:
+        while piece := file.read(2**20):
+            digest.update(piece)
+    return digest.hexdigest()
 
 
 def printable(name: str) -> str:

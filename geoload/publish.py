@@ -23,6 +23,7 @@ from geoload.builder import Builder
 from geoload.card import Entry, check_form, find_card, meanwhile, megabytes, render
 from geoload.convert import Manifest, Screened, Split
 from geoload.features import undecoded
+from geoload.files import sha256
 from geoload.shard_writers import FORMATS
 from geoload.upload import File, Repository
 
@@ -253,7 +254,7 @@ def _files(
     credits = credits or convert.write_lines(folder, entry.name, offer.credits(entry.name))
     if credits is not None:
         path = folder / credits
-        files.append(File(credits, path, path.stat().st_size, convert.sha256(path)))
+        files.append(File(credits, path, path.stat().st_size, sha256(path)))
     return files
 
 

@@ -19,6 +19,7 @@ from urllib.parse import urlsplit
 
 from tqdm import tqdm
 
+from geoload.files import sha256
 from geoload.report import write_json
 from im2gps import missing
 
@@ -155,11 +156,10 @@ def _alone(folder: str) -> Iterator[None]:
 def _check_manifest(job: Job, rows: int) -> None:
     """Refuse a folder that was begun with another list, or cut into other shards."""
     from im2gps.engines import BuildError
-    from im2gps.partition import digest
 
     path = Path(job.folder, MANIFEST)
     manifest = {
-        "list": digest(job.table),
+        "list": sha256(job.table),  # a list by another name, or elsewhere, is the same
         "rows": rows,
         "shard_size": job.shard_size,
         "photo_host": job.manners.host,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterator
 from typing import Any
 
@@ -45,15 +44,6 @@ def count_rows(table: str) -> int:
             what = "numbers" if name in _NUMBERS else "text"
             raise ValueError(f"{table}: the column {name} should hold {what}, but is {kind}.")
     return rows
-
-
-def digest(table: str) -> str:
-    """Return the SHA-256 of a file: a list by another name, or on another machine, is the same."""
-    found = hashlib.sha256()
-    with open(table, "rb") as file:
-        while piece := file.read(2**20):
-            found.update(piece)
-    return found.hexdigest()
 
 
 def read_rows(table: str, first: int, count: int) -> Iterator[dict[str, Any]]:
