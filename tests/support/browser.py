@@ -62,7 +62,7 @@ def need_browser(*modules: str) -> None:
     pytest.skip(message)
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")  # each importing module has its own, and two at once do not work
 def chromium() -> Iterator[Any]:
     """A browser with an empty profile."""
     need_browser()
