@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import contextlib
 import csv
+import itertools
 import json
 import os
 import re
 import shutil
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -143,24 +144,29 @@ def write_credits(folder: Path, config: str, splits: list[str]) -> str | None:
     A title that a spreadsheet would take for a formula gets an apostrophe in front. None where
     the rows have no lines.
     """
-    lines: list[dict[str, Any]] = []
+    return write_lines(folder, config, _credits(folder, config, splits))
+
+
+def _credits(folder: Path, config: str, splits: list[str]) -> Iterator[dict[str, Any]]:
     for split in splits:
         for path in sorted((folder / WORK / config / split).glob("*.credits")):
-            texts = path.read_text(encoding="utf-8").split("\n")
-            lines += [{"split": split, **json.loads(text)} for text in texts if text]
-    return write_lines(folder, config, lines)
+            with open(path, encoding="utf-8", newline="\n") as file:
+                yield from ({"split": split, **json.loads(text)} for text in file)
 
 
-def write_lines(folder: Path, config: str, lines: list[dict[str, Any]]) -> str | None:
+def write_lines(folder: Path, config: str, lines: Iterable[dict[str, Any]]) -> str | None:
     """Write `CONFIG/attribution.csv`, if there is a line for it, and return its name."""
-    if not lines:
+    lines = iter(lines)
+    first = next(lines, None)
+    if first is None:
         return None
     target = folder / config / CREDITS
     part = target.with_name(f"{CREDITS}.part")
     with open(part, "w", newline="", encoding="utf-8") as file:
-        writer = csv.DictWriter(file, list(lines[0]), lineterminator="\n")
+        writer = csv.DictWriter(file, list(first), lineterminator="\n")
         writer.writeheader()
-        writer.writerows({name: _harmless(value) for name, value in line.items()} for line in lines)
+        for line in itertools.chain([first], lines):
+            writer.writerow({name: _harmless(value) for name, value in line.items()})
     os.replace(part, target)
     return f"{config}/{CREDITS}"
 

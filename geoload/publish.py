@@ -53,6 +53,8 @@ class Offer:
         have none of their own.
     estimate : callable, optional
         Given a builder and a split, returns rows and bytes without reading the photos, or None.
+    aside : tuple of str
+        Columns that are there for the screening alone, and are not published.
     key : str
         Of all that decides, besides the builder, which rows there are.
     note : str
@@ -68,6 +70,7 @@ class Offer:
     screen: Callable[[dict[str, Any]], Screened] = Screened
     credits: Callable[[str], list[dict[str, Any]]] = lambda config: []
     estimate: Callable[[Builder, str], tuple[int, int] | None] = lambda builder, split: None
+    aside: tuple[str, ...] = ()
     key: str = ""
     note: str = ""
     only_private: bool = False
@@ -193,16 +196,17 @@ def _splits(offer: Offer, settings: Settings) -> list[list[Split]]:
 
 def _open(offer: Offer, config: str) -> list[Split]:
     builder = offer.builder(config)
-    features = builder.info.features
+    kept = {n: f for n, f in builder.info.features.items() if n not in offer.aside}
     splits = []
-    for name in builder.split_names():
-        stream = undecoded(builder.as_streaming_dataset(split=name), features)
+    # All at once: a split whose files cannot be had is not among them, though it has a name.
+    for name, rows in builder.as_streaming_dataset().items():
+        stream = undecoded(rows, builder.info.features)
         start = stream.state_dict()
         # Whether the files are there shows when the first row is read.
         next(iter(stream), None)
         stream.load_state_dict(start)
         key = f"{builder.config_id} {offer.key}"
-        splits.append(Split(config, name, features, key, stream, offer.screen))
+        splits.append(Split(config, name, datasets.Features(kept), key, stream, offer.screen))
     return splits
 
 

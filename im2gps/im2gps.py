@@ -66,6 +66,10 @@ class Im2GPSConfig(Config):
         Make everything that would be reported an error.
     base_url : str
         Where the ZIP files are downloaded from.
+    records : bool
+        Add the column `record`: JSON text of what else is known of each photo. Of training photos
+        that is what Flickr's list says (photographer, title, tags, dates, number of the licence),
+        of the packs' photos the fields of their comments.
     validation_fraction : float
         Share of photographers whose training photos are in the split validation.
     splits : list of str, optional
@@ -78,6 +82,7 @@ class Im2GPSConfig(Config):
     coordinates: str | None = None
     original_bytes: bool = False
     skip_broken: bool = False
+    records: bool = False
     base_url: str = PROJECT_PAGE
     validation_fraction: float = VALIDATION_FRACTION
     splits: list[str] | None = None
@@ -139,8 +144,8 @@ class Im2GPS(Builder):
     """Photos with the latitude and longitude at which they were taken.
 
     Rows have `image`, `image_id` (the file name), `latitude` and `longitude` (decimal degrees,
-    WGS 84). The handed-out bytes are stripped of all metadata but colour profile and orientation:
-    the original files hold the answer.
+    WGS 84), and `record` where it is asked for. The handed-out bytes are stripped of all metadata
+    but colour profile and orientation: the original files hold the answer.
     """
 
     VERSION = datasets.Version("1.0.0")
@@ -256,6 +261,8 @@ class Im2GPS(Builder):
                 "longitude": datasets.Value("float64"),
             }
         )
+        if self.config.records:
+            features["record"] = datasets.Value("string")
         return datasets.DatasetInfo(
             description=self.config.description or "",
             features=metadata.features() if self.config.name == metadata.NAME else features,

@@ -39,31 +39,31 @@ LICENCES = {
 UNKNOWN = Licence("unknown", "", False)
 
 
-def licence_of(fields: dict[str, str]) -> Licence:
-    """Return the licence that a photo's fields name; unknown where they name none that is known."""
-    text = fields.get("license", "")
+def licence_of(record: dict[str, Any]) -> Licence:
+    """Return the licence that a photo's record names; unknown where it names none that is known."""
+    text = str(record.get("license"))
     return LICENCES.get(int(text), UNKNOWN) if re.fullmatch(r"[0-9]{1,3}", text) else UNKNOWN
 
 
-def credit(name: str, fields: dict[str, str], licence: Licence) -> dict[str, Any]:
+def credit(name: str, record: dict[str, Any], licence: Licence) -> dict[str, Any]:
     """Return a photo's line of the attribution table.
 
     Parameters
     ----------
     name : str
         The file name, which holds photo id and owner where it is Flickr's.
-    fields : dict of str to str
-        Of the photo's comments.
+    record : dict
+        What is known of the photo: the fields of its comments, or the JSON beside it.
     licence : Licence
     """
     match = _NAME.fullmatch(name)
     photo, owner = (match[1], match[2]) if match else ("", "")
-    photo = fields.get("photo", photo).split(" ")[0]
-    owner = fields.get("owner", owner)
+    photo = str(record.get("photo") or record.get("photo_id") or photo).split(" ")[0]
+    owner = str(record.get("owner") or owner)
     on_flickr = re.fullmatch(r"[0-9]+", photo) and re.fullmatch(r"[0-9]+@N[0-9]+", owner)
     return {
         "image_id": name,
-        "title": fields.get("title", ""),
+        "title": str(record.get("title") or ""),
         "owner": owner,
         "licence": licence.name,
         "licence_link": licence.link,

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import argparse
+import json
 from typing import Any
 
 from geoload.convert import Screened
 from geoload.publish import Offer, Settings, add_options, publish
+from im2gps import metadata
 from im2gps.im2gps import Im2GPS
 from im2gps.licences import UNKNOWN, credit, licence_of
-from im2gps.photo import PhotoError, clean, fields
+from im2gps.photo import PhotoError, clean
+from im2gps.training import VALIDATION_FRACTION, find_shards
 
 _NOTE = (
     "**Private copy.** This repository holds photos whose licence does not allow them to be handed "
@@ -24,6 +27,11 @@ def add_command(commands: Any) -> None:
     )
     add_options(parser)
     parser.add_argument("--coordinates", help="table of im2gps3k and photos; see load_dataset")
+    parser.add_argument("--validation-fraction", type=float, metavar="SHARE",
+                        help="share of photographers whose training photos become the split "
+                        f"validation ({VALIDATION_FRACTION})")  # fmt: skip
+    parser.add_argument("--splits", metavar="NAMES", type=lambda text: text.split(","),
+                        help="of train, validation and test, with commas (all)")  # fmt: skip
     parser.add_argument("--skip-broken", action="store_true",
                         help="leave out photos that cannot be used")  # fmt: skip
     parser.add_argument("--include-unlicensed", action="store_true",
@@ -35,6 +43,8 @@ def add_command(commands: Any) -> None:
 def run(
     data_dir: str | None = None,
     coordinates: str | None = None,
+    validation_fraction: float | None = None,
+    splits: list[str] | None = None,
     skip_broken: bool = False,
     include_unlicensed: bool = False,
     **settings: Any,
@@ -48,10 +58,13 @@ def run(
     """
 
     def builder(config: str) -> Im2GPS:
+        if config == metadata.NAME:
+            raise ValueError(f"{config} is one Parquet file and has no photos: upload that file.")
         options: dict[str, Any] = {"data_dir": data_dir, "skip_broken": skip_broken}
-        if coordinates is not None:
-            options["coordinates"] = coordinates
-        return Im2GPS(config_name=config, original_bytes=True, **options)
+        given = {"coordinates": coordinates, "validation_fraction": validation_fraction,
+                 "splits": splits}  # fmt: skip
+        options |= {name: value for name, value in given.items() if value is not None}
+        return Im2GPS(config_name=config, original_bytes=True, records=True, **options)
 
     def screen(row: dict[str, Any]) -> Screened:
         return screened(row, include_unlicensed)
@@ -63,24 +76,31 @@ def run(
         builder,
         Im2GPS.DEFAULT_CONFIG_NAME,
         screen,
+        aside=("record",),
         key=f"unlicensed={include_unlicensed}",
         note=_NOTE if include_unlicensed else "",
         only_private=include_unlicensed,
     )
-    publish(offer, Settings(**settings))
+    try:
+        publish(offer, Settings(**settings))
+    except ConnectionError as error:
+        if data_dir is None or splits or not find_shards(data_dir):
+            raise
+        alone = "Or publish the training photos alone: --splits train,validation."
+        raise ConnectionError(f"{error} {alone}") from error
 
 
 def screened(row: dict[str, Any], include_unlicensed: bool) -> Screened:
     """Take a photo's metadata out of it and into the attribution table, if it may be published."""
-    data, name = row["image"]["bytes"], row["image_id"]
+    name, record = row["image_id"], json.loads(row["record"])
     try:
-        known = fields(data)
-        bare = clean(data)
+        bare = clean(row["image"]["bytes"])
     except PhotoError as error:
         return Screened(None, f"no JPEG whose metadata can be taken out ({error})")
-    licence = licence_of(known)
+    licence = licence_of(record)
     if not (licence.redistributable or include_unlicensed):
         unknown = licence is UNKNOWN
         return Screened(None, "under an unknown licence" if unknown else "all rights reserved")
-    image = {"bytes": bare, "path": row["image"]["path"]}
-    return Screened({**row, "image": image}, credit=credit(name, known, licence))
+    published = {column: value for column, value in row.items() if column != "record"}
+    published["image"] = {"bytes": bare, "path": row["image"]["path"]}
+    return Screened(published, credit=credit(name, record, licence))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import json
 import logging
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
@@ -10,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from geoload.report import Report
 from im2gps.labels import Labeller
 from im2gps.packs import PackError, explained, open_pack
-from im2gps.photo import PhotoError, check_header, clean
+from im2gps.photo import PhotoError, check_header, clean, fields
 from im2gps.training import BROKEN, Sample, in_validation, samples
 
 if TYPE_CHECKING:
@@ -46,7 +47,8 @@ def pack_rows(config: Im2GPSConfig, source: str, downloaded: bool, leave: Leave)
             except (PhotoError, PackError) as error:
                 report.add(UNUSABLE, f"{name}: {error}")
                 continue
-            yield name, _row(name, latitude, longitude, handed_out)
+            record = _fields(data) if config.records else None
+            yield name, _row(name, latitude, longitude, handed_out, record)
     if report.counts[UNUSABLE] and not config.skip_broken:
         raise PackError(
             f"{source}: of {len(photos)} photos, {report.line(UNUSABLE)}. Get the files again, or "
@@ -61,10 +63,9 @@ def shard_rows(
     """Yield the rows of a split from shards, raising after each shard that has broken samples."""
     for shard in shards:
         for sample in shard_samples(config, shard, split, token, leave):
-            yield (
-                sample.place,
-                _row(sample.name, sample.latitude, sample.longitude, sample.data),
-            )
+            record = sample.record if config.records else None
+            coordinates = sample.latitude, sample.longitude
+            yield sample.place, _row(sample.name, *coordinates, sample.data, record)
 
 
 def shard_samples(
@@ -92,13 +93,25 @@ def _on_side(validation: bool, fraction: float, record: dict[str, Any]) -> bool:
     return in_validation(str(record.get("owner")), fraction) is validation
 
 
-def _row(name: str, latitude: float, longitude: float, data: bytes) -> dict[str, Any]:
-    return {
+def _row(
+    name: str, latitude: float, longitude: float, data: bytes, record: dict[str, Any] | None
+) -> dict[str, Any]:
+    row = {
         "image": {"bytes": data, "path": name},
         "image_id": name,
         "latitude": latitude,
         "longitude": longitude,
     }
+    if record is not None:
+        row["record"] = json.dumps(record, ensure_ascii=False)
+    return row
+
+
+def _fields(data: bytes) -> dict[str, Any]:
+    try:
+        return fields(data)
+    except PhotoError:  # a photo of the user's own that is no JPEG, handed out as it is
+        return {}
 
 
 def _check_count(config: Im2GPSConfig, count: int, downloaded: bool) -> None:

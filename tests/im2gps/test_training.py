@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import json
 import pickle
 import shutil
@@ -15,36 +14,15 @@ from datasets import Image, load_dataset, load_dataset_builder
 from datasets.distributed import split_dataset_by_node
 from hypothesis import given
 from hypothesis import strategies as st
-from PIL import Image as PillowImage
 
 import im2gps
 from im2gps.sample import with_comments
 from im2gps.training import in_validation
+from tests.support.shards import jpeg, pair, write_shard
 
 FEATURES = ["image", "image_id", "latitude", "longitude"]
 PHOTOS = 40
 NOWHERE = "http://127.0.0.1:9/"
-
-
-def jpeg(number: int = 0, **options) -> bytes:
-    buffer = io.BytesIO()
-    colour = (number % 256, number // 256, 99)
-    PillowImage.new("RGB", (32, 24), colour).save(buffer, options.pop("kind", "JPEG"), **options)
-    return buffer.getvalue()
-
-
-def write_shard(path: Path, members: list[tuple[str, bytes]]) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with tarfile.open(path, "w") as archive:
-        for name, data in members:
-            info = tarfile.TarInfo(name)
-            info.size = len(data)
-            archive.addfile(info, io.BytesIO(data))
-
-
-def pair(name: str, record, photo: bytes, suffix: str = "jpg") -> list[tuple[str, bytes]]:
-    text = record if isinstance(record, bytes) else json.dumps(record).encode()
-    return [(f"{name}.json", text), (f"{name}.{suffix}", photo)]
 
 
 def name_of(number: int) -> str:
@@ -393,3 +371,13 @@ def test_what_a_build_wrote_is_what_is_loaded(tmp_path):
         seen.update(ids(stream(tmp_path / "out", split)))
     expected = [r for r in rows if r["photo_id"] not in faults]
     assert seen == Counter("{photo_id}_{secret}_{server}_{owner}.jpg".format(**r) for r in expected)
+
+
+def test_what_else_is_known_of_a_photo_comes_with_it_when_asked_for(whole):
+    for row in stream(whole, records=True).take(3):
+        record = json.loads(row["record"])
+        assert record["title"] == "lat: 1" and record["latitude"] == row["latitude"]
+    test = load_dataset("im2gps", split="test", data_dir=str(whole), records=True)
+    assert test.column_names == [*FEATURES, "record"]
+    for row in test.remove_columns("image"):
+        assert json.loads(row["record"])["owner"] in row["image_id"]
