@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import re
+import shutil
 import subprocess
 import sys
 import zipfile
@@ -18,10 +19,11 @@ from huggingface_hub import DatasetCard
 
 import gcd_metric
 from geoload.card import MARK, find_card
-from im2gps import Im2GPS
+from im2gps import Im2GPS, metadata
 from im2gps.licences import LICENCES
 from justzoomin import JustZoomIn, zoom
 from justzoomin.publish import STREET_ATTRIBUTION
+from justzoomin.sample_tiles import write_tiles
 from justzoomin.sources import ATTRIBUTION, REPOSITORY
 
 ROOT = Path(__file__).parents[1]
@@ -35,6 +37,15 @@ HUB_TASKS = {"other", "image-to-image", "image-feature-extraction", "robotics"}
 @pytest.fixture(params=list(BUILDERS))
 def package(request) -> str:
     return request.param
+
+
+@pytest.fixture(scope="module")
+def town(zoom, tmp_path_factory) -> Path:
+    """The miniature of Just Zoom In with a few overhead tiles."""
+    folder = tmp_path_factory.mktemp("town")
+    shutil.copytree(zoom, folder, dirs_exist_ok=True)
+    write_tiles(folder, levels=[-9])
+    return folder
 
 
 @pytest.fixture
@@ -73,11 +84,11 @@ def test_the_header_is_what_the_hub_takes(card):
     assert [one["config_name"] for one in data["configs"] if one.get("default")] == names[:1]
 
 
-def test_datasets_reads_the_columns_and_they_are_the_builders(package, card, packs, zoom, caplog):
+def test_datasets_reads_the_columns_and_they_are_the_builders(package, card, packs, town, caplog):
     stated = DatasetInfosDict.from_dataset_card_data(card.data)
     assert stated and "Ignoring" not in caplog.text
     for config, info in stated.items():
-        features = builder(package, config, packs, zoom).info.features
+        features = builder(package, config, packs, town).info.features
         assert info.features.arrow_schema == features.arrow_schema, config
         pictures = [[n for n, f in one.items() if isinstance(f, datasets.Image)]
                     for one in (info.features, features)]  # fmt: skip
@@ -89,13 +100,13 @@ def card_pictures(card: DatasetCard, config: str) -> list[str]:
     return [c["name"] for c in infos[config]["features"] if c.get("dtype") == "image"]
 
 
-def test_splits_and_defaults_are_the_builders(package, card, packs, zoom):
+def test_splits_and_defaults_are_the_builders(package, card, packs, town):
     configs = card.data.to_dict()["configs"]
     assert configs[0]["config_name"] == BUILDERS[package].DEFAULT_CONFIG_NAME
     for one in configs:
         name = one["config_name"]
         splits = [files["split"] for files in one["data_files"]]
-        assert splits == builder(package, name, packs, zoom).split_names()
+        assert splits == builder(package, name, packs, town).split_names()
         assert [files["path"] for files in one["data_files"]] == [
             f"{name}/{split}-*.parquet" for split in splits
         ]
@@ -120,6 +131,12 @@ def test_fields_in_the_text_are_the_columns(package, card, packs, zoom):
         }
         assert stated.pop(info["config_name"]) == kinds
     assert not stated
+
+
+def test_columns_of_the_lists_are_those_of_the_table():
+    text = find_card("im2gps")
+    paragraph = text[text.index("The columns of `metadata`") :].partition("\n\n")[0]
+    assert re.findall("`([a-z_]+)`", paragraph)[1:] == list(metadata.features())
 
 
 def test_counts_are_those_of_builders_grid_and_literature(package, card):
