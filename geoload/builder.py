@@ -214,10 +214,7 @@ class Builder(datasets.GeneratorBasedBuilder):
         data = {split: report.as_dict() for split, report in reports.items()}
         write_json(os.path.join(self._output_dir, "report.json"), data)
         for split, report in reports.items():
-            if report and self.config.strict:
-                raise ValueError(f"{self.name}, split {split}: {report} (strict=True).")
-            if report:
-                _log.warning("%s, split %s: %s", self.name, split, report)
+            report.settle(f"{self.name}, split {split}", self.config.strict, _log)
 
     def _put_together(self, folder: str, split: str) -> Report:
         findings = Report()

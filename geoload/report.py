@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import os
 from collections import Counter, defaultdict
 from collections.abc import Iterable
@@ -55,6 +56,23 @@ class Report:
         names = self.names[kind][:_NAMED]
         more = ", …" if self.counts[kind] > len(names) else ""
         return f"{self.counts[kind]:,} {kind}" + (f" ({', '.join(names)}{more})" if names else "")
+
+    def settle(self, what: str, strict: bool, log: logging.Logger | None = None) -> None:
+        """Say what was found, or raise with it; where nothing was found, do nothing.
+
+        Parameters
+        ----------
+        what : str
+            Where it was found: a part, a split.
+        strict : bool
+            Raise ValueError.
+        log : logging.Logger, optional
+            Warned instead, if there is one.
+        """
+        if self and strict:
+            raise ValueError(f"{what}: {self} (strict=True).")
+        if self and log is not None:
+            log.warning("%s: %s", what, self)
 
     def as_dict(self) -> dict[str, dict[str, object]]:
         """Return the report as plain data for a JSON file."""

@@ -29,7 +29,7 @@ from im2gps.options import (
     check_training_options,
     fetch_by_hand,
 )
-from im2gps.packs import PackError, explained, find_pack, folder_photos, only_pack
+from im2gps.packs import explained, find_pack, folder_photos, only_pack
 from im2gps.rows import Row, pack_rows, shard_rows
 from im2gps.training import VALIDATION_FRACTION, find_shards, warn_of_missing_shards
 
@@ -317,10 +317,8 @@ class Im2GPS(Builder):
         split: str = "test",
     ) -> Iterator[Row]:  # fmt: skip
         def leave(part: str, report: Report) -> None:
-            if findings is None and report:
-                if self.config.strict:
-                    raise PackError(f"{source or part}: {report} (strict=True).")
-                _log.warning("%s: %s", source or part, report)
+            if findings is None:
+                report.settle(source or part, self.config.strict, _log)
             self.leave_findings(findings, part, report)
 
         if shards is not None:

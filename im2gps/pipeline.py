@@ -55,7 +55,4 @@ class Expand:
                 }
 
     def _leave(self, part: str, report: Report) -> None:
-        if report and self._config.strict:
-            raise ValueError(f"{part}: {report} (strict=True).")
-        if report:
-            _log.warning("%s: %s", part, report)
+        report.settle(part, self._config.strict, _log)

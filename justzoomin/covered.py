@@ -93,11 +93,7 @@ class Covered:
 
     def say(self, split: str, table: Table, others: Table, strict: bool) -> None:
         """Log what `compare` finds, or raise ValueError with it."""
-        report = self.compare(table, others)
-        if report and strict:
-            raise ValueError(f"justzoomin, split {split}: {report} (strict=True).")
-        if report:
-            _log.warning("justzoomin, split %s: %s", split, report)
+        self.compare(table, others).settle(f"justzoomin, split {split}", strict, _log)
 
 
 def find_covered(source: Hub | Folder, option: bool | str) -> str:

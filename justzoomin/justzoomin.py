@@ -315,10 +315,8 @@ class JustZoomIn(Builder):
         for row in range(len(table)):
             yield str(row), table.record(row)
         report = table_report(table, others)
-        if report and self.config.strict:
-            raise ValueError(f"split {split}: {report} (strict=True).")
-        if report and findings is None:
-            _log.warning("justzoomin, split %s: %s", split, report)
+        log = _log if findings is None else None
+        report.settle(f"justzoomin, split {split}", self.config.strict, log)
         self.leave_findings(findings, f"{split}-table", report)
 
     def _street_rows(

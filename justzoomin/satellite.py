@@ -169,8 +169,7 @@ class Tiles:
                 else:
                     found.add(tile)
                     yield place, row
-            if report and self._strict:
-                raise ValueError(f"{part.name}: {report} (strict=True).")
+            report.settle(part.name, self._strict)
             self._leave(part, report, _packed(found))
 
     def _row(self, tile: tuple[int, int, int], data: bytes) -> dict[str, Any] | None:
@@ -258,8 +257,4 @@ class TilePass:
         self._found[part.name] = found
         if len(self._found) == self._count:
             all_found, self._found = list(self._found.values()), {}
-            report = twice(all_found)
-            if report and self._strict:
-                raise ValueError(f"justzoomin, satellite: {report} (strict=True).")
-            if report:
-                _log.warning("justzoomin, satellite: %s", report)
+            twice(all_found).settle("justzoomin, satellite", self._strict, _log)

@@ -74,8 +74,7 @@ class Join:
         for part in parts:
             report, found = Report(), np.zeros(len(self.table), bool)
             yield from self._samples(part, report, found)
-            if report and self._strict:
-                raise ValueError(f"{part.name}, split {self._split}: {report} (strict=True).")
+            report.settle(f"{part.name}, split {self._split}", self._strict)
             self._leave(part, report, np.flatnonzero(found))
 
     def _samples(self, part: Part, report: Report, found: np.ndarray) -> Iterator[Sample]:
@@ -247,10 +246,7 @@ class Pass:
         table = read_table(self._source.table(self._split))
         others = read_table(self._source.table(other_split(self._split)))
         report = split_report(table, others, Report(), found, self._some)
-        if report and self._strict:
-            raise ValueError(f"justzoomin, split {self._split}: {report} (strict=True).")
-        if report:
-            _log.warning("justzoomin, split %s: %s", self._split, report)
+        report.settle(f"justzoomin, split {self._split}", self._strict, _log)
 
 
 def _has_both_ends(path: str, offset: int, size: int, name: str) -> bool:
