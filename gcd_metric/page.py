@@ -17,7 +17,7 @@ os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")  # gradio reads it wh
 
 import gradio as gr
 
-from . import charts, gcd_metric, sample
+from . import charts, gcd_metric, look, sample
 from .intake import (
     AUTOMATIC,
     MOST_MEGABYTES,
@@ -36,28 +36,11 @@ _LONGEST_MESSAGE = 1_000
 _WORST_ROWS = 20
 _KEPT_SECONDS = 3600
 
-
 _STYLE = """
 #figures, #pictures, #pictures > *, .map, .map > * { min-width: 0 !important; max-width: 100% }
-.wide { overflow-x: auto }
-.prose .wide table {
-  border-collapse: collapse; border: 0 !important; font-size: 14px; width: 100%; margin: 0
-}
-.prose .wide tr { border: 0 !important }
-.prose .wide :is(th, td) {
-  border: 0 !important; border-bottom: 1px solid var(--border-color-primary) !important;
-  padding: .35em .7em !important; text-align: right !important; white-space: pre
-}
-.prose .wide :is(th, td):first-child { text-align: left !important }
-.prose .wide td:first-child { white-space: normal; overflow-wrap: anywhere; min-width: 9em }
-.remark { font-size: 13px; opacity: .8; margin: .5em 0 }
-.error, .done { padding: .5em .9em; overflow-wrap: anywhere }
-.error { border-left: 4px solid #d1361f }
-.done { border-left: 4px solid #1f83d8 }
 .js-plotly-plot .main-svg text { fill: var(--body-text-color) !important }
 .js-plotly-plot .hoverlayer .hovertext text { fill: #ffffff !important }
 .modebar-btn--logo { display: none !important }
-@media (max-width: 640px) { .gradio-container .main.app { padding: 12px !important } }
 """
 
 _INTRO = """
@@ -310,29 +293,12 @@ def _worst(run: Run, report: Report) -> str:
 # --- the server ---------------------------------------------------------------------------------
 
 
-def _theme() -> gr.themes.Base:
-    """Gradio's own looks with the system's fonts, and greys that can be read."""
-    return gr.themes.Default(
-        primary_hue="blue",
-        font=["system-ui", "sans-serif"],
-        font_mono=["ui-monospace", "monospace"],
-    ).set(
-        block_info_text_color="*neutral_600",
-        block_info_text_color_dark="*neutral_300",
-        body_text_color_subdued="*neutral_600",
-        body_text_color_subdued_dark="*neutral_300",
-        button_primary_background_fill="*primary_600",
-        button_primary_background_fill_hover="*primary_700",
-        input_placeholder_color="*neutral_500",
-        input_placeholder_color_dark="*neutral_400",
-    )
-
-
 def main() -> None:
     """Serve the page until it is stopped."""
     build().queue(max_size=20, default_concurrency_limit=2).launch(
-        head=f"<style>{_STYLE}</style>",  # as `css` it would reach only what is inside the page
-        theme=_theme(),
+        # as `css` it would reach only what is inside the page
+        head=f"<style>{look.STYLE}{_STYLE}</style>",
+        theme=look.theme(),
         max_file_size=MOST_MEGABYTES * 1024 * 1024,
         footer_links=["gradio", "settings"],
         ssr_mode=False,

@@ -17,6 +17,8 @@ import worldmap
 from catalogue import Collection
 from controls import HIDDEN
 
+from gcd_metric import look
+
 
 def build(collections: Mapping[str, Collection]) -> gr.Blocks:
     """The page, ready to be launched."""
@@ -40,28 +42,10 @@ def serve(collections: Mapping[str, Collection]) -> None:
     """Serve the page until it is stopped."""
     style = Path(__file__).with_name("style.css").read_text(encoding="utf-8")
     build(collections).queue(max_size=40, default_concurrency_limit=4).launch(
-        head=f"<style>{style}</style>{worldmap.head()}",
-        theme=_theme(),
+        head=f"<style>{look.STYLE}{style}</style>{worldmap.head()}",
+        theme=look.theme(),
         max_file_size=1,  # nobody has anything to upload
         footer_links=["gradio", "settings"],
         ssr_mode=False,
         share=False,
-    )
-
-
-def _theme() -> gr.themes.Base:
-    """Gradio's own looks with the system's fonts, and greys that can be read."""
-    return gr.themes.Default(
-        primary_hue="blue",
-        font=["system-ui", "sans-serif"],
-        font_mono=["ui-monospace", "monospace"],
-    ).set(
-        block_info_text_color="*neutral_600",
-        block_info_text_color_dark="*neutral_300",
-        body_text_color_subdued="*neutral_600",
-        body_text_color_subdued_dark="*neutral_300",
-        button_primary_background_fill="*primary_600",
-        button_primary_background_fill_hover="*primary_700",
-        input_placeholder_color="*neutral_500",
-        input_placeholder_color_dark="*neutral_400",
     )
