@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import functools
 import io
+import itertools
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Protocol
 
 import numpy as np
@@ -94,7 +95,8 @@ class ZoomViews:
     arrays : bool
         Give the views as arrays of uint8, shape (size, size, 3), not as pictures of
         Pillow. Those of a rendered shard are decoded once, into a file of two gigabytes in the
-        cache that all workers share; then a view costs next to nothing.
+        cache that all workers share; then a view costs next to nothing. A batch's views lie in one
+        block of memory, which stays as long as one of them.
     cache_dir : path, optional
         Where that file is kept; by default in the cache of `datasets`.
 
@@ -112,25 +114,27 @@ class ZoomViews:
         self._arrays, self._cache_dir = arrays, cache_dir
 
     @functools.cached_property
-    def _view(self) -> Callable[[Prefix], Any]:
+    def _views(self) -> Callable[[list[Prefix]], Iterable[Any]]:
         if not self._arrays:
             views = open_views(self._source, self._size)
-            return lambda prefix: Image.open(io.BytesIO(views.jpeg(prefix)))
+            return lambda prefixes: [Image.open(io.BytesIO(views.jpeg(p))) for p in prefixes]
         if is_shard(self._source):
             from justzoomin.decoded import DecodedViews
 
-            return DecodedViews(os.fspath(self._source), self._cache_dir).array
-        return DrawnViews(self._source, self._size).array
+            return DecodedViews(os.fspath(self._source), self._cache_dir).arrays
+        drawn = DrawnViews(self._source, self._size)
+        return lambda prefixes: [drawn.array(prefix) for prefix in prefixes]
 
     def __getstate__(self) -> dict[str, Any]:
-        return {name: value for name, value in self.__dict__.items() if name != "_view"}
+        return {name: value for name, value in self.__dict__.items() if name != "_views"}
 
     def __call__(self, batch: dict[str, list]) -> dict[str, list]:
         """Add `views` (lists of pictures), `view_centers` and `view_widths_m` to a batch."""
         if "sequence" not in batch:
             raise KeyError(f"There is no column 'sequence'; there are {', '.join(batch)}.")
         zooms = [_along(sequence) for sequence in batch["sequence"]]
-        views = [[self._view(prefix) for prefix in prefixes] for prefixes, _ in zooms]
+        found = iter(self._views([prefix for prefixes, _ in zooms for prefix in prefixes]))
+        views = [list(itertools.islice(found, len(prefixes))) for prefixes, _ in zooms]
         centers = [[list(place[:2]) for place in places] for _, places in zooms]
         widths = [[place[2] for place in places] for _, places in zooms]
         return {**batch, "views": views, "view_centers": centers, "view_widths_m": widths}

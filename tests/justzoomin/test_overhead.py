@@ -230,8 +230,8 @@ def test_workers_stream_complete_samples(data):
 
 
 def test_over_the_hub_only_what_is_needed_is_fetched(hub, data, rendered, tmp_path):
-    hub.add("someone/tiles", data)
-    options = {"repository": "someone/tiles", "split": "validation", "streaming": True}
+    hub.add("someone/overhead", data)
+    options = {"repository": "someone/overhead", "split": "validation", "streaming": True}
     rows = load_dataset("justzoomin", "zoom", size=PIXELS, **options)
     assert len(next(iter(rows))["views"]) == 4
     fetched = {path.rsplit("/", 1)[-1] for path, size in hub.sent.items() if size}
