@@ -15,7 +15,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from im2gps.sample_lists import write_lists
+from im2gps.lists.sample import write_lists
 
 MILLION = 1_000_000
 TARGET = 150_000  # records a second a core

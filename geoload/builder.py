@@ -67,7 +67,7 @@ def code_version(*packages: str) -> str:
         spec = importlib.util.find_spec(package)
         assert spec is not None and spec.origin is not None
         folder = Path(spec.origin).parent
-        for file in sorted(folder.glob("*.py")):
+        for file in sorted(folder.rglob("*.py")):
             digest.update(file.read_bytes())
     return f"{geoload.__version__}-{digest.hexdigest()[:16]}"
 

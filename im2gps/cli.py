@@ -7,10 +7,14 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from im2gps import build_command, coverage, lists, publish, search
-from im2gps.owners import read_owners
+from im2gps import publish
+from im2gps.build import command as build
+from im2gps.coverage import command as coverage
+from im2gps.flickr import search
+from im2gps.lists import table as lists
+from im2gps.lists.owners import read_owners
+from im2gps.lists.sample import write_lists
 from im2gps.sample import PACKS, write_sample
-from im2gps.sample_lists import write_lists
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -18,7 +22,7 @@ def main(argv: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="im2gps", description="Tools for Im2GPS.")
     commands = parser.add_subparsers(dest="command", required=True)
     _add_sample(commands)
-    for module in (search, lists, build_command, coverage, publish):
+    for module in (search, lists, build, coverage, publish):
         module.add_command(commands)
     options = vars(parser.parse_args(argv))
     run = options.pop("run")

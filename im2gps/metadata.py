@@ -13,7 +13,7 @@ import pyarrow.parquet as pq
 
 from geoload.builder import Config
 from geoload.files import signature
-from im2gps.columns import SCHEMA
+from im2gps.lists.columns import SCHEMA
 
 NAME = "metadata"
 TABLE = "photos.parquet"

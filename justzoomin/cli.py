@@ -10,8 +10,8 @@ from typing import Any
 
 from geoload.files import local_path
 from geoload.shared_index import write_index
-from justzoomin import extract_cli
 from justzoomin import publish as publish_command
+from justzoomin.extraction import command as extraction
 from justzoomin.sample import write_sample
 from justzoomin.sources import Folder
 from justzoomin.views import QUALITY, SIZE
@@ -27,7 +27,7 @@ def main(argv: list[str] | None = None) -> int:
         "sample": _sample, "render": _render, "preview": _preview, "index": _index,
         "publish": publish_command.run,
     }  # fmt: skip
-    commands.update(extract_cli.COMMANDS)
+    commands.update(extraction.COMMANDS)
     try:
         return commands[options.pop("command")](**options) or 0
     except (ValueError, ImportError, OSError) as error:
@@ -68,7 +68,7 @@ def _parser() -> argparse.ArgumentParser:
                                 "streaming from where they are published reads only what it "
                                 "wants")  # fmt: skip
     index.add_argument("folder", help="in the Hub's layout, with archives/streetview_images_*.tar")
-    extract_cli.add_commands(commands)
+    extraction.add_commands(commands)
     publish_command.add_command(commands)
     return parser
 

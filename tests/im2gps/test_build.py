@@ -25,11 +25,11 @@ from PIL import Image
 pytest.importorskip("simplejpeg")
 
 from geoload import __version__
-from im2gps.build import build
+from im2gps.build.build import build
+from im2gps.build.engines import BuildError
+from im2gps.build.fetch import Pace
+from im2gps.build.partition import read_rows
 from im2gps.cli import main
-from im2gps.engines import BuildError
-from im2gps.fetch import Pace
-from im2gps.partition import read_rows
 from tests.support.flickr_photos import LASTING, FlickrPhotos, picture, row, write_list
 
 # Wide and low, so that there is little to code; quick to give up, so that there is little to wait.

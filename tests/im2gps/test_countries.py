@@ -12,7 +12,7 @@ from hypothesis.extra.numpy import arrays
 shapely = pytest.importorskip("shapely")
 
 from gcd_metric import haversine
-from im2gps import countries
+from im2gps.coverage import countries
 
 COAST_KM = 10
 

@@ -19,10 +19,10 @@ import pyarrow as pa
 from PIL import Image
 from pyarrow import parquet
 
-import im2gps
+import im2gps.coverage
 from geoload.report import Report
-from im2gps import coordinates, density
 from im2gps.cli import main
+from im2gps.coverage import coordinates, density
 
 WGS84_KM2 = 510_065_621.7  # surface of the ellipsoid
 ROWS = [
@@ -259,9 +259,9 @@ def test_errors_say_what_and_where(table, tmp_path, monkeypatch, capsys, kind):
 def test_a_missing_library_is_named_with_its_extra(
     table, monkeypatch, capsys, library, options, extra
 ):
-    for name in ("countries", "density", "coverage_map"):  # as if never imported
-        monkeypatch.delitem(sys.modules, f"im2gps.{name}", raising=False)
-        monkeypatch.delattr(im2gps, name, raising=False)
+    for name in ("countries", "density", "drawing"):  # as if never imported
+        monkeypatch.delitem(sys.modules, f"im2gps.coverage.{name}", raising=False)
+        monkeypatch.delattr(im2gps.coverage, name, raising=False)
     monkeypatch.setitem(sys.modules, library, None)
     status, printed = run(table, *options, capsys=capsys)
     assert status == 2

@@ -11,11 +11,12 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from im2gps import lists, records
 from im2gps.cli import main
-from im2gps.columns import SCHEMA
-from im2gps.records import KEYS
-from im2gps.sample_lists import write_lists
+from im2gps.lists import records
+from im2gps.lists import table as lists
+from im2gps.lists.columns import SCHEMA
+from im2gps.lists.records import KEYS
+from im2gps.lists.sample import write_lists
 
 WHOLE = {
     "photo": "231521295 0a1b2c3d4e 97",

@@ -12,9 +12,9 @@ from datasets.distributed import split_dataset_by_node
 
 import im2gps  # noqa: F401 - makes the name known
 from im2gps.cli import main
-from im2gps.columns import SCHEMA
-from im2gps.lists import write_table
-from im2gps.sample_lists import write_lists
+from im2gps.lists.columns import SCHEMA
+from im2gps.lists.sample import write_lists
+from im2gps.lists.table import write_table
 
 
 @pytest.fixture(scope="module")

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from geoload.report import Report
-from im2gps.columns import OWNER
+from im2gps.lists.columns import OWNER
 from im2gps.packs import open_pack
 
 _IN_NAME = re.compile(rf"_({OWNER})\.jpe?g", re.IGNORECASE)

@@ -24,9 +24,9 @@ from tqdm import tqdm
 
 from geoload.files import printable
 from geoload.report import Report, write_json
-from im2gps.columns import SCHEMA, photo_ids
-from im2gps.owners import read_owners
-from im2gps.records import MAX_BLOCK, Parsed, keyword, parse
+from im2gps.lists.columns import SCHEMA, photo_ids
+from im2gps.lists.owners import read_owners
+from im2gps.lists.records import MAX_BLOCK, Parsed, keyword, parse
 
 PIECE = 4 * 2**20
 ROW_GROUP = 65_536

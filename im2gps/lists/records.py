@@ -2,7 +2,7 @@
 
 Reading goes by columns: the bytes of many blocks become Arrow arrays without a Python object for
 each value. Blocks that are not formed like their neighbours are read one by one, by the same rules.
-Which files there are, and which photos are wanted, is the business of `lists.py`.
+Which files there are, and which photos are wanted, is the business of `table.py`.
 
 A block starts with its `photo:` line and has its keys in the order of `KEYS`; some may be missing,
 and keys unknown here may stand among them. A title that holds line breaks runs up to the next key.
@@ -21,7 +21,7 @@ import numpy as np
 import pyarrow as pa
 
 from geoload.files import printable
-from im2gps.columns import to_columns
+from im2gps.lists.columns import to_columns
 
 KEYS = (
     "photo", "owner", "title", "originalsecret", "originalformat", "o_height", "o_width",

@@ -1,6 +1,6 @@
 """The command `im2gps coverage`: where on the land the photos of a table were taken.
 
-Its options and what it prints and writes. The figures are density.py, the picture coverage_map.py.
+Its options and what it prints and writes. The figures are density.py, the map drawing.py.
 """
 
 from __future__ import annotations
@@ -54,14 +54,14 @@ def run(arguments: argparse.Namespace) -> int:
         If shapely, or for a map matplotlib, is not installed.
     """
     # here and not above: they bring libraries along that no other command needs
-    from im2gps import coordinates, coverage_map, density
+    from im2gps.coverage import coordinates, density, drawing
 
     wanted = [path for path in (arguments.csv, arguments.json, arguments.map) if path]
     for path in wanted:
         if not Path(path).absolute().parent.is_dir():
             raise ValueError(f"{path}: there is no folder {Path(path).parent}")
     if arguments.map:
-        coverage_map.check(arguments.map)
+        drawing.check(arguments.map)
     source, report = coordinates.find_table(arguments.source), Report()
     batches = coordinates.read_batches(source, report)
     coverage = density.count(batches, arguments.cell_degrees, arguments.coast_km)
@@ -79,7 +79,7 @@ def run(arguments: argparse.Namespace) -> int:
         write_json(arguments.json, {**document, "left_out": left_out, f"by_{arguments.by}": rows})
     if arguments.map:
         with _renamed(arguments.map) as part:
-            coverage_map.draw(coverage, part, source.name)
+            drawing.draw(coverage, part, source.name)
     print("\n".join(_lines(found, source.name, report, arguments.coast_km)))
     print("\n" + _table(table, arguments.top))
     print("".join(f"Wrote {path}\n" for path in wanted), end="")

@@ -19,9 +19,9 @@ from typing import Any, NamedTuple
 import filelock
 from tqdm import tqdm
 
-from im2gps.flickr import API, PER_PAGE, Flickr, Manners, Page
-from im2gps.records import KEYS, write_block
-from im2gps.search_folder import FLICKR_OPENED, Folder, Progress, day, shown
+from im2gps.flickr.api import API, PER_PAGE, Flickr, Manners, Page
+from im2gps.flickr.folder import FLICKR_OPENED, Folder, Progress, day, shown
+from im2gps.lists.records import KEYS, write_block
 
 PAGES = 16
 REACH = PAGES * PER_PAGE  # Flickr gives no more results of a search, or the same again

@@ -21,10 +21,10 @@ from tqdm import tqdm
 
 from geoload.files import sha256
 from geoload.report import write_json
-from im2gps import missing
+from im2gps.build import missing
 
 if TYPE_CHECKING:
-    from im2gps.shard import Job
+    from im2gps.build.shard import Job
 
 SHARD_SIZE = 1000
 MANIFEST = "build.json"
@@ -82,10 +82,10 @@ def build(
     """
     _require("simplejpeg", "build")
     _require(PACKAGES[engine], engine)
-    from im2gps.engines import ENGINES
-    from im2gps.fetch import Manners
-    from im2gps.partition import count_rows
-    from im2gps.shard import Job
+    from im2gps.build.engines import ENGINES
+    from im2gps.build.fetch import Manners
+    from im2gps.build.partition import count_rows
+    from im2gps.build.shard import Job
 
     manners = {name: value for name, value in manners.items() if value is not None}
     table, output = (os.path.abspath(os.path.expanduser(path)) for path in (table, output))
@@ -138,7 +138,7 @@ def _alone(folder: str) -> Iterator[None]:
     """Keep other builds away from the folder; the lock goes with the process, however it ends."""
     import filelock
 
-    from im2gps.engines import BuildError
+    from im2gps.build.engines import BuildError
 
     lock = filelock.FileLock(os.path.join(folder, ".build.lock"))
     try:
@@ -155,7 +155,7 @@ def _alone(folder: str) -> Iterator[None]:
 
 def _check_manifest(job: Job, rows: int) -> None:
     """Refuse a folder that was begun with another list, or cut into other shards."""
-    from im2gps.engines import BuildError
+    from im2gps.build.engines import BuildError
 
     path = Path(job.folder, MANIFEST)
     manifest = {
@@ -208,7 +208,7 @@ def _bar(total: int, done: int) -> tqdm:
 
 def _report(job: Job, numbers: range) -> dict[str, Any]:
     """Add up the shards' statistics, and write them down where they are news."""
-    from im2gps.engines import BuildError
+    from im2gps.build.engines import BuildError
 
     sums: Counter[str] = Counter()
     sizes: Counter[str] = Counter()

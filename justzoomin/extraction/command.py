@@ -55,7 +55,7 @@ def _level(text: str) -> int | str:
 
 
 def _extract(folder: str, **options: Any) -> int:
-    from justzoomin.extract import extract, summary
+    from justzoomin.extraction.extract import extract, summary
 
     source = _source(options)
     assert source is not None
@@ -69,8 +69,8 @@ def _extract(folder: str, **options: Any) -> int:
 
 
 def _verify(folder: str, json: str | None, **options: Any) -> int:
-    from justzoomin.verdict import summary
-    from justzoomin.verify import verify
+    from justzoomin.extraction.verdict import summary
+    from justzoomin.extraction.verify import verify
 
     asked = any(options[name] is not None for name in ("data_dir", "repository", "revision"))
     metadata_dir, source = options["metadata_dir"], _source(options, asked)

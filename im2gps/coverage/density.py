@@ -1,6 +1,6 @@
 """Photos by country and by cell: counts, densities, concentration.
 
-Polygons are countries.py, reading is coordinates.py, what is printed and written is coverage.py.
+Polygons are countries.py, reading is coordinates.py, what is printed and written is command.py.
 """
 
 from __future__ import annotations
@@ -12,7 +12,13 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from im2gps.countries import EARTH_RADIUS_KM, OFF_LAND, Countries, load, sine_of_authalic_latitude
+from im2gps.coverage.countries import (
+    EARTH_RADIUS_KM,
+    OFF_LAND,
+    Countries,
+    load,
+    sine_of_authalic_latitude,
+)
 
 PAPER_PHOTOS_PER_KM2 = 0.0435
 PAPER = "Hays and Efros, IM2GPS, CVPR 2008"

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from geoload.report import Report, write_json
-from im2gps.records import list_name
+from im2gps.lists.records import list_name
 
 STATE = "search.json"
 FLICKR_OPENED = "2004-02-10"

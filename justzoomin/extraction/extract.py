@@ -38,7 +38,7 @@ from justzoomin.archives import (
     refusal,
     shown,
 )
-from justzoomin.room import check_room, gigabytes
+from justzoomin.extraction.room import check_room, gigabytes
 from justzoomin.selection import RECORD, Record, Selection, pick_levels, pick_splits
 from justzoomin.side_files import side_files
 from justzoomin.sources import TABLES, Folder, Hub

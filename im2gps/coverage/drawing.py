@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from im2gps.density import Coverage
+from im2gps.coverage.density import Coverage
 
 _DPI = 150
 _WIDTH, _HEIGHT = 13.0, 6.6  # inches

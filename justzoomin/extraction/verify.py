@@ -28,13 +28,8 @@ from justzoomin.archives import (
     name_of,
     tile_of,
 )
-from justzoomin.pictures import Archived, Extracted, Pictures, decode
-from justzoomin.selection import MAX_RECORD, RECORD, Record, Selection, pick_levels, pick_splits
-from justzoomin.side_files import LAYOUT, side_files
-from justzoomin.sources import IMAGES, TABLES, Folder, Hub
-from justzoomin.streetview import BROKEN, MISSING, STRANGERS, is_jpeg, table_report
-from justzoomin.table import Table, TableError, read_table
-from justzoomin.verdict import (
+from justzoomin.extraction.pictures import Archived, Extracted, Pictures, decode
+from justzoomin.extraction.verdict import (
     ABSENT,
     ALL_NAMES,
     BROKEN_TOO,
@@ -50,6 +45,11 @@ from justzoomin.verdict import (
     UNREADABLE,
     Verdict,
 )
+from justzoomin.selection import MAX_RECORD, RECORD, Record, Selection, pick_levels, pick_splits
+from justzoomin.side_files import LAYOUT, side_files
+from justzoomin.sources import IMAGES, TABLES, Folder, Hub
+from justzoomin.streetview import BROKEN, MISSING, STRANGERS, is_jpeg, table_report
+from justzoomin.table import Table, TableError, read_table
 
 _BATCH = 512
 

@@ -13,9 +13,9 @@ from typing import NamedTuple
 import simplejpeg
 from PIL import Image, ImageOps
 
-from im2gps import missing
-from im2gps.addresses import LONGEST
-from im2gps.missing import Missing
+from im2gps.build import missing
+from im2gps.build.addresses import LONGEST
+from im2gps.build.missing import Missing
 from im2gps.photo import PhotoError, clean
 
 QUALITY = 90

@@ -1,0 +1,1 @@
+"""From the text of Flickr lists to one table of photos."""
