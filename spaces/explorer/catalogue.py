@@ -153,12 +153,14 @@ class Published:
     """
 
     def __init__(self, name: str, where: str) -> None:
-        path, _, revision = where.partition("@")
+        path, _, revision = (where, "", "") if Path(where).is_dir() else where.partition("@")
         self._path, self._revision = path, revision or None
         names = get_dataset_config_names(path, revision=self._revision)
         photos = {"im2gps": "im2gps", "justzoomin": "streetview"}[name]
         self._photos_config = photos if photos in names else names[0]
-        self._rows_config = "metadata" if "metadata" in names else self._photos_config
+        # of Just Zoom In the same rows without photos; of Im2GPS what Flickr's lists say
+        same = name == "justzoomin" and "metadata" in names
+        self._rows_config = "metadata" if same else self._photos_config
         self._has_views = "views" in names
         self._opened: dict[tuple[str, str], ParquetRows] = {}
         self._opening = threading.Lock()
@@ -166,7 +168,7 @@ class Published:
     def split_names(self) -> list[str]:
         """See `Source`."""
         names = get_dataset_split_names(self._path, self._photos_config, revision=self._revision)
-        return sorted(names, key=lambda name: name not in _FIRST_SPLITS)
+        return sorted(names, key=lambda n: (*_FIRST_SPLITS, n).index(n))
 
     def rows(self, split: str) -> Rows:
         """See `Source`."""
@@ -313,11 +315,14 @@ def _opened(name: str, where: str) -> Collection:
     folder = Path(where).expanduser()
     if folder.is_dir() and _is_original(name, folder):
         depth = 3 if name == "justzoomin" and _has_overhead(folder) else -1
-        return Collection(name, Prepared(name, str(folder.resolve())), False, depth)
+        return _looked_at(Collection(name, Prepared(name, str(folder.resolve())), False, depth))
     if not folder.is_dir() and where.startswith((".", "/", "~")):
         raise FileNotFoundError("there is no such folder")
     source = Published(name, str(folder.resolve()) if folder.is_dir() else where)
-    collection = Collection(name, source, False, 3 if source.view(()) else -1)
+    return _looked_at(Collection(name, source, False, 3 if source.view(()) else -1))
+
+
+def _looked_at(collection: Collection) -> Collection:
     collection.rows(collection.splits[0])  # what is wrong with it shows now, not to a visitor
     return collection
 
@@ -326,7 +331,7 @@ def _is_original(name: str, folder: Path) -> bool:
     """Tell the layout of a data set's authors from published Parquet files."""
     if name == "justzoomin":  # the authors have a Parquet file among others, too
         return (folder / "metadata" / TABLES["validation"]).is_file()
-    return not any(folder.rglob("*.parquet"))
+    return not any(folder.glob("*/*-of-*.parquet"))
 
 
 def _has_overhead(folder: Path) -> bool:

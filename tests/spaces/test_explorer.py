@@ -17,8 +17,10 @@ from packaging.requirements import Requirement
 from PIL import Image
 
 import gcd_metric
+import im2gps.cli
 import im2gps.sample
 from tests.support.browser import PHONE, Space, chromium, need_browser, visit  # noqa: F401
+from tests.support.shards import jpeg, pair, write_shard
 
 HERE = Path(__file__).parents[2] / "spaces" / "explorer"
 
@@ -460,6 +462,39 @@ def test_published_repositories_are_read_where_they_lie(modules, hub, zoom, tmp_
     assert read < 700_000 and not any("streetview/val" in name for name in hub.sent)
     assert city.view((3, 7)) == views[2]["view"]["bytes"]
     assert city.find(truth["train"][5]["image_id"] + ".jpg") == ("train", 5)
+
+
+def test_of_a_published_im2gps_the_benchmark_comes_first(modules, packs, zoom, tmp_path):
+    from catalogue import open_collections
+
+    data, world = tmp_path / "data", tmp_path / "me@home" / "world"
+    record = {"latitude": 1, "longitude": 2, "license": 4}
+    for owner in range(8):
+        members = pair(f"{owner}_a_1_{owner}@N00", {**record, "owner": f"{owner}@N00"}, jpeg(owner))
+        write_shard(data / f"im2gps-{owner:05d}.tar", members)
+    (data / "gps_query_imgs.zip").symlink_to(packs / "gps_query_imgs.zip")
+    arguments = ["--data-dir", str(data), "--to", str(world), "--validation-fraction", "0.5"]
+    assert im2gps.cli.main(["publish", *arguments]) == 0
+    settings = {"IM2GPS_REPO": str(world), "JUSTZOOMIN_REPO": str(zoom)}
+    found = open_collections(settings, tmp_path / "unused")["im2gps"]
+    assert found.splits == ["test", "validation", "train"]
+    assert sum(len(found.rows(split).ids) for split in ("validation", "train")) == 8
+    assert found.photo("train", 0).startswith(b"\xff\xd8")
+
+
+def test_a_list_beside_a_pack_makes_it_no_published_folder(modules, packs, zoom, tmp_path):
+    from catalogue import open_collections
+
+    data = tmp_path / "data"
+    data.mkdir()
+    (data / "gps_query_imgs.zip").symlink_to(packs / "gps_query_imgs.zip")
+    (data / "photos.parquet").write_bytes(b"PAR1")
+    settings = {"IM2GPS_REPO": str(data), "JUSTZOOMIN_REPO": str(zoom)}
+    assert open_collections(settings, tmp_path / "unused")["im2gps"].splits == ["test"]
+
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(ValueError, match="IM2GPS_REPO=.*empty: .*gps_query_imgs.zip"):
+        open_collections({**settings, "IM2GPS_REPO": str(tmp_path / "empty")}, tmp_path)
 
 
 def test_a_data_set_that_is_not_there_is_named_by_its_setting(modules, hub, packs, tmp_path):
