@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import importlib.resources
 import re
+from collections.abc import Collection
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,8 @@ import yaml
 from geoload.features import card_features
 
 MARK = "<!-- contents of this repository -->"
+_END = "<!-- end of contents -->"
+_UNFINISHED_NAME = "default"
 _UNFINISHED = "This upload is not finished. Publishing again sends what is missing."
 _HEADER = re.compile(r"\A---\r?\n(.*?\n)---\r?\n", re.DOTALL)
 _SIZES = ((10**3, "n<1K"), (10**4, "1K<n<10K"), (10**5, "10K<n<100K"), (10**6, "100K<n<1M"),
@@ -37,12 +40,15 @@ class Entry:
         For each split: pattern of its files, rows, bytes of the rows, bytes of the files.
     left_out : dict of str to int
         Rows that were not published, by reason.
+    note : str
+        A sentence for the head of the contents, which stays as long as the configuration does.
     """
 
     name: str
     features: datasets.Features | None
     splits: dict[str, tuple[str, int, int, int]]
     left_out: dict[str, int] = field(default_factory=dict)
+    note: str = ""
 
     def info(self) -> dict[str, Any]:
         """Return the entry of `dataset_info`."""
@@ -63,6 +69,10 @@ class Entry:
         """Return the entry of `configs`."""
         paths = [{"split": n, "path": pattern} for n, (pattern, *_) in self.splits.items()]
         return {"config_name": self.name, "data_files": paths}
+
+    def notes(self) -> list[str]:
+        """Return the note as it stands in the text, if there is one: with the name."""
+        return [f"{self.note} (`{self.name}`)"] if self.note else []
 
     def lines(self) -> list[str]:
         """Return the lines of the table in the text."""
@@ -91,7 +101,56 @@ def split_card(text: str) -> tuple[dict[str, Any], str]:
     return header if isinstance(header, dict) else {}, text[match.end() :]
 
 
-def render(text: str, entries: list[Entry], default: str, old: str = "", note: str = "") -> str:
+class Old:
+    """A repository's card as it was found.
+
+    Parameters
+    ----------
+    text : str
+        Empty where there is none.
+    """
+
+    def __init__(self, text: str = "") -> None:
+        header, body = split_card(text)
+        _, mark, rest = body.partition(MARK)
+        section, end, _ = rest.partition(_END)
+        self.foreign = bool(text.strip()) and not (mark and end)
+        self._lines = [] if self.foreign else section.splitlines()
+        self._files = {str(one.get("config_name")): one for one in _list(header, "configs")}
+        self._infos = {one.get("config_name"): one for one in _list(header, "dataset_info")}
+        self._files.pop(_UNFINISHED_NAME, None)
+
+    def names(self, but: Collection[str] = ()) -> list[str]:
+        """Return the names of its configurations, some left aside."""
+        return [name for name in self._files if name not in but]
+
+    def splits(self, name: str) -> list[str]:
+        """Return the names of a configuration's splits; of one that is not there, none."""
+        return [split for split, _ in _data_files(self._files.get(name, {}))]
+
+    def suffixes(self, names: Collection[str]) -> set[str]:
+        """Return the endings of some configurations' files."""
+        paths = [path for name in names for _, path in _data_files(self._files[name])]
+        return {path.rpartition(".")[2] for path in paths}
+
+    def files(self, name: str) -> dict[str, Any]:
+        """Return a configuration's entry of `configs`."""
+        return {key: value for key, value in self._files[name].items() if key != "default"}
+
+    def info(self, name: str) -> list[dict[str, Any]]:
+        """Return a configuration's entry of `dataset_info`, if there is one."""
+        return [self._infos[name]] if name in self._infos else []
+
+    def lines(self, name: str) -> list[str]:
+        """Return a configuration's lines of the table."""
+        return [line for line in self._lines if line.startswith(f"| `{name}` |")]
+
+    def notes(self, name: str) -> list[str]:
+        """Return a configuration's notes."""
+        return [line for line in self._lines if line.endswith(f"(`{name}`)")]
+
+
+def render(text: str, entries: list[Entry], default: str, old: Old) -> str:
     """Return the card of a repository.
 
     Parameters
@@ -102,47 +161,45 @@ def render(text: str, entries: list[Entry], default: str, old: str = "", note: s
         What was written now.
     default : str
         Configuration that is loaded when none is named, if it is there.
-    old : str
+    old : Old
         The repository's card so far: configurations in it that are not written anew stay.
-    note : str
-        A sentence for the head of the contents.
     """
-    header, body = split_card(text)
-    before, old_body = split_card(old)
-    names = [entry.name for entry in entries]
-    kept = _kept(before, names)
-    files = [entry.files() for entry in entries] + [files for files, _ in kept.values()]
-    for one in files:
-        one.pop("default", None)
-        if one["config_name"] == default:
-            one["default"] = True
-    infos = [entry.info() for entry in entries] + [info for _, info in kept.values()]
-    lines = [line for entry in entries for line in entry.lines()]
-    lines += [line for name in kept for line in _old_lines(old_body, name)]
-    header |= {"size_categories": [_size(infos)], "configs": files, "dataset_info": infos}
-    return _with_header(header, body.replace(MARK, _contents(lines, note)))
+    return _rendered(text, entries, default, old, old.names(but=[e.name for e in entries]), [])
 
 
-def meanwhile(text: str, entries: list[Entry], default: str, old: str = "") -> str:
+def meanwhile(text: str, unfinished: Collection[str], default: str, old: Old) -> str:
     """Return the card for as long as an upload is under way: what is not whole does not load.
 
-    Configurations that are not written anew stay as they are.
+    Configurations that lack no file stay as they are.
     """
-    before, old_body = split_card(old)
-    names = [entry.name for entry in entries]
-    if kept := _kept(before, names):
-        rest = {
-            "configs": [f for f, _ in kept.values()],
-            "dataset_info": [i for _, i in kept.values()],
-        }
-        return render(text, [], default, _with_header(rest, old_body), _UNFINISHED)
+    if kept := old.names(but=unfinished):
+        return _rendered(text, [], default, old, kept, [_UNFINISHED])
     header, _ = split_card(text)
     nothing = [{"split": "train", "path": "UPLOAD-NOT-FINISHED-PUBLISH-AGAIN.parquet"}]
     shown: dict[str, Any] = {
         **{name: header[name] for name in ("license", "pretty_name") if name in header},
-        "configs": [{"config_name": "default", "data_files": nothing}],
+        "configs": [{"config_name": _UNFINISHED_NAME, "data_files": nothing}],
     }
-    return _with_header(shown, f"{_UNFINISHED}\n")
+    return _with_header(shown, "\n".join([MARK, _UNFINISHED, _END, ""]))
+
+
+def _rendered(
+    text: str, entries: list[Entry], default: str, old: Old, kept: list[str], notes: list[str]
+) -> str:
+    header, body = split_card(text)
+    files = [entry.files() for entry in entries] + [old.files(name) for name in kept]
+    for one in files:
+        if one["config_name"] == default:
+            one["default"] = True
+    infos = [entry.info() for entry in entries] + [i for name in kept for i in old.info(name)]
+    lines = [line for entry in entries for line in entry.lines()]
+    lines += [line for name in kept for line in old.lines(name)]
+    notes = notes + [note for entry in entries for note in entry.notes()]
+    notes += [note for name in kept for note in old.notes(name)]
+    if infos:
+        header["size_categories"] = [_size(infos)]
+    header |= {"configs": files, "dataset_info": infos}
+    return _with_header(header, body.replace(MARK, _contents(lines, notes)))
 
 
 def megabytes(size: int) -> str:
@@ -159,45 +216,40 @@ def _with_header(header: dict[str, Any], body: str) -> str:
     return f"---\n{top}---\n{body}"
 
 
-def _kept(header: dict[str, Any], names: list[str]) -> dict[str, tuple[dict, dict]]:
-    """Return files and info of the configurations of a card that are not among `names`."""
-    infos = {info.get("config_name"): info for info in _list(header, "dataset_info")}
-    found = ((one.get("config_name"), one) for one in _list(header, "configs"))
-    return {str(n): (one, infos[n]) for n, one in found if n in infos and n not in names}
-
-
-def check_form(old: str, names: list[str], suffix: str) -> None:
+def check_form(old: Old, names: Collection[str], suffix: str) -> None:
     """Refuse a mixture: datasets takes one kind of file for a whole repository.
 
     Parameters
     ----------
-    old : str
+    old : Old
         The repository's card so far.
-    names : list of str
+    names : collection of str
         Configurations that are written anew.
     suffix : str
         Of their files.
     """
-    kept = [files for files, _ in _kept(split_card(old)[0], names).values()]
-    paths = [one["path"] for config in kept for one in config["data_files"]]
-    if {path.rpartition(".")[2] for path in paths} - {suffix}:
+    if old.suffixes(old.names(but=names)) - {suffix}:
         raise ValueError(
             "The repository holds configurations in the other format, and load_dataset reads one "
             "format in a repository: publish all anew with --configs, or into another repository."
         )
 
 
-def _contents(lines: list[str], note: str) -> str:
+def _contents(lines: list[str], notes: list[str]) -> str:
     head = ["| configuration | split | rows | size | left out |", "|---|---|---|---|---|"]
-    return "\n".join([*([note, ""] if note else []), *head, *lines])
+    paragraphs = [part for note in notes for part in (note, "")]
+    return "\n".join([MARK, "", *paragraphs, *head, *lines, "", _END])
 
 
-def _old_lines(body: str, name: Any) -> list[str]:
-    return [line for line in body.splitlines() if line.startswith(f"| `{name}` | ")]
+def _data_files(config: dict[str, Any]) -> list[tuple[str, str]]:
+    """Return split and pattern of a configuration's files, as `Entry.files` states them."""
+    files = _list(config, "data_files")
+    return [(str(one.get("split")), str(one.get("path"))) for one in files]
 
 
 def _list(header: dict[str, Any], key: str) -> list[dict[str, Any]]:
     value = header.get(key)
+    value = [value] if isinstance(value, dict) else value
     return [one for one in value if isinstance(one, dict)] if isinstance(value, list) else []
 
 

@@ -23,11 +23,13 @@ import datasets
 from tqdm import tqdm
 
 from geoload.files import sha256
+from geoload.jpeg import PhotoError, clean
 from geoload.report import write_json
 from geoload.shard_writers import FORMATS
 
 WORK = ".publish"
 CREDITS = "attribution.csv"
+NO_JPEG = "no JPEG whose metadata can be taken out"
 _SHARD = re.compile(r"-[0-9]{5}-of-[0-9]{5}\.(parquet|tar)")
 
 
@@ -37,6 +39,14 @@ class Screened(NamedTuple):
     row: dict[str, Any] | None
     left_out: str = ""
     credit: dict[str, Any] | None = None
+
+
+def without_metadata(picture: dict[str, Any]) -> dict[str, Any] | None:
+    """Return a stored picture as it may be published; None where it is no JPEG that is whole."""
+    try:
+        return {**picture, "bytes": clean(picture["bytes"])}
+    except PhotoError:
+        return None
 
 
 @dataclass(frozen=True)
@@ -66,12 +76,16 @@ class Split:
 
 @dataclass
 class Shard:
-    """A finished shard: rows, bytes of its rows, size of the file in bytes, and its SHA-256."""
+    """A finished shard: rows, bytes of its rows, size of the file in bytes, and its SHA-256.
+
+    `credits` is the size in bytes of the file with its attribution lines.
+    """
 
     rows: int
     bytes: int
     size: int
     sha256: str
+    credits: int = 0
 
 
 @dataclass
@@ -172,7 +186,23 @@ def write_lines(folder: Path, config: str, lines: Iterable[dict[str, Any]]) -> s
 
 
 def _harmless(value: Any) -> Any:
-    return f"'{value}" if isinstance(value, str) and value[:1] in tuple("=+-@\t\r") else value
+    if not isinstance(value, str):
+        return value
+    value = value.encode("utf-8", "replace").decode()  # a JSON can hold half a character
+    return f"'{value}" if value[:1] in tuple("=+-@\t\r") else value
+
+
+def drop_others(folder: Path, splits: dict[str, list[str]]) -> None:
+    """Remove what earlier runs left of configurations besides these splits."""
+    for config, names in splits.items():
+        for path in (folder / config).iterdir():
+            match = _SHARD.search(path.name)
+            if match and match.end() == len(path.name) and path.name[: match.start()] not in names:
+                path.unlink()
+        for state in (folder / WORK / config).glob("*.json"):
+            if state.stem not in names:
+                state.unlink()
+                shutil.rmtree(state.with_suffix(""), ignore_errors=True)
 
 
 def _work(folder: Path, split: Split) -> Path:
@@ -217,9 +247,11 @@ def _known(
 
 
 def _intact(folder: Path, split: Split, manifest: Manifest, suffix: str) -> bool:
-    places = _places(folder, split, manifest, suffix)
-    sizes = [max(_size(before), _size(after)) for before, after in places]
-    return sizes == [shard.size for shard in manifest.shards]
+    sizes = [
+        (max(_size(before), _size(after)), max(_size(before.with_suffix(".credits")), 0))
+        for before, after in _places(folder, split, manifest, suffix)
+    ]
+    return sizes == [(shard.size, shard.credits) for shard in manifest.shards]
 
 
 def _places(folder: Path, split: Split, manifest: Manifest, suffix: str) -> list[tuple[Path, Path]]:
@@ -301,7 +333,8 @@ class _Part:
             credits.write_text("\n".join(self._credits), encoding="utf-8")
         os.replace(self._part, self._path)
         size = self._path.stat().st_size
-        return Shard(self._rows, self._shard.weight, size, sha256(self._path))
+        digest = sha256(self._path)
+        return Shard(self._rows, self._shard.weight, size, digest, max(_size(credits), 0))
 
     def abandon(self) -> None:
         with contextlib.suppress(OSError, ValueError):  # the disk may be full

@@ -7,6 +7,7 @@ What may be published of a data set, and how its rows are screened, the data set
 from __future__ import annotations
 
 import argparse
+import functools
 import os
 import re
 from collections import Counter
@@ -20,12 +21,12 @@ import filelock
 
 from geoload import convert
 from geoload.builder import Builder
-from geoload.card import Entry, check_form, find_card, meanwhile, megabytes, render
+from geoload.card import Entry, Old, check_form, find_card, meanwhile, megabytes, render
 from geoload.convert import Manifest, Screened, Split
 from geoload.features import undecoded
 from geoload.files import sha256
 from geoload.shard_writers import FORMATS
-from geoload.upload import File, Repository
+from geoload.upload import File, Repository, lacking
 
 SHARD_BYTES = 400 * 10**6
 _UNITS = {"": 1, "B": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9}
@@ -58,9 +59,7 @@ class Offer:
     key : str
         Of all that decides, besides the builder, which rows there are.
     note : str
-        A sentence for the card.
-    only_private : bool
-        Nobody else may read the repository.
+        A sentence for the card, with which nobody else may read the repository.
     """
 
     package: str
@@ -73,7 +72,6 @@ class Offer:
     aside: tuple[str, ...] = ()
     key: str = ""
     note: str = ""
-    only_private: bool = False
 
 
 @dataclass
@@ -86,6 +84,7 @@ class Settings:
     form: str = "parquet"
     shard_bytes: int = SHARD_BYTES
     private: bool = True
+    replace: bool = False
     dry_run: bool = False
     say: Callable[[str], None] = field(default=lambda text: print(text, flush=True))
 
@@ -107,6 +106,9 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     seen.add_argument("--private", action="store_true", default=True, dest="private",
                       help="only you can read the repository (default)")  # fmt: skip
     seen.add_argument("--public", action="store_false", dest="private", help="everybody can")
+    parser.add_argument("--replace", action="store_true",
+                        help="take away splits that were published earlier and are not among "
+                        "these, and a README.md that is not of this command")  # fmt: skip
     parser.add_argument("--dry-run", action="store_true",
                         help="only say what would be published, and how large it is")  # fmt: skip
 
@@ -128,12 +130,8 @@ def publish(offer: Offer, settings: Settings) -> None:
     if settings.repo_id is not None:
         # Before hours of work: may one write there at all?
         repository = Repository(settings.repo_id)
-        repository.create(settings.private, offer.only_private)
-        there = repository.listing()
-        old = repository.card(there)
-    else:
-        there, old = {}, _old_card(folder)
-    check_form(old, settings.configs or offer.configs, FORMATS[settings.form].suffix)
+        repository.create(settings.private)
+    place = _place(offer, settings, folder, repository, settings.configs or offer.configs)
     (folder / convert.WORK).mkdir(parents=True, exist_ok=True)
     lock = filelock.FileLock(folder / convert.WORK / "lock")
     try:
@@ -141,21 +139,81 @@ def publish(offer: Offer, settings: Settings) -> None:
     except filelock.Timeout:
         raise ValueError(f"{folder}: another `publish` is writing there") from None
     with lock:
-        entries, files = _convert(offer, settings, folder)
+        entries, files = _convert(offer, settings, folder, place)
         if not entries:
             raise ValueError(_nothing(offer, settings))
-        name = repository.repo_id if repository is not None else str(folder)
-        text = find_card(offer.package).replace("REPO_ID", name)
+        # Anew: others may have written there meanwhile.
+        names = [entry.name for entry in entries]
+        place = _place(offer, settings, folder, repository, names)
+        place.check_splits({entry.name: list(entry.splits) for entry in entries}, settings)
+        text = find_card(offer.package).replace("REPO_ID", place.name)
+        card = render(text, entries, offer.default, place.old)
+        if settings.replace:
+            convert.drop_others(folder, {entry.name: list(entry.splits) for entry in entries})
+        _write_card(folder, card)
         if repository is None:
-            _write_card(folder, render(text, entries, offer.default, old, offer.note))
             settings.say(f'Wrote {folder}: load_dataset("{folder}")')
             return
-        card = render(text, entries, offer.default, old, offer.note)
-        _write_card(folder, card)
-        until_then = meanwhile(text, entries, offer.default, old)
-        repository.send(files, card, until_then, there, settings.say)
-        settings.say(f'load_dataset("{repository.repo_id}") gives these rows now. The converted '
-                     f"files stay in {folder}; remove them when you like.")  # fmt: skip
+        unfinished = {f.name.partition("/")[0] for f in lacking(files, place.there)}
+        until_then = meanwhile(text, unfinished, offer.default, place.old)
+        kept = place.old.names(but=names)
+        check = functools.partial(_check_readers, offer, settings, repository, place.old, kept)
+        repository.send(files, card, until_then, place.there, check, settings.say)
+        who = "you, and who else may read this private repository" if check() else "everybody"
+        settings.say(f'load_dataset("{repository.repo_id}") gives these rows now to {who}. The '
+                     f"converted files stay in {folder}; remove them when you like.")  # fmt: skip
+
+
+@dataclass(frozen=True)
+class _Place:
+    """Where the rows go, as it is before they come: its files if it is on the Hub, and its card."""
+
+    name: str
+    there: dict[str, tuple[int, str]]
+    old: Old
+
+    def check_splits(self, splits: dict[str, list[str]], settings: Settings) -> None:
+        """Refuse to take splits away that were published earlier, unless told to."""
+        gone = {c: sorted(set(self.old.splits(c)) - set(names)) for c, names in splits.items()}
+        said = "; ".join(f"{config}: {', '.join(names)}" for config, names in gone.items() if names)
+        if said and not settings.replace:
+            raise ValueError(
+                f"{self.name} has splits that this run would take away ({said}). Publish them "
+                "together with these (what has arrived is not sent again), or say --replace."
+            )
+
+
+def _place(
+    offer: Offer, settings: Settings, folder: Path, repository: Repository | None,
+    names: list[str],
+) -> _Place:  # fmt: skip
+    """Look at the place for some configurations, and refuse what does not fit there."""
+    there = repository.listing() if repository is not None else {}
+    name = repository.repo_id if repository is not None else str(folder)
+    old = Old(repository.card(there) if repository is not None else _old_card(folder))
+    if old.foreign and not settings.replace:
+        raise ValueError(
+            f"{name} has a README.md that `publish` did not write. Name another place, or say "
+            "--replace, and this one takes its place."
+        )
+    old = Old() if old.foreign else old
+    check_form(old, names, FORMATS[settings.form].suffix)
+    if repository is not None:
+        _check_readers(offer, settings, repository, old, old.names(but=names))
+    return _Place(name, there, old)
+
+
+def _check_readers(
+    offer: Offer, settings: Settings, repository: Repository, old: Old, kept: list[str]
+) -> bool:
+    must_be_private = bool(offer.note) or any(old.notes(name) for name in kept)
+    private = repository.check_readers(settings.private, must_be_private)
+    if private and not settings.private and must_be_private:
+        raise ValueError(
+            f"{repository.repo_id} holds photos that may not be redistributed: leave --public out, "
+            "or publish into another repository."
+        )
+    return private
 
 
 def _check(offer: Offer, settings: Settings) -> None:
@@ -163,7 +221,7 @@ def _check(offer: Offer, settings: Settings) -> None:
         raise ValueError("Name a repository, as in `publish owner/name`, or a folder with --to.")
     if settings.repo_id is not None and not _REPOSITORY.fullmatch(settings.repo_id):
         raise ValueError(f"{settings.repo_id!r} is no name of a repository, such as owner/name.")
-    if offer.only_private and not settings.private:
+    if offer.note and not settings.private:
         raise ValueError(
             "--include-unlicensed is for a private repository of yours: leave --public out."
         )
@@ -210,16 +268,20 @@ def _open(offer: Offer, config: str) -> list[Split]:
     return splits
 
 
-def _convert(offer: Offer, settings: Settings, folder: Path) -> tuple[list[Entry], list[File]]:
+def _convert(
+    offer: Offer, settings: Settings, folder: Path, place: _Place
+) -> tuple[list[Entry], list[File]]:
     entries, files = [], []
-    for splits in _splits(offer, settings):
+    found = _splits(offer, settings)
+    place.check_splits({s[0].config: [split.name for split in s] for s in found if s}, settings)
+    for splits in found:
         written = {
             split.name: convert.convert(
                 split, folder, settings.form, settings.shard_bytes, settings.say
             )
             for split in splits
         }
-        entry = _entry(splits, written, settings.form)
+        entry = _entry(splits, written, settings.form, offer.note)
         for reason, count in entry.left_out.items():
             settings.say(f"{entry.name}: {count:,} rows left out: {reason}")
         if not entry.splits:
@@ -232,7 +294,7 @@ def _convert(offer: Offer, settings: Settings, folder: Path) -> tuple[list[Entry
     return entries, files
 
 
-def _entry(splits: list[Split], written: dict[str, Manifest], form: str) -> Entry:
+def _entry(splits: list[Split], written: dict[str, Manifest], form: str, note: str) -> Entry:
     config, suffix = splits[0].config, FORMATS[form].suffix
     stated, left_out = {}, Counter()  # type: ignore[var-annotated]
     for split, manifest in written.items():
@@ -242,7 +304,7 @@ def _entry(splits: list[Split], written: dict[str, Manifest], form: str) -> Entr
             rows, on_disk = manifest.rows, sum(shard.size for shard in manifest.shards)
             stated[split] = pattern, rows, sum(shard.bytes for shard in manifest.shards), on_disk
     features = splits[0].features if form == "parquet" else None
-    return Entry(config, features, stated, dict(left_out))
+    return Entry(config, features, stated, dict(left_out), note)
 
 
 def _files(

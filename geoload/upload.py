@@ -55,14 +55,13 @@ class Repository:
     def __init__(self, repo_id: str) -> None:
         self.repo_id = repo_id
         self._api = HfApi()
+        self._head: str | None = None
 
-    def create(self, private: bool, must_be_private: bool) -> None:
-        """Make the repository if it is not there; refuse one that others can read unexpectedly.
+    def create(self, private: bool) -> None:
+        """Make the repository if it is not there.
 
         Raises
         ------
-        ValueError
-            When the repository exists, is public, and was to be private.
         PermissionError
             When nobody is logged in, or the login may not write there.
         """
@@ -76,30 +75,54 @@ class Repository:
                 self.repo_id, repo_type="dataset", private=private, exist_ok=True
             )
             self.repo_id = url.repo_id
-            seen = bool(self._api.dataset_info(self.repo_id).private)
         except Exception as error:
             raise _explained(error, f"make the dataset repository {self.repo_id!r}") from error
+
+    def check_readers(self, private: bool, must_be_private: bool) -> bool:
+        """Refuse a repository that others can read unexpectedly; tell whether it is private.
+
+        Parameters
+        ----------
+        private : bool
+            It was to be private.
+        must_be_private : bool
+            What it holds or shall hold may not be handed on.
+
+        Raises
+        ------
+        ValueError
+            When it is public.
+        """
+        try:
+            seen = bool(self._api.dataset_info(self.repo_id).private)
+        except Exception as error:
+            raise _explained(error, f"look at {self.repo_id!r}") from error
         if seen:
-            return
+            return True
         if must_be_private:
             raise ValueError(
-                f"{self.repo_id} is public, and what would be sent may not be redistributed: make "
-                "it private in its settings, or leave --include-unlicensed out."
+                f"{self.repo_id} is public, and photos in it may not be redistributed: make it "
+                "private in its settings, or leave --include-unlicensed out."
             )
         if private:
             raise ValueError(
                 f"{self.repo_id} exists and is public: say --public, or make it private in its "
                 "settings."
             )
+        return False
 
     def listing(self) -> dict[str, tuple[int, str]]:
         """Return size and digest of each file that is there; of a missing repository, nothing.
 
-        The digest is the SHA-256 of a large file, the git object's id of a small one.
+        The digest is the SHA-256 of a large file, the git object's id of a small one. What is sent
+        later builds on this state, and is refused if somebody else has changed it.
         """
         try:
+            self._head = self._api.dataset_info(self.repo_id).sha
             entries = list(
-                self._api.list_repo_tree(self.repo_id, recursive=True, repo_type="dataset")
+                self._api.list_repo_tree(
+                    self.repo_id, recursive=True, repo_type="dataset", revision=self._head
+                )
             )
         except RepositoryNotFoundError:
             return {}
@@ -115,7 +138,7 @@ class Repository:
         """Return the repository's card, or nothing."""
         if "README.md" not in there:
             return ""
-        path = hf_hub_download(self.repo_id, "README.md", repo_type="dataset")
+        path = hf_hub_download(self.repo_id, "README.md", repo_type="dataset", revision=self._head)
         return Path(path).read_text(encoding="utf-8")
 
     def send(
@@ -124,15 +147,16 @@ class Repository:
         card: str,
         until_then: str,
         there: dict[str, tuple[int, str]],
+        check: Callable[[], Any],
         say: Callable[[str], None],
     ) -> None:
         """Send the files that are missing, a few a commit, and last the card.
 
         Until the last commit the repository has the card `until_then`, under which what is half
-        there does not load. Shards of the same configurations
-        that are no longer part of them are removed.
+        there does not load. Shards of the same configurations that are no longer part of them are
+        removed. `check` is called before each commit, and may raise.
         """
-        missing = [file for file in files if not _same(file, there.get(file.name))]
+        missing = lacking(files, there)
         stale = _stale(files, there)
         parts = list(_parts(missing))
         say(
@@ -143,21 +167,40 @@ class Repository:
             operations: list[Any] = [CommitOperationAdd(f.name, str(f.path)) for f in part]
             if number == 1:
                 operations.append(CommitOperationAdd("README.md", until_then.encode()))
-            self._commit(operations, f"Add data, part {number} of {len(parts)}")
+            self._commit(operations, f"Add data, part {number} of {len(parts)}", check)
             size = megabytes(sum(file.size for file in part))
             say(f"{self.repo_id}: sent part {number} of {len(parts)}: {len(part)} files, {size}")
         last: list[Any] = [CommitOperationDelete(name) for name in stale]
         blob = card.encode()
         if parts or stale or there.get("README.md") != (len(blob), _git_id(blob)):
-            self._commit([*last, CommitOperationAdd("README.md", blob)], "Add the card")
+            self._commit([*last, CommitOperationAdd("README.md", blob)], "Add the card", check)
 
-    def _commit(self, operations: list[Any], message: str) -> None:
+    def _commit(self, operations: list[Any], message: str, check: Callable[[], Any]) -> None:
+        additions = [one for one in operations if isinstance(one, CommitOperationAdd)]
         try:
-            self._api.create_commit(
-                self.repo_id, operations, commit_message=message, repo_type="dataset"
-            )
+            # What has come but is in no commit, nobody can read; so the check is in between.
+            self._api.preupload_lfs_files(self.repo_id, additions, repo_type="dataset")
         except Exception as error:
             raise _explained(error, f"send to {self.repo_id!r}") from error
+        check()
+        try:
+            done = self._api.create_commit(
+                self.repo_id, operations, commit_message=message, repo_type="dataset",
+                parent_commit=self._head,
+            )  # fmt: skip
+        except Exception as error:
+            if getattr(_response(error), "status_code", None) == 412:
+                raise ValueError(
+                    f"{self.repo_id} was changed by somebody else meanwhile. Give the same command "
+                    "again: what has arrived is not sent twice."
+                ) from error
+            raise _explained(error, f"send to {self.repo_id!r}") from error
+        self._head = done.oid
+
+
+def lacking(files: list[File], there: dict[str, tuple[int, str]]) -> list[File]:
+    """Return the files that are not in a repository as they are here."""
+    return [file for file in files if not _same(file, there.get(file.name))]
 
 
 def _same(file: File, found: tuple[int, str] | None) -> bool:

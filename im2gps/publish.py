@@ -6,12 +6,11 @@ import argparse
 import json
 from typing import Any
 
-from geoload.convert import Screened
+from geoload.convert import NO_JPEG, Screened, without_metadata
 from geoload.publish import Offer, Settings, add_options, publish
 from im2gps import metadata
 from im2gps.im2gps import Im2GPS
 from im2gps.licences import UNKNOWN, credit, licence_of
-from im2gps.photo import PhotoError, clean
 from im2gps.training import VALIDATION_FRACTION, find_shards
 
 _NOTE = (
@@ -61,8 +60,13 @@ def run(
         if config == metadata.NAME:
             raise ValueError(f"{config} is one Parquet file and has no photos: upload that file.")
         options: dict[str, Any] = {"data_dir": data_dir, "skip_broken": skip_broken}
-        given = {"coordinates": coordinates, "validation_fraction": validation_fraction,
-                 "splits": splits}  # fmt: skip
+        given: dict[str, Any] = {
+            "coordinates": coordinates, "validation_fraction": validation_fraction
+        }  # fmt: skip
+        if config == Im2GPS.DEFAULT_CONFIG_NAME:
+            given["splits"] = splits
+        elif splits is not None and "test" not in splits:
+            raise FileNotFoundError(f"it has no split but test, and --splits {','.join(splits)}")
         options |= {name: value for name, value in given.items() if value is not None}
         return Im2GPS(config_name=config, original_bytes=True, records=True, **options)
 
@@ -79,7 +83,6 @@ def run(
         aside=("record",),
         key=f"unlicensed={include_unlicensed}",
         note=_NOTE if include_unlicensed else "",
-        only_private=include_unlicensed,
     )
     try:
         publish(offer, Settings(**settings))
@@ -93,14 +96,12 @@ def run(
 def screened(row: dict[str, Any], include_unlicensed: bool) -> Screened:
     """Take a photo's metadata out of it and into the attribution table, if it may be published."""
     name, record = row["image_id"], json.loads(row["record"])
-    try:
-        bare = clean(row["image"]["bytes"])
-    except PhotoError as error:
-        return Screened(None, f"no JPEG whose metadata can be taken out ({error})")
+    image = without_metadata(row["image"])
+    if image is None:
+        return Screened(None, NO_JPEG)
     licence = licence_of(record)
     if not (licence.redistributable or include_unlicensed):
         unknown = licence is UNKNOWN
         return Screened(None, "under an unknown licence" if unknown else "all rights reserved")
     published = {column: value for column, value in row.items() if column != "record"}
-    published["image"] = {"bytes": bare, "path": row["image"]["path"]}
-    return Screened(published, credit=credit(name, record, licence))
+    return Screened({**published, "image": image}, credit=credit(name, record, licence))

@@ -8,10 +8,11 @@ import logging
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
+from geoload.jpeg import PhotoError, clean
 from geoload.report import Report
 from im2gps.labels import Labeller
 from im2gps.packs import PackError, explained, open_pack
-from im2gps.photo import PhotoError, check_header, clean, fields
+from im2gps.photo import check_header, fields
 from im2gps.training import BROKEN, Sample, in_validation, samples
 
 if TYPE_CHECKING:

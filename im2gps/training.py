@@ -17,10 +17,11 @@ from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple
 
 from geoload.files import open_binary
+from geoload.jpeg import PhotoError, clean
 from geoload.report import Report
 from geoload.shards import Member, ShardError, members, read_member
 from im2gps.packs import MAX_PHOTO
-from im2gps.photo import PhotoError, check_header, clean
+from im2gps.photo import check_header
 
 BROKEN = "samples that cannot be used"
 ALONE = "photos without a JSON, or the other way round"

@@ -7,6 +7,7 @@ import os
 from typing import Any
 
 from geoload.builder import Builder
+from geoload.convert import NO_JPEG, Screened, without_metadata
 from geoload.hub import list_files
 from geoload.publish import Offer, Settings, add_options, publish
 from justzoomin.justzoomin import JustZoomIn
@@ -60,8 +61,16 @@ def run(
         )
     configs = [c.name for c in JustZoomIn.BUILDER_CONFIGS if c.name != _NOT_STORED]
     default = JustZoomIn.DEFAULT_CONFIG_NAME
-    offer = Offer("justzoomin", configs, builder, default, credits=credits, estimate=estimate)
+    offer = Offer("justzoomin", configs, builder, default, screened, credits, estimate)
     publish(offer, Settings(**settings))
+
+
+def screened(row: dict[str, Any]) -> Screened:
+    """Take the metadata out of a street photo, should there be any."""
+    if "image_id" not in row or "image" not in row:
+        return Screened(row)
+    image = without_metadata(row["image"])
+    return Screened(None, NO_JPEG) if image is None else Screened({**row, "image": image})
 
 
 def credits(config: str) -> list[dict[str, Any]]:

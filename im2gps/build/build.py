@@ -64,7 +64,8 @@ def build(
     again : bool
         Ask again for photos that had no proper answer, in shards that are there already.
     **manners
-        `host`, `concurrency`, `rate`, `tries`, `backoff`, `patience`; see `im2gps.fetch.Manners`.
+        `host`, `concurrency`, `rate`, `tries`, `backoff`, `patience`: see
+        `im2gps.build.fetch.Manners`.
 
     Returns
     -------

@@ -13,10 +13,10 @@ from typing import NamedTuple
 import simplejpeg
 from PIL import Image, ImageOps
 
+from geoload.jpeg import PhotoError, clean
 from im2gps.build import missing
 from im2gps.build.addresses import LONGEST
 from im2gps.build.missing import Missing
-from im2gps.photo import PhotoError, clean
 
 QUALITY = 90
 # Of the shorter side. Flickr's smallest square icons have 75.

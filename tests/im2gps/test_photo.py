@@ -10,7 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image, ImageCms
 
-from im2gps.photo import PhotoError, clean, coordinates
+from geoload.jpeg import PhotoError, clean
+from im2gps.photo import coordinates
 from im2gps.sample import with_comments
 
 LATITUDES = st.floats(-90, 90)

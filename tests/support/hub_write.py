@@ -39,9 +39,13 @@ _GIT_ATTRIBUTES = b"*.parquet filter=lfs diff=lfs merge=lfs -text\n"
 
 @dataclass
 class Hold:
-    """An upload that is stopped after some bytes: `reached` is set then, `released` ends it."""
+    """An upload that is stopped after some bytes: `reached` is set then, `released` ends it.
+
+    With `goes_on` it goes on then.
+    """
 
     after: int
+    goes_on: bool = False
     reached: threading.Event = field(default_factory=threading.Event)
     released: threading.Event = field(default_factory=threading.Event)
 
@@ -67,10 +71,14 @@ class WritableHub(Hub):
         self.received.clear()
         self.present.clear()
 
-    def hold(self, after: int) -> Hold:
+    def hold(self, after: int, goes_on: bool = False) -> Hold:
         """Stop uploading once `after` bytes of large files have arrived since the last `forget`."""
-        self._hold = Hold(after)
+        self._hold = Hold(after, goes_on)
         return self._hold
+
+    def open_up(self, repo_id: str) -> None:
+        """Make a private repository public, as its owner might in its settings."""
+        self._private.remove(repo_id)
 
     def has(self, repo_id: str, digest: str) -> bool:
         """Whether a large file of a repository has arrived whole."""
@@ -114,7 +122,8 @@ class WritableHub(Hub):
                 hold.reached.set()
                 hold.released.wait(60)
                 self._hold = None
-                raise ConnectionResetError("the client was ended here")
+                if not hold.goes_on:
+                    raise ConnectionResetError("the client was ended here")
         return b"".join(pieces)
 
     def route(self, request: Incoming) -> Answer | Content:
@@ -224,6 +233,8 @@ class WritableHub(Hub):
         for line in request.content.splitlines():
             entry = json.loads(line)
             value = entry["value"]
+            if entry["key"] == "header" and value.get("parentCommit") not in (None, commit.sha):
+                raise _Refusal(412, "PreconditionFailed", "A commit has happened since")
             if entry["key"] == "file":
                 blobs[value["path"]] = self._small(base64.b64decode(value["content"]))
             elif entry["key"] == "lfsFile":

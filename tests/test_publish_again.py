@@ -1,0 +1,254 @@
+"""Publishing into a place that holds something already: nothing goes, or shows, unasked."""
+
+from __future__ import annotations
+
+import io
+import re
+import subprocess
+import sys
+import tarfile
+import zipfile
+from pathlib import Path
+
+import pytest
+from datasets import load_dataset
+from PIL import Image as Pillow
+
+import geoload.upload
+import im2gps.cli
+import justzoomin.cli
+from geoload.card import split_card
+from im2gps.sample import with_comments
+from tests.support.hub_write import OWNER, TOKEN
+from tests.support.shards import jpeg, pair, write_shard
+
+PACKS = {"im2gps": "gps_query_imgs.zip", "human": "human_geolocation_test.zip"}
+FREE, RESERVED = 4, 0
+EVERYBODY_TRAINS = ["--validation-fraction", "0"]
+
+
+@pytest.fixture(autouse=True)
+def token(monkeypatch):
+    monkeypatch.setenv("HF_TOKEN", TOKEN)
+
+
+def write_pack(path: Path, photos: int = 3) -> None:
+    """A test pack; the licence of the last photo does not allow it to be handed on."""
+    with zipfile.ZipFile(path, "w") as archive:
+        for number in range(photos):
+            licence = FREE if number < photos - 1 else RESERVED
+            lines = [b"latitude: 1", b"longitude: 2", b"license: %d" % licence]
+            archive.writestr(f"{number}_a_1_{number}@N00.jpg", with_comments(jpeg(number), lines))
+
+
+@pytest.fixture
+def data(tmp_path) -> Path:
+    """One training photo and two test packs."""
+    folder = tmp_path / "data"
+    record = {"latitude": 1, "longitude": 2, "license": FREE, "owner": "9@N00"}
+    write_shard(folder / "im2gps-00000.tar", pair("9_a_1_9@N00", record, jpeg(9)))
+    for archive in PACKS.values():
+        write_pack(folder / archive)
+    return folder
+
+
+@pytest.fixture
+def publish(data, tmp_path, request):
+    """Runs the command on that data, into a folder and to a repository of the test's own."""
+
+    def run(*options: object, to: str = "out") -> int:
+        where = ["--data-dir", data, "--to", tmp_path / to, *EVERYBODY_TRAINS]
+        return im2gps.cli.main(["publish", *map(str, (repository(request), *where, *options))])
+
+    return run
+
+
+def repository(request) -> str:
+    return f"{OWNER}/" + re.sub("[^a-z0-9]+", "-", request.node.name[5:]).strip("-")[:60]
+
+
+@pytest.fixture
+def there(hub, request):
+    """Looks at the repository: its Parquet files, and its card."""
+
+    def look() -> tuple[set[str], str]:
+        files = hub.files(repository(request))
+        names = {name.partition("-")[0] for name in files if name.endswith(".parquet")}
+        return names, files.get("README.md", b"").decode()
+
+    return look
+
+
+def contents(card: str) -> list[str]:
+    """Configurations and splits of a card's table, in order."""
+    section = card.partition("<!-- contents")[2].partition("<!-- end of contents")[0]
+    rows = [line.split("|") for line in section.splitlines() if line.startswith("| `")]
+    return [f"{row[1].strip().strip('`')}/{row[2].strip()}" for row in rows]
+
+
+def test_splits_are_not_taken_away_unasked(publish, there, capsys):
+    assert publish() == 0
+    assert there()[0] == {"im2gps/train", "im2gps/test", "human/test"}
+
+    assert publish("--splits", "train,validation") == 2
+    said = capsys.readouterr()
+    assert "would take away (im2gps: test)" in said.err and "--replace" in said.err
+    assert "human is left out: it has no split but test" in said.out
+    assert there()[0] == {"im2gps/train", "im2gps/test", "human/test"}
+
+    assert publish("--splits", "train,validation", "--replace") == 0
+    names, card = there()
+    assert names == {"im2gps/train", "human/test"}
+    assert contents(card) == ["im2gps/train", "human/test"]
+
+
+def test_shards_that_have_gone_missing_take_no_split_away(publish, there, data, capsys):
+    assert publish() == 0
+    (data / "im2gps-00000.tar").unlink()
+    # What remains has no training photos, so the option means nothing.
+    assert publish() == 2
+    assert "would take away (im2gps: train)" in capsys.readouterr().err
+    assert "im2gps/train" in there()[0]
+
+
+def test_a_folder_keeps_its_splits_too(publish, data, tmp_path, capsys):
+    arguments = ["publish", "--to", str(tmp_path / "x"), "--data-dir", str(data), *EVERYBODY_TRAINS]
+    assert im2gps.cli.main(arguments) == 0
+    assert im2gps.cli.main([*arguments, "--splits", "test"]) == 2
+    assert "would take away (im2gps: train)" in capsys.readouterr().err
+    assert im2gps.cli.main([*arguments, "--splits", "test", "--replace"]) == 0
+    assert not list((tmp_path / "x" / "im2gps").glob("train-*"))
+    assert list(load_dataset(str(tmp_path / "x"))) == ["test"]
+
+
+def test_the_same_again_sends_and_commits_nothing(publish, hub, there, request):
+    for config in ("im2gps", "human", "human"):
+        assert publish("--configs", config) == 0
+    card = there()[1]
+    assert sorted(contents(card)) == ["human/test", "im2gps/test", "im2gps/train"]
+    commits = hub.commits(repository(request))
+    assert publish("--configs", "human") == 0
+    assert hub.commits(repository(request)) == commits and there()[1] == card
+
+
+def test_photos_that_may_not_be_handed_on_stay_marked(publish, hub, there, request, capsys):
+    assert publish("--configs", "im2gps", "--include-unlicensed") == 0
+    assert publish("--configs", "human") == 0
+    card = there()[1]
+    assert "must stay private. (`im2gps`)" in card and "(`human`)" not in card
+
+    assert publish("--configs", "human", "--public") == 2
+    assert "leave --public out" in capsys.readouterr().err
+    hub.open_up(repository(request))
+    assert publish("--configs", "human", "--public") == 2
+    assert "is public, and photos in it may not be redistributed" in capsys.readouterr().err
+
+    hub.forget()
+    assert publish("--configs", "im2gps", "--public") == 0
+    assert "must stay private" not in there()[1]
+
+
+def test_a_repository_that_became_public_meanwhile_gets_nothing(hub, data, tmp_path):
+    name = f"{OWNER}/opened"
+    hub.forget()
+    hold = hub.hold(after=100, goes_on=True)
+    command = [sys.executable, "-m", "im2gps", "publish", name, "--data-dir", str(data), "--to",
+               str(tmp_path / "out"), "--include-unlicensed", "--configs", "human"]  # fmt: skip
+    client = subprocess.Popen(command, cwd=tmp_path, stderr=subprocess.PIPE, text=True)
+    assert hold.reached.wait(120)
+    hub.open_up(name)
+    hold.released.set()
+    _, said = client.communicate(timeout=120)
+    assert client.returncode == 2 and "is public, and photos in it" in said
+    assert list(hub.files(name)) == [".gitattributes"]
+
+
+def test_what_others_published_meanwhile_stays(publish, hub, there, data, tmp_path, request):
+    hub.forget()
+    hold = hub.hold(after=100, goes_on=True)
+    command = [sys.executable, "-m", "im2gps", "publish", repository(request), "--data-dir",
+               str(data), "--to", str(tmp_path / "first"), "--configs", "im2gps",
+               *EVERYBODY_TRAINS]  # fmt: skip
+    client = subprocess.Popen(command, cwd=tmp_path, stderr=subprocess.PIPE, text=True)
+    assert hold.reached.wait(120)
+    hub.put(repository(request), "notes.txt", b"by hand")
+    hold.released.set()
+    _, said = client.communicate(timeout=120)
+    assert client.returncode == 2 and "was changed by somebody else meanwhile" in said
+    assert publish("--configs", "human", to="second") == 0
+    assert subprocess.run(command, cwd=tmp_path, check=False).returncode == 0
+    assert sorted(contents(there()[1])) == ["human/test", "im2gps/test", "im2gps/train"]
+
+
+def test_an_upload_that_fails_hides_nothing_that_is_whole(publish, hub, there, monkeypatch, capsys):
+    monkeypatch.setattr(geoload.upload, "COMMIT_FILES", 1)
+    assert publish("--configs", "human") == 0
+    hub.skip_then_fail("/commit/main", 1, 500)
+    assert publish() == 2
+    card = there()[1]
+    assert "not finished" in card and contents(card) == ["human/test"]
+    assert publish("--configs", "im2gps") == 0
+    card = there()[1]
+    assert sorted(contents(card)) == ["human/test", "im2gps/test", "im2gps/train"]
+    assert "not finished" not in card
+
+
+@pytest.mark.parametrize(
+    "header",
+    [
+        "",
+        "---\nconfigs:\n- config_name: mine\n  data_files: mine/*.parquet\n---\n",
+        "---\ndataset_info:\n  features: []\n---\n",
+    ],
+    ids=["text", "configs", "info"],
+)
+def test_a_card_of_somebody_elses_is_not_replaced_unasked(
+    publish, hub, there, request, capsys, header
+):
+    assert publish("--configs", "human") == 0
+    hub.put(repository(request), "README.md", f"{header}# Mine\n".encode())
+    assert publish("--configs", "human") == 2
+    assert "README.md that `publish` did not write" in capsys.readouterr().err
+    assert there()[1].endswith("# Mine\n")
+    assert publish("--configs", "human", "--replace") == 0
+    assert [c["config_name"] for c in split_card(there()[1])[0]["configs"]] == ["human"]
+
+
+def test_a_lost_attribution_is_made_anew(publish, tmp_path, capsys):
+    assert publish() == 0
+    table = tmp_path / "out" / "im2gps" / "attribution.csv"
+    before = table.read_text()
+    (credits,) = (tmp_path / "out" / ".publish" / "im2gps" / "train").glob("*.credits")
+    credits.unlink()
+    assert publish() == 0
+    assert table.read_text() == before
+
+
+def test_half_a_character_in_a_title_is_replaced(data, publish, tmp_path):
+    text = b'{"latitude": 1, "longitude": 2, "license": 4, "title": "cut \\ud83d"}'
+    write_shard(data / "im2gps-00000.tar", pair("9_a_1_9@N00", text, jpeg(9)))
+    assert publish("--configs", "im2gps") == 0
+    assert "cut ?" in (tmp_path / "out" / "im2gps" / "attribution.csv").read_text()
+
+
+def test_street_photos_are_published_without_their_metadata(zoom, tmp_path):
+    exif = Pillow.Exif()
+    exif.get_ifd(0x8825).update({1: "N", 2: (38.0, 54.0, 0.0), 3: "W", 4: (77.0, 0.0, 0.0)})
+    folder = tmp_path / "town"
+    (folder / "archives").mkdir(parents=True)
+    (folder / "metadata").symlink_to(zoom / "metadata")
+    names = []
+    for path in sorted((zoom / "archives").glob("streetview*")):
+        with tarfile.open(path) as old, tarfile.open(folder / "archives" / path.name, "w") as new:
+            for member in old:
+                buffer = io.BytesIO()
+                Pillow.new("RGB", (16, 16)).save(buffer, "JPEG", exif=exif)
+                member.size = buffer.tell()
+                buffer.seek(0)
+                new.addfile(member, buffer)
+                names.append(member.name)
+    arguments = ["--to", str(tmp_path / "out"), "--data-dir", str(folder)]
+    assert justzoomin.cli.main(["publish", *arguments, "--configs", "streetview"]) == 0
+    rows = load_dataset(str(tmp_path / "out"))
+    assert sum(map(len, rows.values())) == len(names) > 0
+    assert not any(row["image"].getexif() for split in rows.values() for row in split)
