@@ -33,10 +33,10 @@ from PIL import Image
 import im2gps
 from benchmarks.streaming import bare, count
 from benchmarks.timing import compare
-from im2gps.build.addresses import key
-from im2gps.build.fetch import Manners
-from im2gps.build.shard import Job, make_shard
-from im2gps.build.shrink import shrink
+from im2gps.building.addresses import key
+from im2gps.building.fetch import Manners
+from im2gps.building.shard import Job, make_shard
+from im2gps.building.shrink import shrink
 from tests.support.flickr_photos import SCHEMA, FlickrPhotos, row, write_list
 
 PICTURES = 24  # different ones, over and over
@@ -226,7 +226,7 @@ def memory(folder: Path, millions: int) -> None:
 
 def drive(folder: str, rows: int) -> None:
     """Plan, make the last shard and report, as the driver of a build does."""
-    from im2gps.build.build import build
+    from im2gps.building.build import build
 
     shards = rows // PHOTOS
     out = Path(folder, "out")
@@ -259,7 +259,7 @@ def peak_memory() -> float:
 
 
 def digest_of(table: Path) -> str:
-    from im2gps.build.partition import digest
+    from im2gps.building.partition import digest
 
     return digest(str(table))
 

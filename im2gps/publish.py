@@ -6,8 +6,8 @@ import argparse
 import json
 from typing import Any
 
-from geoload.convert import NO_JPEG, Screened, without_metadata
-from geoload.publish import Offer, Settings, add_options, publish
+from geoload.publishing.convert import NO_JPEG, Screened, without_metadata
+from geoload.publishing.publish import Offer, Settings, add_options, publish
 from im2gps import metadata
 from im2gps.im2gps import Im2GPS
 from im2gps.licences import UNKNOWN, credit, licence_of

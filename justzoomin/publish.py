@@ -7,9 +7,9 @@ import os
 from typing import Any
 
 from geoload.builder import Builder
-from geoload.convert import NO_JPEG, Screened, without_metadata
 from geoload.hub import list_files
-from geoload.publish import Offer, Settings, add_options, publish
+from geoload.publishing.convert import NO_JPEG, Screened, without_metadata
+from geoload.publishing.publish import Offer, Settings, add_options, publish
 from justzoomin.justzoomin import JustZoomIn
 from justzoomin.sources import ATTRIBUTION, Folder, other_split
 from justzoomin.table import read_table

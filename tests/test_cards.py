@@ -18,7 +18,7 @@ from datasets.utils import resources
 from huggingface_hub import DatasetCard
 
 import gcd_metric
-from geoload.card import MARK, find_card
+from geoload.publishing.card import MARK, find_card
 from im2gps import Im2GPS, metadata
 from im2gps.licences import LICENCES
 from justzoomin import JustZoomIn, zoom
@@ -204,7 +204,9 @@ def installed(tmp_path_factory) -> Path:
 
 
 def test_the_cards_are_in_the_wheel(installed):
-    code = "import geoload.card as c; print(c.__file__); print(c.find_card('{}'), end='')"
+    code = (
+        "import geoload.publishing.card as c; print(c.__file__); print(c.find_card('{}'), end='')"
+    )
     for package in BUILDERS:
         command = [sys.executable, "-c", code.format(package)]
         done = subprocess.run(command, cwd=installed, capture_output=True, text=True, check=True)

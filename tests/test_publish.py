@@ -17,12 +17,12 @@ import pytest
 from datasets import Image, load_dataset
 from PIL import Image as Pillow
 
-import geoload.upload
+import geoload.publishing.upload
 import im2gps.cli
 import justzoomin.cli
-from geoload import convert
-from geoload.card import split_card
-from geoload.features import undecoded
+from geoload.publishing import convert
+from geoload.publishing.card import split_card
+from geoload.publishing.features import undecoded
 from im2gps.licences import LICENCES
 from im2gps.photo import fields
 from im2gps.sample import with_comments
@@ -265,7 +265,7 @@ def test_an_upload_that_was_killed_sends_only_what_is_missing(hub, zoom, tmp_pat
 
 
 def test_half_of_an_upload_does_not_load(hub, packs, tmp_path, monkeypatch, capsys):
-    monkeypatch.setattr(geoload.upload, "COMMIT_FILES", 1)
+    monkeypatch.setattr(geoload.publishing.upload, "COMMIT_FILES", 1)
     where = ["--data-dir", packs, "--to", tmp_path / "out"]
     assert run("im2gps", *where, "--configs", "human") == 0
     (shard,) = (tmp_path / "out" / "human").glob("*.parquet")

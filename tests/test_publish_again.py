@@ -14,10 +14,10 @@ import pytest
 from datasets import load_dataset
 from PIL import Image as Pillow
 
-import geoload.upload
+import geoload.publishing.upload
 import im2gps.cli
 import justzoomin.cli
-from geoload.card import split_card
+from geoload.publishing.card import split_card
 from im2gps.sample import with_comments
 from tests.support.hub_write import OWNER, TOKEN
 from tests.support.shards import jpeg, pair, write_shard
@@ -181,7 +181,7 @@ def test_what_others_published_meanwhile_stays(publish, hub, there, data, tmp_pa
 
 
 def test_an_upload_that_fails_hides_nothing_that_is_whole(publish, hub, there, monkeypatch, capsys):
-    monkeypatch.setattr(geoload.upload, "COMMIT_FILES", 1)
+    monkeypatch.setattr(geoload.publishing.upload, "COMMIT_FILES", 1)
     assert publish("--configs", "human") == 0
     hub.skip_then_fail("/commit/main", 1, 500)
     assert publish() == 2

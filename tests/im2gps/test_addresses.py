@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from im2gps.build.addresses import RowError, addresses, check_row, key
+from im2gps.building.addresses import RowError, addresses, check_row, key
 
 HOST = "https://live.staticflickr.com"
 ROW = {

@@ -25,10 +25,10 @@ from PIL import Image
 pytest.importorskip("simplejpeg")
 
 from geoload import __version__
-from im2gps.build.build import build
-from im2gps.build.engines import BuildError
-from im2gps.build.fetch import Pace
-from im2gps.build.partition import read_rows
+from im2gps.building.build import build
+from im2gps.building.engines import BuildError
+from im2gps.building.fetch import Pace
+from im2gps.building.partition import read_rows
 from im2gps.cli import main
 from tests.support.flickr_photos import LASTING, FlickrPhotos, picture, row, write_list
 

@@ -12,7 +12,7 @@ import pytest
 
 pytest.importorskip("simplejpeg")
 
-from im2gps.build.build import build
+from im2gps.building.build import build
 from tests.support.flickr_photos import FlickrPhotos, row, write_list
 
 FLAT = {"original_width": 1200, "original_height": 100}
@@ -84,7 +84,7 @@ def test_every_engine_makes_the_same_shards(expected, tmp_path, on_two_workers, 
 
 KILLER = """
 import multiprocessing, sys, threading
-from im2gps.build.build import build
+from im2gps.building.build import build
 
 def kill():
     sys.stdin.readline()

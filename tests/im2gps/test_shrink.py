@@ -12,8 +12,8 @@ from PIL import Image
 
 pytest.importorskip("simplejpeg")
 
-from im2gps.build.missing import Missing
-from im2gps.build.shrink import shrink
+from im2gps.building.missing import Missing
+from im2gps.building.shrink import shrink
 
 RED, BLUE = (200, 40, 40), (40, 40, 200)
 

@@ -358,7 +358,7 @@ def test_options_that_make_no_sense_say_so(built, options, message):
 
 def test_what_a_build_wrote_is_what_is_loaded(tmp_path):
     pytest.importorskip("simplejpeg")
-    from im2gps.build.build import build
+    from im2gps.building.build import build
     from tests.support.flickr_photos import FlickrPhotos, row, write_list
 
     rows = [row(n, original_width=1200, original_height=100) for n in range(40)]

@@ -28,7 +28,7 @@ from concurrent.futures import (
 from concurrent.futures.process import BrokenProcessPool
 from typing import Any
 
-from im2gps.build.shard import Job, outcome
+from im2gps.building.shard import Job, outcome
 
 Advance = Callable[[int], Any]
 Engine = Callable[[Job, list[int], "int | None", Advance], None]

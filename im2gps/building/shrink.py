@@ -14,9 +14,9 @@ import simplejpeg
 from PIL import Image, ImageOps
 
 from geoload.jpeg import PhotoError, clean
-from im2gps.build import missing
-from im2gps.build.addresses import LONGEST
-from im2gps.build.missing import Missing
+from im2gps.building import missing
+from im2gps.building.addresses import LONGEST
+from im2gps.building.missing import Missing
 
 QUALITY = 90
 # Of the shorter side. Flickr's smallest square icons have 75.

@@ -6,8 +6,8 @@ from typing import Any
 
 from tabulate import tabulate
 
-from im2gps.build import missing
-from im2gps.build.build import PACKAGES, SHARD_SIZE, build
+from im2gps.building import missing
+from im2gps.building.build import PACKAGES, SHARD_SIZE, build
 
 
 def as_table(report: dict[str, Any]) -> str:

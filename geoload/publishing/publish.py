@@ -19,14 +19,15 @@ from typing import Any
 import datasets
 import filelock
 
-from geoload import convert
 from geoload.builder import Builder
-from geoload.card import Entry, Old, check_form, find_card, meanwhile, megabytes, render
-from geoload.convert import Manifest, Screened, Split
-from geoload.features import undecoded
 from geoload.files import sha256
-from geoload.shard_writers import FORMATS
-from geoload.upload import File, Repository, lacking
+from geoload.publishing import convert
+from geoload.publishing.card import Entry, find_card, meanwhile, megabytes, render
+from geoload.publishing.convert import Manifest, Screened, Split
+from geoload.publishing.features import undecoded
+from geoload.publishing.place import Place
+from geoload.publishing.shard_writers import FORMATS
+from geoload.publishing.upload import File, Repository, lacking
 
 SHARD_BYTES = 400 * 10**6
 _UNITS = {"": 1, "B": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9}
@@ -131,7 +132,11 @@ def publish(offer: Offer, settings: Settings) -> None:
         # Before hours of work: may one write there at all?
         repository = Repository(settings.repo_id)
         repository.create(settings.private)
-    place = _place(offer, settings, folder, repository, settings.configs or offer.configs)
+    suffix = FORMATS[settings.form].suffix
+    place = Place(
+        folder, repository, suffix, settings.private, bool(offer.note), settings.replace
+    )  # fmt: skip
+    place.look(settings.configs or offer.configs)
     (folder / convert.WORK).mkdir(parents=True, exist_ok=True)
     lock = filelock.FileLock(folder / convert.WORK / "lock")
     try:
@@ -139,81 +144,34 @@ def publish(offer: Offer, settings: Settings) -> None:
     except filelock.Timeout:
         raise ValueError(f"{folder}: another `publish` is writing there") from None
     with lock:
-        entries, files = _convert(offer, settings, folder, place)
+        entries, files = _convert(offer, settings, place)
         if not entries:
             raise ValueError(_nothing(offer, settings))
-        # Anew: others may have written there meanwhile.
-        names = [entry.name for entry in entries]
-        place = _place(offer, settings, folder, repository, names)
-        place.check_splits({entry.name: list(entry.splits) for entry in entries}, settings)
-        text = find_card(offer.package).replace("REPO_ID", place.name)
-        card = render(text, entries, offer.default, place.old)
-        if settings.replace:
-            convert.drop_others(folder, {entry.name: list(entry.splits) for entry in entries})
-        _write_card(folder, card)
-        if repository is None:
-            settings.say(f'Wrote {folder}: load_dataset("{folder}")')
-            return
-        unfinished = {f.name.partition("/")[0] for f in lacking(files, place.there)}
-        until_then = meanwhile(text, unfinished, offer.default, place.old)
-        kept = place.old.names(but=names)
-        check = functools.partial(_check_readers, offer, settings, repository, place.old, kept)
-        repository.send(files, card, until_then, place.there, check, settings.say)
-        who = "you, and who else may read this private repository" if check() else "everybody"
-        settings.say(f'load_dataset("{repository.repo_id}") gives these rows now to {who}. The '
-                     f"converted files stay in {folder}; remove them when you like.")  # fmt: skip
+        _finish(offer, settings, place, entries, files)
 
 
-@dataclass(frozen=True)
-class _Place:
-    """Where the rows go, as it is before they come: its files if it is on the Hub, and its card."""
-
-    name: str
-    there: dict[str, tuple[int, str]]
-    old: Old
-
-    def check_splits(self, splits: dict[str, list[str]], settings: Settings) -> None:
-        """Refuse to take splits away that were published earlier, unless told to."""
-        gone = {c: sorted(set(self.old.splits(c)) - set(names)) for c, names in splits.items()}
-        said = "; ".join(f"{config}: {', '.join(names)}" for config, names in gone.items() if names)
-        if said and not settings.replace:
-            raise ValueError(
-                f"{self.name} has splits that this run would take away ({said}). Publish them "
-                "together with these (what has arrived is not sent again), or say --replace."
-            )
-
-
-def _place(
-    offer: Offer, settings: Settings, folder: Path, repository: Repository | None,
-    names: list[str],
-) -> _Place:  # fmt: skip
-    """Look at the place for some configurations, and refuse what does not fit there."""
-    there = repository.listing() if repository is not None else {}
-    name = repository.repo_id if repository is not None else str(folder)
-    old = Old(repository.card(there) if repository is not None else _old_card(folder))
-    if old.foreign and not settings.replace:
-        raise ValueError(
-            f"{name} has a README.md that `publish` did not write. Name another place, or say "
-            "--replace, and this one takes its place."
-        )
-    old = Old() if old.foreign else old
-    check_form(old, names, FORMATS[settings.form].suffix)
-    if repository is not None:
-        _check_readers(offer, settings, repository, old, old.names(but=names))
-    return _Place(name, there, old)
-
-
-def _check_readers(
-    offer: Offer, settings: Settings, repository: Repository, old: Old, kept: list[str]
-) -> bool:
-    must_be_private = bool(offer.note) or any(old.notes(name) for name in kept)
-    private = repository.check_readers(settings.private, must_be_private)
-    if private and not settings.private and must_be_private:
-        raise ValueError(
-            f"{repository.repo_id} holds photos that may not be redistributed: leave --public out, "
-            "or publish into another repository."
-        )
-    return private
+def _finish(
+    offer: Offer, settings: Settings, place: Place, entries: list[Entry], files: list[File]
+) -> None:
+    """Write the card, and send."""
+    splits = {entry.name: list(entry.splits) for entry in entries}
+    place.look(splits)  # anew: others may have written there meanwhile
+    place.check_splits(splits)
+    text = find_card(offer.package).replace("REPO_ID", place.name)
+    card = render(text, entries, offer.default, place.old)
+    if settings.replace:
+        convert.drop_others(place.folder, splits)
+    _write_card(place.folder, card)
+    if place.repository is None:
+        settings.say(f'Wrote {place.folder}: load_dataset("{place.folder}")')
+        return
+    unfinished = {file.name.partition("/")[0] for file in lacking(files, place.there)}
+    until_then = meanwhile(text, unfinished, offer.default, place.old)
+    check = functools.partial(place.check_readers, splits)
+    place.repository.send(files, card, until_then, place.there, check, settings.say)
+    who = "you, and who else may read this private repository" if check() else "everybody"
+    settings.say(f'load_dataset("{place.name}") gives these rows now to {who}. The converted files '
+                 f"stay in {place.folder}; remove them when you like.")  # fmt: skip
 
 
 def _check(offer: Offer, settings: Settings) -> None:
@@ -269,11 +227,11 @@ def _open(offer: Offer, config: str) -> list[Split]:
 
 
 def _convert(
-    offer: Offer, settings: Settings, folder: Path, place: _Place
-) -> tuple[list[Entry], list[File]]:
-    entries, files = [], []
+    offer: Offer, settings: Settings, place: Place
+) -> tuple[list[Entry], list[File]]:  # fmt: skip
+    entries, files, folder = [], [], place.folder
     found = _splits(offer, settings)
-    place.check_splits({s[0].config: [split.name for split in s] for s in found if s}, settings)
+    place.check_splits({s[0].config: [split.name for split in s] for s in found if s})
     for splits in found:
         written = {
             split.name: convert.convert(
@@ -322,11 +280,6 @@ def _files(
         path = folder / credits
         files.append(File(credits, path, path.stat().st_size, sha256(path)))
     return files
-
-
-def _old_card(folder: Path) -> str:
-    path = folder / "README.md"
-    return path.read_text(encoding="utf-8") if path.exists() else ""
 
 
 def _write_card(folder: Path, card: str) -> None:

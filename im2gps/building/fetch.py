@@ -20,10 +20,10 @@ import tenacity
 from yarl import URL
 
 from geoload import __version__
-from im2gps.build import missing
-from im2gps.build.addresses import addresses
-from im2gps.build.missing import Missing
-from im2gps.build.shrink import Picture, shrink
+from im2gps.building import missing
+from im2gps.building.addresses import addresses
+from im2gps.building.missing import Missing
+from im2gps.building.shrink import Picture, shrink
 
 PHOTO_HOST = "https://live.staticflickr.com"
 USER_AGENT = f"im2gps-justzoomin/{__version__} (im2gps build: photos of a research data set)"

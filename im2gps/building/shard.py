@@ -27,10 +27,10 @@ from PIL import Image
 from geoload.report import write_json
 from geoload.shards import members
 from geoload.tar_index import TarIndex
-from im2gps.build import missing
-from im2gps.build.addresses import RowError, check_row, key
-from im2gps.build.fetch import Fetcher, Found, Manners, Row, in_order
-from im2gps.build.partition import COLUMNS, read_rows
+from im2gps.building import missing
+from im2gps.building.addresses import RowError, check_row, key
+from im2gps.building.fetch import Fetcher, Found, Manners, Row, in_order
+from im2gps.building.partition import COLUMNS, read_rows
 
 _IN_JSON = COLUMNS[:13]  # not what leads to the original
 _COUNTS = ("rows", "photos", "recoded", "alike", "requests", "retries", "bytes received")

@@ -21,10 +21,10 @@ from tqdm import tqdm
 
 from geoload.files import sha256
 from geoload.report import write_json
-from im2gps.build import missing
+from im2gps.building import missing
 
 if TYPE_CHECKING:
-    from im2gps.build.shard import Job
+    from im2gps.building.shard import Job
 
 SHARD_SIZE = 1000
 MANIFEST = "build.json"
@@ -65,7 +65,7 @@ def build(
         Ask again for photos that had no proper answer, in shards that are there already.
     **manners
         `host`, `concurrency`, `rate`, `tries`, `backoff`, `patience`: see
-        `im2gps.build.fetch.Manners`.
+        `im2gps.building.fetch.Manners`.
 
     Returns
     -------
@@ -83,10 +83,10 @@ def build(
     """
     _require("simplejpeg", "build")
     _require(PACKAGES[engine], engine)
-    from im2gps.build.engines import ENGINES
-    from im2gps.build.fetch import Manners
-    from im2gps.build.partition import count_rows
-    from im2gps.build.shard import Job
+    from im2gps.building.engines import ENGINES
+    from im2gps.building.fetch import Manners
+    from im2gps.building.partition import count_rows
+    from im2gps.building.shard import Job
 
     manners = {name: value for name, value in manners.items() if value is not None}
     table, output = (os.path.abspath(os.path.expanduser(path)) for path in (table, output))
@@ -139,7 +139,7 @@ def _alone(folder: str) -> Iterator[None]:
     """Keep other builds away from the folder; the lock goes with the process, however it ends."""
     import filelock
 
-    from im2gps.build.engines import BuildError
+    from im2gps.building.engines import BuildError
 
     lock = filelock.FileLock(os.path.join(folder, ".build.lock"))
     try:
@@ -156,7 +156,7 @@ def _alone(folder: str) -> Iterator[None]:
 
 def _check_manifest(job: Job, rows: int) -> None:
     """Refuse a folder that was begun with another list, or cut into other shards."""
-    from im2gps.build.engines import BuildError
+    from im2gps.building.engines import BuildError
 
     path = Path(job.folder, MANIFEST)
     manifest = {
@@ -209,7 +209,7 @@ def _bar(total: int, done: int) -> tqdm:
 
 def _report(job: Job, numbers: range) -> dict[str, Any]:
     """Add up the shards' statistics, and write them down where they are news."""
-    from im2gps.build.engines import BuildError
+    from im2gps.building.engines import BuildError
 
     sums: Counter[str] = Counter()
     sizes: Counter[str] = Counter()

@@ -24,8 +24,8 @@ from tqdm import tqdm
 
 from geoload.files import sha256
 from geoload.jpeg import PhotoError, clean
+from geoload.publishing.shard_writers import FORMATS
 from geoload.report import write_json
-from geoload.shard_writers import FORMATS
 
 WORK = ".publish"
 CREDITS = "attribution.csv"

@@ -14,7 +14,7 @@ import datasets
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from geoload.features import parquet_schema, pictures
+from geoload.publishing.features import parquet_schema, pictures
 
 # The Dataset Viewer reads whole row groups to show a page of 100 rows.
 ROWS_WITH_PICTURES = 100

@@ -23,8 +23,8 @@ from huggingface_hub import (
 from huggingface_hub.hf_api import RepoFile
 from huggingface_hub.utils import HfHubHTTPError, RepositoryNotFoundError
 
-from geoload.card import megabytes
 from geoload.files import is_transport_error
+from geoload.publishing.card import megabytes
 
 # A commit holds this much, so that little is sent again after a break, and the Hub's limit on
 # commits per hour is far.

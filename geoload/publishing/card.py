@@ -16,7 +16,7 @@ from typing import Any
 import datasets
 import yaml
 
-from geoload.features import card_features
+from geoload.publishing.features import card_features
 
 MARK = "<!-- contents of this repository -->"
 _END = "<!-- end of contents -->"
@@ -88,7 +88,7 @@ def find_card(package: str) -> str:
     installed = importlib.resources.files(package) / "dataset_card.md"
     if installed.is_file():
         return installed.read_text(encoding="utf-8")
-    here = Path(__file__).parents[1] / "dataset_cards" / package / "README.md"
+    here = Path(__file__).parents[2] / "dataset_cards" / package / "README.md"
     return here.read_text(encoding="utf-8")
 
 

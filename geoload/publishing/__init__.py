@@ -1,0 +1,1 @@
+"""From rows to repositories on the Hub that load without code of ours."""
