@@ -364,9 +364,12 @@ class JustZoomIn(Builder):
         source = self.config.source(self.token)
         found = self.config.views or find_rendered(source, self.config.size)
         if found is None and needed:
+            folder = self.config.data_dir
+            where = f" --data-dir {folder}" if folder else ""
             raise FileNotFoundError(
-                f"There is no views/views_{self.config.size}.tar: render it once with `justzoomin "
-                "render`, and name it with views=."
+                f"There is no views/views_{self.config.size}.tar in {folder or source.repository}: "
+                f"render it once with `justzoomin render{where}`, or name one that lies elsewhere "
+                "with views=."
             )
         return found or ""
 

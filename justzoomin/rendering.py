@@ -6,15 +6,18 @@ touches a tile again. Drawing one view is `tiles.py`.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import io
 import json
+import logging
 import multiprocessing
 import os
 import shutil
 import tarfile
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +28,8 @@ from justzoomin import zoom
 from justzoomin.sources import ATTRIBUTION
 from justzoomin.tiles import TilePyramid
 from justzoomin.views import QUALITY, SIZE, Prefix, name_of, place_of, to_jpeg
+
+_log = logging.getLogger(__name__)
 
 
 def render(
@@ -46,7 +51,8 @@ def render(
         Where the tiles are; see `TilePyramid`.
     output : path
         The shard to write. Samples are a `jpg` and a `json` with prefix, latitude, longitude,
-        width_m and the attribution that the imagery's licence asks for.
+        width_m, of how many tiles it was made and how many of them were missing, and the
+        attribution that the imagery's licence asks for.
     size : int
         Side of the pictures in pixels.
     quality : int
@@ -59,11 +65,26 @@ def render(
     Returns
     -------
     int
-        How many views the shard holds.
+        How many views the shard holds. Those that lack tiles are counted in the log.
     """
+    TilePyramid(source)  # what is wrong with it shows here, and not in every worker
     output = Path(output)
     folder = parts_folder(output, source, size, quality, depth)
     os.makedirs(folder, exist_ok=True)
+    try:
+        total = _draw(source, folder, size, quality, depth, workers)
+    except BaseException:
+        with contextlib.suppress(OSError):
+            folder.rmdir()  # where nothing is drawn yet
+        raise
+    _join([path for path, _ in plan(folder, depth)], output)
+    shutil.rmtree(folder)
+    return total
+
+
+def _draw(
+    source: Any, folder: Path, size: int, quality: int, depth: int, workers: int | None
+) -> int:
     parts = plan(folder, depth)
     todo = [(path, group) for path, group in parts if not path.exists()]
     total = sum(len(group) for _, group in parts)
@@ -73,10 +94,14 @@ def render(
         pool = ProcessPoolExecutor(workers or os.cpu_count(), context, _open, (source,))
         with pool:
             jobs = [pool.submit(_draw_part, path, group, size, quality) for path, group in todo]
-            for job in as_completed(jobs):
-                bar.update(job.result())
-    _join([path for path, _ in parts], output)
-    shutil.rmtree(folder)
+            try:
+                for job in as_completed(jobs):
+                    bar.update(job.result())
+            except BrokenProcessPool as error:
+                raise OSError(
+                    "A worker ended before its time; perhaps the memory was used up. Give the same "
+                    "command again, with fewer --workers: it goes on where it was."
+                ) from error
     return total
 
 
@@ -109,6 +134,7 @@ _pyramid: TilePyramid
 def _open(source: Any) -> None:
     global _pyramid
     _pyramid = TilePyramid(source)
+    logging.getLogger("justzoomin.tiles").setLevel(logging.ERROR)  # counted in the end
 
 
 def _draw_part(path: Path, group: list[Prefix], size: int, quality: int) -> int:
@@ -126,11 +152,14 @@ def _draw_part(path: Path, group: list[Prefix], size: int, quality: int) -> int:
 def _sample(prefix: Prefix, size: int, quality: int) -> Iterator[tuple[str, bytes]]:
     latitude, longitude, width = place_of(prefix)
     view = _pyramid.view(latitude, longitude, width / size, size)
+    tiles, missing = _pyramid.tiles_of_last_view()
     record = {
         "prefix": list(prefix),
         "latitude": latitude,
         "longitude": longitude,
         "width_m": width,
+        "tiles": tiles,
+        "tiles_missing": missing,
         "attribution": ATTRIBUTION,
     }
     yield f"{name_of(prefix)}.jpg", to_jpeg(view, quality)
@@ -139,6 +168,7 @@ def _sample(prefix: Prefix, size: int, quality: int) -> Iterator[tuple[str, byte
 
 def _join(paths: list[Path], output: Path) -> None:
     part = output.with_name(output.name + ".part")
+    white = gaps = total = 0
     with tarfile.open(part, "w", format=tarfile.GNU_FORMAT) as archive:
         for path in paths:
             with open(path, "rb") as file:
@@ -146,4 +176,12 @@ def _join(paths: list[Path], output: Path) -> None:
                     member = tarfile.TarInfo(found.name)
                     member.size = found.size
                     archive.addfile(member, io.BytesIO(data or b""))
+                    if found.name.endswith(".json"):
+                        record = json.loads(data or b"{}")
+                        total += 1
+                        white += record["tiles_missing"] == record["tiles"]
+                        gaps += 0 < record["tiles_missing"] < record["tiles"]
     os.replace(part, output)
+    if white or gaps:
+        _log.warning("%s: of %d views %d are white, as none of their tiles is there, and %d more "
+                     "lack some.", output, total, white, gaps)  # fmt: skip

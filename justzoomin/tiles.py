@@ -75,6 +75,7 @@ class TilePyramid:
     ) -> None:
         if source is None:
             source = Hub(REPOSITORY, REVISION)
+        self._where = source.repository if isinstance(source, Hub) else os.fspath(source)
         self._tiles = _open(source, cache_dir)
         self.layout = Layout.read(self._tiles.layout_file())
         self.cache_bytes = cache_bytes
@@ -123,9 +124,29 @@ class TilePyramid:
         """
         cut = self._cut(latitude, longitude, metres_per_pixel, size, bearing)
         if self._pays_to_blur_tiles(cut):
-            return _sample(self._blurred_mosaic(cut), cut, size)
-        picture = self._mosaic(cut)
-        return _sample(_blur(picture, cut.sigma, _scratch("blurred", picture.shape)), cut, size)
+            picture = self._blurred_mosaic(cut)
+        else:
+            picture = self._mosaic(cut)
+            picture = _blur(picture, cut.sigma, _scratch("blurred", picture.shape))
+        self._warn_of_white(latitude, longitude, cut.zoom)
+        return _sample(picture, cut, size)
+
+    def tiles_of_last_view(self) -> tuple[int, int]:
+        """Return of how many tiles the last view of this thread was made, and how many it lacked.
+
+        Where a tile is missing, a view is white.
+        """
+        return _local.tiles
+
+    def _warn_of_white(self, latitude: float, longitude: float, zoom: int) -> None:
+        made_of, lacked = self.tiles_of_last_view()
+        own = self._process()
+        if made_of == lacked and not own.warned:
+            own.warned = True
+            _log.warning(
+                "The view around latitude %.5f, longitude %.5f is white: no tile of level %d is "
+                "there in %s. (Said once.)", latitude, longitude, zoom, self._where,
+            )  # fmt: skip
 
     def views(self, sequence: npt.ArrayLike, size: int = 384) -> np.ndarray:
         """Return what is seen before each action of a sequence.
@@ -217,9 +238,12 @@ class TilePyramid:
     def _mosaic(self, cut: _Cut) -> np.ndarray:
         """Put the tiles together, as far as the view and its blur reach into them."""
         picture = _scratch("mosaic", (cut.bottom - cut.top, cut.right - cut.left, 3))
+        made_of = lacked = 0
         for part in self._parts(cut):
             tile = self._tile(cut.zoom, part.x, part.y)
             picture[part.to] = _WHITE if tile is None else tile[part.of]
+            made_of, lacked = made_of + 1, lacked + (tile is None)
+        _local.tiles = made_of, lacked
         return picture
 
     def _blurred_mosaic(self, cut: _Cut) -> np.ndarray:
@@ -235,13 +259,16 @@ class TilePyramid:
             np.empty((picture.shape[0], band * (columns + 1), 3), np.uint8),
             np.empty((picture.shape[1], band * (rows + 1), 3), np.uint8),
         )
+        lacked = 0
         for part in parts:
             tile = self._blurred_tile(cut, part.x, part.y)
+            lacked += tile is None
             picture[part.to] = _WHITE if tile is None else tile.picture[part.of]
             for axis in (0, 1):
                 start = band * part.cell[1 - axis]
                 rim = rims[axis][part.to[axis], start : start + band]
                 rim[:] = _WHITE if tile is None else tile.rims[axis][part.of[axis]]
+        _local.tiles = len(parts), lacked
         tile_px = self.layout.tile_px
         _mend(picture, _blur(rims[0], cut.sigma), -cut.left % tile_px[0], tile_px[0], cut.radius)
         turned = picture.swapaxes(0, 1)
@@ -350,6 +377,7 @@ class _Own:
         self.pid = os.getpid()
         self.cache = _Cache(cache_bytes)
         self.first: dict[tuple, np.ndarray] = {}
+        self.warned = False
         self._last: dict[int, float] = {}
 
     def is_usual(self, cut: _Cut) -> bool:

@@ -110,6 +110,11 @@ class ZoomViews:
     def __init__(
         self, source: Any, size: int = SIZE, arrays: bool = False, cache_dir: Any = None
     ) -> None:
+        if is_shard(source) and not os.path.exists(source):
+            raise FileNotFoundError(
+                f"There is no {os.path.abspath(source)}: `justzoomin render --data-dir DIR` writes "
+                "DIR/views/views_384.tar."
+            )
         self._source, self._size = source, size
         self._arrays, self._cache_dir = arrays, cache_dir
 

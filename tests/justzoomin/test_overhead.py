@@ -295,3 +295,38 @@ def test_the_preview_marks_the_true_position(data):
         red = np.argwhere(np.abs(view - (230, 30, 60)).sum(-1) < 40).mean(0)
         cell = np.divmod(row["sequence"][step], 4)
         assert (np.floor(red / (PIXELS / 4)) == cell).all()
+
+
+def test_views_without_a_tile_are_counted_and_said(data, tmp_path, caplog):
+    """Tiles of the coarsest levels only: all views have them but the finest."""
+    folder = tmp_path / "few"
+    shutil.copytree(data, folder)
+    write_tiles(folder, levels=[-5], around=[(38.9, -77.0)], whole=-9, radius_m=100)
+    caplog.clear()
+    assert justzoomin.render(str(folder), tmp_path / "v.tar", PIXELS, depth=3, workers=1) == 273
+    with tarfile.open(tmp_path / "v.tar") as archive:
+        records = [json.load(archive.extractfile(m)) for m in archive if m.name.endswith("json")]
+    white = sum(record["tiles_missing"] == record["tiles"] for record in records)
+    gaps = sum(0 < record["tiles_missing"] < record["tiles"] for record in records)
+    assert 100 < white < 273
+    assert f"of 273 views {white} are white" in caplog.text and f"and {gaps} more" in caplog.text
+
+    caplog.clear()
+    pyramid = justzoomin.TilePyramid(folder)
+    for latitude in (38.85, 38.86):  # far from the tiles
+        assert (pyramid.view(latitude, -77.0, 9.8, 32) == 255).all()
+    assert caplog.text.count("is white: no tile of level -5 is there") == 1
+
+
+def test_rendering_without_tiles_says_so_in_one_line_and_leaves_nothing(zoom, tmp_path, capsys):
+    output = tmp_path / "views.tar"
+    arguments = ["render", "--data-dir", str(zoom), "--output", str(output)]
+    assert main(arguments) == 2
+    said = capsys.readouterr().err
+    assert said.count("\n") == 1 and "satellite_level_0_000.tar" in said
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_shard_of_views_that_is_not_there_is_named_at_once(tmp_path):
+    with pytest.raises(FileNotFoundError, match=r"views_384.tar: `justzoomin render --data-dir"):
+        justzoomin.ZoomViews(tmp_path / "views_384.tar")
