@@ -7,7 +7,7 @@ import json
 from typing import Any
 
 from geoload.publishing.convert import NO_JPEG, Screened, without_metadata
-from geoload.publishing.publish import Offer, Settings, add_options, publish
+from geoload.publishing.publish import Offer, Settings, add_options, names, publish
 from im2gps import metadata
 from im2gps.im2gps import Im2GPS
 from im2gps.licences import UNKNOWN, credit, licence_of
@@ -29,7 +29,7 @@ def add_command(commands: Any) -> None:
     parser.add_argument("--validation-fraction", type=float, metavar="SHARE",
                         help="share of photographers whose training photos become the split "
                         f"validation ({VALIDATION_FRACTION})")  # fmt: skip
-    parser.add_argument("--splits", metavar="NAMES", type=lambda text: text.split(","),
+    parser.add_argument("--splits", metavar="NAMES", type=names,
                         help="of train, validation and test, with commas (all)")  # fmt: skip
     parser.add_argument("--skip-broken", action="store_true",
                         help="leave out photos that cannot be used")  # fmt: skip

@@ -134,7 +134,7 @@ _pyramid: TilePyramid
 def _open(source: Any) -> None:
     global _pyramid
     _pyramid = TilePyramid(source)
-    logging.getLogger("justzoomin.tiles").setLevel(logging.ERROR)  # counted in the end
+    _pyramid.warns = False  # white views are counted in the end
 
 
 def _draw_part(path: Path, group: list[Prefix], size: int, quality: int) -> int:

@@ -54,6 +54,11 @@ class TilePyramid:
     cache_dir : path, optional
         Where the indexes of the TAR files are kept; by default in the cache of `datasets`.
 
+    Attributes
+    ----------
+    warns : bool
+        Say in the log when a view is white for lack of any tile; once in a process.
+
     Raises
     ------
     FileNotFoundError
@@ -79,6 +84,7 @@ class TilePyramid:
         self._tiles = _open(source, cache_dir)
         self.layout = Layout.read(self._tiles.layout_file())
         self.cache_bytes = cache_bytes
+        self.warns = True
         self._own = _Own(cache_bytes)
 
     def __getstate__(self) -> dict[str, Any]:
@@ -141,7 +147,7 @@ class TilePyramid:
     def _warn_of_white(self, latitude: float, longitude: float, zoom: int) -> None:
         made_of, lacked = self.tiles_of_last_view()
         own = self._process()
-        if made_of == lacked and not own.warned:
+        if made_of == lacked and self.warns and not own.warned:
             own.warned = True
             _log.warning(
                 "The view around latitude %.5f, longitude %.5f is white: no tile of level %d is "

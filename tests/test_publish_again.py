@@ -93,13 +93,28 @@ def test_splits_are_not_taken_away_unasked(publish, there, capsys):
     assert publish("--splits", "train,validation") == 2
     said = capsys.readouterr()
     assert "would take away (im2gps: test)" in said.err and "--replace" in said.err
-    assert "human is left out: it has no split but test" in said.out
+    assert "Not there, or not asked for: random_2k, geo_uniform, human" in said.out
     assert there()[0] == {"im2gps/train", "im2gps/test", "human/test"}
 
     assert publish("--splits", "train,validation", "--replace") == 0
     names, card = there()
     assert names == {"im2gps/train", "human/test"}
     assert contents(card) == ["im2gps/train", "human/test"]
+
+
+def test_names_may_have_spaces_and_sizes_need_a_unit(publish, there, capsys):
+    assert publish("--configs", "im2gps, human", "--splits", "train test") == 0
+    assert there()[0] == {"im2gps/train", "im2gps/test", "human/test"}
+    with pytest.raises(SystemExit):
+        publish("--max-shard-size", "400")
+    assert "400MB, or 400B?" in capsys.readouterr().err
+
+
+def test_a_folder_that_is_not_there_is_named_once(tmp_path, capsys):
+    arguments = ["publish", "--to", str(tmp_path / "x"), "--data-dir", str(tmp_path / "nope")]
+    assert im2gps.cli.main(arguments) == 2
+    said = capsys.readouterr()
+    assert not said.out and said.err.count("\n") == 1 and "nothing to publish" in said.err
 
 
 def test_shards_that_have_gone_missing_take_no_split_away(publish, there, data, capsys):

@@ -97,7 +97,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--to", metavar="DIR", help="convert into this folder; without REPO_ID "
                         "nothing is sent (default: a folder in the cache of datasets)")  # fmt: skip
     parser.add_argument("--data-dir", help="folder of the data set; default: downloaded")
-    parser.add_argument("--configs", metavar="NAMES", type=lambda text: text.split(","),
+    parser.add_argument("--configs", metavar="NAMES", type=names,
                         help="configurations, with commas (all that are there)")  # fmt: skip
     parser.add_argument("--format", dest="form", choices=list(FORMATS), default="parquet",
                         help="parquet (default), or TAR files for webdataset")  # fmt: skip
@@ -112,6 +112,11 @@ def add_options(parser: argparse.ArgumentParser) -> None:
                         "these, and a README.md that is not of this command")  # fmt: skip
     parser.add_argument("--dry-run", action="store_true",
                         help="only say what would be published, and how large it is")  # fmt: skip
+
+
+def names(text: str) -> list[str]:
+    """Read names with commas or spaces between them."""
+    return text.replace(",", " ").split()
 
 
 def publish(offer: Offer, settings: Settings) -> None:
@@ -199,14 +204,21 @@ def _folder(offer: Offer, settings: Settings) -> Path:
 
 def _splits(offer: Offer, settings: Settings) -> list[list[Split]]:
     """Return the splits of each configuration; those that are not there are named."""
-    found = []
+    found, left_out = [], {}
     for config in settings.configs or offer.configs:
         try:
             found.append(_open(offer, config))
         except (FileNotFoundError, ImportError) as error:
             if settings.configs:
                 raise
-            settings.say(f"{config} is left out: {' '.join(str(error).split())}")
+            left_out[config] = " ".join(str(error).split())
+            if isinstance(error, ImportError):
+                settings.say(f"{config} is left out: {left_out[config]}")
+    if not found:
+        raise ValueError(f"there is nothing to publish: {next(iter(left_out.values()), '')}")
+    if left_out:
+        settings.say(f"Not there, or not asked for: {', '.join(left_out)} (--configs with a name "
+                     "says what it needs)")  # fmt: skip
     return found
 
 
@@ -335,4 +347,6 @@ def _bytes(text: str) -> int:
     match = re.fullmatch(r"([0-9]+)\s*([KMG]?B?)", text.strip().upper())
     if match is None or match[2] not in _UNITS or not int(match[1]):
         raise argparse.ArgumentTypeError(f"{text!r} is no size such as 400MB")
+    if not match[2]:
+        raise argparse.ArgumentTypeError(f"{text!r} has no unit: {text}MB, or {text}B?")
     return int(match[1]) * _UNITS[match[2]]
