@@ -187,7 +187,13 @@ class Folder:
         local = os.path.join(self.folder, "metadata")
         if os.path.isdir(local) or self.fallback is None:
             return _existing_table(local, TABLES[split])
-        return self.fallback.table(split)
+        try:
+            return self.fallback.table(split)
+        except ConnectionError as error:
+            raise ConnectionError(
+                f"{self.folder} has no metadata/{TABLES[split]}, and the Hub's cannot be had. Put "
+                f"it there, or name the folder that holds it with metadata_dir=. ({error})"
+            ) from error
 
     def optional(self, name: str) -> str | None:
         """Return the path of a file that not every folder has, or None."""
@@ -238,9 +244,13 @@ class Folder:
 
 def _advice(folder: str) -> str:
     """Say what to do about a folder that is not the data set's."""
-    for up in Path(folder).parents[:3]:
-        if (up / "metadata").is_dir() and ((up / "archives").is_dir() or (up / IMAGES).is_dir()):
-            return f"Point data_dir at {up}."
+    here = Path(folder)
+    if (here / "README.md").is_file() and any(here.glob("*/*-of-*.*")):
+        return f'It was written by `justzoomin publish`: load_dataset("{folder}").'
+    below = sorted(path for path in here.iterdir() if path.is_dir()) if here.is_dir() else []
+    for near in (*here.parents[:3], *below):
+        if (near / "metadata").is_dir() and any((near / n).is_dir() for n in ("archives", IMAGES)):
+            return f"Point data_dir at {near}."
     return (
         f"Get the files with `hf download {REPOSITORY} --repo-type dataset --local-dir FOLDER` and "
         "point data_dir at FOLDER, or leave data_dir out."

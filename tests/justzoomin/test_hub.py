@@ -62,9 +62,10 @@ def test_downloads_and_streams_a_revision(hub, zoom, cache):
 def test_the_pinned_revision_is_what_is_asked_for(hub):
     with pytest.raises((FileNotFoundError, ConnectionError)):
         next(iter(stream()))
-    asked = [request.path for request in hub.requests]
-    assert any("pcvlab/justzoomin" in path for path in asked)
-    assert all("349f392b3620e7cea2596b8ade47b726786f9a1d" in path for path in asked)
+    # A reader that an earlier test left behind may still ask for another repository's bytes.
+    asked = [request.path for request in hub.requests if "pcvlab/justzoomin" in request.path]
+    assert asked
+    assert all("349f392b3620e7cea2596b8ade47b726786f9a1d" in path for path in asked), asked
 
 
 def test_two_forks_and_two_revisions_never_share_rows(hub, tmp_path, cache):

@@ -368,6 +368,16 @@ def test_wrong_folders_say_what_should_be_there(zoom, tmp_path, extracted):
     shutil.copytree(zoom / "metadata", tmp_path / "empty" / "metadata")
     with pytest.raises(FileNotFoundError, match="holds neither archives/streetview_images_000"):
         stream(tmp_path / "empty")
+    with pytest.raises(FileNotFoundError, match=f"Point data_dir at {re.escape(str(zoom))}"):
+        stream(zoom.parent)
+    published = tmp_path / "published"
+    (published / "streetview").mkdir(parents=True)
+    (published / "README.md").touch()
+    (published / "streetview" / "train-00000-of-00001.parquet").touch()
+    with pytest.raises(
+        FileNotFoundError, match=r'justzoomin publish`: load_dataset\(".*published"'
+    ):
+        stream(published)
     for below in ("archives", "metadata"):
         with pytest.raises(FileNotFoundError, match=f"Point data_dir at {re.escape(str(zoom))}"):
             stream(zoom / below)
