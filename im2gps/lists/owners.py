@@ -10,12 +10,16 @@ import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 
+import pyarrow as pa
+import pyarrow.parquet as pq
+
 from geoload.report import Report
 from im2gps.lists.columns import OWNER
 from im2gps.packs import open_pack
 
 _IN_NAME = re.compile(rf"_({OWNER})\.jpe?g", re.IGNORECASE)
 _IN_TEXT = re.compile(rf"(?<![0-9]){OWNER}(?![0-9])")
+_WHOLE = re.compile(OWNER)
 _LINE = 2**16
 
 
@@ -25,30 +29,40 @@ def read_owners(source: str | Path) -> tuple[set[str], int]:
     Parameters
     ----------
     source : path
-        A test pack as a ZIP file; a folder of photos, of ZIP files, or of both; or a text file,
-        such as a CSV, with owner ids or such photo names anywhere in it.
+        A test pack as a ZIP file; a folder of photos, of ZIP files, or of both; a Parquet table
+        with a column `owner`, such as `im2gps lists` writes; or a text file, such as a CSV, with
+        owner ids or such photo names anywhere in it.
 
     Raises
     ------
     FileNotFoundError
         When there is nothing at that path.
     ValueError
-        When no owner is named there.
+        When no owner is named there, or the file is of another kind.
     """
     path = Path(source)
     if not path.exists():
         raise FileNotFoundError(f"{path}: there is no such test pack, folder or file.")
+    found: Iterator[re.Match[str] | None]
     if path.is_dir() or zipfile.is_zipfile(path):
-        found = [_IN_NAME.search(name) for name in _photo_names(path)]
+        found = (_IN_NAME.search(name) for name in _photo_names(path))
+    elif _is_parquet(path):
+        found = (_WHOLE.fullmatch(owner or "") for owner in _column(path))
     else:
-        found = [match for line in _lines(path) for match in _IN_TEXT.finditer(line)]
-    owners = {match[match.lastindex or 0] for match in found if match}
+        found = (match for line in _lines(path) for match in _IN_TEXT.finditer(line))
+    owners, nameless = set(), 0
+    for match in found:
+        if match:
+            owners.add(match[match.lastindex or 0])
+        else:
+            nameless += 1
     if not owners:
         raise ValueError(
             f"{path} names no photographers: give a test pack's ZIP or folder, with photos named "
-            "like 104123223_7410c654ba_19_19355699@N00.jpg, or a text file with such owner ids."
+            "like 104123223_7410c654ba_19_19355699@N00.jpg, a Parquet table with a column owner, "
+            "or a text file with such owner ids."
         )
-    return owners, found.count(None)
+    return owners, nameless
 
 
 def _photo_names(path: Path) -> Iterator[str]:
@@ -58,8 +72,34 @@ def _photo_names(path: Path) -> Iterator[str]:
             yield from (name for name, _ in photos)
 
 
+def _is_parquet(path: Path) -> bool:
+    with open(path, "rb") as file:
+        return file.read(4) == b"PAR1"
+
+
+def _column(path: Path) -> Iterator[str | None]:
+    """Give the owner of each row of a table, and None where there is none."""
+    try:
+        with pq.ParquetFile(path) as table:
+            names = table.schema_arrow.names
+            if "owner" not in names:
+                raise ValueError(f"it has no column owner, but {', '.join(names[:20])}")
+            for batch in table.iter_batches(columns=["owner"]):
+                yield from batch.column(0).cast(pa.string()).to_pylist()
+    except (ValueError, OSError, pa.ArrowException) as error:
+        raise ValueError(f"{path}: its photographers cannot be read: {error}.") from error
+
+
 def _lines(path: Path) -> Iterator[str]:
-    """Read a text by lines, those without end by pieces."""
+    """Read a text by lines, those without end by pieces.
+
+    What is no text is refused: in enough bytes of any kind, something looks like an owner id.
+    """
     with open(path, encoding="utf-8", errors="replace") as file:
         while line := file.readline(_LINE):
+            if "\0" in line:
+                raise ValueError(
+                    f"{path} is no plain text: give owner ids as UTF-8 text or a Parquet table "
+                    "with a column owner, or a test pack as a ZIP or a folder."
+                )
             yield line

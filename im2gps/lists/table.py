@@ -400,8 +400,8 @@ def add_command(commands: Any) -> None:
         default=[],
         metavar="PACK",
         help="leave out all photos of a test set's photographers: its ZIP, a "
-        "folder of ZIPs or photos, or a text file with owner ids; may be "
-        "repeated",
+        "folder of ZIPs or photos, a table of this command, or a text file "
+        "with owner ids; may be repeated",
     )
     parser.add_argument("--workers", type=int, metavar="N", help="threads (default: the cores)")
     parser.set_defaults(run=_run)

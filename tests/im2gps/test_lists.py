@@ -6,6 +6,7 @@ import json
 import zipfile
 from pathlib import Path
 
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -286,6 +287,38 @@ def test_the_test_packs_photographers_are_removed(tmp_path, packs, capsys):
     assert left(tmp_path / "owners.csv") == ["1", "2", "4"]
     assert left(tmp_path / "photos", tmp_path / "owners.csv") == ["4"]
     assert "1 photos name none" in capsys.readouterr().out
+
+
+def test_the_photographers_of_another_table_are_removed(tmp_path, capsys):
+    write_lists(tmp_path / "tested", 300)
+    tested = tmp_path / "tested.parquet"
+    assert main(["lists", str(tmp_path / "tested"), "-o", str(tested)]) == 0
+    theirs = set(pq.read_table(tested)["owner"].to_pylist())
+    text = "".join(numbered(i, owner=owner) for i, owner in enumerate([*theirs, "7@N99"], 1))
+    (tmp_path / "a.txt").write_text(text, encoding="utf-8")
+    output = tmp_path / "p.parquet"
+    options = ["-o", str(output), "--exclude-owners-of", str(tested)]
+    assert main(["lists", str(tmp_path / "a.txt"), *options]) == 0
+    assert pq.read_table(output)["owner"].to_pylist() == ["7@N99"]
+    assert f"{len(theirs)} photographers in" in capsys.readouterr().out
+
+
+def test_owners_are_read_from_no_file_of_another_kind(tmp_path, capsys):
+    (tmp_path / "a.txt").write_text(numbered(1), encoding="utf-8")
+    pq.write_table(pa.table({"author": ["7@N01"]}), tmp_path / "other.parquet")
+    (tmp_path / "cut.parquet").write_bytes((tmp_path / "other.parquet").read_bytes()[:-9])
+    (tmp_path / "binary").write_bytes(b"\x1f\x8b\0\xff 7@N01 \0")
+    for name, message in (
+        ("other.parquet", "has no column owner, but author"),
+        ("cut.parquet", "its photographers cannot be read"),
+        ("binary", "is no plain text"),
+    ):
+        file = str(tmp_path / name)
+        options = ["-o", str(tmp_path / "p.parquet"), "--exclude-owners-of", file]
+        assert main(["lists", str(tmp_path / "a.txt"), *options]) == 2
+        error = capsys.readouterr().err
+        assert message in error and file in error and error.count("\n") == 1
+    assert not (tmp_path / "p.parquet").exists()
 
 
 def test_what_cannot_be_is_one_line_and_leaves_the_old_table(tmp_path, capsys):
