@@ -124,9 +124,25 @@ def explained(source: str, archive: str) -> Iterator[None]:
         if not is_remote(source):
             raise
         raise ConnectionError(
-            f"Cannot get {source} ({type(error).__name__}: {error}). Check the connection, or get "
+            f"Cannot get {source} ({_cause(error, source)}). Check the connection, or get "
             f"{archive} by other means and give its folder with data_dir=."
         ) from error
+
+
+def _cause(error: BaseException, source: str) -> str:
+    """Say what an error of the network came from: the clients wrap it in one with the address."""
+    said = ""
+    one: BaseException | None = error
+    while one is not None:
+        text = getattr(one, "strerror", None) or str(one)
+        if isinstance(one, aiohttp.ClientResponseError):
+            text = f"{one.status} {one.message}"
+        if isinstance(one, FileNotFoundError) and source in text:
+            text = "there is no such file"
+        if isinstance(one, (OSError, aiohttp.ClientError, asyncio.TimeoutError)):
+            said = text or said or type(one).__name__
+        one = one.__cause__ or (None if one.__suppress_context__ else one.__context__)
+    return said
 
 
 def _only_zip(path: str, others: Collection[str]) -> str:

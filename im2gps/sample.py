@@ -60,7 +60,12 @@ def write_sample(
     """
     if width < 8 or min([0, *dict(counts or {}).values()]) < 0:
         raise ValueError("a miniature has pictures from 8 pixels on and no fewer than 0 photos")
-    os.makedirs(folder, exist_ok=True)
+    try:
+        os.makedirs(folder, exist_ok=True)
+    except (FileExistsError, NotADirectoryError) as error:
+        raise NotADirectoryError(
+            f"{folder} is, or lies below, a file: the miniature is written into a folder."
+        ) from error
     sizes = {name: usual for name, (_, usual) in PACKS.items()} | dict(counts or {})
     with tqdm(total=sum(sizes.values()), desc="Im2GPS miniature", unit="photo", delay=2) as bar:
         for number, (name, (archive, _)) in enumerate(PACKS.items()):

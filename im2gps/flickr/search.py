@@ -95,7 +95,14 @@ def read_queries(path: str | Path) -> Queries:
     ------
     ValueError
         When there is no keyword, or the file is no UTF-8 text.
+    FileNotFoundError
+        When there is no such file.
     """
+    if not Path(path).is_file():
+        raise FileNotFoundError(
+            f"{path}: there is no such file; it should be a text of places, a keyword or phrase "
+            "a line."
+        )
     try:
         text = Path(path).read_text(encoding="utf-8-sig")
     except UnicodeDecodeError as error:

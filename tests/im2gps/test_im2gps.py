@@ -14,6 +14,7 @@ from datasets import Image, load_dataset, load_dataset_builder
 from PIL import Image as PillowImage
 
 import im2gps
+from im2gps.cli import main
 from im2gps.sample import with_comments, write_sample
 from tests.support.static import Static
 
@@ -274,9 +275,29 @@ def test_a_dropped_connection_loses_nothing(tmp_path, cache, streaming, ranges):
 
 @pytest.mark.parametrize("streaming", [True, False])
 def test_a_project_page_out_of_reach_says_what_to_do(cache, streaming):
-    with pytest.raises(ConnectionError, match=r"gps_query_imgs\.zip by other means.*data_dir="):
+    what_to_do = r"gps_query_imgs\.zip by other means.*data_dir="
+    with pytest.raises(ConnectionError, match=what_to_do) as e:
         list(load_dataset("im2gps", split="test", streaming=streaming, cache_dir=cache,
                           base_url="http://127.0.0.1:9/"))  # fmt: skip
+    assert "(Connect call failed" in str(e.value) and str(e.value).count("http://") == 1
+
+
+@pytest.mark.parametrize("streaming", [True, False])
+def test_a_pack_that_is_not_there_is_said_to_be_missing(tmp_path, cache, streaming):
+    with (
+        Static(tmp_path) as server,
+        pytest.raises(ConnectionError, match=r"\(there is no such file\)|\(404"),
+    ):
+        list(load_dataset("im2gps", split="test", streaming=streaming, cache_dir=cache,
+                          base_url=server.endpoint))  # fmt: skip
+
+
+def test_the_miniature_goes_into_no_file(tmp_path, capsys):
+    (tmp_path / "a.jpg").touch()
+    for place in ("a.jpg", "a.jpg/below"):
+        assert main(["sample", str(tmp_path / place)]) == 2
+        error = capsys.readouterr().err
+        assert f"{tmp_path / place} is, or lies below, a file" in error and "Errno" not in error
 
 
 def test_a_server_without_ranges_still_streams(tmp_path):

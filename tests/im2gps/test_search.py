@@ -358,5 +358,8 @@ def test_query_files_that_name_nothing_are_refused(tmp_path, capsys):
         options = command(server, tmp_path)
         assert main(["search", str(tmp_path / "latin"), *options[2:]]) == 2
         assert "no UTF-8 text" in capsys.readouterr().err
+        assert main(["search", str(tmp_path / "gone"), *options[2:]]) == 2
+        error = capsys.readouterr().err
+        assert "gone: there is no such file" in error and "a keyword or phrase a line" in error
         assert main(command(server, tmp_path, queries="x" * 300)) == 2
         assert "too long to name a file" in capsys.readouterr().err
