@@ -123,7 +123,10 @@ class Builder(datasets.GeneratorBasedBuilder):
         return super()._as_dataset(split=split, in_memory=in_memory)
 
     def _refuse_unknown_options(self, options: dict[str, Any]) -> None:
-        own = [field.name for field in dataclasses.fields(self.BUILDER_CONFIG_CLASS)]
+        fields = dataclasses.fields(self.BUILDER_CONFIG_CLASS)
+        own = [field.name for field in fields]
+        # "no" would count as true. The types of annotations put off are text.
+        flags = {field.name for field in fields if field.type in (bool, "bool")}
         known = [*own, *inspect.signature(datasets.DatasetBuilder.__init__).parameters]
         for name, value in options.items():
             if name not in known:
@@ -132,6 +135,8 @@ class Builder(datasets.GeneratorBasedBuilder):
                 raise ValueError(
                     f"There is no option {name}=.{hint} See help({type(self).__name__})."
                 )
+            if name in flags and value is not None and not isinstance(value, bool):
+                raise ValueError(f"{name}={value!r}: must be True or False.")
             if name == "data_files" and value is not None and not self.takes_data_files(options):
                 raise ValueError(
                     "data_files= is not used here: the files of these data sets belong together. "

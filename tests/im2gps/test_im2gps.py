@@ -190,6 +190,13 @@ def test_wrong_folders_say_what_should_be_there(tmp_path):
         load("https://example.org/packs")
 
 
+@pytest.mark.parametrize("option", ["records", "strict", "skip_broken", "original_bytes"])
+def test_an_option_that_is_true_or_false_takes_no_text(packs, option):
+    with pytest.raises(ValueError, match=f"{option}='no': must be True or False"):
+        load(packs, **{option: "no"})
+    assert len(load(packs, **{option: False})) == 12
+
+
 def test_photos_take_their_coordinates_from_a_table(tmp_path, caplog):
     names = ["Rome_00024_231521295_0a1b_97_12@N00.jpg", "104123223_74_19_19@N00.jpg", "extra.jpg"]
     folder = pack(tmp_path, {name: jpeg(comments=[]) for name in names}, "any.zip")
