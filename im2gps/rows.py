@@ -126,7 +126,10 @@ def _check_count(config: Im2GPSConfig, count: int, downloaded: bool) -> None:
             f"published {expected}. Load it again with download_mode='force_redownload'; if "
             "the count stays, the pack has changed: give your copy with data_dir=."
         )
-    _log.warning(
-        "%s: %d photos under %s, where the published pack has %d.",
-        config.name, count, config.data_dir, expected,
-    )  # fmt: skip
+    text = (
+        f"{config.name}: {count} photos under {config.data_dir}, where the published pack has "
+        f"{expected}"
+    )
+    if config.strict:
+        raise PackError(f"{text} (strict=True).")
+    _log.warning("%s.", text)

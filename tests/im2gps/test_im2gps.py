@@ -197,6 +197,13 @@ def test_an_option_that_is_true_or_false_takes_no_text(packs, option):
     assert len(load(packs, **{option: False})) == 12
 
 
+def test_a_pack_of_fewer_photos_is_an_error_when_strict(packs, caplog):
+    assert len(load(packs)) == 12
+    assert "12 photos under" in caplog.text
+    with pytest.raises(ValueError, match=r"12 photos under .* pack has 237 \(strict=True\)"):
+        load(packs, strict=True)
+
+
 def test_photos_take_their_coordinates_from_a_table(tmp_path, caplog):
     names = ["Rome_00024_231521295_0a1b_97_12@N00.jpg", "104123223_74_19_19@N00.jpg", "extra.jpg"]
     folder = pack(tmp_path, {name: jpeg(comments=[]) for name in names}, "any.zip")
