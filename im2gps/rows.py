@@ -5,12 +5,13 @@ from __future__ import annotations
 import functools
 import json
 import logging
+import os
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
 from geoload.jpeg import PhotoError, clean
 from geoload.report import Report
-from im2gps.labels import Labeller
+from im2gps.labels import Labeller, find_table
 from im2gps.packs import PackError, explained, open_pack
 from im2gps.photo import check_header, fields
 from im2gps.training import BROKEN, Sample, in_validation, samples
@@ -53,9 +54,24 @@ def pack_rows(config: Im2GPSConfig, source: str, downloaded: bool, leave: Leave)
     if report.counts[UNUSABLE] and not config.skip_broken:
         raise PackError(
             f"{source}: of {len(photos)} photos, {report.line(UNUSABLE)}. Get the files again, or "
-            "leave these photos out with skip_broken=True."
+            f"leave these photos out with skip_broken=True.{_table_hint(config, report)}"
         )
     leave("test-0", report)
+
+
+def _table_hint(config: Im2GPSConfig, report: Report) -> str:
+    """Point to coordinates that lie in a table beside photos that hold none."""
+    bare = any("no coordinates" in name for name in report.names[UNUSABLE])
+    if config.data_dir is None or config.labelled_by_table or not bare:
+        return ""
+    try:
+        table = os.path.basename(find_table(config.data_dir))
+    except FileNotFoundError:
+        return ""
+    return (
+        f' To take the coordinates from {table}: load_dataset("im2gps", "photos", '
+        f'data_dir="{config.data_dir}").'
+    )
 
 
 def shard_rows(

@@ -190,6 +190,16 @@ def test_wrong_folders_say_what_should_be_there(tmp_path):
         load("https://example.org/packs")
 
 
+def test_photos_beside_a_table_say_how_to_take_its_coordinates(tmp_path):
+    (tmp_path / "a.jpg").write_bytes(jpeg(comments=[]))
+    with pytest.raises(ValueError, match=r"skip_broken=True\.$"):
+        load(tmp_path)
+    (tmp_path / "truth.csv").write_text("image_id,lat,lng\na.jpg,1,2\n", encoding="utf-8")
+    with pytest.raises(ValueError, match=r'from truth\.csv: load_dataset\("im2gps", "photos"'):
+        load(tmp_path)
+    assert len(load(tmp_path, "photos")) == 1
+
+
 @pytest.mark.parametrize("option", ["records", "strict", "skip_broken", "original_bytes"])
 def test_an_option_that_is_true_or_false_takes_no_text(packs, option):
     with pytest.raises(ValueError, match=f"{option}='no': must be True or False"):
