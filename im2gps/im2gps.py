@@ -27,6 +27,7 @@ from im2gps.options import (
     beside,
     check_shards,
     check_training_options,
+    elsewhere,
     fetch_by_hand,
 )
 from im2gps.packs import explained, find_pack, folder_photos, only_pack
@@ -111,6 +112,8 @@ class Im2GPSConfig(Config):
         except FileNotFoundError as error:
             if self.shards():
                 return address
+            if hint := elsewhere(self.data_dir, self.archive):
+                raise FileNotFoundError(f"{error} {hint}") from None
             if self.name != Im2GPS.DEFAULT_CONFIG_NAME:
                 raise
             hint = "Training shards, as `im2gps build` writes them, would do as well."

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 from geoload.files import local_path
+from im2gps.training import find_shards
 
 NO_TRAINING_SET = """\
 Im2GPS has no training photos to download: its 6,472,304 exist only as lists of Flickr ids. Build \
@@ -15,6 +17,19 @@ build PHOTOS.parquet -o FOLDER` fetches the photos into shards; then load_datase
 data_dir="FOLDER") has the splits train, validation and test. Shards of someone else's, with \
 coordinates in their JSON: load_dataset("im2gps", data_files="their/*.tar"). Everything else has \
 the one split "test"."""
+
+
+def elsewhere(folder: str, archive: str) -> str:
+    """Say where the photos are when a folder is the wrong one: published, or one too high."""
+    if not os.path.isdir(folder):
+        return ""
+    here = Path(folder)
+    if (here / "README.md").is_file() and any(here.glob("*/*-[0-9]*-of-[0-9]*.*")):
+        return f'This folder was written by `im2gps publish`: load_dataset("{folder}").'
+    for below in sorted(path for path in here.iterdir() if path.is_dir()):
+        if (below / archive).is_file() or find_shards(str(below)):
+            return f'Did you mean data_dir="{below}"?'
+    return ""
 
 
 def fetch_by_hand(name: str) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import shutil
 import tempfile
 import zipfile
 from pathlib import Path
@@ -188,6 +189,18 @@ def test_wrong_folders_say_what_should_be_there(tmp_path):
         load(tmp_path / "nowhere")
     with pytest.raises(ValueError, match="is an address"):
         load("https://example.org/packs")
+
+
+def test_a_folder_beside_the_right_one_says_which_is_right(packs, tmp_path):
+    published = tmp_path / "hub"
+    options = ["--data-dir", str(packs), "--to", str(published), "--configs", "human"]
+    assert main(["publish", *options, "--include-unlicensed"]) == 0
+    with pytest.raises(FileNotFoundError, match=rf'load_dataset\("{published}"\)'):
+        load(published)
+    (tmp_path / "high" / "im2gps").mkdir(parents=True)
+    shutil.copy(packs / "gps_query_imgs.zip", tmp_path / "high" / "im2gps")
+    with pytest.raises(FileNotFoundError, match='Did you mean data_dir=".*high/im2gps"'):
+        load(tmp_path / "high")
 
 
 def test_photos_beside_a_table_say_how_to_take_its_coordinates(tmp_path):
