@@ -220,6 +220,12 @@ class Im2GPS(Builder):
                 f"coordinates= is for the configurations im2gps3k and photos; {self.config.name!r} "
                 "takes the coordinates from the photos."
             )
+        if kwargs.get("validation_fraction") is not None and not self.config.shards():
+            if self._lacks_shards():
+                raise ValueError(f"validation_fraction= means nothing here: {self._no_shards()}")
+            _log.warning(
+                "validation_fraction= means nothing for configuration %r.", self.config.name
+            )
 
     def takes_data_files(self, options: dict[str, Any]) -> bool:
         """Tell whether data_files= can name training shards: alone, in the default."""
@@ -235,14 +241,27 @@ class Im2GPS(Builder):
             names.append("test")
         chosen = self.config.splits
         if chosen is not None and not set(chosen) <= set(names):
+            if self._lacks_shards() and set(chosen) & {"train", "validation"}:
+                raise ValueError(f"splits={chosen}: {self._no_shards()}")
             raise ValueError(f"splits={chosen}: there is {', '.join(names)}.")
         return [name for name in names if chosen is None or name in chosen]
 
+    def _lacks_shards(self) -> bool:
+        """Tell whether there could be training shards, but are none."""
+        return self.config.name == self.DEFAULT_CONFIG_NAME and not self.config.shards()
+
+    def _no_shards(self) -> str:
+        if self.config.data_dir is None:
+            return NO_TRAINING_SET
+        return (
+            f"{self.config.data_dir} holds no training shards, such as im2gps-00000.tar; "
+            f"`im2gps build PHOTOS.parquet -o FOLDER` makes them."
+        )
+
     def check_split(self, split: Any) -> None:
         """Refuse a training split that is not there with what to do instead."""
-        photos = self.config.name != metadata.NAME
         wanted = re.search(r"\b(train|validation)", str(split))
-        if photos and wanted and not self.config.shards():
+        if wanted and self._lacks_shards():
             raise ValueError(NO_TRAINING_SET)
         super().check_split(split)
 

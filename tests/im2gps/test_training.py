@@ -144,6 +144,19 @@ def test_a_split_without_rows_is_empty_and_no_error(built, cache):
     assert list(stream(built, "validation", validation_fraction=0)) == []
 
 
+def test_what_is_for_training_shards_is_refused_without_them(packs, caplog):
+    with pytest.raises(ValueError, match=r"holds no training shards.*`im2gps build"):
+        load_dataset("im2gps", data_dir=str(packs), splits=["train"])
+    with pytest.raises(ValueError, match=r"splits=\['tset'\]: there is test"):
+        load_dataset("im2gps", data_dir=str(packs), splits=["tset"])
+    with pytest.raises(ValueError, match=r"validation_fraction= means nothing.*`im2gps build"):
+        im2gps.Im2GPS(data_dir=str(packs), validation_fraction=0.1)
+    im2gps.Im2GPS(config_name="human", data_dir=str(packs), validation_fraction=0.1)
+    assert "validation_fraction= means nothing for configuration 'human'" in caplog.text
+    with pytest.raises(ValueError, match="configuration 'human' of im2gps has the split test"):
+        load_dataset("im2gps", "human", data_dir=str(packs), split="train")
+
+
 def test_packs_alone_have_the_test_split_and_say_how_to_get_the_others(packs, tmp_path):
     for split in ("train", "validation"):
         with pytest.raises(ValueError, match=r"`im2gps search`.*`im2gps lists`.*`im2gps build"):
