@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import datasets
+import numpy as np
 
 from geoload.builder import Builder, Config
 from geoload.files import is_remote, local_path, persistently, signature
@@ -326,6 +327,22 @@ class Im2GPS(Builder):
                 raise
             _log.warning("im2gps: the split test is left out. %s", error)
             return None
+
+    def conclude(self, split: str, findings: Report, found: list[np.ndarray]) -> Report:
+        """Return the report of a split; says when validation is empty, as in a small build."""
+        sizes = {name: info.num_examples for name, info in self.info.splits.items()}
+        share = self.config.validation_fraction if self.config.data_files is None else 0
+        photos = sizes.get("train", 0)
+        if split == "validation" and share and photos and not sizes[split]:
+            text = (
+                f"im2gps: the split validation is empty: none of the photographers of {photos:,} "
+                f"photos fell into validation_fraction={share}; try "
+                f"{0.1 if share < 0.1 else 'a larger one'}"
+            )
+            if self.config.strict:
+                raise ValueError(f"{text} (strict=True).")
+            _log.warning("%s.", text)
+        return super().conclude(split, findings, found)
 
     def gives_tables(self) -> bool:
         """Tell whether the rows come as Arrow tables."""

@@ -144,6 +144,20 @@ def test_a_split_without_rows_is_empty_and_no_error(built, cache):
     assert list(stream(built, "validation", validation_fraction=0)) == []
 
 
+def test_an_empty_validation_is_said_with_what_to_do(built, cache, caplog):
+    options = {"data_dir": str(built), "splits": ["train", "validation"], "cache_dir": cache}
+    rows = load_dataset("im2gps", validation_fraction=0.001, **options)
+    assert (rows["train"].num_rows, rows["validation"].num_rows) == (PHOTOS, 0)
+    said = f"none of the photographers of {PHOTOS} photos fell into validation_fraction=0.001"
+    assert caplog.text.count(said) == 1 and "try 0.1" in caplog.text
+    with pytest.raises(ValueError, match=said):
+        load_dataset("im2gps", validation_fraction=0.001, strict=True, **options)
+    caplog.clear()
+    load_dataset("im2gps", validation_fraction=0.4, **options)
+    load_dataset("im2gps", validation_fraction=0, **options)
+    assert "is empty" not in caplog.text
+
+
 def test_what_is_for_training_shards_is_refused_without_them(packs, caplog):
     with pytest.raises(ValueError, match=r"holds no training shards.*`im2gps build"):
         load_dataset("im2gps", data_dir=str(packs), splits=["train"])
