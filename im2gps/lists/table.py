@@ -31,6 +31,7 @@ from im2gps.lists.records import MAX_BLOCK, Parsed, keyword, parse
 PIECE = 4 * 2**20
 ROW_GROUP = 65_536
 _START = b"\nphoto:"
+_BROKEN = "broken blocks: "
 # Few different values; dictionaries of the other columns would only grow and be given up.
 _DICTIONARIES = ["server", "owner", "license", "accuracy", "query", "original_format"]
 
@@ -134,7 +135,7 @@ def write_table(
     try:
         _write(files, part, wanted, workers or _cores(), result)
         if not result.total.kept:
-            raise ValueError(f"No photo is left: {'; '.join(summary(result))}.")
+            raise ValueError(f"No photo is left: {'; '.join(_briefly(result))}.")
         os.replace(part, output)
     finally:
         part.unlink(missing_ok=True)
@@ -331,7 +332,7 @@ class _Sieve:
         self._breaks += piece.breaks
         report = self._result.report
         for number, reason in piece.parsed.broken:
-            report.add(f"broken blocks: {reason}", f"{name}:{line + number}")
+            report.add(f"{_BROKEN}{reason}", f"{name}:{line + number}")
         for number in piece.parsed.stray:
             report.add("lines that belong to no block", f"{name}:{line + number}")
         for kind, count in (+piece.parsed.unread).items():
@@ -355,7 +356,39 @@ def as_dict(result: Result, wanted: Wanted) -> dict[str, Any]:
 
 def summary(result: Result) -> list[str]:
     """Say what became of the blocks, a line for each kind that there was."""
-    total, report = result.total, result.report
+    return [
+        _read(result),
+        f"{result.total.kept:,} photos kept",
+        *(f"{count:,} {kind}" for kind, count in _left_out(result).items()),
+        *map(result.report.line, result.report.counts),
+    ]
+
+
+def _briefly(result: Result) -> list[str]:
+    """Say the same in one line: each reason once, with its count and its first place."""
+    counts = result.report.counts
+    reasons = {
+        kind: f"{count:,} {kind.removeprefix(_BROKEN)} "
+        f"({result.report.names[kind][0]}{', …' if count > 1 else ''})"
+        for kind, count in counts.most_common()
+    }
+    broken = ", ".join(text for kind, text in reasons.items() if kind.startswith(_BROKEN))
+    return [
+        _read(result),
+        *(
+            f"{count:,} {kind}" + (f": {broken}" if kind == "broken" else "")
+            for kind, count in _left_out(result).items()
+        ),
+        *(text for kind, text in reasons.items() if not kind.startswith(_BROKEN)),
+    ]
+
+
+def _read(result: Result) -> str:
+    return f"{result.total.records:,} records read from {len(result.lists):,} lists"
+
+
+def _left_out(result: Result) -> dict[str, int]:
+    total = result.total
     others = {
         "duplicates of a photo that came before": total.duplicates,
         f"by {result.photographers:,} excluded photographers": total.by_excluded_photographers,
@@ -363,12 +396,7 @@ def summary(result: Result) -> list[str]:
         "located less accurately": total.less_accurate,
         "broken": total.broken,
     }
-    return [
-        f"{total.records:,} records read from {len(result.lists):,} lists",
-        f"{total.kept:,} photos kept",
-        *(f"{count:,} {kind}" for kind, count in others.items() if count),
-        *map(report.line, report.counts),
-    ]
+    return {kind: count for kind, count in others.items() if count}
 
 
 def add_command(commands: Any) -> None:

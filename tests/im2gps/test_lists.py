@@ -321,6 +321,15 @@ def test_owners_are_read_from_no_file_of_another_kind(tmp_path, capsys):
     assert not (tmp_path / "p.parquet").exists()
 
 
+def test_where_all_is_broken_each_reason_is_said_once(tmp_path, capsys):
+    text = "".join(numbered(i, latitude="91") for i in range(1, 10)) + numbered(10, owner="me")
+    (tmp_path / "a.txt").write_text(text, encoding="utf-8")
+    assert main(["lists", str(tmp_path), "-o", str(tmp_path / "p.parquet")]) == 2
+    error = capsys.readouterr().err.replace(str(tmp_path / "a.txt"), "LIST")
+    assert "10 broken: 9 its latitude is missing or not within ±90 (LIST:1, …), 1 its" in error
+    assert error.count("broken") == 1 and error.count("LIST") == 2
+
+
 def test_what_cannot_be_is_one_line_and_leaves_the_old_table(tmp_path, capsys):
     (tmp_path / "empty").mkdir()
     (tmp_path / "a.txt").write_text(numbered(1), encoding="utf-8")
@@ -332,7 +341,7 @@ def test_what_cannot_be_is_one_line_and_leaves_the_old_table(tmp_path, capsys):
     for arguments, message in (
         ([str(tmp_path / "nowhere")], "no such file or folder"),
         ([str(tmp_path / "empty")], "holds no .txt files"),
-        ([b], "No photo is left: 0 records read from 1 lists; 0 photos kept; 1 lines that"),
+        ([b], "No photo is left: 0 records read from 1 lists; 1 lines that"),
         ([a, "--licenses", "9"], "No photo is left"),
         ([a, "--min-accuracy", "17"], "from 1 to 16"),
         ([a, "--licenses", "cc-by"], "give Flickr's numbers"),
