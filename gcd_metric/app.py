@@ -20,9 +20,29 @@ def _load_package() -> None:
     spec.loader.exec_module(package)
 
 
+def main() -> int:
+    """Serve the page until it is stopped; 2, with one line why, for what it cannot start with."""
+    try:
+        _load_package()
+
+        from gcd_metric.intake import check_references_folder
+
+        check_references_folder()  # before gradio, which takes seconds to import
+
+        from gcd_metric import page
+    except ModuleNotFoundError as error:
+        print(
+            f"app.py: the page needs {error.name}, which is not installed: pip install "
+            "'.[space]' in a checkout, or pip install -r requirements.txt beside this file",
+            file=sys.stderr,
+        )
+        return 2
+    except ValueError as error:
+        print(f"app.py: {error}", file=sys.stderr)
+        return 2
+    page.main()
+    return 0
+
+
 if __name__ == "__main__":
-    _load_package()
-
-    from gcd_metric.page import main
-
-    main()
+    sys.exit(main())

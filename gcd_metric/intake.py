@@ -29,6 +29,7 @@ OWN = ""  # no benchmark: the visitor's own photos
 AUTOMATIC = ""  # the distances of the benchmark
 UNANSWERED = "Score unanswered photos too"
 TITLES = {"im2gps": "Im2GPS", "im2gps3k": "Im2GPS3k", "justzoomin": "Just Zoom In"}
+_FOLDER = "GCD_METRIC_REFERENCES"  # the variable that names it
 _MOST_COLUMNS = 100
 _LONGEST_ID = 255  # as long as a file's name can be
 _RESAMPLED_ROWS = 20_000_000  # of all bootstrap samples together: about two seconds
@@ -149,9 +150,19 @@ def benchmarks() -> dict[str, int]:
 
 def truth_of(benchmark: str) -> Path | None:
     """The table of a benchmark's truth, if whoever runs the page has laid one there."""
-    folder = Path(os.environ.get("GCD_METRIC_REFERENCES") or Path(__file__).with_name("references"))
+    folder = Path(os.environ.get(_FOLDER) or Path(__file__).with_name("references"))
     path = folder / f"{benchmark}.csv"
     return path if benchmark in benchmarks() and path.is_file() else None
+
+
+def check_references_folder() -> None:
+    """Refuse, as a ValueError, a folder of truths that was named and is not there."""
+    named = os.environ.get(_FOLDER)
+    if named and not Path(named).is_dir():
+        raise ValueError(
+            f"{_FOLDER}={named}: there is no such folder; it holds the truth of benchmarks, as "
+            "im2gps.csv"
+        )
 
 
 def _read_references(benchmark: str, given: Given) -> tuple[pd.DataFrame, str]:

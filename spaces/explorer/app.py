@@ -16,10 +16,18 @@ os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")  # gradio reads it wh
 
 
 def main() -> int:
-    """Serve the page until it is stopped; 2, with one line why, for data that cannot be opened."""
-    import catalogue
-    import page
-
+    """Serve the page until it is stopped; 2, with one line why, if it cannot start."""
+    try:
+        import catalogue
+        import page
+    except ModuleNotFoundError as error:
+        print(
+            f"explorer: the page needs {error.name}, which is not installed: pip install "
+            "'.[space]' in a checkout, or pip install -r requirements.txt beside app.py in a "
+            "folder that bundle.py wrote",
+            file=sys.stderr,
+        )
+        return 2
     folder = os.environ.get("EXPLORER_FOLDER") or os.path.join(
         tempfile.gettempdir(), f"geolocation-explorer-{os.getuid()}"
     )
