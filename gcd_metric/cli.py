@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import argparse
+import difflib
 import importlib
 import importlib.util
 import json
 import math
 import re
+import shlex
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -24,6 +26,17 @@ _WORDING = Wording(
 _REFERENCE_OPTIONS = "choose one with --reference-{}-column"
 _NUMBERS = re.compile(r"^[-+.,\deE]*\d[-+.,\deE]*$")
 _DATASET_DEFAULTS = {"justzoomin": ("metadata", "validation")}
+# by what a folder of each data set is known, as its authors lay it out
+_LAYOUTS = {
+    "im2gps": ("*_test.zip", "gps_query_imgs*"),
+    "justzoomin": ("metadata/large_area_*_map.csv", "archives/streetview_images_*.tar"),
+}
+# what is meant by names that come close to these; a configuration is no data set
+_CLOSE_TO = {
+    **{name: name for name in _LAYOUTS},
+    "im2gps3k": "im2gps --config im2gps3k",
+    "just_zoom_in": "justzoomin",
+}
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -132,6 +145,8 @@ def _with_one_value(arguments: Sequence[str]) -> list[str]:
 
 def _read_predictions(path: str, arguments: argparse.Namespace) -> pd.DataFrame:
     chosen = (arguments.id_column, arguments.latitude_column, arguments.longitude_column)
+    if Path(path).is_dir():
+        raise ValueError(f"{path} is a folder; predictions are one .csv or .parquet file")
     if not Path(path).is_file():
         raise ValueError(f"{path}: no such file")
     if not tables.is_table(path):
@@ -156,9 +171,10 @@ def _load_references(
     name: str, arguments: argparse.Namespace, chosen: dict[str, str | None]
 ) -> pd.DataFrame:
     """Read id, latitude and longitude of a data set; no picture is decoded."""
+    _refuse_mistaken(name)
     import datasets
 
-    if name.isidentifier() and importlib.util.find_spec(name) is not None:
+    if _is_module(name):
         importlib.import_module(name)  # a package of that name makes its builder known
     config, split = _DATASET_DEFAULTS.get(name, (None, None))
     where = {"name": arguments.config or config, "data_dir": arguments.data_dir}
@@ -178,6 +194,29 @@ def _load_references(
     except Exception as error:  # whatever a builder raises, the user gets one line
         raise ValueError(f"--references {name}: {error}") from error
     return tables.tidy(table, columns, name)
+
+
+def _refuse_mistaken(name: str) -> None:
+    """Refuse what is no name of a data set, before anything is asked of the Hub."""
+    path = Path(name)
+    if name in _LAYOUTS:  # even where a folder here is called so: --data-dir says which
+        return
+    if path.is_dir():
+        for original, signs in _LAYOUTS.items():
+            if any(any(path.glob(sign)) for sign in signs):
+                raise ValueError(
+                    f"{name} is a folder in the authors' layout: --references {original} "
+                    f"--data-dir {shlex.quote(name)}"
+                )
+    elif not (path.exists() or "/" in name or _is_module(name)):  # owner/im2gps may well be
+        for close in difflib.get_close_matches(name.lower(), _CLOSE_TO, n=1, cutoff=0.8):
+            raise ValueError(
+                f"--references {name}: there is no such data set; did you mean {_CLOSE_TO[close]}?"
+            )
+
+
+def _is_module(name: str) -> bool:
+    return name.isidentifier() and importlib.util.find_spec(name) is not None
 
 
 def _only_split(name: str, where: dict[str, Any]) -> str:

@@ -323,6 +323,62 @@ def test_references_that_are_not_there(run, files, name, message):
     assert message in error and error.count("\n") == 1
 
 
+@pytest.mark.parametrize(
+    ("name", "file"),
+    [
+        ("im2gps", "gps_query_imgs.zip"),
+        ("im2gps", "2k_random_test.zip"),
+        ("justzoomin", "metadata/large_area_val_map.csv"),
+        ("justzoomin", "archives/streetview_images_000.tar"),
+    ],
+)
+def test_a_folder_in_the_authors_layout_is_known(run, files, tmp_path, name, file):
+    path = tmp_path / "my data" / file
+    path.parent.mkdir(parents=True)
+    path.write_bytes(b"")
+    error = run("guess.csv", "--references", "my data", code=2)
+    assert f"--references {name} --data-dir 'my data'" in error and error.count("\n") == 1
+
+
+def test_predictions_that_are_a_folder(run, files, tmp_path):
+    (tmp_path / "out").mkdir()
+    assert "out is a folder" in run("out", *files[1:], code=2)
+
+
+@pytest.mark.parametrize(
+    ("name", "meant"),
+    [
+        ("im2gpss", "im2gps"),
+        ("Im2GPS", "im2gps"),
+        ("im2gps3k", "im2gps --config im2gps3k"),
+        ("justzoomin_", "justzoomin"),
+        ("just-zoom-in", "justzoomin"),
+    ],
+)
+def test_a_misspelt_data_set_is_refused_before_the_hub_is_asked(
+    run, files, monkeypatch, name, meant
+):
+    import datasets
+
+    monkeypatch.setattr(
+        datasets, "get_dataset_split_names", lambda *_, **__: pytest.fail("the Hub was asked")
+    )
+    error = run("guess.csv", "--references", name, code=2)
+    assert error.endswith(f"did you mean {meant}?\n")
+
+
+@pytest.mark.parametrize("name", ["me/im2gps", "atlas"])
+def test_a_name_of_the_hub_is_not_taken_for_a_misspelt_one(run, files, name):
+    assert "did you mean" not in run("guess.csv", "--references", name, code=2)
+
+
+def test_a_data_set_is_no_folder_that_is_called_so(run, files, tmp_path):
+    (tmp_path / "im2gps").mkdir()
+    (tmp_path / "im2gps" / "gps_query_imgs.zip").write_bytes(b"no archive")
+    options = ["--references", "im2gps", "--data-dir", "im2gps"]
+    assert "authors' layout" not in run("guess.csv", *options, code=2)
+
+
 def test_a_split_must_be_chosen_where_there_are_several(run, files, truth):
     name = folder("photos", train=truth, validation=truth)
     error = run("guess.csv", "--references", name, code=2)
