@@ -318,6 +318,11 @@ def _opened(name: str, where: str) -> Collection:
         return _looked_at(Collection(name, Prepared(name, str(folder.resolve())), False, depth))
     if not folder.is_dir() and where.startswith((".", "/", "~")):
         raise FileNotFoundError("there is no such folder")
+    if folder.is_dir() and not any(folder.rglob("*.parquet")):
+        raise ValueError(  # of Im2GPS its builder says so
+            f"this folder holds neither Parquet files as published nor, as the authors lay it out, "
+            f"metadata/{TABLES['validation']}"
+        )
     source = Published(name, str(folder.resolve()) if folder.is_dir() else where)
     return _looked_at(Collection(name, source, False, 3 if source.view(()) else -1))
 
