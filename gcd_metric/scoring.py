@@ -203,13 +203,21 @@ def published(benchmark: str) -> list[dict[str, str]]:
         return [row for row in csv.DictReader(file) if row["benchmark"] == benchmark]
 
 
+def _none_published(benchmark: str) -> str:
+    """A line for a benchmark without published results, with those that have some."""
+    path = Path(__file__).with_name("published_results.csv")
+    with path.open(encoding="utf-8", newline="") as file:
+        known = dict.fromkeys(row["benchmark"] for row in csv.DictReader(file))
+    return f"no published results of {benchmark} are known here, only of {', '.join(known)}"
+
+
 def _published_beside(
     benchmark: str | None, n: int, options: gcd_metric.Options
 ) -> tuple[list[dict[str, str]], str | None]:
     """Published rows that may stand beside this score, and a line that says why not or what."""
     rows = published(benchmark) if benchmark else []
     if not rows:
-        return [], f"no published results of {benchmark} are known here" if benchmark else None
+        return [], _none_published(benchmark) if benchmark else None
     whole = int(rows[0]["n"])
     if n != whole:
         return [], (

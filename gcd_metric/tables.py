@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import lzma
 import re
 import warnings
+import zlib
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
@@ -33,6 +35,11 @@ _DECIMAL_COMMA = re.compile(r"^(\s*[-+]?\d+),(\d+\s*)$")
 # what spreadsheets and data frames make of long ids; short ones with ".0" lost nothing
 _SPOILT = re.compile(r"^\d(?:[.,]\d+)?E\+\d+$|^\d{6,}\.0$", re.IGNORECASE)
 _NOTHING = {"", "nan", "none", "null", "na", "n/a", "<na>"}
+_LONG_ROW = re.compile(r"Expected (\d+) fields in line (\d+), saw (\d+)")  # as pandas says it
+# what pandas raises at a CSV that is none, or whose compression is broken
+UNREADABLE = (pd.errors.ParserError, UnicodeError, EOFError, OSError, zlib.error, lzma.LZMAError)
+_NO_TEXT = "this is no text in UTF-8; save it as UTF-8 CSV"
+_NUMBER = re.compile(r"^\s*[-+]?\d+[.,]\d+\s*$")  # of degrees; a column may well be called 2
 _FLICKR_PARTS = re.compile(r"^(?:.+_\d{5}_)?(\d+_[0-9a-zA-Z]+_\d+_[^_@]+@N\d+)$")
 _ANY_EXTENSION = re.compile(r"\.[0-9A-Za-z]{1,5}$")
 _SPOILT_SHORT = re.compile(r"^\d+\.0$")
@@ -137,8 +144,22 @@ def _read_csv(path: Path, where: str, separator: str, **more: Any) -> pd.DataFra
             f"{where}: rows have more fields than the header (decimal commas need semicolons "
             "between the columns)"
         ) from None
-    except (pd.errors.ParserError, UnicodeDecodeError, OSError) as error:
-        raise ValueError(f"{where}: {_one_line(error)}") from None
+    except UNREADABLE as error:
+        raise ValueError(f"{where}: {why_unreadable(error)}") from None
+
+
+def why_unreadable(error: BaseException) -> str:
+    """One line for what pandas raises at a CSV, in our words where they say more."""
+    if isinstance(error, UnicodeError):
+        return _NO_TEXT
+    long_row = _LONG_ROW.search(str(error))
+    if long_row:
+        expected, line, saw = long_row.groups()
+        return (
+            f"line {line} has {saw} fields, and the lines before it {expected}; put quotation "
+            "marks around what holds a separator"
+        )
+    return _one_line(error)
 
 
 def _open_parquet(path: Path, where: str) -> tuple[Any, list[str]]:
@@ -192,6 +213,8 @@ def find_columns(
         If a column is not there, or several fit.
     """
     names = list(names)
+    if any("\0" in name for name in names):  # UTF-16
+        raise ValueError(f"{where}: {_NO_TEXT}")
     found = {}
     for role, usual in USUAL_NAMES.items():
         wanted = (chosen or {}).get(role)
@@ -204,6 +227,8 @@ def find_columns(
             fits = [name for name in names if name.strip().lower() in usual]
         if not fits:
             missing = f"no column {wanted!r}" if wanted else f"no column for the {role}"
+            if any(map(_is_number, names)):
+                advised = f"the first line seems to be no header; {advised}"
             raise ValueError(f"{where}: {missing} among {names}; {advised}")
         if len(fits) > 1:
             raise ValueError(
@@ -211,6 +236,10 @@ def find_columns(
             )
         found[role] = fits[0]
     return found
+
+
+def _is_number(text: str) -> bool:
+    return _NUMBER.match(text) is not None
 
 
 def tidy(
@@ -252,7 +281,9 @@ def _degrees(cells: pd.Series, role: str, where: str, allow_missing: bool) -> np
         empty = str(cell).strip().lower() in _NOTHING
         if not (empty and allow_missing):
             fault = "is empty" if empty else f"holds {cell!r}, which is not a number"
-            raise ValueError(f"{where}: row {index + 1}, column {cells.name} ({role}) {fault}")
+            name = str(cells.name)
+            column = name if role in name.lower() else f"{name} ({role})"
+            raise ValueError(f"{where}: row {index + 1}, column {column} {fault}")
     return values
 
 

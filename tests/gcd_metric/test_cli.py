@@ -118,6 +118,12 @@ def test_published_results_stand_beside_nothing_else(files, capsys, change, mess
     assert "published:" not in printed.out and message in printed.err
 
 
+def test_an_unknown_benchmark_lists_the_known(files, capsys):
+    assert main([*files, "--benchmark", "nothing"]) == 0
+    said = " ".join(capsys.readouterr().err.split())
+    assert "no published results of nothing are known here, only of im2gps, im2gps3k" in said
+
+
 def test_too_few_matches_leave_the_published_out_and_warn(files, guess, capsys):
     guess[:200].to_csv("guess.csv", index=False)
     assert main([*files, "--benchmark", "im2gps"]) == 0

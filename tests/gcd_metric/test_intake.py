@@ -85,7 +85,7 @@ def test_no_answer_is_an_error_that_names_the_box_to_tick():
         ("id,lat,lon\na,1,2\na,1,2\n", "mine.csv: 1 duplicate ids: a"),
         ("id,lat,lon\nz,1,2\n", "mine.csv: none of its 1 ids (first: z) is among the 2 of pasted"),
         (b"PK\x03\x04\0\0", "mine.csv: this is no text"),
-        (b"id,lat,lon\n\xff,1,2\n", "mine.csv: 'utf-8' codec can't decode"),
+        (b"id,lat,lon\n\xff,1,2\n", "mine.csv: this is no text in UTF-8; save it as UTF-8 CSV"),
         (f"id,lat,lon\n{'a' * 300},1,2\n", "mine.csv: row 1 has an id of more than 255"),
         (f"{',' * 200}\n", "mine.csv: 201 columns; leave only id, latitude and longitude"),
         (f"\r\n\n{',' * 200}\n", "mine.csv: 201 columns"),

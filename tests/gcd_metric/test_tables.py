@@ -118,7 +118,9 @@ FILES = {
         "id,image_id,lat,lon\na,b,1,2\n",
         "several columns fit the id: id, image_id; rename",
     ),
-    "long row": ("id,lat,lon\na,1,2,3\nb,1,2\n", "fields|saw 4"),
+    "long row": ("id,lat,lon\na,1,2,3\nb,1,2\n", "fields"),
+    "later long row": ("id,lat,lon\na,1,2\nb,1,2\nc,1,2,3\n", "line 4 has 4 fields, .* 3;"),
+    "no header": ("a.jpg,-33.16,151.2\nb.jpg,1.5,2.5\n", "the first line seems to be no header"),
     "no id": ("id,lat,lon\na,1,2\n ,1,2\n", r"row 2, column id \(id\) is empty"),
 }
 
@@ -139,6 +141,30 @@ def test_files_that_are_not_what_they_say(tmp_path, table):
     binary.write_bytes(b"id,lat,lon\n\xff\xfe,1,2\n")
     with pytest.raises(ValueError, match="b.csv: "):
         read_coordinates(binary)
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        "id,lat,lon\na,1,2\n".encode("utf-16"),
+        "id\tlat\tlon\na\t1\t2\n".encode("utf-16"),
+        "id,lat,lon\na,1,2\n".encode("utf-16-le"),
+        b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR",
+    ],
+    ids=["comma", "tab", "no mark", "picture"],
+)
+def test_what_is_no_text_in_utf_8(tmp_path, content):
+    path = tmp_path / "t.csv"
+    path.write_bytes(content)
+    with pytest.raises(ValueError, match=r"t\.csv: .*; save it as UTF-8 CSV$"):
+        read_coordinates(path)
+
+
+def test_a_column_is_named_once(table):
+    with pytest.raises(ValueError, match=r"row 1, column latitude holds 'abc'"):
+        read_coordinates(table("id,latitude,y\na,abc,2\n"), longitude_column="y")
+    with pytest.raises(ValueError, match=r"row 1, column y \(longitude\) holds 'abc'"):
+        read_coordinates(table("id,latitude,y\na,1,abc\n"), longitude_column="y")
 
 
 def test_chosen_columns(table):
