@@ -11,12 +11,13 @@ import numpy as np
 import pandas as pd
 from tqdm import tqdm
 
-from gcd_metric.tables import find_columns, is_table
+from gcd_metric.tables import UNREADABLE, find_columns, is_table, why_unreadable
 from geoload.report import Report
 
 TRAINING_TABLE = "photos.parquet"
 UNUSABLE = "rows without usable coordinates"
 _DECIMAL_COMMA = r"^(\s*[-+]?\d+),(\d+\s*)$"
+_SLIPS = 0.01  # share of the rows
 _ROWS = 131_072  # of one batch
 
 
@@ -64,9 +65,11 @@ def read_batches(path: Path, report: Report) -> Iterator[tuple[np.ndarray, np.nd
     Raises
     ------
     ValueError
-        For a file that cannot be read or lacks a column.
+        For a file that cannot be read or lacks a column; at the end, for one whose latitudes and
+        longitudes look swapped.
     """
     row = 0
+    farthest, beyond = np.zeros(2), 0  # of any row; how many latitudes are out of range
     with tqdm(unit=" rows", unit_scale=True, disable=None) as bar:
         for cells in _parquet(path, bar) if path.suffix.lower() == ".parquet" else _csv(path):
             degrees = [pd.to_numeric(column, errors="coerce") for column in cells]
@@ -75,12 +78,21 @@ def read_batches(path: Path, report: Report) -> Iterator[tuple[np.ndarray, np.nd
             )
             good = (np.abs(latitude) <= 90) & (np.abs(longitude) <= 180)
             bad = np.flatnonzero(~good)
+            beyond += int((np.abs(latitude) > 90).sum())
+            for at, degree in enumerate((latitude, longitude)):
+                farthest[at] = np.fmax.reduce(np.abs(degree), initial=farthest[at])
             values = [(row + i + 1, cells[0].iloc[i], cells[1].iloc[i]) for i in bad[:5]]
             names = [f"row {at}: {_shown(here)} {_shown(there)}" for at, here, there in values]
             report.add_many(UNUSABLE, len(bad), names)
             row += len(good)
             bar.update(len(good))
             yield latitude[good], longitude[good]
+    # a few may be slips of the pen, in a region that holds no longitude beyond 90 degrees
+    if beyond > row * _SLIPS and farthest[0] <= 180 and farthest[1] <= 90:
+        raise ValueError(
+            f"{path}: {beyond:,} of {row:,} rows have a latitude beyond ±90 degrees, and none a "
+            "longitude; latitude and longitude look swapped"
+        )
 
 
 def _shown(cell: Any) -> str:
@@ -126,8 +138,8 @@ def _csv(path: Path) -> Iterator[tuple[pd.Series, pd.Series]]:
         raise ValueError(f"{path}: the file is empty") from None
     except pd.errors.ParserWarning:
         raise ValueError(f"{path}: rows have more fields than the header") from None
-    except (pd.errors.ParserError, UnicodeDecodeError, EOFError, OSError) as error:
-        raise ValueError(f"{path}: {error}") from None
+    except UNREADABLE as error:
+        raise ValueError(f"{path}: {why_unreadable(error)}") from None
 
 
 def _next(chunks: Any) -> pd.DataFrame | None:

@@ -90,6 +90,24 @@ def test_what_is_printed(table, capsys):
     assert max(map(len, printed.out.splitlines())) <= 100
 
 
+@pytest.mark.parametrize("name", ["swapped.csv", "swapped.parquet"])
+def test_swapped_columns_are_refused(tmp_path, capsys, name):
+    rows = [(2.35, 48.86), (151.21, -33.87), (-122.4, 37.8), (None, None)]
+    frame = pd.DataFrame(rows, columns=["latitude", "longitude"])
+    path = tmp_path / name
+    frame.to_csv(path, index=False) if path.suffix == ".csv" else frame.to_parquet(path)
+    status, printed = run(path, capsys=capsys)
+    assert status != 0 and not printed.out
+    assert "2 of 4 rows" in printed.err and "look swapped" in printed.err
+
+
+def test_a_slip_in_a_latitude_is_no_swap(tmp_path, capsys):
+    frame = pd.DataFrame([(48.86, 2.35)] * 200 + [(488.6, 2.35), (91, 5)])
+    frame.to_csv(tmp_path / "t.csv", index=False, header=["lat", "lon"])
+    status, printed = run(tmp_path / "t.csv", capsys=capsys)
+    assert status == 0 and "2 rows without usable coordinates" in printed.out
+
+
 def test_by_cell(table, tmp_path):
     assert run(table, "--by", "cell", "--cell-degrees", 5, "--csv", tmp_path / "cells.csv") == 0
     cells = pd.read_csv(tmp_path / "cells.csv")
