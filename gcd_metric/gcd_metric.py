@@ -7,6 +7,7 @@ Hub loads this file alone, so it imports nothing of its neighbours.
 from __future__ import annotations
 
 import contextlib
+import difflib
 import math
 import numbers
 import os
@@ -730,12 +731,15 @@ class GcdMetric(evaluate.Metric):
         method: str = "haversine",
         missing: str = "error",
         return_distances: bool = False,
+        **unknown: Any,
     ) -> dict[str, Any] | None:
         """Score predictions, given here or added before.
 
         Rows added before are kept when an option is wrong, and dropped when they turn out to
-        hold missing predictions that were not allowed.
+        hold missing predictions that were not allowed. An option that there is not is a
+        TypeError, with the one that was meant.
         """
+        _refuse_unknown(unknown, GcdMetric.compute.__kwdefaults__ or ())
         asked = (thresholds, unit, earth_radius, method, missing)
         options = make_options(self.config_name, *asked)
         given = predictions is not None or references is not None
@@ -799,6 +803,13 @@ class GcdMetric(evaluate.Metric):
             self.rendez_vous_lock.release()
         self.filelock = self.filelocks = self.file_paths = self.cache_file_name = None
         self.rendez_vous_lock = self.selected_feature_format = None
+
+
+def _refuse_unknown(unknown: Mapping[str, Any], known: Iterable[str]) -> None:
+    for name in unknown:
+        close = difflib.get_close_matches(name, list(known), n=1)
+        hint = f"did you mean {close[0]}=?" if close else f"there are {', '.join(known)}"
+        raise TypeError(f"compute has no option {name!r}; {hint}")
 
 
 def _report(

@@ -6,6 +6,7 @@ beside it. How far predictions are from the truth is another metric's question (
 
 from __future__ import annotations
 
+import difflib
 import math
 import os
 import warnings
@@ -917,6 +918,7 @@ class GeoAttributes(evaluate.Metric):
         fill_value: float | None = None,
         missing: str = "error",
         return_values: bool = False,
+        **unknown: Any,
     ) -> dict[str, Any]:
         """Score predictions, given here or added before.
 
@@ -924,9 +926,12 @@ class GeoAttributes(evaluate.Metric):
         ------
         ValueError
             For coordinates, a raster or options that cannot be used; a bad row is named.
+        TypeError
+            For an option that there is not, with the one that was meant.
         ImportError
             If rasterio is not installed.
         """
+        _refuse_unknown(unknown, GeoAttributes.compute.__kwdefaults__ or ())
         options = make_options(kind, classes, threshold, log, missing, return_values)
         if raster is None:
             raise ValueError(
@@ -959,6 +964,13 @@ class GeoAttributes(evaluate.Metric):
     def add(self, *, prediction: Any = None, reference: Any = None) -> None:
         """Add one row to be scored later; a prediction of None is a missing one."""
         self.add_batch(predictions=[prediction], references=[reference])
+
+
+def _refuse_unknown(unknown: Mapping[str, Any], known: Iterable[str]) -> None:
+    for name in unknown:
+        close = difflib.get_close_matches(name, list(known), n=1)
+        hint = f"did you mean {close[0]}=?" if close else f"there are {', '.join(known)}"
+        raise TypeError(f"compute has no option {name!r}; {hint}")
 
 
 def _pair_up(predictions: Any, references: Any) -> tuple[np.ndarray, np.ndarray]:

@@ -25,6 +25,19 @@ def still_computes(m):
     assert m.compute()["n"] == 3
 
 
+@pytest.mark.parametrize(
+    ("option", "hint"),
+    [
+        ("threshold", "did you mean thresholds="),
+        ("units", "did you mean unit="),
+        ("zzz", "there are predictions, references, thresholds, unit, .*, return_distances"),
+    ],
+)
+def test_an_option_that_is_misspelt(metric, option, hint):
+    with pytest.raises(TypeError, match=f"no option '{option}'; {hint}"):
+        metric().compute(predictions=GOOD, references=GOOD, **{option: [1]})
+
+
 BAD = {
     "infinite": ([math.inf, 0], r"row 1 .*infinite.*1 of 3 rows.*overflow"),
     "latitude": ([90.1, 0], r"row 1 .*latitude beyond 90.*\(90.1, 0.0\).*1 of 3 rows"),

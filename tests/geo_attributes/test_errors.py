@@ -28,6 +28,19 @@ def replaced(row, by):
     return [by if index == row else pair for index, pair in enumerate(GOOD)]
 
 
+@pytest.mark.parametrize(
+    ("option", "hint"),
+    [
+        ("thresholds", "did you mean threshold="),
+        ("return_value", "did you mean return_values="),
+        ("zzz", "there are predictions, references, raster, .*, return_values"),
+    ],
+)
+def test_an_option_that_is_misspelt(world, option, hint):
+    with pytest.raises(TypeError, match=f"no option '{option}'; {hint}"):
+        compute(world, **{option: 1})
+
+
 ROWS = {
     "latitude": ([90.1, 0], r"row 1 is beyond ±90.*\(90.1, 0.0\); 1 of 3 rows are bad$"),
     "longitude": ([0, -180.1], r"row 1 is beyond.*1 of 3 rows"),
