@@ -236,7 +236,7 @@ def test_a_bad_file_gets_the_metrics_own_words(page, data):
     page.locator("#figures table").wait_for()
     cases = {
         "bad.csv": "row 6, column latitude holds 123, beyond ±90 degrees of latitude (1 of 237",
-        "words.csv": "row 6, column latitude (latitude) holds 'north', which is not a number",
+        "words.csv": "row 6, column latitude holds 'north', which is not a number",
         "picture.csv": "this is no text; save it as CSV in UTF-8",
         "table.parquet": "this page reads .csv and .tsv",
     }
