@@ -60,11 +60,9 @@ def run(
         if config == metadata.NAME:
             raise ValueError(f"{config} is one Parquet file and has no photos: upload that file.")
         options: dict[str, Any] = {"data_dir": data_dir, "skip_broken": skip_broken}
-        given: dict[str, Any] = {
-            "coordinates": coordinates, "validation_fraction": validation_fraction
-        }  # fmt: skip
+        given: dict[str, Any] = {"coordinates": coordinates}
         if config == Im2GPS.DEFAULT_CONFIG_NAME:
-            given["splits"] = splits
+            given |= {"splits": splits, "validation_fraction": validation_fraction}
         elif splits is not None and "test" not in splits:
             raise FileNotFoundError(f"it has no split but test, and --splits {','.join(splits)}")
         options |= {name: value for name, value in given.items() if value is not None}
