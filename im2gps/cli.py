@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from geoload.commands import one_line
 from im2gps import publish
 from im2gps.building import command as build
 from im2gps.coverage import command as coverage
@@ -30,7 +31,7 @@ def main(argv: list[str] | None = None) -> int:
     try:
         run(**options)
     except (ValueError, ImportError, OSError) as error:
-        print(f"im2gps: {' '.join(str(error).split())}", file=sys.stderr)
+        print(f"im2gps: {one_line(error, options)}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         print("im2gps: stopped", file=sys.stderr)

@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from geoload.commands import one_line
 from geoload.files import local_path
 from geoload.shared_index import write_index
 from justzoomin import publish as publish_command
@@ -31,7 +32,7 @@ def main(argv: list[str] | None = None) -> int:
     try:
         return commands[options.pop("command")](**options) or 0
     except (ValueError, ImportError, OSError) as error:
-        print(f"justzoomin: {' '.join(str(error).split())}", file=sys.stderr)
+        print(f"justzoomin: {one_line(error, options)}", file=sys.stderr)
         return 2
 
 

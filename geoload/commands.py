@@ -1,0 +1,29 @@
+"""What the commands of both data sets say when something is wrong."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection
+
+_CALLS = re.compile(r"(load_dataset\([^)]*\))")
+
+
+def one_line(error: BaseException, options: Collection[str]) -> str:
+    """Say an error in one line, to somebody who typed a command.
+
+    Parameters
+    ----------
+    error : Exception
+        Its text names options as Python does, `data_dir=`.
+    options : collection of str
+        Those of the command, which are named as they are typed: `--data-dir`. What is to be typed
+        into Python stays as it is.
+    """
+    option = re.compile(rf"\b({'|'.join(map(re.escape, options))})=(?:True\b)?(?=(.?))")
+
+    def typed(match: re.Match[str]) -> str:
+        space = " " if re.match(r"[\w'\"\[]", match[2]) else ""  # before a value
+        return f"--{match[1].replace('_', '-')}{space}"
+
+    parts = _CALLS.split(" ".join(str(error).split()))
+    return "".join(p if _CALLS.fullmatch(p) else option.sub(typed, p) for p in parts)
