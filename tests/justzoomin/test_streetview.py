@@ -368,8 +368,10 @@ def test_wrong_folders_say_what_should_be_there(zoom, tmp_path, extracted):
     shutil.copytree(zoom / "metadata", tmp_path / "empty" / "metadata")
     with pytest.raises(FileNotFoundError, match="holds neither archives/streetview_images_000"):
         stream(tmp_path / "empty")
-    with pytest.raises(FileNotFoundError, match=f"Point data_dir at {re.escape(str(zoom))}"):
-        stream(zoom.parent)
+    (tmp_path / "above").mkdir()
+    (tmp_path / "above" / "town").symlink_to(zoom)
+    with pytest.raises(FileNotFoundError, match=r"Point data_dir at .*above.town\."):
+        stream(tmp_path / "above")
     published = tmp_path / "published"
     (published / "streetview").mkdir(parents=True)
     (published / "README.md").touch()
