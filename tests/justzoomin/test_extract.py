@@ -166,7 +166,7 @@ def test_what_was_downloaded_before_is_not_again(hub, city, tmp_path):
 @pytest.mark.parametrize(
     "options,says",
     [
-        (["--levels", "-6"], r"levels=[-6]: {city} has no such level; it has the levels -7, -5."),
+        (["--levels", "-6"], r"--levels [-6]: {city} has no such level; it has the levels -7, -5."),
         (["--shards", "9"], "{city} has no shard 9; it has [0, 1, 2, 3]."),
         (["--levels", "-7", "--no-tiles"], "--levels and --no-tiles contradict each other"),
         (["--no-photos", "--splits", "train"], "--no-photos and --splits or --shards contradict"),
