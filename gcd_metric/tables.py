@@ -106,6 +106,10 @@ def read_coordinates(
 
 def _open_csv(path: Path, where: str) -> tuple[Any, list[str]]:
     usual = _SEPARATORS.get(_suffix(path), ",")
+    if path.suffix.lower() in (".csv", ".tsv", ".txt"):  # and not compressed
+        with path.open("rb") as file:
+            if b"\0" in file.read(4096):  # UTF-16, of which some versions of pandas make columns
+                raise ValueError(f"{where}: {_NO_TEXT}")
     names = list(_read_csv(path, where, usual, nrows=0).columns)
     separator = usual
     if len(names) < len(USUAL_NAMES):  # too few for an id and a place: another separator?

@@ -120,7 +120,7 @@ def _row(
         "longitude": longitude,
     }
     if record is not None:
-        row["record"] = json.dumps(record, ensure_ascii=False)
+        row["record"] = json.dumps(record)  # half a character, escaped, passes where text does not
     return row
 
 

@@ -31,6 +31,7 @@ def test_without_gradio_it_says_how_to_get_it(tmp_path):
     ],
 )
 def test_a_folder_of_another_data_set(tmp_path, variable, file, lacking):
+    pytest.importorskip("gradio")
     path = tmp_path / "data" / file
     path.parent.mkdir(parents=True)
     with zipfile.ZipFile(path, "w") as archive:
