@@ -33,6 +33,7 @@ from PIL import Image
 import im2gps
 from benchmarks.streaming import bare, count
 from benchmarks.timing import compare
+from geoload.files import sha256
 from im2gps.building.addresses import key
 from im2gps.building.fetch import Manners
 from im2gps.building.shard import Job, make_shard
@@ -237,7 +238,7 @@ def drive(folder: str, rows: int) -> None:
         out.mkdir()
         pretend(out, shards - 1)
         # A photo host that has nothing: the last shard is soon through.
-        begun = {"list": digest_of(table), "rows": rows, "shard_size": PHOTOS,
+        begun = {"list": sha256(table), "rows": rows, "shard_size": PHOTOS,
                  "photo_host": host.endpoint}  # fmt: skip
         (out / "build.json").write_text(json.dumps(begun), encoding="utf-8")
         start = time.perf_counter()
@@ -256,12 +257,6 @@ def peak_memory() -> float:
     """
     status = Path("/proc/self/status").read_text(encoding="ascii")
     return int(status.partition("VmHWM:")[2].split()[0]) / 1024
-
-
-def digest_of(table: Path) -> str:
-    from im2gps.building.partition import digest
-
-    return digest(str(table))
 
 
 def pretend(folder: Path, shards: int) -> None:
