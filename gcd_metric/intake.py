@@ -9,7 +9,6 @@ the benchmark then needs no references from the visitor.
 
 from __future__ import annotations
 
-import csv
 import os
 import re
 import tempfile
@@ -21,6 +20,7 @@ import pandas as pd
 
 from . import scoring, tables, text
 from .report import Report
+from .scoring import benchmarks
 
 MOST_MEGABYTES = 32
 MOST_ROWS = 300_000
@@ -139,13 +139,6 @@ def _instead() -> str:
 
 
 # --- the truth ----------------------------------------------------------------------------------
-
-
-def benchmarks() -> dict[str, int]:
-    """Benchmarks with published results, each with its number of photos."""
-    path = Path(__file__).with_name("published_results.csv")
-    with path.open(encoding="utf-8", newline="") as file:
-        return {row["benchmark"]: int(row["n"]) for row in csv.DictReader(file)}
 
 
 def truth_of(benchmark: str) -> Path | None:

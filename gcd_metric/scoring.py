@@ -198,17 +198,24 @@ def restrict_to_common(runs: Sequence[Joined]) -> None:
 
 def published(benchmark: str) -> list[dict[str, str]]:
     """Rows of published_results.csv for one benchmark; accuracies in percent, as text."""
+    return [row for row in _published_rows() if row["benchmark"] == benchmark]
+
+
+def benchmarks() -> dict[str, int]:
+    """Benchmarks with published results, each with its number of photos."""
+    return {row["benchmark"]: int(row["n"]) for row in _published_rows()}
+
+
+def _published_rows() -> list[dict[str, str]]:
     path = Path(__file__).with_name("published_results.csv")
     with path.open(encoding="utf-8", newline="") as file:
-        return [row for row in csv.DictReader(file) if row["benchmark"] == benchmark]
+        return list(csv.DictReader(file))
 
 
 def _none_published(benchmark: str) -> str:
     """A line for a benchmark without published results, with those that have some."""
-    path = Path(__file__).with_name("published_results.csv")
-    with path.open(encoding="utf-8", newline="") as file:
-        known = dict.fromkeys(row["benchmark"] for row in csv.DictReader(file))
-    return f"no published results of {benchmark} are known here, only of {', '.join(known)}"
+    known = ", ".join(benchmarks())
+    return f"no published results of {benchmark} are known here, only of {known}"
 
 
 def _published_beside(

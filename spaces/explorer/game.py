@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import csv
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 from catalogue import Collection
 
-import gcd_metric
 from gcd_metric import text
 from gcd_metric.gcd_metric import Options, distances, make_options, summarise
+from gcd_metric.scoring import published
 
 ROUNDS = 10
 LARGEST_SEED = 2**32 - 1
@@ -148,9 +146,7 @@ def published_beside(collection: Collection, split: str) -> tuple[list[dict[str,
     A game's photos are drawn from the split at random: its figures estimate what one would reach
     on the whole of it. So they may stand beside figures of just this whole, and of no other.
     """
-    path = Path(gcd_metric.__file__).with_name("published_results.csv")
-    with path.open(encoding="utf-8", newline="") as file:
-        rows = [row for row in csv.DictReader(file) if row["benchmark"] == collection.name]
+    rows = published(collection.name)
     if collection.synthetic:
         return [], (
             "These photos are synthetic: published results, which are of real ones, are not shown."
