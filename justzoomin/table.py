@@ -4,15 +4,24 @@ from __future__ import annotations
 
 import functools
 import json
+import re
+import reprlib
+from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
+import pyarrow.csv
 
 from geoload.files import signature
+from justzoomin.zoom import DEPTH, GRID
 
 COLUMNS = ("image_id", "latitude", "longitude", "sequence")
-ACTIONS = 16
+# A JSON list of up to four whole numbers from 0 to 15, in ASCII and without leading zeros.
+_ACTION = r"[ \t]*(?:1[0-5]|[0-9])[ \t]*"
+_SEQUENCE = re.compile(rf"[ \t]*\[{_ACTION}(?:,{_ACTION}){{0,{DEPTH - 1}}}\][ \t]*")
 
 
 class TableError(ValueError):
@@ -72,13 +81,7 @@ def read_table(path: str) -> Table:
 
 @functools.lru_cache(maxsize=4)
 def _read_table(path: str, state: tuple) -> Table:
-    try:
-        frame = pd.read_csv(path, dtype=str, keep_default_na=False, index_col=False)
-    except (pd.errors.ParserError, pd.errors.EmptyDataError, UnicodeDecodeError) as error:
-        raise TableError(f"{path} is no CSV file: {error}. Get it again.") from error
-    missing = [column for column in COLUMNS if column not in frame]
-    if missing:
-        raise TableError(f"{path} has no column {missing[0]}; it has {', '.join(frame.columns)}.")
+    frame = _read_csv(path)
     ids = frame["image_id"].tolist()
     row: dict[str, int] = {}
     repeated = []
@@ -91,10 +94,27 @@ def _read_table(path: str, state: tuple) -> Table:
         ids,
         _degrees(frame, "latitude", 90, path),
         _degrees(frame, "longitude", 180, path),
-        _sequences(frame["sequence"].tolist(), path),
+        parse_sequences(frame["sequence"].tolist(), path),
         row,
         repeated,
     )
+
+
+def _read_csv(path: str) -> pd.DataFrame:
+    """Read the columns as text; Arrow, unlike pandas, refuses rows longer than the header."""
+    quoted = pa.csv.ParseOptions(newlines_in_values=True)
+    as_text = pa.csv.ConvertOptions(column_types=dict.fromkeys(COLUMNS, pa.string()))
+    try:
+        content = pa.csv.read_csv(path, parse_options=quoted, convert_options=as_text)
+    except (pa.ArrowException, UnicodeDecodeError) as error:
+        what = " ".join(str(error).split())
+        raise TableError(f"{path} is no CSV file: {what}. Get it again.") from error
+    names = content.column_names
+    for column in COLUMNS:
+        if names.count(column) != 1:
+            many = "more than one" if column in names else "no"
+            raise TableError(f"{path} has {many} column {column}; it has {', '.join(names)}.")
+    return content.select(list(COLUMNS)).to_pandas()
 
 
 def _degrees(frame: pd.DataFrame, column: str, limit: int, path: str) -> list[float]:
@@ -108,34 +128,39 @@ def _degrees(frame: pd.DataFrame, column: str, limit: int, path: str) -> list[fl
     return values.tolist()
 
 
-def _sequences(texts: list[str], path: str) -> list[list[int]]:
-    try:
-        # Every cell is a small JSON list, so all of them joined are one large one.
-        sequences = json.loads(f"[{','.join(texts)}]")
-    except (ValueError, RecursionError):
-        sequences = [None] * len(texts)
-    if len(sequences) != len(texts) or not all(map(_is_sequence, sequences)):
-        line = next((i for i, text in enumerate(texts) if not _is_sequence(_parse(text))), 0)
+def parse_sequences(texts: Sequence[str], where: str) -> list[list[int]]:
+    """Read sequences of one length from text such as "[7, 6, 6, 5]".
+
+    Parameters
+    ----------
+    texts : sequence of str, length n
+    where : str
+        What an error calls the file; it names the line too, of which the header is the first.
+
+    Returns
+    -------
+    list of list of int, n by depth
+
+    Raises
+    ------
+    TableError
+        For the first text that is no list of actions, or has another length than most.
+    """
+    for line, text in enumerate(texts, 2):
+        # Each by itself: damaged ones side by side can make up valid ones.
+        if not _SEQUENCE.fullmatch(text):
+            raise TableError(
+                f"{where}, line {line}: sequence is {reprlib.repr(text)}, not a list of actions "
+                f"from 0 to {GRID**2 - 1}, {DEPTH} at most, such as [7, 6, 6, 5]."
+            )
+    # All of them joined are one large list, which is read many times as fast.
+    sequences = json.loads(f"[{','.join(texts)}]")
+    counts = Counter(map(len, sequences))
+    if len(counts) > 1:
+        usual = counts.most_common(1)[0][0]
+        line = next(i for i, one in enumerate(sequences, 2) if len(one) != usual)
         raise TableError(
-            f"{path}, line {line + 2}: sequence is {texts[line]!r}, not a list of actions from 0 "
-            f"to {ACTIONS - 1} such as [7, 6, 6, 5]."
+            f"{where}, line {line}: sequence is {texts[line - 2]!r}, which has not {usual} actions "
+            "as most have."
         )
-    if len(set(map(len, sequences))) > 1:
-        line = next(i for i, s in enumerate(sequences) if len(s) != len(sequences[0]))
-        raise TableError(f"{path}, line {line + 2}: a sequence of {len(sequences[line])} actions.")
     return sequences
-
-
-def _parse(text: str) -> object:
-    try:
-        return json.loads(text)
-    except (ValueError, RecursionError):
-        return None
-
-
-def _is_sequence(value: object) -> bool:
-    return (
-        isinstance(value, list)
-        and len(value) > 0
-        and all(type(action) is int and 0 <= action < ACTIONS for action in value)
-    )

@@ -15,9 +15,12 @@ import pandas as pd
 import pytest
 from datasets import Image, load_dataset, load_dataset_builder
 from datasets.distributed import split_dataset_by_node
+from hypothesis import given
+from hypothesis import strategies as st
 
 import justzoomin
 from justzoomin.sample import picture, write_sample
+from justzoomin.table import TableError, parse_sequences, read_table
 
 COLUMNS = ["image_id", "latitude", "longitude", "sequence"]
 
@@ -362,6 +365,56 @@ def test_a_bad_table_names_file_line_and_column(own, old, new, message):
     table.write_text(table.read_text(encoding="utf-8").replace(old, new), encoding="utf-8")
     with pytest.raises(ValueError, match=rf"large_area_train_map\.csv.*{message}"):
         list(stream(own))
+
+
+ODD_SEQUENCES = [
+    "[1, 2],[3", "[1, 2, 3, 4] junk", "[01, 2, 3, 4]", "[1.0, 2, 3, 4]", "[1e0, 2, 3, 4]",
+    "[ 1 2 3 4 ]", "[True, 2, 3, 4]", "[１, 2, 3, 4]", "[16, 2, 3, 4]", "[-1, 2, 3, 4]",
+    "[-0, 2, 3, 4]", "[1, 2, 3]", "[1, 2, 3, 4, 5]", "[1, 2,\n3, 4]", "[1, 2, 3, 4,]", "[]", "",
+    "4]",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("odd", ODD_SEQUENCES)
+@pytest.mark.parametrize("line", [2, 4])
+def test_each_sequence_is_judged_by_itself(tmp_path, odd, line):
+    cells = ["[1, 2, 3, 4]"] * 3
+    cells[line - 2] = odd
+    with pytest.raises(TableError, match=rf"t\.csv, line {line}: sequence is"):
+        read_table(_table(tmp_path, cells))
+
+
+def test_damaged_sequences_do_not_repair_each_other(tmp_path):
+    with pytest.raises(TableError, match=r"t\.csv, line 2: sequence is '\[1, 2\],\[3'"):
+        read_table(_table(tmp_path, ["[1, 2],[3", "4]"]))
+    with pytest.raises(TableError, match=r"Expected 4 columns, got 7"):
+        read_table(_table(tmp_path, ["[1, 2, 3, 4]"] * 2, quote=""))
+
+
+@given(st.lists(st.text("[]0123456789, -", max_size=14) | st.just("[1, 2, 3, 4]"), min_size=1))
+def test_a_list_of_sequences_is_read_as_each_is(texts):
+    def alone(text):
+        try:
+            value = json.loads(text)
+        except ValueError:
+            return None
+        usual = isinstance(value, list) and 1 <= len(value) <= 4
+        fits = usual and all(type(action) is int and 0 <= action < 16 for action in value)
+        return value if fits and "-" not in text else None
+
+    each = [alone(text) for text in texts]
+    if None in each or len(set(map(len, each))) > 1:
+        with pytest.raises(TableError):
+            parse_sequences(texts, "t.csv")
+    else:
+        assert parse_sequences(texts, "t.csv") == each
+
+
+def _table(folder: Path, sequences: list[str], quote: str = '"') -> str:
+    rows = [f"{i},38.9,-77.0,{quote}{text}{quote}" for i, text in enumerate(sequences)]
+    path = folder / "t.csv"
+    path.write_text("\n".join(["image_id,latitude,longitude,sequence", *rows]) + "\n", "utf-8")
+    return str(path)
 
 
 def test_wrong_folders_say_what_should_be_there(zoom, tmp_path, extracted):
