@@ -64,7 +64,7 @@ def read_coordinates(
     latitude_column: str | None = None,
     longitude_column: str | None = None,
     *,
-    allow_missing: bool = False,
+    allow_missing: bool | str = False,
     advice: str = _ADVICE,
     where: str | None = None,
 ) -> pd.DataFrame:
@@ -76,8 +76,9 @@ def read_coordinates(
         The file; CSV and TSV have a header and may be compressed.
     id_column, latitude_column, longitude_column : str, optional
         Names of the columns; by default they are found by their usual names.
-    allow_missing : bool
-        Whether an empty coordinate becomes NaN instead of an error.
+    allow_missing : bool or "any"
+        Whether an empty coordinate becomes NaN instead of an error. With "any", so does whatever
+        else is no coordinate, and ids are not checked.
     advice : str
         What an error about a column recommends; `{}` stands for id, latitude or longitude.
     where : str, optional
@@ -247,7 +248,7 @@ def _is_number(text: str) -> bool:
 
 
 def tidy(
-    table: pd.DataFrame, columns: dict[str, str], where: str, allow_missing: bool = False
+    table: pd.DataFrame, columns: dict[str, str], where: str, allow_missing: bool | str = False
 ) -> pd.DataFrame:
     """Bring found columns into `image_id`, `latitude`, `longitude`, and check every cell.
 
@@ -258,8 +259,8 @@ def tidy(
         As `find_columns` returns it.
     where : str
         What an error calls the table.
-    allow_missing : bool
-        Whether an empty coordinate becomes NaN instead of an error.
+    allow_missing : bool or "any"
+        As for `read_coordinates`.
 
     Returns
     -------
@@ -274,12 +275,17 @@ def tidy(
         raise ValueError(f"{where}: there are no rows")
     degrees = {role: _degrees(table[columns[role]], role, where, allow_missing) for role in _LIMITS}
     for role, values in degrees.items():
+        if allow_missing == "any":
+            values[~(np.abs(values) <= _LIMITS[role])] = np.nan
         _check_limits(values, role, columns[role], degrees, where)
-    return pd.DataFrame({"image_id": _text(table[columns["id"]], where), **degrees})
+    ids = _text(table[columns["id"]], where, check=allow_missing != "any")
+    return pd.DataFrame({"image_id": ids, **degrees})
 
 
-def _degrees(cells: pd.Series, role: str, where: str, allow_missing: bool) -> np.ndarray:
+def _degrees(cells: pd.Series, role: str, where: str, allow_missing: bool | str) -> np.ndarray:
     values = pd.to_numeric(cells, errors="coerce").to_numpy(dtype=np.float64, na_value=np.nan)
+    if allow_missing == "any":
+        return values.copy()
     for index in np.flatnonzero(np.isnan(values)):
         cell = cells.iloc[index]
         empty = str(cell).strip().lower() in _NOTHING
@@ -307,10 +313,10 @@ def _check_limits(
     )
 
 
-def _text(cells: pd.Series, where: str) -> list[str]:
+def _text(cells: pd.Series, where: str, check: bool = True) -> list[str]:
     ids = []
     for row, cell in enumerate(cells.tolist(), 1):
-        if isinstance(cell, float):
+        if isinstance(cell, float) and check:
             # a whole number that came as a float: only where no digit can be lost
             if not (cell.is_integer() and abs(cell) < _LARGEST_EXACT):
                 raise ValueError(
@@ -319,9 +325,9 @@ def _text(cells: pd.Series, where: str) -> list[str]:
                 )
             cell = int(cell)
         text = "" if cell is None else str(cell).strip()
-        if not text:
+        if not text and check:
             raise ValueError(f"{where}: row {row}, column {cells.name} (id) is empty")
-        if _SPOILT.match(text):
+        if check and _SPOILT.match(text):
             raise ValueError(
                 f"{where}: row {row}, column {cells.name} holds {text!r} as an id: numbers "
                 "rounded by a spreadsheet or a data frame; keep ids as text"

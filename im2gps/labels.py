@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import math
 import os
 from collections import Counter
 from pathlib import Path
 
+from geoload.jpeg import PhotoError
 from geoload.report import Report
 from im2gps import photo
 
@@ -23,25 +25,36 @@ class Labeller:
         Path of a table of coordinates. None reads them from the photos themselves.
     report : Report
         Counts photos without a row, and rows without a photo.
+    skip_broken : bool
+        Whether rows without coordinates, and photos that several rows name, are left out and
+        counted instead of being an error.
 
     Raises
     ------
     ValueError
-        When the table cannot be read or matches no photo.
+        When the table cannot be read, has a broken row or matches no photo.
     """
 
-    def __init__(self, names: list[str], table: str | None, report: Report) -> None:
-        self._rows: dict[str, tuple[float, float]] | None = None
+    def __init__(
+        self, names: list[str], table: str | None, report: Report, skip_broken: bool = False
+    ) -> None:
+        self._table = table
+        self._rows: dict[str, tuple[float, float]] = {}
         if table is not None:
-            self._rows = _rows(names, table, report)
+            self._rows = _rows(names, table, report, skip_broken)
 
     def wants(self, name: str) -> bool:
         """Tell whether there can be coordinates for a photo."""
-        return self._rows is None or name in self._rows
+        return self._table is None or name in self._rows
 
     def coordinates(self, name: str, data: bytes) -> tuple[float, float]:
         """Return latitude and longitude of a photo; raises PhotoError where it has none."""
-        return photo.coordinates(data) if self._rows is None else self._rows[name]
+        if self._table is None:
+            return photo.coordinates(data)
+        found = self._rows[name]
+        if any(map(math.isnan, found)):
+            raise PhotoError(f"no coordinates in its row of {os.path.basename(self._table)}")
+        return found
 
 
 def find_table(folder: str) -> str:
@@ -63,9 +76,11 @@ def find_table(folder: str) -> str:
     )
 
 
-def _rows(names: list[str], table: str, report: Report) -> dict[str, tuple[float, float]]:
+def _rows(
+    names: list[str], table: str, report: Report, skip_broken: bool
+) -> dict[str, tuple[float, float]]:
     # Here and not above: it brings `evaluate` along, which only these configurations need.
-    from gcd_metric.tables import match_ids, read_coordinates
+    from gcd_metric.tables import match_ids, read_coordinates, refuse_duplicates
 
     if not names:
         raise ValueError(f"There are no photos for {table}: only .jpg and .jpeg files count.")
@@ -75,23 +90,31 @@ def _rows(names: list[str], table: str, report: Report) -> dict[str, tuple[float
             f"{len(twice)} names stand for more than one photo, in different folders ({twice[0]}, "
             f"…), so {table} cannot tell them apart. Give the photos names of their own."
         )
-    truth = read_coordinates(table)
-    match = match_ids(names, truth["image_id"].tolist())
-    if not len(match.left):
+    truth = read_coordinates(table, allow_missing="any" if skip_broken else False)
+    named = truth["image_id"].tolist()
+    if not skip_broken:
+        refuse_duplicates(named, table)
+    counts = Counter(named)
+    truth = truth[[bool(name) and counts[name] == 1 for name in named]]
+    ids = truth["image_id"].tolist()
+    match = match_ids(names, ids)
+    repeated = match_ids(names, [name for name, count in counts.items() if name and count > 1])
+    if not len(match.left) and not len(repeated.left):
         raise ValueError(
-            f"{table}: none of its {len(truth)} rows names any of the {len(names)} photos "
-            f"(rows: {truth['image_id'][0]!r}, …; photos: {names[:1]}, …)."
+            f"{table}: none of its {len(named)} rows names any of the {len(names)} photos "
+            f"(rows: {named[0]!r}, …; photos: {names[:1]}, …)."
         )
     file = os.path.basename(table)
-    ids = truth["image_id"].tolist()
-    unclear = [name for group, _ in match.ambiguous for name in group]
+    unclear = {name for group, _ in match.ambiguous for name in group}
+    unclear |= {names[i] for i in repeated.left}
     without_row = [names[i] for i in match.unmatched_left if names[i] not in unclear]
     without_photo = [ids[i] for i in match.unmatched_right]
     for kind, left_out in (
         (f"photos without a row in {file}", without_row),
-        (f"photos that several rows of {file} could mean", unclear),
+        (f"photos that several rows of {file} could mean", sorted(unclear)),
         (f"rows of {file} without a photo", without_photo),
+        (f"rows of {file} without an id", [""] * counts[""]),
     ):
-        report.add_many(kind, len(left_out), left_out)
+        report.add_many(kind, len(left_out), filter(None, left_out))
     pairs = truth[["latitude", "longitude"]].to_numpy()[match.right].tolist()
     return {names[i]: (row[0], row[1]) for i, row in zip(match.left, pairs, strict=True)}

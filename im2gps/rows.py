@@ -33,7 +33,8 @@ def pack_rows(config: Im2GPSConfig, source: str, downloaded: bool, leave: Leave)
     report = Report()
     with explained(source, config.archive), open_pack(source, report) as photos:
         _check_count(config, len(photos), downloaded)
-        label = Labeller([name for name, _ in photos], config.table(), report)
+        names = [name for name, _ in photos]
+        label = Labeller(names, config.table(), report, config.skip_broken)
         seen: set[str] = set()
         for name, read in photos:
             if not label.wants(name):

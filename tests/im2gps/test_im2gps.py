@@ -246,6 +246,48 @@ def test_photos_take_their_coordinates_from_a_table(tmp_path, caplog):
         load(folder, "photos", strict=True)
 
 
+BROKEN_ROWS = {
+    "empty.jpg": "empty.jpg,,",
+    "half.jpg": "half.jpg,1,",
+    "text.jpg": "text.jpg,north,2",
+    "nan.jpg": "nan.jpg,nan,2",
+    "infinite.jpg": "infinite.jpg,1,inf",
+    "far.jpg": "far.jpg,91,2",
+}
+
+
+def test_broken_rows_of_a_table_are_skipped_and_counted_on_request(tmp_path, caplog):
+    folder = pack(tmp_path, {name: jpeg() for name in ("good.jpg", *BROKEN_ROWS)}, "any.zip")
+    rows = ["good.jpg,1,2", *BROKEN_ROWS.values(), "absent.jpg,,", ",,"]
+    text = "\n".join(["IMG_ID,LAT,LON", *rows])
+    (tmp_path / "t.csv").write_text(text, encoding="utf-8")
+    assert [r["image_id"] for r in load(folder, "photos", skip_broken=True)] == ["good.jpg"]
+    assert "6 photos that cannot be used (empty.jpg: no coordinates in its row of" in caplog.text
+    assert "1 rows of t.csv without a photo (absent.jpg)" in caplog.text
+    assert "1 rows of t.csv without an id" in caplog.text
+    with pytest.raises(ValueError, match=r"6 photos that cannot be used.*strict=True"):
+        load(folder, "photos", skip_broken=True, strict=True)
+
+
+@pytest.mark.parametrize("name", BROKEN_ROWS)
+def test_a_broken_row_of_a_table_is_one_error_that_names_it(tmp_path, name):
+    folder = pack(tmp_path, {"good.jpg": jpeg(), name: jpeg()}, "any.zip")
+    text = f"IMG_ID,LAT,LON\ngood.jpg,1,2\n{BROKEN_ROWS[name]}\n"
+    (tmp_path / "t.csv").write_text(text, encoding="utf-8")
+    with pytest.raises(ValueError, match=r"t\.csv: row 2, column (LAT|LON)"):
+        load(folder, "photos")
+
+
+def test_a_photo_that_a_table_names_twice_is_an_error_that_names_the_table(tmp_path, caplog):
+    folder = pack(tmp_path, {"a.jpg": jpeg(), "b.jpg": jpeg()}, "any.zip")
+    text = "IMG_ID,LAT,LON\na.jpg,1,2\nb.jpg,3,4\na.jpg,1,2\n"
+    (tmp_path / "t.csv").write_text(text, encoding="utf-8")
+    with pytest.raises(ValueError, match=r"t\.csv: 1 duplicate ids: a\.jpg"):
+        load(folder, "photos")
+    assert [r["image_id"] for r in load(folder, "photos", skip_broken=True)] == ["b.jpg"]
+    assert "1 photos that several rows of t.csv could mean (a.jpg)" in caplog.text
+
+
 def test_im2gps3k_comes_from_a_folder_filled_by_hand(tmp_path):
     folder = pack(tmp_path, {"im2gps3ktest/1_2_3_4@N00.jpg": jpeg()}, "im2gps3ktest.zip")
     (tmp_path / "im2gps3k_places365.csv").write_text(
