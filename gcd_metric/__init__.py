@@ -1,14 +1,18 @@
-"""Makes the metric known to `evaluate.load` and names what users call; no work is done here."""
+"""Names what users call, and makes the metric known to `evaluate.load`.
 
-import hashlib
-from functools import wraps
-from pathlib import Path
-from typing import Any
+`GcdMetric` is imported when it is asked for, since it needs `evaluate`, which takes seconds.
+"""
 
-import evaluate.loading
+from typing import TYPE_CHECKING, Any
 
+from . import registration  # noqa: F401
 from .comparison import compare
-from .gcd_metric import CONFIGURATIONS, GcdMetric, geodesic, haversine, wilson_interval
+from .distances import geodesic, haversine
+from .figures import CONFIGURATIONS
+from .intervals import wilson_interval
+
+if TYPE_CHECKING:
+    from .gcd_metric import GcdMetric
 
 __all__ = [
     "CONFIGURATIONS",
@@ -20,21 +24,9 @@ __all__ = [
 ]
 
 
-def _register() -> None:
-    """Let `evaluate.load("gcd_metric")` find this package from any folder."""
-    find = evaluate.loading.evaluation_module_factory
-    if getattr(find, "_knows_gcd_metric", False):
-        return
+def __getattr__(name: str) -> Any:
+    if name == "GcdMetric":
+        from .gcd_metric import GcdMetric
 
-    @wraps(find)
-    def find_or_ours(path: str, *args: Any, **kwargs: Any) -> Any:
-        if path != __name__:
-            return find(path, *args, **kwargs)
-        digest = hashlib.sha256(Path(__file__).with_name("gcd_metric.py").read_bytes()).hexdigest()
-        return evaluate.loading.ImportableModule(f"{__name__}.gcd_metric", digest)
-
-    find_or_ours._knows_gcd_metric = True  # type: ignore[attr-defined]
-    evaluate.loading.evaluation_module_factory = find_or_ours
-
-
-_register()
+        return GcdMetric
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

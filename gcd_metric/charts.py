@@ -14,7 +14,7 @@ import math
 import numpy as np
 import plotly.graph_objects as go
 
-from .gcd_metric import haversine
+from .distances import haversine
 from .report import (
     COASTS_FROM,
     Report,

@@ -1,4 +1,4 @@
-"""The command `gcd-metric`: score a table of predictions. Scoring itself is gcd_metric.py."""
+"""The command `gcd-metric`: score a table of predictions. Scoring itself is scoring.py."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from typing import Any
 
 import pandas as pd
 
-from . import gcd_metric, report, scoring, tables, text
+from . import figures, report, scoring, tables, text
 from .scoring import Joined, Wording, published
 
 _WORDING = Wording(
@@ -85,7 +85,7 @@ def _parser() -> argparse.ArgumentParser:
             add(f"--{prefix}{role}-column", metavar="COLUMN", help=f"the {role} in the {what}")
     add(
         "--metric-config",
-        choices=list(gcd_metric.CONFIGURATIONS),
+        choices=list(figures.CONFIGURATIONS),
         help="thresholds, unit and radius (default: justzoomin for that benchmark, otherwise "
         "standard, the five thresholds that published results use)",
     )
@@ -272,7 +272,7 @@ def _run(arguments: argparse.Namespace) -> int:
         "method": arguments.method,
         "missing": arguments.missing,
     }
-    options = gcd_metric.make_options(**settings)  # a wrong one is said before any file is read
+    options = figures.make_options(**settings)  # a wrong one is said before any file is read
     runs, references = _read(arguments)
     scored = scoring.score_runs(
         runs, references, settings, benchmark, _WORDING, none_known=none_known

@@ -7,14 +7,10 @@ from typing import Any
 
 import numpy as np
 
-from .gcd_metric import (
-    as_coordinates,
-    check_coordinates,
-    distances,
-    label,
-    make_options,
-    wilson_interval,
-)
+from .checks import check_coordinates
+from .coordinates import as_coordinates
+from .figures import label, make_options, measure
+from .intervals import wilson_interval
 
 
 def compare(
@@ -75,7 +71,7 @@ def compare(
             check_coordinates(rows, truth, options.missing)
         except ValueError as error:
             raise ValueError(f"{name}: {error}") from None
-        measured.append(distances(rows, truth, options))
+        measured.append(measure(rows, truth, options))
     result: dict[str, Any] = {}
     for threshold in options.thresholds:
         hits = measured[0] <= threshold, measured[1] <= threshold

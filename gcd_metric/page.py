@@ -17,7 +17,7 @@ os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")  # gradio reads it wh
 
 import gradio as gr
 
-from . import charts, gcd_metric, look, sample
+from . import charts, figures, look, sample
 from .intake import (
     AUTOMATIC,
     MOST_MEGABYTES,
@@ -129,7 +129,7 @@ def _form() -> _Form:
         here = "truth is here" if truth_of(name) else "bring its truth"
         choices.append((f"{TITLES.get(name, name)}: {n:,} photos, {here}", name))
     thresholds = [("of the benchmark, else standard", AUTOMATIC)]
-    for name, configuration in gcd_metric.CONFIGURATIONS.items():
+    for name, configuration in figures.CONFIGURATIONS.items():
         distances = ", ".join(f"{threshold:g}" for threshold in configuration.thresholds)
         thresholds.append((f"{distances} {configuration.unit} ({name})", name))
     with gr.Row():

@@ -1,7 +1,7 @@
 """Tables of predictions against references: joined, scored, and what may stand beside.
 
 The command (cli.py) and the page (app.py) both ask here. Nothing is read but the published
-results, nothing is drawn or printed, and the figures themselves come from gcd_metric.py.
+results, nothing is drawn or printed, and the figures themselves come from figures.py.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import pandas as pd
 
-from . import gcd_metric, report, tables, text
+from . import figures, report, tables, text
 from .comparison import compare
 
 
@@ -79,7 +79,7 @@ class Scored:
     truth: np.ndarray
     ids: list[str]
     n_references: int
-    options: gcd_metric.Options
+    options: figures.Options
     results: list[dict[str, Any]]
     measured: list[np.ndarray]
     published: list[dict[str, str]]
@@ -219,7 +219,7 @@ def _none_published(benchmark: str) -> str:
 
 
 def _published_beside(
-    benchmark: str | None, n: int, options: gcd_metric.Options
+    benchmark: str | None, n: int, options: figures.Options
 ) -> tuple[list[dict[str, str]], str | None]:
     """Published rows that may stand beside this score, and a line that says why not or what."""
     rows = published(benchmark) if benchmark else []
@@ -233,7 +233,7 @@ def _published_beside(
         )
     if options.method != "haversine":
         return [], f"published results of {benchmark} use haversine, so they are not shown"
-    keys = [gcd_metric.label(threshold, options.unit) for threshold in options.thresholds]
+    keys = [figures.label(threshold, options.unit) for threshold in options.thresholds]
     rows = [row for row in rows if any(row.get(key) for key in keys)]
     if not rows:
         return [], f"published results of {benchmark} use other thresholds, so they are not shown"
@@ -279,10 +279,10 @@ def score_runs(
     ValueError
         For coordinates or options that cannot be scored.
     """
-    options = gcd_metric.make_options(**settings)
+    options = figures.make_options(**settings)
     positions = runs[0].positions
     truth = references[["latitude", "longitude"]].to_numpy(dtype=np.float64)[positions]
-    scored = [gcd_metric.score(run.coordinates, truth, options) for run in runs]
+    scored = [figures.score(run.coordinates, truth, options) for run in runs]
     results = [result for result, _ in scored]
     beside, why = _published_beside(benchmark, len(positions), options)
     comparison = None

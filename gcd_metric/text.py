@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from .gcd_metric import Options, label
+from .figures import Options, label
 
 WIDTH = 100  # of a line on a terminal
 _NARROWEST_NAME = 16

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+import gcd_metric.registration  # noqa: F401  so that `evaluate.load` knows our metrics, too
 from geoload.pictures import Resize
 from geoload.registry import register
 

@@ -11,6 +11,7 @@ import importlib
 import re
 from typing import TYPE_CHECKING, Any
 
+import gcd_metric.registration  # noqa: F401  so that `evaluate.load` knows our metrics, too
 from geoload.pictures import Resize
 from geoload.registry import register
 

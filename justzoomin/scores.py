@@ -82,8 +82,8 @@ def score(predictions: npt.ArrayLike, references: Any, kind: str | None = None) 
 
 
 def _add_distances(result: Scores, coordinates: np.ndarray, places: np.ndarray) -> Scores:
-    from gcd_metric.gcd_metric import make_options
-    from gcd_metric.gcd_metric import score as measure
+    from gcd_metric.figures import make_options
+    from gcd_metric.figures import score as measure
 
     figures, _ = measure(coordinates, places, make_options("justzoomin"))
     del figures["geoscore"]
@@ -92,7 +92,7 @@ def _add_distances(result: Scores, coordinates: np.ndarray, places: np.ndarray) 
 
 
 def _share(result: Scores, name: str, hits: np.ndarray) -> None:
-    from gcd_metric.gcd_metric import wilson_interval
+    from gcd_metric.intervals import wilson_interval
 
     result[name] = float(hits.mean())
     result[f"{name}_ci95"] = wilson_interval(int(hits.sum()), len(hits))

@@ -9,7 +9,7 @@ import numpy as np
 from catalogue import Collection
 
 from gcd_metric import text
-from gcd_metric.gcd_metric import Options, distances, make_options, summarise
+from gcd_metric.figures import Options, make_options, measure, summarise
 from gcd_metric.scoring import published
 
 ROUNDS = 10
@@ -118,7 +118,7 @@ def options_of(collection: str) -> Options:
 def measured(game: Game, collection: Collection) -> np.ndarray:
     """Distances of all guesses, in the unit of the data set's configuration."""
     options = options_of(game.collection)
-    return distances(np.array(game.guesses), truths(game, collection), options)
+    return measure(np.array(game.guesses), truths(game, collection), options)
 
 
 def figures(values: np.ndarray, collection: str) -> dict[str, Any]:

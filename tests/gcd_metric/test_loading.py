@@ -26,17 +26,47 @@ def test_by_path(python, tmp_path):
     assert [line[:6] for line in out.splitlines()] == [EXPECTED] * 2
 
 
-def test_from_an_empty_folder_after_a_light_import(python, tmp_path):
-    empty = tmp_path / "empty"
-    empty.mkdir()
-    code = (
-        "import evaluate, sys; before = set(sys.modules); import gcd_metric\n"
-        "print({name.split('.')[0] for name in set(sys.modules) - before})"
-    )
-    loaded, found = python("-c", load(first=code), cwd=empty).splitlines()
-    assert found.startswith(EXPECTED) and "'gcd_metric'" in loaded
-    heavy = {"torch", "matplotlib", "scipy", "pyproj", "gradio", "tabulate"}
-    assert not [name for name in heavy if f"'{name}'" in loaded]
+@pytest.mark.parametrize("package", ["gcd_metric", "geo_attributes", "im2gps", "justzoomin"])
+@pytest.mark.parametrize("order", ["import {}, evaluate", "import evaluate, {}"])
+def test_from_an_empty_folder_after_importing_any_of_ours(python, tmp_path, package, order):
+    code = load(first=order.format(package)) + "\nevaluate.load('geo_attributes')"
+    assert python("-c", code, cwd=tmp_path).startswith(EXPECTED)
+
+
+def test_a_name_that_comes_close_is_told_at_once(monkeypatch):
+    monkeypatch.setattr("socket.socket", None)  # nothing is asked of anybody
+    for name, meant in {
+        "GCD_metric": '"gcd_metric"',
+        "gcd-metric": '"gcd_metric"',
+        "gcdmetric": '"gcd_metric"',
+        "geo-attributes": '"geo_attributes"',
+        "Im2GPS": '"gcd_metric", "im2gps"',
+        "just_zoom_in": '"gcd_metric", "justzoomin"',
+    }.items():
+        with pytest.raises(FileNotFoundError) as caught:
+            evaluate.load(name)
+        assert str(caught.value) == f"{name!r} is no metric; did you mean evaluate.load({meant})?"
+
+
+HEAVY = {"evaluate", "torch", "transformers", "matplotlib", "pyproj", "gradio"}
+HELP = "import {0}.cli\ntry: {0}.cli.main(['--help'])\nexcept SystemExit: pass"
+LIGHT = {
+    "import": ("import gcd_metric, geo_attributes", {"datasets", "pandas", "scipy"}),
+    "help": (HELP.format("gcd_metric"), {"datasets", "scipy"}),
+    "help of im2gps": (HELP.format("im2gps"), set()),
+    "help of justzoomin": (HELP.format("justzoomin"), set()),
+    "loading": ("import datasets, im2gps; datasets.load_dataset('im2gps', {})", set()),
+}
+
+
+@pytest.mark.parametrize("what", LIGHT)
+def test_what_needs_no_evaluate_imports_none(python, tmp_path, packs, what):
+    code, also = LIGHT[what]
+    code = code.replace("{}", f"data_dir={str(packs)!r}, split='test'")
+    out = python("-c", f"{code}\nimport sys\nprint(*sys.modules)", cwd=tmp_path)
+    loaded = set(out.splitlines()[-1].split())
+    assert "numpy" in loaded
+    assert not loaded & (HEAVY | also)
 
 
 def test_without_import_an_empty_folder_has_no_metric(python, tmp_path):
@@ -55,8 +85,8 @@ def test_beside_another_folder_of_that_name(python, tmp_path):
     assert python(script, cwd=tmp_path).startswith(EXPECTED)
 
 
-def test_flat_as_in_a_space(python, tmp_path):
-    code = "from gcd_metric import GcdMetric\nm = GcdMetric()\n" + COMPUTE
+def test_the_file_in_its_own_folder_as_in_a_space(python):
+    code = load("gcd_metric.py")
     assert python("-c", code, cwd=ROOT / "gcd_metric", on_path=False).startswith(EXPECTED)
 
 
@@ -69,12 +99,6 @@ def test_the_name_and_the_default_configuration():
 def test_an_unknown_configuration_lists_the_known():
     with pytest.raises(ValueError, match="im2gps, standard, justzoomin"):
         evaluate.load("gcd_metric", "im2gsp")
-
-
-def test_registering_twice_wraps_once():
-    found = evaluate.loading.evaluation_module_factory
-    gcd_metric._register()
-    assert evaluate.loading.evaluation_module_factory is found
 
 
 def test_other_names_go_through_unchanged(tmp_path):

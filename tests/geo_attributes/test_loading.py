@@ -1,4 +1,4 @@
-"""evaluate.load finds the metric: after the import, by path, beside gcd_metric; and lightly."""
+"""evaluate.load finds the metric: after the import and by path."""
 
 import importlib.util
 from pathlib import Path
@@ -9,7 +9,6 @@ import pytest
 
 pytest.importorskip("rasterio", exc_type=ImportError)
 
-import gcd_metric
 import geo_attributes
 
 ROOT = Path(__file__).parents[2]
@@ -22,17 +21,12 @@ def arguments(write):
     return {"predictions": [[1, 1]], "references": [[1, 91]], "raster": path, "kind": "quantity"}
 
 
-def test_from_an_empty_folder_after_a_light_import(python, tmp_path, arguments):
+def test_from_an_empty_folder_after_the_import(python, tmp_path, arguments):
     code = (
-        "import evaluate, sys; before = set(sys.modules); import geo_attributes\n"
-        "print({name.split('.')[0] for name in set(sys.modules) - before})\n"
+        "import evaluate, geo_attributes\n"
         f"print(evaluate.load('geo_attributes').compute(**{arguments!r})['mean_error'])"
     )
-    loaded, found = python("-c", code, cwd=tmp_path).splitlines()
-    assert found == "-1.0"
-    ours = {"gcd_metric", "geoload", "im2gps", "justzoomin"}
-    heavy = {"rasterio", "scipy", "pyproj", "matplotlib", "torch"}
-    assert not [name for name in ours | heavy if f"'{name}'" in loaded]
+    assert python("-c", code, cwd=tmp_path).strip() == "-1.0"
 
 
 @pytest.mark.parametrize("path", [MODULE, MODULE / "geo_attributes.py"])
@@ -50,32 +44,12 @@ def test_the_file_stands_alone(arguments):
     assert alone.GeoAttributes().compute(**arguments)["mean_error"] == -1
 
 
-@pytest.mark.parametrize("order", [(gcd_metric, geo_attributes), (geo_attributes, gcd_metric)])
-def test_beside_the_other_metric_in_either_order(monkeypatch, order):
-    def factory(path, **kwargs):
-        raise FileNotFoundError(path)
-
-    monkeypatch.setattr(evaluate.loading, "evaluation_module_factory", factory)
-    for package in order * 2:
-        package._register()
-    assert type(evaluate.load("gcd_metric")) is gcd_metric.GcdMetric
-    assert type(evaluate.load("geo_attributes")) is geo_attributes.GeoAttributes
-    with pytest.raises(FileNotFoundError, match="another"):
-        evaluate.load("another")
-
-
 def test_the_name():
     loaded = evaluate.load("geo_attributes")
     assert loaded.name == "geo_attributes" and type(loaded) is geo_attributes.GeoAttributes
 
 
 # the contract with evaluate: the private names that this package stands on
-
-
-def test_registering_twice_wraps_once():
-    found = evaluate.loading.evaluation_module_factory
-    geo_attributes._register()
-    assert evaluate.loading.evaluation_module_factory is found
 
 
 def test_evaluate_looks_its_factory_up_where_we_put_ours(monkeypatch):
