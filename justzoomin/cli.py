@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import itertools
 import sys
+from json import dumps
 from pathlib import Path
 from typing import Any
 
@@ -13,8 +14,11 @@ from geoload.files import local_path
 from geoload.shared_index import write_index
 from justzoomin import publish as publish_command
 from justzoomin.extraction import command as extraction
+from justzoomin.predictions import COLUMNS, read_predictions
 from justzoomin.sample import write_sample
-from justzoomin.sources import Folder
+from justzoomin.sources import TABLES, Folder
+from justzoomin.table import COLUMNS as TABLE_COLUMNS
+from justzoomin.table import read_table
 from justzoomin.views import QUALITY, SIZE
 
 
@@ -26,7 +30,7 @@ def main(argv: list[str] | None = None) -> int:
     options = vars(_parser().parse_args(argv))
     commands: dict[str, Any] = {
         "sample": _sample, "render": _render, "preview": _preview, "index": _index,
-        "publish": publish_command.run,
+        "publish": publish_command.run, "score": _score,
     }  # fmt: skip
     commands.update(extraction.COMMANDS)
     try:
@@ -60,10 +64,20 @@ def _parser() -> argparse.ArgumentParser:
     preview = commands.add_parser("preview", help="draw samples as a sheet, or one as an animation")
     _add_source(preview)
     preview.add_argument("output", help=".png for a sheet, .gif or .webp for one zoom")
-    preview.add_argument("--split", default="validation", choices=["train", "validation"])
+    preview.add_argument("--split", default="validation", choices=list(TABLES))
     preview.add_argument("--size", type=int, default=SIZE, help=f"of the views ({SIZE} pixels)")
     preview.add_argument("--count", type=int, default=4, help="samples on the sheet (4)")
     preview.add_argument("--skip", type=int, default=0, help="samples to pass over first")
+
+    score = commands.add_parser("score", help="score predictions against the photos of a split")
+    score.add_argument("file", help="CSV, TSV, Parquet or JSON lines: image_id with sequence, or "
+                       "latitude and longitude, or candidates, the best first")  # fmt: skip
+    _add_source(score)
+    score.add_argument("--split", default="validation", choices=list(TABLES))
+    score.add_argument("--kind", choices=list(COLUMNS), help="where a file has columns of several")
+    score.add_argument("--allow-partial", action="store_true",
+                       help="score what is both in the file and in the split")  # fmt: skip
+    score.add_argument("--json", action="store_true", help="print JSON instead of a table")
 
     index = commands.add_parser("index", help="write the index of each shard beside it, so that "
                                 "streaming from where they are published reads only what it "
@@ -120,6 +134,22 @@ def _preview(output: str, split: str, size: int, count: int, skip: int, **where:
     else:
         preview.sheet(rows, output)
     print(f"Drew {len(rows)} of split {split} into {output}")
+
+
+def _score(
+    file: str, split: str, kind: str | None, allow_partial: bool, json: bool, **where: Any
+) -> None:
+    import justzoomin
+
+    builder = justzoomin.JustZoomIn(config_name="metadata", **_given(where))
+    table = read_table(builder.config.source(builder.token).table(split))
+    references = {name: getattr(table, name) for name in TABLE_COLUMNS}
+    found = read_predictions(file)
+    result = justzoomin.score(found, references, kind, allow_partial=allow_partial)
+    if json:
+        print(dumps({"file": file, "split": split, **result}, indent=2))
+        return
+    print(f"{file} against split {split}, paired by image_id\n{result}")
 
 
 def _index(folder: str) -> None:

@@ -20,6 +20,7 @@ import pyarrow.parquet
 
 from geoload.files import local_path, signature
 from geoload.report import Report
+from justzoomin.plan import photo_id
 from justzoomin.side_files import COVERED, cached, covered_file
 from justzoomin.sources import REPOSITORY, TABLES, Folder, Hub
 from justzoomin.streetview import SUFFIX
@@ -200,19 +201,7 @@ def _identify(path: str, id_column: str | None, known: set[str]) -> tuple[str, p
 
 def ids_of(column: pa.ChunkedArray) -> list[str | None]:
     """Return the ids in a column of names, paths or numbers."""
-    if pa.types.is_floating(column.type):
-        column = pc.cast(column, pa.int64(), safe=False)
-    elif pa.types.is_binary(column.type) or pa.types.is_large_binary(column.type):
-        column = pc.cast(column, pa.string())
-    return [_id(value) for value in column.to_pylist()]
-
-
-def _id(value: Any) -> str | None:
-    """Return the id in a photo's name, which may be a path and may have its ending."""
-    if not isinstance(value, (str, int)):
-        return None
-    name = str(value).strip().replace("\\", "/").rpartition("/")[2]
-    return name.removesuffix(SUFFIX).removesuffix(".jpg").removesuffix("_undistorted") or None
+    return [photo_id(value) for value in column.to_pylist()]
 
 
 def _free(names: list[str], taken: tuple[str, ...]) -> list[str]:

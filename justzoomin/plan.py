@@ -6,7 +6,8 @@ Reading them is `streetview.py`.
 from __future__ import annotations
 
 import functools
-from typing import NamedTuple
+import numbers
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -64,3 +65,28 @@ def id_of(name: str) -> str | None:
     if name.startswith(_PREFIX) and name.endswith(SUFFIX):
         return name[len(_PREFIX) : -len(SUFFIX)]
     return None
+
+
+def photo_id(value: Any) -> str | None:
+    """Return the id of a photo that a table names by its id, or by a file name or path.
+
+    Parameters
+    ----------
+    value : object
+        Text, bytes or a whole number; a float only where it has lost no digit.
+
+    Returns
+    -------
+    str or None
+        None for what names no photo.
+    """
+    if hasattr(value, "item"):
+        value = value.item()
+    if isinstance(value, float) and value.is_integer() and abs(value) < 2**53:
+        value = int(value)
+    if isinstance(value, bytes):
+        value = value.decode("utf-8", "replace")
+    if not isinstance(value, (str, numbers.Integral)) or isinstance(value, bool):
+        return None
+    name = str(value).strip().replace("\\", "/").rpartition("/")[2]
+    return name.removesuffix(SUFFIX).removesuffix(".jpg").removesuffix("_undistorted") or None

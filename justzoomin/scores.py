@@ -2,14 +2,25 @@
 
 from __future__ import annotations
 
+import logging
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from justzoomin import zoom
+from justzoomin.predictions import (
+    COLUMNS,
+    ID,
+    as_array,
+    columns_of,
+    image_ids,
+    pair,
+    refuse_similar,
+)
 
 RANKS = (1, 5, 10, 50, 100)
+_log = logging.getLogger(__name__)
 
 
 class Scores(dict):
@@ -31,18 +42,36 @@ class Scores(dict):
         return tabulate(rows, ["", "", "95 % interval"], colalign=("left", "right", "left"))
 
 
-def score(predictions: npt.ArrayLike, references: Any, kind: str | None = None) -> Scores:
+def score(
+    predictions: Any,
+    references: Any,
+    kind: str | None = None,
+    ids: Any = None,
+    allow_partial: bool = False,
+) -> Scores:
     """Score zoom predictions against rows of the data set.
+
+    Predictions and references are paired by image id, as the configurations of a split, and the
+    batches of a shuffled loader, have different orders. Only where neither side has ids they are
+    paired by position.
 
     Parameters
     ----------
-    predictions : array-like
-        One of: sequences, int of shape (n, depth); coordinates, float of shape (n, 2), decimal
-        degrees; ranked candidates, int of shape (n, k, depth), the best first.
-    references : rows with `latitude`, `longitude` and `sequence`, or a mapping of these columns
-        A `datasets.Dataset` or its batch, a data frame, a list of rows.
+    predictions : array-like or rows
+        One of: sequences, int of shape (n, depth), where a depth less than that of the references
+        is scored against as many of their actions; coordinates, float of shape (n, 2), decimal
+        degrees; ranked candidates, int of shape (n, k, depth), the best first. Or rows with
+        `image_id` and a column `sequence`, or `latitude` and `longitude`, or `candidates`; or a
+        dict from image ids to predictions.
+    references : rows with `image_id`, `latitude`, `longitude` and `sequence`
+        A `datasets.Dataset` or its batch, a data frame, a list of rows, a mapping of columns.
     kind : {"sequences", "coordinates", "ranked"}, optional
-        Where shape and type should not decide.
+        Where shape and type, or the columns, should not decide.
+    ids : sequence of str or int, length n, optional
+        The image id of each prediction, where they are no rows.
+    allow_partial : bool
+        Score what is on both sides where a reference has no prediction, or a prediction no
+        reference; `n_references` and `n_predictions` then tell how many there were.
 
     Returns
     -------
@@ -50,24 +79,32 @@ def score(predictions: npt.ArrayLike, references: Any, kind: str | None = None) 
         A dict: `r@1` (strict: the whole sequence is right) and, of sequences, `step1` … (right so
         far after each step), of ranked candidates `r@5` … up to their number; the distance from
         the predicted cell's centre, or the predicted coordinates, as `acc@40m`, `acc@50m`,
-        `acc@100m`, `median_m`, `mean_m`; `n`. Each share has its Wilson interval, `…_ci95`.
+        `acc@100m`, `median_m`, `mean_m`; `n`; `depth`, the number of actions compared. Each share
+        has its Wilson interval, `…_ci95`.
 
     Raises
     ------
     ValueError
-        When shapes differ or do not fit any kind.
+        When shapes do not fit any kind, or it is not known which prediction belongs to which
+        reference: one side alone has ids, or an id is on one side alone.
     """
-    truth, places = _columns(references)
-    found = np.asarray(predictions)
-    kind = kind or _kind(found)
-    _check_shape(found, truth, kind)
+    wanted, truth, places = _references(references)
+    kind, found, named = _predictions(predictions, kind, ids)
+    pairs = pair(named, wanted, allow_partial)
     result = Scores()
+    if pairs is not None and (len(pairs[0]), len(pairs[1])) != (len(found), len(truth)):
+        result.update(n_predictions=len(found), n_references=len(truth))
+    if pairs is not None:
+        found, truth, places = found[pairs[0]], truth[pairs[1]], places[pairs[1]]
+    _check_shape(found, truth, kind)
     if kind == "coordinates":
         best, _ = zoom.encode(found[:, 0], found[:, 1], truth.shape[1], outside="clip")
         coordinates = found
     else:
         best = found[:, 0] if kind == "ranked" else found
         coordinates = np.stack(zoom.decode(best), -1)
+        truth = truth[:, : found.shape[-1]]
+    result["depth"] = truth.shape[1]
     _share(result, "r@1", (best == truth).all(1))
     if kind == "sequences":
         right = np.logical_and.accumulate(best == truth, axis=1)
@@ -78,6 +115,8 @@ def score(predictions: npt.ArrayLike, references: Any, kind: str | None = None) 
         for k in RANKS[1:]:
             if k <= found.shape[1]:
                 _share(result, f"r@{k}", hits[:, :k].any(1))
+    if kind == "coordinates" and (coordinates == places).all():
+        _log.warning("Every prediction equals its reference: are they the references themselves?")
     return _add_distances(result, coordinates, places)
 
 
@@ -98,21 +137,66 @@ def _share(result: Scores, name: str, hits: np.ndarray) -> None:
     result[f"{name}_ci95"] = wilson_interval(int(hits.sum()), len(hits))
 
 
-def _columns(references: Any) -> tuple[np.ndarray, np.ndarray]:
+def _references(rows: Any) -> tuple[list[str] | None, np.ndarray, np.ndarray]:
+    """Return the references' ids, where they have any, their sequences and coordinates."""
+    columns = columns_of(rows) or {}
     names = ("sequence", "latitude", "longitude")
-    try:
-        if hasattr(references, "keys") or hasattr(references, "column_names"):
-            sequence, latitude, longitude = (list(references[name]) for name in names)
-        else:
-            sequence, latitude, longitude = ([row[name] for row in references] for name in names)
-    except (KeyError, TypeError, IndexError) as error:
+    if missing := [name for name in names if name not in columns]:
         raise ValueError(
-            f"references must have the columns {', '.join(names)}, as rows of the data set have "
-            f"({type(error).__name__}: {error})"
-        ) from error
-    if not len(sequence):
+            f"references must have the columns {', '.join(names)}, as rows of the data set have; "
+            f"they have no {missing[0]}"
+        )
+    if not len(columns["sequence"]):
         raise ValueError("references are empty: there is nothing to score")
-    return np.asarray(sequence), np.stack([latitude, longitude], -1).astype(float)
+    ids = image_ids(columns[ID], "references") if ID in columns else None
+    degrees = [as_array(columns[name], name).astype(float) for name in names[1:]]
+    truth = as_array(columns["sequence"], "sequence")
+    if truth.ndim != 2:
+        raise ValueError(f"sequences of the references have shape {truth.shape}, not (n, depth)")
+    return ids, truth, np.stack(degrees, -1)
+
+
+def _predictions(
+    given: Any, kind: str | None, ids: Any
+) -> tuple[str, np.ndarray, list[str] | None]:
+    """Return the predictions' kind, the predictions as an array, and their ids."""
+    if kind is not None and kind not in COLUMNS:
+        raise ValueError(f"kind={kind!r}: the kinds are {', '.join(COLUMNS)}")
+    columns = columns_of(given)
+    if isinstance(given, Mapping) and not columns:
+        columns, ids, given = None, list(given), list(given.values())
+    if columns is not None:
+        refuse_similar(columns)
+        kind = _kind_of_columns(columns, kind)
+        arrays = [as_array(columns[name], name) for name in COLUMNS[kind]]
+        found = np.stack(arrays, -1) if kind == "coordinates" else arrays[0]
+        ids = columns.get(ID) if ids is None else ids
+    else:
+        found = as_array(given, "predictions")
+        kind = kind or _kind(found)
+    named = None if ids is None else image_ids(ids, "predictions")
+    if named is not None and len(named) != len(found):
+        raise ValueError(f"there are {len(named)} ids and {len(found)} predictions")
+    if kind == "coordinates" and found.dtype.kind == "f" and found.dtype.itemsize < 4:
+        raise ValueError(
+            f"coordinates of type {found.dtype} are kilometres apart: compute them as float32"
+        )
+    return kind, found, named
+
+
+def _kind_of_columns(columns: Mapping[str, Any], kind: str | None) -> str:
+    """Tell the kind of predictions from the columns that there are."""
+    there = [name for name, needed in COLUMNS.items() if columns.keys() >= {*needed}]
+    if kind is not None:
+        there = [name for name in there if name == kind]
+    if not there:
+        needed = "; or ".join(" and ".join(COLUMNS[name]) for name in ([kind] if kind else COLUMNS))
+        raise ValueError(f"predictions have no column {needed}; they have {', '.join(columns)}")
+    if len(there) > 1:
+        raise ValueError(
+            f"predictions have columns of {' and of '.join(there)}: say with kind= which to score"
+        )
+    return there[0]
 
 
 def _kind(found: np.ndarray) -> str:
@@ -129,9 +213,10 @@ def _kind(found: np.ndarray) -> str:
 
 
 def _check_shape(found: np.ndarray, truth: np.ndarray, kind: str) -> None:
-    n, depth = truth.shape
-    wanted = {"sequences": (n, depth), "coordinates": (n, 2)}.get(
-        kind, (n, *found.shape[1:2], depth)
-    )
-    if kind not in ("sequences", "coordinates", "ranked") or found.shape != wanted:
+    (n, depth), own = truth.shape, found.shape[-1] if found.ndim > 1 else 0
+    own = own if 1 <= own <= depth else depth
+    wanted = {
+        "sequences": (n, own), "coordinates": (n, 2), "ranked": (n, *found.shape[1:2], own),
+    }[kind]  # fmt: skip
+    if found.shape != wanted:
         raise ValueError(f"{kind}: expected shape {wanted} for these references, got {found.shape}")

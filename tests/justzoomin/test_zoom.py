@@ -168,16 +168,20 @@ def test_a_data_set_serves_as_references(zoom):
 
     rows = load_dataset("justzoomin", "metadata", data_dir=str(zoom), split="train", streaming=True)
     rows = list(rows)
-    assert justzoomin.score([row["sequence"] for row in rows], rows)["r@1"] == 1
+    found = [row["sequence"] for row in rows]
+    assert justzoomin.score(found, rows, ids=[row["image_id"] for row in rows])["r@1"] == 1
 
 
 @pytest.mark.parametrize(
     ("predictions", "message"),
     [
         (np.zeros((4, 4), int), r"expected shape \(5, 4\)"),
-        (np.zeros((5, 3), int), r"expected shape \(5, 4\)"),
+        (np.zeros((5, 5), int), r"expected shape \(5, 4\)"),
         (np.zeros((5, 3)), "neither sequences"),
-        (np.zeros((5, 2, 3), int), r"expected shape \(5, 2, 4\)"),
+        (np.zeros((5, 2, 5), int), r"expected shape \(5, 2, 4\)"),
+        (np.zeros((5, 2), np.float16), "float16 are kilometres apart"),
+        (np.ma.masked_equal(np.zeros((5, 4), int), 0), "some values are masked"),
+        ([[1, 2], [1]], "no array can be made"),
     ],
 )
 def test_what_cannot_be_scored_is_named(predictions, message):

@@ -1,0 +1,194 @@
+"""Scores: predictions of every kind and form, paired with references by image id."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pytest
+from datasets import Dataset, load_dataset
+
+import justzoomin
+from justzoomin import zoom as grid
+from justzoomin.cli import main
+
+
+@pytest.fixture(scope="module")
+def truth(zoom: Path, tmp_path_factory) -> Dataset:
+    cache = str(tmp_path_factory.mktemp("truth"))
+    options = {"data_dir": str(zoom), "split": "validation", "cache_dir": cache}
+    return load_dataset("justzoomin", "metadata", **options)
+
+
+@pytest.fixture(scope="module")
+def found(truth: Dataset) -> Dataset:
+    """Perfect predictions, in another order than the references."""
+    return truth.shuffle(seed=1).select_columns(["image_id", "sequence"]).flatten_indices()
+
+
+FORMS: dict[str, Callable[[Dataset], Any]] = {
+    "data set": lambda rows: rows,
+    "streamed": lambda rows: rows.to_iterable_dataset(),
+    "frame": lambda rows: rows.to_pandas(),
+    "frame of text": lambda rows: pd.DataFrame(
+        {"image_id": rows["image_id"][:], "sequence": list(map(str, rows["sequence"]))}
+    ),
+    "Arrow": lambda rows: pa.Table.from_pylist(list(rows)),
+    "rows": list,
+    "named tuples": lambda rows: list(rows.to_pandas().itertuples()),
+    "record array": lambda rows: rows.to_pandas().to_records(index=False),
+    "columns": lambda rows: rows[:],
+    "ids to predictions": lambda rows: {row["image_id"]: row["sequence"] for row in rows},
+}
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_rows_are_paired_by_id_whatever_their_form_and_order(truth, found, form):
+    assert found["image_id"][:] != truth["image_id"][:]
+    assert justzoomin.score(FORMS[form](found), truth)["r@1"] == 1
+
+
+@pytest.mark.parametrize("form", ["data set", "streamed", "frame", "Arrow", "rows", "columns"])
+def test_references_of_every_form_are_paired_by_id(truth, found, form):
+    assert justzoomin.score(found, FORMS[form](truth))["r@1"] == 1
+
+
+def test_ids_pair_arrays_and_tensors(truth, found):
+    torch = pytest.importorskip("torch")
+    for ids in (found["image_id"], [int(i) for i in found["image_id"]],
+                np.array(found["image_id"][:], float), [f"{i}.jpg" for i in found["image_id"]],
+                [i.encode() for i in found["image_id"]]):  # fmt: skip
+        assert justzoomin.score(torch.tensor(found["sequence"][:]), truth, ids=ids)["r@1"] == 1
+
+
+def test_predictions_in_the_order_of_photos_are_never_paired_by_position(zoom, truth, cache):
+    photos = justzoomin.photos("validation", data_dir=str(zoom), cache_dir=cache).shuffle(seed=2)
+    sequences = [row["sequence"] for row in photos.remove_columns("image")]
+    with pytest.raises(ValueError, match=r"references have image ids and predictions have none"):
+        justzoomin.score(sequences, truth)
+    assert justzoomin.score(sequences, truth, ids=photos["image_id"])["r@1"] == 1
+    small = photos.with_transform(justzoomin.Resize(8))  # not called: no picture is read
+    assert justzoomin.score(small, truth, kind="sequences")["r@1"] == 1
+
+
+def test_other_ids_are_counted_and_named(truth, found):
+    some = found.select(range(6))
+    with pytest.raises(ValueError, match=r"4 \(\d+, \d+, \d+, …\) of 10 references have no pred"):
+        justzoomin.score(some, truth)
+    with pytest.raises(ValueError, match=r"4 \(\d+, .* of 10 predictions have no reference\. allo"):
+        justzoomin.score(found, truth.filter(lambda row: row["image_id"] in some["image_id"]))
+    partial = justzoomin.score(some, truth, allow_partial=True)
+    assert (partial["n"], partial["n_predictions"], partial["n_references"]) == (6, 6, 10)
+    assert partial["r@1"] == 1 and "n_references" in str(partial)
+    strangers = [f"x{i}" for i in range(10)]
+    with pytest.raises(ValueError, match=r"no prediction is of a photo of the references: 10 \(x0"):
+        justzoomin.score(found["sequence"], truth, ids=strangers, allow_partial=True)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda rows: rows[:-1] + [rows[0]], r"predictions: 1 \(\d+\) occur twice"),
+        (lambda rows: [{**row, "image_id": 1e300} for row in rows], "is 1e\\+300, which is no im"),
+        (lambda rows: [{**row, "image_id": None} for row in rows], "id 0 is None, which is no im"),
+        (lambda rows: [{**row, "pred_sequence": 0} for row in rows], "pred_sequence may hold pred"),
+        (lambda rows: [{**row, "latitude": 0, "longitude": 0} for row in rows], "say with kind="),
+        (lambda rows: [{"image_id": row["image_id"]} for row in rows], "have no column sequence"),
+        (lambda rows: [*rows[:-1], {"sequence": [0]}], "row 9 has no image_id, which the first"),
+    ],
+)
+def test_what_cannot_be_paired_is_refused(truth, found, change, message):
+    with pytest.raises(ValueError, match=message):
+        justzoomin.score(change(list(found)), truth)
+
+
+def test_a_data_set_without_ids_is_refused_for_predictions_with_ids(truth, found):
+    with pytest.raises(ValueError, match="references have no image_id to find them by"):
+        justzoomin.score(found, truth.remove_columns("image_id"))
+
+
+@pytest.mark.parametrize("depth", [1, 2, 3, 4])
+def test_fewer_actions_are_scored_against_as_many_of_the_truths(truth, found, depth):
+    shallow = np.array(found["sequence"][:])[:, :depth]
+    result = justzoomin.score(shallow, truth, ids=found["image_id"])
+    assert (result["r@1"], result["depth"]) == (1, depth)
+    ranked = np.stack([(shallow + 1) % 16, *[shallow] * 4], 1)
+    result = justzoomin.score(ranked, truth, ids=found["image_id"])
+    assert (result["r@1"], result["r@5"], result["depth"]) == (0, 1, depth)
+
+
+def test_the_references_themselves_are_noticed(truth, caplog):
+    places = truth.select_columns(["image_id", "latitude", "longitude"])
+    assert justzoomin.score(places, truth)["median_m"] == 0
+    assert "are they the references themselves?" in caplog.text
+
+
+def write(rows: Dataset, path: Path) -> None:
+    if path.suffix == ".parquet":
+        rows.to_parquet(path)
+    elif path.suffix == ".jsonl":
+        path.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+    else:
+        texts = [{name: str(value) for name, value in row.items()} for row in rows]
+        separator = "\t" if path.suffix == ".tsv" else ","
+        pd.DataFrame(texts).to_csv(path, sep=separator, index=False)
+
+
+@pytest.mark.parametrize("suffix", [".csv", ".tsv", ".parquet", ".jsonl"])
+def test_the_command_scores_files(zoom, truth, found, tmp_path, capsys, suffix):
+    path = tmp_path / f"answers{suffix}"
+    command = ["score", str(path), "--data-dir", str(zoom), "--json"]
+
+    def scored(rows: Dataset, *more: str) -> dict[str, Any]:
+        write(rows, path)
+        assert main([*command, *more]) == 0
+        return json.loads(capsys.readouterr().out)
+
+    result = scored(found)
+    assert (result["r@1"], result["n"], result["split"]) == (1, 10, "validation")
+    latitude, longitude = grid.decode(found["sequence"][:])
+    centres = Dataset.from_dict(
+        {"image_id": found["image_id"][:], "latitude": latitude, "longitude": longitude}
+    )
+    assert scored(centres)["median_m"] == pytest.approx(result["median_m"])
+    ranked = found.map(lambda row: {"candidates": [[0] * 4, row["sequence"], *[[1] * 4] * 3]})
+    result = scored(ranked.remove_columns("sequence"))
+    assert (result["r@1"], result["r@5"]) == (0, 1)
+    assert scored(found.select(range(3)), "--allow-partial")["n_references"] == 10
+    write(found.select(range(3)), path)
+    assert main(command) == 2
+    assert "7 (" in (said := capsys.readouterr().err) and "--allow-partial scores" in said
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "message"),
+    [
+        ("a.csv", "image_id,sequence\n1,\"[1, 2\"\n", "line 2: sequence is '[1, 2'"),
+        ("a.csv", "image_id,latitude,longitude\n1,38.9,west\n", "line 2: longitude is 'west'"),
+        ("a.csv", "id,sequence\n1,\"[1]\"\n", "has no column image_id; it has id, sequence"),
+        ("a.csv", "image_id,latitude,longitude,gt_lat,gt_lon\n1,2,3,4,5\n", "gt_lat, gt_lon may"),
+        ("a.jsonl", '{"image_id": 1}\n{"image_id"', "line 2 is no JSON"),
+        ("a.jsonl", '{"image_id": 1}\n{"id": 1}', "line 2 is no record with the fields"),
+        ("a.parquet", "PAR1", "a.parquet: "),
+        ("a.xlsx", "", "a .csv, .tsv, .parquet or .jsonl file"),
+    ],
+)  # fmt: skip
+def test_a_file_that_cannot_be_scored_is_named(zoom, tmp_path, capsys, name, text, message):
+    (tmp_path / name).write_text(text, encoding="utf-8")
+    assert main(["score", str(tmp_path / name), "--data-dir", str(zoom)]) == 2
+    said = capsys.readouterr().err
+    assert name in said and message in said
+    assert len(said.splitlines()) == 1
+
+
+def test_the_table_of_the_command(zoom, found, tmp_path, capsys):
+    write(found, tmp_path / "answers.csv")
+    assert main(["score", str(tmp_path / "answers.csv"), "--data-dir", str(zoom)]) == 0
+    said = capsys.readouterr().out
+    assert "against split validation, paired by image_id" in said
+    assert "r@1" in said and "acc@40m" in said and "100.0 %" in said
