@@ -6,7 +6,7 @@ TORCH ?= torch==2.13.0
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test compat bench space metric-space space-check explorer-check clean
+.PHONY: demo test compat bench fuzz space metric-space space-check explorer-check clean
 
 demo: $(VENV)/.ready
 	HF_HUB_OFFLINE=1 $(BIN)/python examples/demo.py demo
@@ -32,6 +32,11 @@ space-check: $(VENV)/.tests
 
 bench: $(VENV)/.tests
 	$(BIN)/python -m benchmarks
+
+# Every parser with damaged input: `make fuzz SECONDS=300 TARGETS=tar,jpeg SEED=1`.
+fuzz: SECONDS ?= 60
+fuzz: $(VENV)/.tests
+	$(BIN)/python -m tests.fuzz --seconds $(SECONDS) --seed $(or $(SEED),0) --targets "$(TARGETS)"
 
 # The explorer's page, on this machine: of miniatures, or of what IM2GPS_REPO and JUSTZOOMIN_REPO name.
 space: $(VENV)/.space

@@ -1,0 +1,388 @@
+"""What is fuzzed: for each parser a function of bytes, and the errors that it may raise.
+
+A target returns what it read, so that it can be run twice and compared. What holds of every good
+answer, and agreement with another reader where there is one, are asserted here.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import csv
+import io
+import json
+import re
+import struct
+import tarfile
+import tempfile
+import zipfile
+import zlib
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+from PIL import Image
+
+from gcd_metric.tables import match_ids, read_coordinates
+from geo_attributes.geo_attributes import Raster
+from geoload import contents, tar_index
+from geoload.contents import Contents
+from geoload.jpeg import PhotoError, clean
+from geoload.pictures import PictureError, decode
+from geoload.publishing.card import Old, render
+from geoload.report import Report
+from geoload.shards import ShardError, members
+from geoload.shared_index import read_published
+from geoload.tar_index import TarIndex
+from im2gps import photo, training
+from im2gps.building.missing import Missing
+from im2gps.building.shrink import shrink
+from im2gps.flickr.api import API, Flickr, FlickrError, Manners
+from im2gps.flickr.search import read_queries
+from im2gps.lists.records import parse
+from im2gps.packs import PackError, open_pack
+from justzoomin.layout import Layout
+from justzoomin.table import TableError, read_table
+
+KEY = "0123456789abcdef0123456789abcdef"
+_BLOCK = 512
+_SIZE = 10**6
+_PIXELS = 2**22  # of pictures that Pillow decodes for comparison
+_folder = Path(tempfile.mkdtemp(prefix="fuzz-"))
+
+
+class Target(NamedTuple):
+    """A parser: its function, the errors it documents, and what keeps a damaged input readable."""
+
+    read: Callable[[bytes], object]
+    errors: tuple[type[Exception], ...]
+    repair: Callable[[bytes], bytes] = bytes
+
+    def check(self, data: bytes) -> None:
+        """Read an input, and some inputs a second time.
+
+        Raises
+        ------
+        AssertionError
+            When an answer is wrong, differs the second time, or an error is more than a line.
+        Exception
+            Whatever the parser raises that it does not document.
+        """
+        outcome = self._outcome(data)
+        if zlib.crc32(data) % 8 == 0:
+            assert outcome == self._outcome(data), "another answer the second time"
+
+    def _outcome(self, data: bytes) -> str:
+        try:
+            return repr(self.read(data))
+        except self.errors as error:
+            text = str(error)
+            assert text and "\n" not in text and " object at 0x" not in text, f"message {text!r}"
+            assert len(text) < 2000, f"a message of {len(text):,} characters"
+            return text
+
+
+TARGETS: dict[str, Target] = {}
+
+
+def _target(*errors: type[Exception], repair: Callable[[bytes], bytes] = bytes) -> Any:
+    def register(read: Callable[[bytes], object]) -> Callable[[bytes], object]:
+        TARGETS[read.__name__.strip("_")] = Target(read, errors, repair)
+        return read
+
+    return register
+
+
+def _file(data: bytes, name: str) -> str:
+    path = _folder / name
+    path.write_bytes(data)
+    return str(path)
+
+
+def _with_checksums(data: bytes) -> bytes:
+    """Give each block that looks like a TAR header its right checksum."""
+    blocks = [bytearray(data[at : at + _BLOCK]) for at in range(0, len(data), _BLOCK)]
+    for block in blocks:
+        if block[257:262] == b"ustar" and len(block) == _BLOCK:
+            block[148:156] = b" " * 8
+            block[148:156] = b"%06o\0 " % sum(block)
+    return b"".join(blocks)
+
+
+class _ShortReads(io.BytesIO):
+    """A file on a network disk: a read may give less than was asked for."""
+
+    def read(self, size: int | None = -1) -> bytes:
+        return super().read(min(size, 700) if size and size > 0 else size)
+
+
+@_target(ShardError, repair=_with_checksums)
+def tar(data: bytes) -> object:
+    found = list(members(io.BytesIO(data)))
+    assert found == list(members(_ShortReads(data))), "other members with short reads"
+    index = TarIndex.scan(io.BytesIO(data), "x.tar")
+    assert len(index) == sum(one.kind == "file" for one, _ in found)
+    if len(data) < 20_000:  # tarfile takes hours over large extended headers
+        with tarfile.open(
+            fileobj=io.BytesIO(data), mode="r:", errors="backslashreplace"
+        ) as archive:
+            # It ends in silence at a time or an owner that is no number, where we read on.
+            regular = [one for one in archive if one.isreg() and not one.issparse()]
+            read = [archive.extractfile(one).read() for one in regular]
+        ours = [(one.name, content) for one, content in found if one.kind == "file"]
+        theirs = [(one.name, content) for one, content in zip(regular, read, strict=True)]
+        assert theirs == ours[: len(theirs)], "tarfile reads other members"
+    return found
+
+
+@_target(ValueError)
+def index(data: bytes) -> object:
+    path = _file(tar_index._digest(data) + data, "x.index")
+    found = TarIndex.load(path, ["key"], _SIZE)
+    if found is None:
+        return None
+    places = [found.find(name) for name in found.names()]
+    assert all(place and 0 <= place[0] <= sum(place) <= _SIZE for place in places)
+    return found.names(), places, found.not_files
+
+
+@_target()
+def contents_cache(data: bytes) -> object:
+    place = contents._place("key", _folder)
+    place.write_bytes(contents._digest(data) + data)
+    found = Contents("x.tar", _SIZE, "key", _folder)
+    return found.members, found.complete, found.position
+
+
+@_target(ValueError)
+def published_index(data: bytes) -> object:
+    found = read_published(_file(data, "x.json"), _SIZE, "digest")
+    places = [found.find(name) for name in found.names()]
+    assert all(place and 0 <= place[0] <= sum(place) <= _SIZE for place in places)
+    return places
+
+
+@_target(PhotoError)
+def jpeg(data: bytes) -> object:
+    cleaned = clean(data)
+    assert clean(cleaned) == cleaned, "cleaning twice changes it again"
+    assert not photo.fields(cleaned), "comments are left"
+    try:
+        place = photo.coordinates(cleaned)
+    except PhotoError:
+        place = None
+    assert place is None, "coordinates are left"
+    before = _pixels(data)
+    assert before is None or before == _pixels(cleaned), "other pixels than before"
+    return cleaned
+
+
+def _pixels(data: bytes) -> object:
+    """Return the picture as Pillow decodes it, or None where it is large or damaged."""
+    try:
+        with Image.open(io.BytesIO(data), formats=["JPEG"]) as image:
+            if image.width * image.height > _PIXELS:
+                return None
+            return image.mode, image.size, image.tobytes(), image.info.get("icc_profile")
+    except (OSError, SyntaxError, ValueError, struct.error, Image.DecompressionBombError):
+        return None
+
+
+@_target(PhotoError)
+def comments(data: bytes) -> object:
+    fields = photo.fields(data)
+    latitude, longitude = photo.coordinates(data)
+    assert abs(latitude) <= 90 and abs(longitude) <= 180
+    return fields, latitude, longitude
+
+
+@_target(Missing)
+def photo_body(data: bytes) -> object:
+    kinds = {b"\x89P": "png", b"GI": "gif"}
+    picture = shrink(data, kinds.get(data[:2], "jpg"))
+    assert max(picture.width, picture.height) <= 1024
+    with Image.open(io.BytesIO(picture.data)) as image:
+        assert image.size == (picture.width, picture.height)
+        image.load()
+    return picture
+
+
+@_target(PictureError)
+def pictures(data: bytes) -> object:
+    pixels = decode(data, (16, 24))
+    assert pixels.shape == (16, 24, 3)
+    return zlib.crc32(pixels.tobytes())
+
+
+@_target()
+def lists(data: bytes) -> object:
+    whole = parse(data)
+    blocks = (b"\n" + data).count(b"\nphoto:")
+    assert len(whole.table) <= blocks, "more photos than blocks"
+    assert len(whole.table) + len(whole.broken) >= blocks, "a block was lost"
+    # The quick way, by columns, and the slow one agree: blocks read alone give the same rows.
+    starts = [0, *(found.start() for found in re.finditer(rb"^photo:", data, re.MULTILINE))]
+    if len(starts) < 50:
+        ends = [*starts[1:], len(data)]
+        alone = [parse(data[one:end]).table for one, end in zip(starts, ends, strict=True)]
+        rows = [row for table in alone for row in table.to_pylist()]
+        assert repr(rows) == repr(whole.table.to_pylist()), "blocks alone give other rows"
+    return whole.table.to_pylist(), whole.broken, whole.stray, whole.unread
+
+
+@_target(ValueError)
+def layout(data: bytes) -> object:
+    found = Layout.read(_file(data, "layout.yaml"))
+    return found, found.pixels([38.9], [-77.0], found.min_zoom)
+
+
+@_target(TableError)
+def table(data: bytes) -> object:
+    found = read_table(_file(data, "table.csv"))
+    assert all(abs(value) <= 90 for value in found.latitude)
+    assert all(abs(value) <= 180 for value in found.longitude)
+    rows = list(csv.DictReader(io.StringIO(data.decode("utf-8-sig"), newline="")))
+    if [row.get("image_id") for row in rows] == found.image_id:
+        assert [json.loads(str(row["sequence"])) for row in rows] == found.sequence
+    return [found.record(row) for row in range(len(found))]
+
+
+def _coordinates(data: bytes, name: str) -> object:
+    path = _file(data, name)
+    found = read_coordinates(path, allow_missing=True)
+    numbers = found[["latitude", "longitude"]].to_numpy()
+    assert numbers.dtype == np.float64
+    assert np.all((np.abs(numbers) <= (90, 180)) | np.isnan(numbers))
+    assert all(isinstance(one, str) and one for one in found["image_id"])
+    return found.to_dict("list")
+
+
+@_target(ValueError)
+def coordinates_csv(data: bytes) -> object:
+    return _coordinates(data, "x.csv")
+
+
+@_target(ValueError)
+def coordinates_tsv(data: bytes) -> object:
+    return _coordinates(data, "x.tsv")
+
+
+@_target(ValueError)
+def coordinates_parquet(data: bytes) -> object:
+    return _coordinates(data, "x.parquet")
+
+
+@_target(ValueError)
+def ids(data: bytes) -> object:
+    one, _, other = data.decode("utf-8", "replace").partition("\n\n")
+    left, right = (list(dict.fromkeys(part.splitlines())) for part in (one, other))
+    found = match_ids(left, right)
+    there = match_ids(right, left)
+    pairs = sorted(zip(found.left.tolist(), found.right.tolist(), strict=True))
+    back = sorted(zip(there.right.tolist(), there.left.tolist(), strict=True))
+    assert pairs == back, "other pairs with the sides swapped"
+    for side, count in ((0, len(left)), (1, len(right))):
+        used = [pair[side] for pair in pairs]
+        assert len(set(used)) == len(used) and all(0 <= i < count for i in used)
+    return pairs
+
+
+@_target(ValueError)
+def card(data: bytes) -> object:
+    old = Old(data.decode("utf-8", "replace"))
+    text = render("---\nlicense: mit\n---\n<!-- contents of this repository -->\n", [], "a", old)
+    Old(text)  # what was written can be read again
+    return text, [(old.splits(name), old.info(name), old.notes(name)) for name in old.names()]
+
+
+class _Answer:
+    """One HTTP answer: status and Retry-After in the first line of the input, then the body."""
+
+    def __init__(self, data: bytes) -> None:
+        head, _, self._body = data.partition(b"\n")
+        status, _, after = head.decode("latin-1").partition(" ")
+        self.status = (
+            int(status) if status.isascii() and status.isdigit() and len(status) < 4 else 200
+        )
+        self.headers = {"Retry-After": after}
+        self.content = self
+
+    async def iter_chunked(self, size: int) -> Any:
+        for at in range(0, len(self._body), size):
+            yield self._body[at : at + size]
+
+    async def __aenter__(self) -> _Answer:
+        return self
+
+    async def __aexit__(self, *error: object) -> None:
+        return None
+
+
+@_target(FlickrError)
+def flickr(data: bytes) -> object:
+    client = Flickr(API, KEY, Manners(interval=0, retries=0, backoff=0))
+    client._session = type("Session", (), {"post": lambda *_, **__: _Answer(data)})()
+    try:
+        page = asyncio.run(client.search("rome", 0, 1, 1))
+    except FlickrError as error:
+        assert KEY not in str(error), "the key is in the error"
+        raise
+    assert KEY not in repr(page), "the key is in the answer"
+    assert page.total >= 0
+    return page
+
+
+@_target(ValueError)
+def queries(data: bytes) -> object:
+    return read_queries(_file(data, "queries.txt"))
+
+
+def _jpeg() -> bytes:
+    buffer = io.BytesIO()
+    Image.new("RGB", (8, 8)).save(buffer, "JPEG")
+    return buffer.getvalue()
+
+
+_PHOTO = _jpeg()
+
+
+@_target()
+def training_json(data: bytes) -> object:
+    buffer = io.BytesIO()
+    with tarfile.open(fileobj=buffer, mode="w") as archive:
+        for name, content in (("a.json", data), ("a.jpg", _PHOTO)):
+            info = tarfile.TarInfo(name)
+            info.size = len(content)
+            archive.addfile(info, io.BytesIO(content))
+    report = Report()
+    path = _file(buffer.getvalue(), "x.tar")
+    found = list(training.samples(path, lambda record: True, report))
+    assert len(found) + report.counts[training.BROKEN] == 1, "neither read nor counted"
+    assert all(abs(one.latitude) <= 90 and abs(one.longitude) <= 180 for one in found)
+    return found, str(report)
+
+
+@_target(PackError)
+def pack_zip(data: bytes) -> object:
+    report = Report()
+    found = []
+    with open_pack(_file(data, "x.zip"), report) as photos:
+        for name, read in photos:
+            try:
+                found.append((name, read()))
+            except PackError as error:
+                found.append((name, str(error).encode()))
+    with zipfile.ZipFile(io.BytesIO(data)) as archive:
+        files = [info for info in archive.infolist() if not info.is_dir()]
+        assert len(files) == len(found) + sum(report.counts.values()), "a member was lost"
+    return found, str(report)
+
+
+@_target(ValueError)
+def raster(data: bytes) -> object:
+    places = np.array([[0.5, 0.5], [-0.5, 0.5], [38.9, -77.0], [90, 180], [np.nan, 0]])
+    with Raster(_file(data, "x.tif")) as found:
+        values, inside = found.values(places)
+        slopes, _ = found.gradients(places)
+    assert np.isnan(values[~inside]).all() and not inside[-1]
+    return values, inside, slopes
