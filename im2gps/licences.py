@@ -1,9 +1,9 @@
 """Flickr's licences by number, and which of them let a photo be handed on.
 
 The numbers are those of Flickr's method flickr.photos.licenses.getInfo
-(https://www.flickr.com/services/api/flickr.photos.licenses.getInfo.html). It has grown since, by
-version 4.0 of the Creative Commons licences; a number that is not in this table is unknown here, so
-a photo that bears it is not handed on.
+(https://www.flickr.com/services/api/flickr.photos.licenses.getInfo.html). 11 to 16 were added in
+June 2025. A number that is not in this table counts as unknown, so a photo that has it is not
+handed on.
 """
 
 from __future__ import annotations
@@ -35,6 +35,12 @@ LICENCES = {
     8: Licence("United States Government Work", "https://www.usa.gov/government-works", True),
     9: Licence("CC0 1.0", f"{_CC}publicdomain/zero/1.0/", True),
     10: Licence("Public Domain Mark 1.0", f"{_CC}publicdomain/mark/1.0/", True),
+    11: Licence("CC BY 4.0", f"{_CC}licenses/by/4.0/", True),
+    12: Licence("CC BY-SA 4.0", f"{_CC}licenses/by-sa/4.0/", True),
+    13: Licence("CC BY-ND 4.0", f"{_CC}licenses/by-nd/4.0/", True),
+    14: Licence("CC BY-NC 4.0", f"{_CC}licenses/by-nc/4.0/", True),
+    15: Licence("CC BY-NC-SA 4.0", f"{_CC}licenses/by-nc-sa/4.0/", True),
+    16: Licence("CC BY-NC-ND 4.0", f"{_CC}licenses/by-nc-nd/4.0/", True),
 }
 UNKNOWN = Licence("unknown", "", False)
 
