@@ -7,8 +7,10 @@ lists are the 8 bytes of each photo's id, by which a photo that comes again is k
 
 from __future__ import annotations
 
+import codecs
 import json
 import os
+import re
 from collections import deque
 from collections.abc import Callable, Collection, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -31,6 +33,12 @@ from im2gps.lists.records import MAX_BLOCK, Parsed, keyword, parse
 PIECE = 4 * 2**20
 ROW_GROUP = 65_536
 _START = b"\nphoto:"
+_BOM = "\ufeff".encode()
+# Some editors put a byte order mark at the start of a file, and joined files have it in the middle.
+# Form feeds come from printing.
+_MARKS = re.compile(rb"^(?:%b|\f)+(?=[a-z_ ]+:)" % _BOM, re.MULTILINE)
+_UTF_16 = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
+_MAX_UTF_16 = 2**28
 _BROKEN = "broken blocks: "
 # Few different values; dictionaries of the other columns would only grow and be given up.
 _DICTIONARIES = ["server", "owner", "license", "accuracy", "query", "original_format"]
@@ -217,6 +225,9 @@ def _read_piece(file: Path, start: int, stop: int) -> _Piece:
         source.seek(start - back)
         data = source.read(back + stop - start + MAX_BLOCK)
     length = back + stop - start
+    if not start and data.startswith(_UTF_16):
+        data = data.decode("utf-16", "replace").encode("utf-8", "replace")
+        length = len(data)
     begin = data.find(_START, 0, length + len(_START) - 2) + 1
     end = data.find(_START, length - 1) + 1 or len(data)
     if start and not begin:
@@ -224,16 +235,36 @@ def _read_piece(file: Path, start: int, stop: int) -> _Piece:
     elif not start:
         begin = 0
     breaks, before = data.count(b"\n", back, length), data.count(b"\n", back, begin)
-    return _Piece(file, stop - start, breaks, before, parse(data[begin:end]))
+    text = data[begin:end]
+    if _BOM in text or b"\f" in text:
+        text = _MARKS.sub(b"", text)
+    return _Piece(file, stop - start, breaks, before, parse(text))
+
+
+def _piece_size(file: Path, size: int) -> int:
+    """Return how many bytes of a list are read at once: all of UTF-16, which is recoded whole.
+
+    Raises
+    ------
+    ValueError
+        When a list is UTF-16 and too large for that.
+    """
+    with open(file, "rb") as source:
+        if source.read(2) not in _UTF_16:
+            return PIECE
+    if size > _MAX_UTF_16:
+        raise ValueError(f"{file} is UTF-16 text of {size:,} bytes: save it as UTF-8.")
+    return size
 
 
 def _pieces(files: Sequence[Path], workers: int) -> Iterator[_Piece]:
     """Read files by pieces, a few at a time, and give them in their order."""
     stretches = (
-        (file, start, min(start + PIECE, size))
+        (file, start, min(start + step, size))
         for file in files
         for size in [file.stat().st_size]
-        for start in range(0, size, PIECE)
+        for step in [_piece_size(file, size)]
+        for start in range(0, size, step)
     )
     with ThreadPoolExecutor(workers) as threads:
         ahead: deque = deque()

@@ -117,6 +117,12 @@ def test_lists_of_other_systems_and_scripts_are_read_alike(tmp_path):
         "blanks": plain.replace("\n\n", "\n\n\n \n"),
         "progress": plain.replace("\n\n", f"\n{SLICE}\n"),
         "joined": plain.replace("\n\n", f"\n{SLICE[1:]}", 1),
+        "marked": "\ufeff" + plain,
+        "marked progress": "\ufeff" + SLICE[1:] + plain,
+        "joined marked": plain.replace("\nphoto:", "\n\ufeffphoto:"),
+        "printed": plain.replace("\nowner:", "\n\fowner:").replace("\nphoto:", "\n\fphoto:"),
+        "utf-16": ("\ufeff" + plain).encode("utf-16-le"),
+        "utf-16 of windows": ("\ufeff" + plain.replace("\n", "\r\n")).encode("utf-16-be"),
     }
     expected = read(tmp_path, plain)
     for name, text in variants.items():
@@ -141,6 +147,16 @@ def test_titles_may_hold_line_breaks(tmp_path, title):
     rows = read(tmp_path, numbered(1, title=title) + numbered(2) + SLICE + numbered(3, title=title))
     assert [row["title"] for row in rows] == [title, WHOLE["title"], title]
     assert all((row["latitude"], row["original_secret"]) == (41.8904, "f00d") for row in rows)
+
+
+def test_utf16_that_is_longer_in_utf8_is_read_to_its_end(tmp_path, monkeypatch):
+    text = "".join(numbered(n, title="東京" * 400) for n in range(1, 40))
+    assert len(text.encode("utf-16")) < len(text.encode())
+    rows = read(tmp_path, text.encode("utf-16"))
+    assert [row["photo_id"] for row in rows] == [str(n) for n in range(1, 40)]
+    monkeypatch.setattr(lists, "_MAX_UTF_16", 1000)
+    with pytest.raises(ValueError, match=r"list0\.txt is UTF-16 text .*save it as UTF-8"):
+        lists.write_table([tmp_path], tmp_path / "photos.parquet")
 
 
 def test_text_that_is_not_utf8_is_read_as_latin1_and_counted(tmp_path):
