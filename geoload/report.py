@@ -8,6 +8,7 @@ import os
 from collections import Counter, defaultdict
 from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
 _NAMED = 5
 
@@ -85,6 +86,26 @@ class Report:
         for kind, entry in data.items():
             report.add_many(kind, entry["count"], entry["first"])
         return report
+
+
+def read_json(path: str | Path) -> dict[str, Any]:
+    """Read a file that `write_json` wrote.
+
+    Raises
+    ------
+    ValueError
+        When it holds no JSON object; the file is named.
+    FileNotFoundError
+        When it is not there.
+    """
+    try:
+        data = json.loads(Path(path).read_bytes())
+        if isinstance(data, dict):
+            return data
+        reason = "it holds no JSON object"
+    except (ValueError, RecursionError) as error:
+        reason = str(error)
+    raise ValueError(f"{path} is damaged: {reason}.")
 
 
 def write_json(path: str | Path, data: object, indent: int | None = 2) -> None:

@@ -12,13 +12,15 @@ import logging
 import math
 import os
 import re
+from collections import Counter
 from collections.abc import Callable, Iterator
+from itertools import chain
 from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple
 
 from geoload.files import open_binary
 from geoload.jpeg import PhotoError, clean
-from geoload.report import Report
+from geoload.report import Report, read_json
 from geoload.shards import Member, ShardError, members, read_member
 from im2gps.packs import MAX_PHOTO
 from im2gps.photo import check_header
@@ -61,8 +63,12 @@ def warn_of_missing_shards(folder: str, count: int) -> None:
     manifest = Path(folder, "build.json")
     if not manifest.exists():
         return
-    build = json.loads(manifest.read_text(encoding="utf-8"))
-    planned = -(-build["rows"] // build["shard_size"])
+    try:
+        build = read_json(manifest)
+        planned = -(-int(build["rows"]) // int(build["shard_size"]))
+    except (ValueError, KeyError, TypeError, ArithmeticError) as error:
+        _log.warning("%s does not tell how many shards there should be (%s).", manifest, error)
+        return
     if count < planned:
         _log.warning("%s: %d of %d shards are there; `im2gps build` makes the others.",
                      folder, count, planned)  # fmt: skip
@@ -78,7 +84,8 @@ def in_validation(owner: str, fraction: float) -> bool:
     fraction : float
         Share of photographers in the validation split; a larger one only adds to it.
     """
-    digest = hashlib.blake2b(owner.encode(), digest_size=8).digest()
+    # Half a surrogate pair, which JSON can hold, has no UTF-8.
+    digest = hashlib.blake2b(owner.encode("utf-8", "surrogatepass"), digest_size=8).digest()
     return int.from_bytes(digest, "big") < fraction * 2**64
 
 
@@ -113,18 +120,19 @@ def samples(
     records: dict[str, dict[str, Any] | None] = {}
     paired = False
     with open_binary(path, token) as file:
-        for member, text in members(file, _is_json, label=path, max_size=_MAX_JSON):
+        for member, _ in members(file, lambda name: False, label=path):
             name, _, kind = member.name.rpartition(".")
+            is_record = kind.lower() == "json"
             if member.kind == "dir":
                 continue
-            if member.kind != "file" or kind.lower() not in ("json", *_PHOTOS):
+            if member.kind != "file" or not (is_record or kind.lower() in _PHOTOS):
                 report.add(STRANGERS, f"{path}: {member.name}")
-            elif name in (photos if text is None else records):
+            elif name in (records if is_record else photos):
                 report.add(BROKEN, f"{path}: {member.name}: a second one of this name")
-            elif text is None:
-                photos[name] = member
+            elif is_record:
+                records[name] = _record(file, path, member, report)
             else:
-                records[name] = _parse(text, path, member, report)
+                photos[name] = member
             if name in photos and name in records:
                 paired = True
                 photo, record = photos.pop(name), records.pop(name)
@@ -139,14 +147,13 @@ def samples(
         report.add(ALONE, f"{path}: {name}")
 
 
-def _is_json(name: str) -> bool:
-    return name.lower().endswith(".json")
-
-
-def _parse(text: bytes, path: str, member: Member, report: Report) -> dict[str, Any] | None:
+def _record(file: BinaryIO, path: str, member: Member, report: Report) -> dict[str, Any] | None:
     """Return a JSON's contents with latitude and longitude as numbers under these names."""
     try:
-        record = json.loads(text)
+        if member.size > _MAX_JSON:
+            raise ValueError(f"it is larger than {_MAX_JSON:,} bytes")
+        text = read_member(file, member, path)
+        record = json.loads(text, object_pairs_hook=_clear_object)
         if not isinstance(record, dict):
             raise ValueError("no JSON object")
         return {**record, **{name: _coordinate(record, name) for name in _SPELLINGS}}
@@ -155,15 +162,28 @@ def _parse(text: bytes, path: str, member: Member, report: Report) -> dict[str, 
         return None
 
 
+def _clear_object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """Return a JSON object; raise ValueError where it gives the place or the owner twice."""
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        counts = Counter(name for name, _ in pairs)
+        twice = [name for name in ("owner", *chain(*_SPELLINGS.values())) if counts[name] > 1]
+        if twice:
+            raise ValueError(f"the key {twice[0]} stands more than once")
+    return found
+
+
 def _coordinate(record: dict[str, Any], name: str) -> float:
     keys = [key for key in record if key.lower() in _SPELLINGS[name]]
     if len(keys) != 1:
         raise ValueError(f"{len(keys)} keys for the {name} ({', '.join(_SPELLINGS[name])})")
     value = record[keys[0]]
     try:
+        if isinstance(value, bool) or "_" in str(value):
+            raise ValueError
         number = float(value)
-    except (TypeError, ValueError):
-        raise ValueError(f"{keys[0]} is {str(value)[:40]!r}, not a number") from None
+    except (TypeError, ValueError, OverflowError):
+        raise ValueError(f"{keys[0]} is {str(value)[:40]!r}, not a number of degrees") from None
     if not math.isfinite(number) or abs(number) > _BOUNDS[name]:
         raise ValueError(f"{keys[0]} {number} is not on the globe")
     return number

@@ -311,6 +311,16 @@ GOOD = {"lat": 1, "lon": 2}
         (pair("bad", {"lat": None, "lon": 2}, jpeg()), "lat is 'None', not a number"),
         (pair("bad", {"lat": 91, "lon": 2}, jpeg()), "lat 91.0 is not on the globe"),
         (pair("bad", {"lat": float("nan"), "lon": 2}, jpeg()), "lat nan is not on the globe"),
+        (pair("bad", b'{"lat": 1%s, "lon": 2}' % (b"0" * 400), jpeg()), "lat is '1000.*not a number"),
+        (pair("bad", b'{"lat": 1%s, "lon": 2}' % (b"0" * 5000), jpeg()), r"bad\.json: "),
+        (pair("bad", b'{"lat": 1, "lon": -Infinity}', jpeg()), "lon -inf is not on the globe"),
+        (pair("bad", b'{"lat": 1e999, "lon": 2}', jpeg()), "lat inf is not on the globe"),
+        (pair("bad", {"lat": True, "lon": 2}, jpeg()), "lat is 'True', not a number"),
+        (pair("bad", {"lat": "1_5", "lon": 2}, jpeg()), "lat is '1_5', not a number"),
+        (pair("bad", {"lat": [1], "lon": 2}, jpeg()), "not a number"),
+        (pair("bad", {"lat": "\ud800", "lon": 2}, jpeg()), "not a number"),
+        (pair("bad", b'{"lat": 1, "lat": 2, "lon": 3}', jpeg()), "the key lat stands more than once"),
+        (pair("bad", {**GOOD, "tags": "x" * 2**20}, jpeg()), r"bad\.json: it is larger than 1,048,576"),
         (pair("bad", b"{", jpeg()), r"bad\.json: Expecting"),
         (pair("bad", b"[" * 100_000, jpeg()), r"bad\.json: "),
         (pair("bad", b"\xff", jpeg()), r"bad\.json: "),
@@ -327,6 +337,27 @@ def test_a_sample_that_cannot_be_used_is_named_by_shard_and_member(tmp_path, mem
     with pytest.raises(ValueError, match=r"theirs\.tar: (?s:.*)" + message):
         foreign(files)
     assert ids(foreign(files, skip_broken=True)) == ["good.jpg"]
+
+
+def test_half_a_character_in_a_record_is_no_trouble(tmp_path):
+    odd = {**GOOD, "owner": "\ud800", "title": "\udfff", "deep": {"deep": {"more": "\ud800"}}}
+    write_shard(tmp_path / "im2gps-00000.tar", pair("a", odd, jpeg()))
+    rows = [
+        row
+        for split in ("train", "validation")
+        for row in load_dataset("im2gps", data_dir=str(tmp_path), split=split, streaming=True,
+                                records=True)
+    ]  # fmt: skip
+    assert [json.loads(row["record"])["title"] for row in rows] == ["\udfff"]
+
+
+@pytest.mark.parametrize("text", ["{", "[]", '{"rows": "many"}', '{"rows": 1, "shard_size": 0}'])
+def test_a_damaged_manifest_of_a_build_is_said_and_no_error(tmp_path, caplog, text):
+    write_shard(tmp_path / "im2gps-00000.tar", pair("a", GOOD, jpeg()))
+    (tmp_path / "build.json").write_text(text, encoding="utf-8")
+    rows = load_dataset("im2gps", data_dir=str(tmp_path), split="train", streaming=True)
+    assert ids(rows) == ["a.jpg"]
+    assert "build.json does not tell how many shards" in caplog.text
 
 
 def test_what_belongs_to_no_sample_is_counted(tmp_path, cache, caplog):
