@@ -6,9 +6,7 @@ What is done with a body is `shrink.py`; which photos there are is `shard.py`.
 from __future__ import annotations
 
 import asyncio
-import email.utils
 import logging
-import time
 from collections import Counter, deque
 from collections.abc import AsyncGenerator, Callable, Coroutine, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -24,6 +22,7 @@ from im2gps.building import missing
 from im2gps.building.addresses import addresses
 from im2gps.building.missing import Missing
 from im2gps.building.shrink import Picture, shrink
+from im2gps.flickr.api import retry_after
 
 PHOTO_HOST = "https://live.staticflickr.com"
 USER_AGENT = f"im2gps-justzoomin/{__version__} (im2gps build: photos of a research data set)"
@@ -332,14 +331,4 @@ class Pace:
 
 
 def _retry_after(value: str | None) -> float | None:
-    """Read the header's seconds or date; None where it says nothing that can be followed."""
-    if value is None:
-        return None
-    try:
-        seconds = float(value)
-    except ValueError:
-        try:
-            seconds = email.utils.parsedate_to_datetime(value).timestamp() - time.time()
-        except (TypeError, ValueError):
-            return None
-    return min(max(seconds, 0.0), _MAX_RETRY_AFTER) if seconds == seconds else None
+    return retry_after(value, _MAX_RETRY_AFTER)

@@ -1,15 +1,17 @@
 """One question to Flickr: a search for photos by text and time of upload, one page of the answer.
 
-The key travels in the body of a request and never in its address, so it is in no log of either
-side; texts that the server sends back are searched for it before anyone sees them.
+The key is sent in the body of a request and never in its address, so it is in no log of either
+side. Should the server send it back, it is taken out of the answer before anything is written.
 """
 
 from __future__ import annotations
 
 import asyncio
+import email.utils
 import json
 import logging
 import re
+import time
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 from urllib.parse import urlsplit
@@ -18,12 +20,14 @@ import aiohttp
 import tenacity
 
 import geoload
+from geoload.hiding import hide_in
 
 API = "https://api.flickr.com/services/rest/"
 PER_PAGE = 250  # of a search for geotagged photos Flickr gives no more
 EXTRAS = "tags,original_format,license,geo,date_taken,date_upload,o_dims,views"
 REGION = 6  # the accuracy that the original lists ask for
 _MAX_BODY = 32 * 2**20
+_MOST = 10**12  # photos; more there cannot be
 _SECONDS = 120
 # Codes by which Flickr says that it cannot answer now: the service, the search, the rate.
 _BUSY_CODES = ("0", "10", "105", "429")
@@ -168,7 +172,7 @@ class Flickr:
         form = {**question, "api_key": self._key}
         try:
             async with self._session.post(self._api, data=form, allow_redirects=False) as answer:
-                status, after = answer.status, answer.headers.get("Retry-After", "")
+                status, after = answer.status, answer.headers.get("Retry-After")
                 body = await _bounded(answer.content)
         except aiohttp.ClientSSLError as error:
             raise FlickrError(f"no safe connection to Flickr ({type(error).__name__})") from None
@@ -176,12 +180,10 @@ class Flickr:
             # Only its kind: what it says can hold anything of the request.
             raise _Busy(type(error).__name__) from None
         if status == 429 or status >= 500:
-            wait = min(float(after), _LONGEST_WAIT) if after.isdecimal() else 0
-            raise _Busy(f"status {status}", wait)
+            raise _Busy(f"status {status}", retry_after(after, _LONGEST_WAIT) or 0)
         if status != 200:
             raise FlickrError(f"the address of the API answers with status {status}, not 200")
-        # Should the server echo the key, it must not get into a list or a message.
-        return _page(_json(body.replace(self._key.encode(), b"")), question["text"])
+        return _page(_json(body, self._key), question["text"])
 
     async def _pace(self) -> None:
         """Wait until it is time for the next request."""
@@ -211,9 +213,35 @@ async def _bounded(content: aiohttp.StreamReader) -> bytes:
     return bytes(body)
 
 
-def _json(body: bytes) -> dict[str, Any]:
+def retry_after(value: str | None, most: float) -> float | None:
+    """Read the seconds or the date of a Retry-After header.
+
+    Parameters
+    ----------
+    value : str or None
+        As the server sent it, if it did.
+    most : float
+        More seconds than these are cut to these.
+
+    Returns
+    -------
+    float or None
+        Seconds from now; None where the header says nothing that can be followed.
+    """
+    text = (value or "").strip()
+    if re.fullmatch(r"[0-9]+(\.[0-9]*)?", text, re.ASCII):
+        return min(float(text), most)
     try:
-        answer = json.loads(body)
+        date = email.utils.mktime_tz(email.utils.parsedate_tz(text))  # type: ignore[arg-type]
+        return float(min(max(date - time.time(), 0), most))
+    except (TypeError, ValueError, OverflowError, IndexError):
+        return None
+
+
+def _json(body: bytes, key: str = "") -> dict[str, Any]:
+    """Decode an answer, and only then take the key out of it: JSON can write it with escapes."""
+    try:
+        answer = hide_in(json.loads(body), key)
     except (ValueError, RecursionError):
         answer = None
     if not isinstance(answer, dict):
@@ -227,9 +255,9 @@ def _page(answer: dict[str, Any], text: str) -> Page:
     try:
         photos = answer["photos"]
         total, found = int(photos["total"]), photos["photo"]
-    except (KeyError, TypeError, ValueError):
+    except (KeyError, TypeError, ValueError, OverflowError):
         raise _Busy("an answer without photos") from None
-    if total < 0 or not isinstance(found, list):
+    if not 0 <= total <= _MOST or not isinstance(found, list):
         raise _Busy("an answer without photos")
     return Page(total, [photo for photo in found if isinstance(photo, dict)])
 

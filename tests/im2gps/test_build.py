@@ -309,6 +309,16 @@ def test_the_host_says_when_to_try_again(tmp_path, retry_after):
         assert build(table, tmp_path / "out", host=host.endpoint, **options)["photos"] == 3
 
 
+@pytest.mark.parametrize("odd", ["Mon, 01 Jan 10000000000000000000000 00:00:00 GMT", "-1e9", "nan",
+                                 "99999999999999999999-1", "\xd9\xa3", "0, 0"])  # fmt: skip
+def test_an_odd_word_of_when_to_try_again_costs_no_photo(tmp_path, odd):
+    rows = photos(3)
+    table = write_list(tmp_path / "photos.parquet", rows)
+    passing = {photo_id: [503, 429] for photo_id in ids(rows, 0, 1, 2)}
+    with FlickrPhotos(rows, passing=passing, retry_after=odd) as host:
+        assert build(table, tmp_path / "out", host=host.endpoint, **QUICK)["photos"] == 3
+
+
 def test_no_more_requests_are_under_way_than_allowed(tmp_path):
     rows = photos(40)
     table = write_list(tmp_path / "photos.parquet", rows)

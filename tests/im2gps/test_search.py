@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
+import base64
+import json
 import re
 import subprocess
 import sys
 import threading
 from collections import Counter
+from html import unescape
 from pathlib import Path
+from urllib.parse import unquote
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from im2gps.cli import main
+from im2gps.flickr.api import retry_after
 from tests.support.flickr import Flickr, photo
 from tests.support.hub import Answer
 
@@ -272,6 +279,115 @@ def test_the_key_is_in_no_address_list_log_or_error(tmp_path, capfd, caplog):
     assert len(written) >= 4 and "my  title" in "".join(written)
     for text in (*written, *server.targets, printed, caplog.text):
         assert KEY not in text
+
+
+def escaped(form: str, text: str) -> str:
+    return "".join(form % ord(c) for c in text)
+
+
+# The ways in which a server can write a key into an answer; each becomes a part of its JSON.
+SPELLINGS = {
+    "as it is": KEY,
+    "upper case": KEY.upper(),
+    "JSON escapes": escaped("\\u%04x", KEY),
+    "JSON escapes twice": escaped("\\\\u%04x", KEY),
+    "some JSON escapes": KEY[:9] + escaped("\\u%04X", KEY[9:20]) + KEY[20:],
+    "percent": escaped("%%%02x", KEY),
+    "percent in HTML": escaped("&#37;%02x", KEY),
+    "HTML": escaped("&#%d;", KEY),
+    "HTML in hexadecimal": escaped("&#x%x;", KEY),
+    "with dashes": "-".join(KEY[i : i + 4] for i in range(0, 32, 4)),
+    "its first half": KEY[:16],
+    "its second half": KEY[16:],
+    "hexadecimal": KEY.encode().hex(),
+    "base64": base64.b64encode(KEY.encode()).decode(),
+    "base64 amid others": base64.b64encode(f"key={KEY}&a=b".encode()).decode(),
+}
+
+
+def decoded(text: str) -> str:
+    """Undo, until nothing changes, whatever a reader could undo."""
+    for _ in range(4):
+        text = re.sub(r"\\u([0-9a-fA-F]{4})", lambda m: chr(int(m[1], 16)), unescape(unquote(text)))
+    for coded in re.findall(r"[0-9A-Za-z+/]{16,}", text):
+        text += base64.b64decode(coded + "=" * (-len(coded) % 4)).decode("latin-1")
+    for coded in re.findall(r"(?:[0-9a-f]{2}){16,}", text):
+        text += bytes.fromhex(coded).decode("latin-1")
+    return text.lower().replace("-", "")
+
+
+@pytest.mark.parametrize("spelling", SPELLINGS)
+def test_a_key_that_is_sent_back_in_other_spellings_is_shown_nowhere(
+    tmp_path, capfd, caplog, spelling
+):
+    caplog.set_level("DEBUG")
+    said = SPELLINGS[spelling]
+    found = photo(7, FIRST_DAY + 9, title="TITLE", tags="TAGS", secret="SECRET", owner="OWNER")
+    page = {"stat": "ok", "photos": {"total": 1, "photo": [found]}}
+    text = json.dumps(page)
+    for name in ("TITLE", "TAGS", "SECRET", "OWNER"):
+        text = text.replace(name, f"before {said} after")
+    refusal = f'{{"stat": "fail", "code": "{said}", "message": "no: {said}"}}'
+    busy = f'{{"stat": "fail", "code": 105, "message": "{said}", "{said}": 1}}'
+    with Flickr([], KEY) as server:
+        server.say(Answer(503, busy.encode(), {"X-Key": KEY, "Set-Cookie": f"key={KEY}"}))
+        server.say(Answer(200, busy.encode()))
+        server.say(Answer(200, text.encode()))
+        assert main([*command(server, tmp_path), "--recheck", "0"]) == 0
+        server.say(Answer(200, refusal.encode()))
+        assert main(command(server, tmp_path, queries="Oslo\n")) == 2
+        server.say(Answer(302, b"", {"Location": f"{server.api}?api_key={said}"}))
+        assert main(command(server, tmp_path, queries="Bonn\n")) == 2
+    written = [path.read_text("utf-8") for path in (tmp_path / "lists").iterdir()]
+    assert "photo: 1000000007 " in "".join(written) and "latitude: 41.8" in "".join(written)
+    for shown in (*written, *capfd.readouterr(), caplog.text):
+        assert KEY[:12] not in decoded(shown) and KEY[-12:] not in decoded(shown)
+
+
+@pytest.mark.parametrize("total", ["1e999", "NaN", "-1", '"1e3"', "[1]", "null", "9" * 400,
+                                   "9" * 5000, '"%s"' % ("9" * 5000), "{}"])  # fmt: skip
+@pytest.mark.parametrize("shape", ['{"photos": {"total": %s, "photo": []}}', '{"photos": %s}'])
+def test_an_answer_that_makes_no_sense_is_asked_for_again(tmp_path, capsys, total, shape):
+    with Flickr(spread(5), KEY) as server:
+        server.say(Answer(200, (shape % total).encode()))
+        assert main(command(server, tmp_path)) == 0
+        everything_once(server, tmp_path / "lists" / "Rome.txt")
+        server.say(Answer(200, b'{"photos": ' * 100_000), 2)
+        assert main([*command(server, tmp_path, queries="Oslo\n"), "--retries", "1"]) == 2
+    error = capsys.readouterr().err
+    assert error.splitlines()[-1].startswith("im2gps: Flickr has not answered 2 times")
+
+
+def test_a_photo_that_makes_no_sense_is_not_shown_and_counted(tmp_path, capsys):
+    odd = [None, 5, [], {}, {"id": None}, {"id": [1]}, {"id": "../1"}, {"id": 10**400}]
+    good = photo(1, FIRST_DAY, title={"_content": "rome"}, tags=["a", {}], views=10**400)
+    page = {"stat": "ok", "photos": {"total": len(odd) + 1, "photo": [*odd, good]}}
+    with Flickr([], KEY) as server:
+        server.say(page)
+        assert main([*command(server, tmp_path), "--recheck", "0"]) == 0
+    assert ids(tmp_path / "lists" / "Rome.txt") == [good["id"]]
+    assert "8 photos counted by Flickr are not among them: 8 were not" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("value", [None, "", "soon", "-5", "nan", "inf", "1e9", "1_0", "٣", "5, 10",
+                                   "Mon, 01 Jan 10000000000000000000000 00:00:00 GMT",
+                                   "Mon, 01 Jan 10000 00:00:00 GMT"])  # fmt: skip
+def test_an_odd_retry_after_says_nothing(value):
+    assert retry_after(value, 60) is None
+
+
+@pytest.mark.parametrize(
+    ("value", "seconds"),
+    [("0", 0), (" 7 ", 7), ("1.5", 1.5), ("9" * 5000, 60), ("Wed, 21 Oct 2015 07:28:00 GMT", 0),
+     ("Fri, 31 Dec 9999 23:59:59 GMT", 60), ("Fri, 31 Dec 9999 23:59:59 -0000", 60)],
+)  # fmt: skip
+def test_seconds_and_dates_of_retry_after_are_followed_up_to_a_limit(value, seconds):
+    assert retry_after(value, 60) == seconds
+
+
+@given(st.text())
+def test_no_retry_after_is_an_error(value):
+    assert retry_after(value, 60) is None or 0 <= retry_after(value, 60) <= 60
 
 
 def test_a_key_that_flickr_does_not_take_is_an_error_at_once(tmp_path, capsys):
