@@ -72,7 +72,9 @@ def photos(split: str, **options: Any) -> Dataset:
     Returns
     -------
     datasets.Dataset
-        The features of the configuration `streetview`.
+        The features of the configuration `streetview`, in the order of the split's table, as
+        `metadata` has it. (Photos that are streamed or copied out of shards come in the shards'
+        order.)
 
     Examples
     --------

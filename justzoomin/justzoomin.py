@@ -269,14 +269,17 @@ class JustZoomIn(Builder):
             return [Part(self._rendered(needed=True), "views")]
         if self.config.name == "cells":
             return cell_parts(self.config.depth)
+        shards, in_place = self.config.shards, self.config.in_place
         if dl_manager.is_streaming:
-            return source.parts(self.config.shards)
-        if not self.config.in_place:
-            return source.download(self.config.shards, dl_manager, self.cache_dir)
-        parts = source.download(self.config.shards, dl_manager, None)
+            parts = source.parts(shards)
+        else:
+            parts = source.download(shards, dl_manager, None if in_place else self.cache_dir)
         places = sorted({part.path for part in parts})
-        write_json(os.path.join(self._output_dir, _PLACES), places)
-        return parts
+        if in_place and not dl_manager.is_streaming:
+            write_json(os.path.join(self._output_dir, _PLACES), places)
+        if not in_place or os.path.isdir(places[0]):
+            return parts
+        return [Part("", "photos in place", shards=tuple(places))]
 
     def _generate_examples(
         self, parts: list[Any], count: int, split: str, findings: str | None
@@ -332,8 +335,7 @@ class JustZoomIn(Builder):
             self._passes[split] = Pass(source, split, count, self.config.strict, some)
         leave = self._passes[split].leave if findings is None else keep
         views = self._views() if self.config.name == "zoom" else None
-        config = self.config
-        join = Join(source, split, config.strict, leave, config.in_place, config.image_size)
+        join = Join(source, split, self.config, leave)
         for row, place, name, data in join.samples(parts):
             # Not os.path.basename: while streaming, `datasets` has a slow one of its own here.
             record = join.table.record(row)

@@ -43,10 +43,7 @@ class Expand:
 
     def __call__(self, shards: Iterator[dict[str, str]]) -> Iterator[dict[str, Any]]:
         """Yield the samples of each shard in turn."""
-        join = Join(
-            self._source, self._split, self._strict, self._pass.leave,
-            image_size=self._config.image_size,
-        )  # fmt: skip
+        join = Join(self._source, self._split, self._config, self._pass.leave)
         covered = self._config.covered_table(getattr(self._source, "token", None))
         if covered is not None:
             others = read_table(self._source.table(other_split(self._split)))

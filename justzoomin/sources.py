@@ -42,7 +42,7 @@ class Part(NamedTuple):
 
     `path` is a TAR file's path or address, `size` and `digest` what the Hub says of it where it
     lies there, or `path` is the folder of extracted photos. The part is slice `number` of `slices`,
-    or with none the whole.
+    or with none the whole. One with `shards` stands for all their photos, left in place.
     """
 
     path: str
@@ -51,6 +51,7 @@ class Part(NamedTuple):
     slices: int = 0
     size: int = 0
     digest: str = ""
+    shards: tuple[str, ...] = ()
 
     def shares(self) -> list[Part]:
         """Cut the whole into slices, fixed in number so that a resumed run finds the same."""

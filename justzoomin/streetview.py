@@ -8,6 +8,7 @@ from __future__ import annotations
 import logging
 import os
 from collections.abc import Callable, Iterator
+from typing import Any
 
 import numpy as np
 
@@ -45,32 +46,29 @@ class Join:
     source : Hub or Folder
     split : str
         "train" or "validation".
-    strict : bool
-        Raise, at the end of a part or of all, where anything would be reported.
+    config : JustZoomInConfig
+        `strict`: raise, at the end of a part, where anything would be reported. `in_place`: give
+        the addresses of pictures, and read none. `image_size`: give the pictures at this size, as
+        `geoload.pictures.shrink` does.
     leave : callable
         Given each part's report and the rows found in it, when its pass is through.
-    in_place : bool
-        Give the addresses of pictures, and read none.
-    image_size : int or (int, int), optional
-        Give the pictures at this size, as `geoload.pictures.shrink` does.
     """
 
-    def __init__(
-        self, source: Hub | Folder, split: str, strict: bool, leave: Leave,
-        in_place: bool = False, image_size: Size | None = None,
-    ) -> None:  # fmt: skip
+    def __init__(self, source: Hub | Folder, split: str, config: Any, leave: Leave) -> None:
         self.table = read_table(source.table(split))
         self._others = read_table(source.table(other_split(split)))
         self._source = source
         self._token = source.token if isinstance(source, Hub) else None
         self._split = split
-        self._strict = strict
+        self._strict, self._in_place = config.strict, config.in_place
+        self._image_size: Size | None = config.image_size
         self._leave = leave
-        self._in_place = in_place
-        self._image_size = image_size
 
     def samples(self, parts: list[Part]) -> Iterator[Sample]:
-        """Yield the wanted samples of some parts, in the order in which they lie there."""
+        """Yield the wanted samples of some parts: in the order in which they lie in a shard.
+
+        Photos that are files, and those left in place, come in the order of the table.
+        """
         for part in parts:
             report, found = Report(), np.zeros(len(self.table), bool)
             yield from self._samples(part, report, found)
@@ -102,13 +100,15 @@ class Join:
             return None
 
     def _reader(self, part: Part) -> Callable[[Part, Report], Iterator[Sample]]:
-        if self._in_place and is_remote(part.path):
+        if remote := [path for path in part.shards if is_remote(path)]:
             raise ValueError(
-                f"in_place=True leaves pictures in files of this machine; {part.path} is not. "
+                f"in_place=True leaves pictures in files of this machine; {remote[0]} is not. "
                 "Leave streaming=True out, so that the shards are downloaded."
             )
         if os.path.isdir(part.path):
             return self._extracted
+        if part.shards:
+            return self._addresses
         return self._shard if self._index(part) is None else self._indexed
 
     def _indexed(self, part: Part, report: Report) -> Iterator[Sample]:
@@ -116,9 +116,6 @@ class Join:
         index, plan = self._plan(part)
         if part.number == 0:
             report.merge(plan.report)
-        if self._in_place:
-            yield from self._addresses(part, index, plan, report)
-            return
         share = plan.share(part.number, part.slices)
         numbers = plan.members[share].tolist()
         offsets, sizes = index.offsets[numbers].tolist(), index.sizes[numbers].tolist()
@@ -129,19 +126,20 @@ class Join:
         for row, (offset, _, name), data in zip(rows, pieces, read, strict=True):
             yield row, f"{part.name}:{offset}", name, data
 
-    def _addresses(
-        self, part: Part, index: TarIndex, plan: Plan, report: Report
-    ) -> Iterator[Sample]:
-        """Say where the pictures of a slice lie."""
-        share = plan.share(part.number, part.slices)
-        for row, member in zip(
-            plan.rows[share].tolist(), plan.members[share].tolist(), strict=True
-        ):
-            name, offset, size = index.name(member), index.offsets[member], index.sizes[member]
-            if _has_both_ends(part.path, int(offset), int(size), name):
-                yield row, f"{part.name}:{offset}", member_address(part.path, name), None
-            else:
-                report.add(BROKEN, name)
+    def _addresses(self, part: Part, report: Report) -> Iterator[Sample]:
+        """Say where the pictures lie, in the order of the table, whichever shard each is in."""
+        found: list[Sample] = []
+        for path in part.shards:
+            index, plan = self._plan(Part(path, path))
+            report.merge(plan.report)
+            # Looked at as they lie: in the order of the table a disk would seek for each.
+            for row, member in zip(plan.rows.tolist(), plan.members.tolist(), strict=True):
+                name, offset = index.name(member), int(index.offsets[member])
+                if _has_both_ends(path, offset, int(index.sizes[member]), name):
+                    found.append((row, f"{path}:{offset}", member_address(path, name), None))
+                else:
+                    report.add(BROKEN, name)
+        yield from sorted(found, key=lambda sample: sample[0])
 
     def _index(self, part: Part) -> TarIndex | None:
         if is_remote(part.path):
