@@ -7,7 +7,6 @@ carries a digest of itself and a key of the file that it was made from.
 from __future__ import annotations
 
 import hashlib
-import io
 import json
 import os
 import threading
@@ -21,7 +20,8 @@ from tqdm import tqdm
 
 from geoload.shards import Member, members
 
-_FORMAT = 2
+_FORMAT = b"TAR index 3\n"
+_NUMBER = np.dtype("<i8")
 _DIGEST_SIZE = 32
 
 
@@ -129,13 +129,10 @@ class TarIndex:
 
     def save(self, path: str | Path, key: list) -> None:
         """Write the index beside its place and rename it, so that half of one is never seen."""
-        buffer = io.BytesIO()
-        header = json.dumps([_FORMAT, key, self.not_files]).encode()
-        parts = (header, self._blob)
-        arrays = [np.frombuffer(part, np.uint8) for part in parts]
-        for array in (*arrays, self._ends, self.offsets, self.sizes):
-            np.save(buffer, array, allow_pickle=False)
-        body = buffer.getvalue()
+        header = json.dumps([key, self.not_files, len(self)]).encode()
+        columns = (self._ends, self.offsets, self.sizes)
+        numbers = [column.astype(_NUMBER).tobytes() for column in columns]
+        body = b"".join([_FORMAT, header, b"\n", *numbers, self._blob])
         part = f"{path}.{os.getpid()}.{threading.get_ident()}.part"
         os.makedirs(os.path.dirname(path), exist_ok=True)
         try:
@@ -160,15 +157,21 @@ class TarIndex:
         body = data[_DIGEST_SIZE:]
         if data[:_DIGEST_SIZE] != _digest(body):
             raise ValueError("its digest does not fit")
-        buffer = io.BytesIO(body)
-        header = json.loads(np.load(buffer, allow_pickle=False).tobytes())
-        if header[:2] != [_FORMAT, key]:
+        if not body.startswith(_FORMAT):
             return None
-        blob = np.load(buffer, allow_pickle=False).tobytes()
-        ends, offsets, sizes = (np.load(buffer, allow_pickle=False) for _ in range(3))
+        header, _, rest = body[len(_FORMAT) :].partition(b"\n")
+        try:
+            its_key, not_files, count = json.loads(header)
+            if its_key != key:
+                return None
+            numbers = np.frombuffer(rest, _NUMBER, 3 * count).astype(np.int64)
+        except (TypeError, OverflowError, RecursionError) as error:
+            raise ValueError(f"its header does not make sense ({error})") from None
+        ends, offsets, sizes = numbers.reshape(3, count)
+        blob = rest[numbers.nbytes :]
         _check(blob, ends, offsets, sizes, file_size)
         index = cls.__new__(cls)
-        index._set(blob, ends, offsets, sizes, header[2])
+        index._set(blob, ends, offsets, sizes, not_files)
         return index
 
 
@@ -180,9 +183,6 @@ def _check(
     blob: bytes, ends: np.ndarray, offsets: np.ndarray, sizes: np.ndarray, file_size: int
 ) -> None:
     """An index with a fitting digest is still refused if it points outside of its file."""
-    for array in (ends, offsets, sizes):
-        if array.dtype != np.int64 or array.shape != ends.shape:
-            raise ValueError("its columns do not fit together")
     if len(ends) == 0:
         return
     if ends[-1] != len(blob) or ends[0] < 0 or (np.diff(ends) < 0).any():

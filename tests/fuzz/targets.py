@@ -141,9 +141,9 @@ def index(data: bytes) -> object:
     found = TarIndex.load(path, ["key"], _SIZE)
     if found is None:
         return None
-    places = [found.find(name) for name in found.names()]
-    assert all(place and 0 <= place[0] <= sum(place) <= _SIZE for place in places)
-    return found.names(), places, found.not_files
+    places = list(zip(found.offsets.tolist(), found.sizes.tolist(), strict=True))
+    assert all(0 <= offset <= offset + size <= _SIZE for offset, size in places)
+    return found.names(), places, found.not_files, found.find("a/1.jpg")
 
 
 @_target()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import io
 import logging
 import os
@@ -122,6 +123,21 @@ def test_an_index_that_points_outside_of_its_file_is_refused(
     wrong[3] = value
     setattr(index, field, wrong)
     index.save(kept, key)
+    assert index_of(tar, tmp_path / "index").names() == sorted(CONTENT)
+    assert "It is made anew" in caplog.text
+
+
+@pytest.mark.parametrize("count", [b"1152921504606846976", b"null", b"-2", b"7", b"[" * 9999])
+def test_an_index_whose_header_makes_no_sense_is_refused(
+    tar: Path, tmp_path: Path, count: bytes, caplog: pytest.LogCaptureFixture
+) -> None:
+    index_of(tar, tmp_path / "index")
+    (kept,) = (tmp_path / "index").glob("*.index")
+    body = kept.read_bytes()[32:]
+    old = b", %d]\n" % len(CONTENT)
+    assert body.count(old) == 1
+    body = body.replace(old, b", %s]\n" % count)
+    kept.write_bytes(hashlib.blake2b(body, digest_size=32).digest() + body)
     assert index_of(tar, tmp_path / "index").names() == sorted(CONTENT)
     assert "It is made anew" in caplog.text
 
