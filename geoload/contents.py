@@ -115,13 +115,27 @@ class Contents:
         except OSError:
             return
         body = data[_DIGEST_SIZE:]
-        if data[:_DIGEST_SIZE] != _digest(body):
+        try:
+            if data[:_DIGEST_SIZE] != _digest(body):
+                raise ValueError
+            form, key, complete, found = json.loads(body)
+            if (form, key) == (_FORMAT, self._key):
+                self.members = _checked(found, self.size)
+                self.complete = complete is True
+        except (ValueError, TypeError, RecursionError):
             _log.warning("%s is damaged; %s will be read again.", place, self.label)
-            return
-        form, key, complete, found = json.loads(body)
-        if (form, key) == (_FORMAT, self._key):
-            self.members = [Member(*entry) for entry in found]
-            self.complete = complete
+
+
+def _checked(found: list, file_size: int) -> list[Member]:
+    """Return kept members, or raise ValueError or TypeError where they cannot be the file's."""
+    result, least = [], 0
+    for entry in found:
+        member = Member(*entry)
+        if not least <= member.offset < member.data <= file_size - member.size <= file_size:
+            raise ValueError
+        least = member.data
+        result.append(member)
+    return result
 
 
 def _digest(body: bytes) -> bytes:

@@ -5,9 +5,10 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import os
+import re
 import shutil
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import BinaryIO
 
@@ -44,6 +45,29 @@ def open_binary(path: str, token: str | bool | None = None) -> BinaryIO:
     return file
 
 
+def read_exactly(read: Callable[[int], bytes | None], size: int) -> bytes:
+    """Call `read` until it has given `size` bytes, or the file ends.
+
+    A single call may give less than it was asked for: pipes, FUSE and network disks do so.
+    """
+    data = read(size) or b""
+    if len(data) == size or not data:
+        return data
+    pieces, rest = [data], size - len(data)
+    while rest and (data := read(rest) or b""):
+        pieces.append(data)
+        rest -= len(data)
+    return b"".join(pieces)
+
+
+def is_clutter(name: str) -> bool:
+    """Tell what systems add to a folder (`._x`, `__MACOSX/`, `Thumbs.db`) from its own files."""
+    # Asked for each member of a TAR file, and the expression alone costs as much as a header.
+    if "/." in name or name[:1] in ".@_P" or "/_" in name or "/@" in name or "/P" in name:
+        return _CLUTTER.search(name) is not None
+    return name.endswith((".db", ".ini")) and _CLUTTER.search(name) is not None
+
+
 def is_transport_error(error: BaseException) -> bool:
     """Tell an error of the connection, or of a busy server, that a second try can mend.
 
@@ -59,6 +83,13 @@ def is_transport_error(error: BaseException) -> bool:
     names = {kind.__name__ for kind in type(error).__mro__}
     return "TransportError" in names or {"RequestException", "ConnectionError"} <= names
 
+
+# The shadow files of macOS, the thumbnails of Windows and of Synology's disks, and what programs
+# that do not know PAX headers unpack of them.
+_CLUTTER = re.compile(
+    r"(?:^|/)(?:\._|\.DS_Store$|(?:eh)?[Tt]humbs\.db$|[Dd]esktop\.ini$"
+    r"|(?:__MACOSX|\.AppleDouble|@eaDir|PaxHeaders?(?:\.[0-9]+)?)(?:/|$))"
+)
 
 _BUSY = (429, 500, 502, 503, 504)
 

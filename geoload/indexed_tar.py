@@ -17,6 +17,7 @@ from typing import Any, BinaryIO
 
 import filelock
 
+from geoload.files import read_exactly
 from geoload.shards import MAX_MEMBER, ShardError
 from geoload.tar_index import TarIndex
 
@@ -201,6 +202,8 @@ class IndexedTar:
                 f"{self.path}: {name} is {size:,} bytes, more than the {max_size:,} allowed."
             )
         _, file, state, _ = self._open()
+        if min(offset, size) < 0 or offset + size > state[0]:
+            raise ShardError(f"{self.path} ends before {name} does. Get the file again.")
         # Before and after: bytes that were overwritten in between are noticed as well.
         self._check_unchanged(file, state)
         data = self._read_at(file, offset, size)
@@ -257,10 +260,11 @@ class IndexedTar:
 
     def _read_at(self, file: BinaryIO, offset: int, size: int) -> bytes:
         if _pread is not None:
-            return _pread(file.fileno(), size, offset)
+            stop = offset + size
+            return read_exactly(lambda rest: _pread(file.fileno(), rest, stop - rest), size)
         with self._lock:
             file.seek(offset)
-            return file.read(size) or b""
+            return read_exactly(file.read, size)
 
 
 def shared_tar(path: str) -> IndexedTar:

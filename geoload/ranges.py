@@ -7,7 +7,7 @@ from typing import BinaryIO
 
 import fsspec
 
-from geoload.files import is_remote, persistently
+from geoload.files import is_remote, persistently, read_exactly
 from geoload.indexed_tar import shared_tar
 from geoload.shards import MAX_MEMBER, ShardError
 
@@ -40,10 +40,10 @@ def read_pieces(path: str, pieces: Sequence[Piece], token: str | bool | None) ->
         for piece in pieces:
             yield archive.read_at(*piece)
         return
-    for _, size, name in pieces:
-        if size > MAX_MEMBER:
+    for offset, size, name in pieces:
+        if min(offset, size) < 0 or size > MAX_MEMBER:
             raise ShardError(
-                f"{path}: {name} is {size:,} bytes, more than the {MAX_MEMBER:,} allowed."
+                f"{path}: {name} is {size:,} bytes at {offset:,}; {MAX_MEMBER:,} are allowed."
             )
     with _open(path, token) as file:
         for span in _spans(pieces):
@@ -66,7 +66,7 @@ def _open(path: str, token: str | bool | None) -> BinaryIO:
 @persistently
 def _read(file: BinaryIO, start: int, size: int) -> bytes:
     file.seek(start)
-    return file.read(size)
+    return read_exactly(file.read, size)
 
 
 def _spans(pieces: Sequence[Piece]) -> Iterator[list[Piece]]:

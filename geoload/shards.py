@@ -6,15 +6,23 @@ costs what its wanted members weigh. What it does not do: open files, extract, o
 
 from __future__ import annotations
 
-import tarfile
 from collections.abc import Callable, Iterator
 from typing import BinaryIO, NamedTuple
 
+from geoload.files import is_clutter, read_exactly
+
 BLOCK = 512
 MAX_MEMBER = 256 * 2**20
-_MAX_EXTENDED_HEADER = 2**20
+_MAX_EXTENDED_HEADER = 2**20  # bytes
+_MAX_EXTENDED_HEADERS = 8  # of one member
+_MAX_DIGITS = 20
 _MAX_TRAILER_READ = 2**20
 _EMPTY = bytes(BLOCK)
+# D is a folder of GNU's incremental archives, with a list of what is in it as contents.
+_KINDS = {b"0": "file", b"\0": "file", b"7": "file", b"1": "link", b"2": "link", b"5": "dir",
+          b"D": "dir"}  # fmt: skip
+# Links, devices, folders and pipes: whatever size they claim, no contents follow.
+_WITHOUT_DATA = b"123456"
 
 
 class ShardError(ValueError):
@@ -46,6 +54,8 @@ def members(
 ) -> Iterator[tuple[Member, bytes | None]]:
     """Yield every member of a TAR file, with its bytes if it is wanted.
 
+    What operating systems add beside the files of a folder (`._x`, `.DS_Store`) is passed over.
+
     Parameters
     ----------
     file : seekable binary file
@@ -70,16 +80,17 @@ def members(
     Raises
     ------
     ShardError
-        Where the file is cut (inside a member or between two), where a header is broken, where
-        a wanted member is too large, or where more data follows the end of the archive.
+        Where the file is cut (inside a member or between two), where a header is broken or
+        claims more than the file holds, where a wanted member is too large, or where more data
+        follows the end of the archive.
     """
-    position = start
-    last = None
+    position, last = start, None
+    end = file.seek(0, 2)
     while stop is None or position < stop:
         file.seek(position)
-        header = file.read(BLOCK)
+        header = read_exactly(file.read, BLOCK)
         if len(header) < BLOCK:
-            raise ShardError(_cut_message(file, label, position, last))
+            raise ShardError(_cut_message(end, label, last))
         if header == _EMPTY:
             if stop is not None:
                 raise ShardError(
@@ -90,10 +101,15 @@ def members(
             return
         member = _plain_member(header, position)
         if member is None:
-            member, position = _extended_member(file, label, position)
+            member, position = _extended_member(file, label, position, header)
         else:
             position = _next_header(member)
+        # Also what keeps an impossible size from being sought.
+        if member.data + member.size > end or position - BLOCK > end:
+            raise ShardError(_cut_inside(label, member, end - member.data))
         last = member
+        if is_clutter(member.name):
+            continue
         data = None
         if member.kind == "file" and (wanted is None or wanted(member.name)):
             data = read_member(file, member, label, max_size)
@@ -101,9 +117,10 @@ def members(
 
 
 def _plain_member(header: bytes, position: int) -> Member | None:
-    """Parse the header of an ordinary file or folder; None sends it to the tarfile module.
+    """Parse the header of an ordinary file or folder; None where there is more to it.
 
-    This is the hot path: `tarfile.TarInfo.frombuf` does the same at several times the cost.
+    This is the hot path: with everything that `_extended_member` looks at, it would take several
+    times as long.
     """
     kind = header[156]
     if kind not in b"0\x005" or header[345] or header[124] & 0x80:
@@ -121,50 +138,117 @@ def _plain_member(header: bytes, position: int) -> Member | None:
     return Member(name, position, position + BLOCK, size, "file")
 
 
-def _extended_member(file: BinaryIO, label: str, position: int) -> tuple[Member, int]:
-    """Let tarfile read GNU and PAX names, large sizes, links and the rest.
+def _extended_member(file: BinaryIO, label: str, start: int, header: bytes) -> tuple[Member, int]:
+    """Parse a member with a GNU or PAX name, a large size, a link, and the rest.
 
-    Returns the member and the offset of the header after it.
+    Returns the member and the offset of the header after it. Not by the tarfile module, which
+    needs quadratic time for some PAX headers before the fix of CVE-2024-6232.
     """
+    position, known = start, dict[bytes, bytes]()
     try:
-        _check_extended_size(file, label, position)
-        file.seek(position)
-        archive = tarfile.TarFile(fileobj=file, mode="r", errors="backslashreplace")
-        found = archive.next()
-    except ShardError:
-        raise
-    except (tarfile.TarError, ValueError, IndexError, RecursionError, OverflowError) as error:
+        for _ in range(_MAX_EXTENDED_HEADERS):
+            kind, size = _kind_and_size(header)
+            if kind not in b"LKxXg":
+                return _last_header(file, start, position, header, known)
+            if size > _MAX_EXTENDED_HEADER:
+                raise ValueError(f"it claims a {size:,}-byte name")
+            content = read_exactly(file.read, _round_up(size))[:size]
+            if kind == b"L":
+                known.setdefault(b"path", content.partition(b"\0")[0])
+            elif kind != b"K":
+                # Where two headers say something of one member, the first counts.
+                known = {**_pax_records(content, kind == b"g"), **known}
+            position += BLOCK + _round_up(size)
+            header = read_exactly(file.read, BLOCK)
+        raise ValueError("too many extended headers in a row")
+    except ValueError as error:
         raise ShardError(
             f"{label}: no valid TAR header at byte {position} ({error}). The file is damaged: "
             "get it again."
         ) from error
-    if found is None:
-        raise ShardError(f"{label} ends inside the header at byte {position}: get it again.")
-    after = archive.offset
-    kind = "other"
-    if found.isreg() and not found.issparse():
-        kind = "file"
-    elif found.isdir():
-        kind = "dir"
-    elif found.islnk() or found.issym():
-        kind = "link"
-    if found.size < 0 or after <= position:
-        raise ShardError(f"{label}: the header at byte {position} gives an impossible size.")
-    return Member(found.name, position, found.offset_data, found.size, kind), after
 
 
-def _check_extended_size(file: BinaryIO, label: str, position: int) -> None:
-    """tarfile reads extended headers whole, so bound what they claim before it does."""
-    file.seek(position)
-    for _ in range(8):
-        header = file.read(BLOCK)
-        if len(header) < BLOCK or header[156:157] not in (b"L", b"K", b"x", b"g", b"X"):
-            return
-        size = tarfile.TarInfo.frombuf(header, "utf-8", "backslashreplace").size
-        if not 0 <= size <= _MAX_EXTENDED_HEADER:
-            raise ShardError(f"{label}: the header at byte {position} claims a {size}-byte name.")
-        file.seek(_round_up(size), 1)
-    raise ShardError(f"{label}: too many extended headers in a row at byte {position}.")
+def _last_header(
+    file: BinaryIO, start: int, position: int, header: bytes, known: dict[bytes, bytes]
+) -> tuple[Member, int]:
+    """Parse the header that comes after the extended ones, which are `known`."""
+    kind, size = _kind_and_size(header)
+    name = header[:100].partition(b"\0")[0]
+    # Where others have their prefix, GNU headers have times and old ones anything.
+    prefix = header[345:500].partition(b"\0")[0]
+    if prefix and header[257:263] == b"ustar\0":
+        name = prefix + b"/" + name
+    name = known.get(b"path") or name
+    if known.get(b"size"):
+        size = _decimal(known[b"size"])
+    data = position + BLOCK
+    if kind == b"S" and header[482]:
+        data += _sparse_headers(file)
+    text = name.decode("utf-8", "backslashreplace")
+    if kind in b"0\0" and text.endswith("/"):
+        kind = b"5"
+    if kind in _WITHOUT_DATA:
+        size = 0
+    after = data + _round_up(size)
+    sparse = kind == b"S" or any(key.startswith(b"GNU.sparse.") for key in known)
+    return Member(text, start, data, size, "other" if sparse else _KINDS.get(kind, "other")), after
+
+
+def _kind_and_size(header: bytes) -> tuple[bytes, int]:
+    """Return a header's type and the length of what follows it, or raise ValueError."""
+    if len(header) < BLOCK:
+        raise ValueError("the file ends in it")
+    checksum = _octal(header[148:156])
+    rest = header[:148] + b" " * 8 + header[156:]
+    # Some old programs added the bytes up as signed numbers.
+    if checksum not in (sum(rest), sum(rest) - 256 * sum(byte > 127 for byte in rest)):
+        raise ValueError("its checksum does not fit")
+    field = header[124:136]
+    if field[0] == 0x80:  # GNU: a large number, in bytes instead of digits
+        return header[156:157], int.from_bytes(field[1:], "big")
+    return header[156:157], _octal(field)
+
+
+def _octal(field: bytes) -> int:
+    digits = field.partition(b"\0")[0].strip() or b"0"
+    if not digits.isdigit():
+        raise ValueError(f"{digits!r} is no number")
+    return int(digits, 8)
+
+
+def _decimal(digits: bytes) -> int:
+    if not digits.isdigit() or len(digits) > _MAX_DIGITS:
+        raise ValueError(f"{digits[:40]!r} is no size")
+    return int(digits)
+
+
+def _pax_records(content: bytes, of_all: bool) -> dict[bytes, bytes]:
+    """Parse records of the form `length key=value`; of those `of_all` members none may matter."""
+    found, position = {}, 0
+    content = content.rstrip(b"\0")
+    while position < len(content):
+        space = content.find(b" ", position, position + _MAX_DIGITS)
+        stop = position + _decimal(content[position : max(space, position)])
+        key, equals, value = content[space + 1 : stop - 1].partition(b"=")
+        if not equals or content[stop - 1 : stop] != b"\n":
+            raise ValueError("its PAX records are broken")
+        if key in (b"path", b"size") or key.startswith(b"GNU.sparse."):
+            found[key] = value
+        position = stop
+    if of_all and found:
+        raise ValueError("all members are given one name or size")
+    return found
+
+
+def _sparse_headers(file: BinaryIO) -> int:
+    """Read what goes on from the header of a GNU sparse file; return its length in bytes."""
+    length, more = 0, 1
+    while more:
+        block = read_exactly(file.read, BLOCK)
+        if len(block) < BLOCK:
+            raise ValueError("the file ends in it")
+        length, more = length + BLOCK, block[504]
+    return length
 
 
 def read_member(
@@ -182,24 +266,26 @@ def read_member(
             f"{label}: {member.name} is {member.size:,} bytes, more than the {max_size:,} allowed."
         )
     file.seek(member.data)
-    data = file.read(member.size)
+    data = read_exactly(file.read, member.size)
     if len(data) < member.size:
-        raise ShardError(
-            f"{label} is cut inside {member.name}: {len(data):,} of {member.size:,} bytes are "
-            "there. Get the file again."
-        )
+        raise ShardError(_cut_inside(label, member, len(data)))
     return data
 
 
-def _cut_message(file: BinaryIO, label: str, position: int, last: Member | None) -> str:
-    end = file.seek(0, 2)
+def _cut_inside(label: str, member: Member, there: int) -> str:
+    return (
+        f"{label} is cut inside {member.name}: {max(there, 0):,} of {member.size:,} bytes are "
+        "there. Get the file again."
+    )
+
+
+def _cut_message(end: int, label: str, last: Member | None) -> str:
     if last is None:
         return f"{label} is empty or no TAR file ({end:,} bytes). Get the file again."
-    if end < last.data + last.size:
-        where = f"inside {last.name}"
-    else:
-        where = f"after {last.name}, with no end-of-archive mark"
-    return f"{label} is cut {where}: {end:,} bytes are there. Get the file again."
+    return (
+        f"{label} is cut after {last.name}, with no end-of-archive mark: {end:,} bytes are there. "
+        "Get the file again."
+    )
 
 
 def _check_trailer(file: BinaryIO, label: str, position: int) -> None:
@@ -209,7 +295,7 @@ def _check_trailer(file: BinaryIO, label: str, position: int) -> None:
     full length beforehand and never finished. Programs pad to a record, 10 KiB as a rule.
     """
     file.seek(position)
-    trailer = file.read(_MAX_TRAILER_READ)
+    trailer = read_exactly(file.read, _MAX_TRAILER_READ)
     if len(trailer) == _MAX_TRAILER_READ and file.read(1) and not trailer.strip(b"\0"):
         raise ShardError(
             f"{label} is all zeros from byte {position - BLOCK} on: a download that was not "

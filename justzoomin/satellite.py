@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from geoload.files import open_binary, persistently, signature
+from geoload.files import is_clutter, open_binary, persistently, read_exactly, signature
 from geoload.hub import HubFile, announce_download
 from geoload.report import Report
 from geoload.shards import members
@@ -194,19 +194,23 @@ class Tiles:
                     report.add(OUTSIDE if member.kind == "file" else NOT_FILES, shown(member.name))
 
     def _extracted(self, part: TilePart, report: Report) -> Iterator[tuple[str, str, bytes]]:
-        columns = sorted(os.listdir(part.path), key=_number)
+        columns = _names(part.path)
         start = part.number * len(columns) // part.slices
         stop = (part.number + 1) * len(columns) // part.slices
         for column in columns[start:stop]:
             folder = os.path.join(part.path, column)
-            names = sorted(os.listdir(folder), key=_number) if os.path.isdir(folder) else [""]
+            names = _names(folder) if os.path.isdir(folder) else [""]
             for name in names:
                 path, file = f"satellite/{part.level}/{column}/{name}", os.path.join(folder, name)
                 if tile_of(path) is None or not os.path.isfile(file):
                     report.add(OUTSIDE, shown(path))
                     continue
                 with open(file, "rb", buffering=0) as opened:
-                    yield path, path, opened.read(MAX_PICTURE)
+                    yield path, path, read_exactly(opened.read, MAX_PICTURE)
+
+
+def _names(folder: str) -> list[str]:
+    return sorted((name for name in os.listdir(folder) if not is_clutter(name)), key=_number)
 
 
 def _number(name: str) -> tuple[int, str]:

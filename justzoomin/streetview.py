@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from geoload.files import is_remote, open_binary, printable
+from geoload.files import is_clutter, is_remote, open_binary, printable
 from geoload.indexed_tar import shared_tar
 from geoload.member_files import member_address
 from geoload.pictures import PictureError, Size, shrink
@@ -199,7 +199,8 @@ class Join:
     def _count_strangers(self, folder: str, report: Report) -> None:
         for entry in os.scandir(folder):
             image_id = entry.name.removesuffix(SUFFIX)
-            if image_id not in self.table.row and image_id not in self._others.row:
+            known = image_id in self.table.row or image_id in self._others.row
+            if not known and not is_clutter(entry.name):
                 report.add(STRANGERS, printable(entry.name))
 
 

@@ -22,7 +22,7 @@ import numpy as np
 import numpy.typing as npt
 import simplejpeg
 
-from geoload.files import local_path
+from geoload.files import local_path, read_exactly
 from geoload.hub import HubFile, download_small, list_files
 from geoload.indexed_tar import IndexedTar
 from geoload.shards import ShardError
@@ -536,7 +536,7 @@ class _Extracted:
         path = os.path.join(self._folder, "satellite", member)
         try:
             with open(path, "rb", buffering=0) as file:
-                return file.read(_MAX_TILE_BYTES), path
+                return read_exactly(file.read, _MAX_TILE_BYTES), path
         except FileNotFoundError:
             return None
 

@@ -11,7 +11,7 @@ from typing import Any, BinaryIO, Protocol
 
 from PIL import Image
 
-from geoload.files import open_binary
+from geoload.files import is_clutter, open_binary, read_exactly
 from geoload.report import Report
 from geoload.shards import Member, ShardError
 from geoload.target import UNFINISHED
@@ -75,6 +75,8 @@ class Extracted:
         except FileNotFoundError:
             return
         for name in names:
+            if is_clutter(name):
+                continue
             path = f"{top}/{name}"
             found = os.lstat(os.path.join(self._folder, path))
             if stat.S_ISDIR(found.st_mode) and path.startswith("satellite/") and top.count("/") < 2:
@@ -94,7 +96,7 @@ class Extracted:
     def read(self, path: str) -> bytes:
         """Return a whole picture."""
         with self._open(path) as file:
-            return file.read(MAX_PICTURE)
+            return read_exactly(file.read, MAX_PICTURE)
 
     def _open(self, path: str) -> BinaryIO:
         return open(os.path.join(self._folder, path), "rb", buffering=0, opener=_no_link)
@@ -162,7 +164,7 @@ class Archived:
         number, data = self._places[path]
         file = self._file(number)
         file.seek(data)
-        return file.read(self.sizes[path])
+        return read_exactly(file.read, self.sizes[path])
 
     def is_local(self, path: str) -> bool:
         """Tell whether the TAR file of a picture is on this machine."""
@@ -178,9 +180,9 @@ class Archived:
 
 def _ends(file: BinaryIO, start: int, size: int) -> bytes:
     file.seek(start)
-    first = file.read(min(2, size))
+    first = read_exactly(file.read, min(2, size))
     file.seek(start + max(size - _ENDS, 0))
-    return first + file.read(min(_ENDS, size))
+    return first + read_exactly(file.read, min(_ENDS, size))
 
 
 def _no_link(path: str, flags: int) -> int:

@@ -3,21 +3,28 @@
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import io
+import json
 import os
 import subprocess
 import tarfile
+import tracemalloc
 from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from geoload.contents import Contents
+from geoload.files import is_clutter
 from geoload.shards import Member, ShardError, members
+from geoload.tar_index import TarIndex
 
 FORMATS = {"gnu": tarfile.GNU_FORMAT, "pax": tarfile.PAX_FORMAT, "ustar": tarfile.USTAR_FORMAT}
 # No NUL (it ends a name), nothing that cannot be coded, and no slash at the end (a folder).
 NAMES = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0/"), min_size=1)
+NAMES = NAMES.filter(lambda name: not is_clutter(name))
 FILES = st.dictionaries(NAMES, st.binary(max_size=2000), min_size=1, max_size=6)
 
 
@@ -29,6 +36,42 @@ def pack(files: dict[str, bytes], form: str = "gnu") -> bytes:
             info.size = len(data)
             archive.addfile(info, io.BytesIO(data))
     return buffer.getvalue()
+
+
+def header(name: str, size: int | bytes = 0, kind: bytes = b"0", **fields: bytes) -> bytes:
+    """A GNU header; `at_345=b"x"` puts bytes at an offset, `size` can be bytes, too."""
+    info = tarfile.TarInfo(name)
+    info.type = kind
+    block = bytearray(info.tobuf(tarfile.GNU_FORMAT))
+    places = {"at_124": size if isinstance(size, bytes) else b"%011o\0" % size, **fields}
+    for place, value in places.items():
+        at = int(place.removeprefix("at_"))
+        block[at : at + len(value)] = value
+    block[148:156] = b" " * 8
+    block[148:156] = b"%06o\0 " % sum(block)
+    return bytes(block)
+
+
+def with_pax(records: bytes, name: str = "a.jpg", data: bytes = b"abc") -> bytes:
+    """An archive of one member, with a PAX header of these records before it."""
+    padded = records + bytes(-len(records) % 512)
+    member = header(name, len(data)) + data + bytes(-len(data) % 512)
+    return header("PaxHeaders/a", len(records), b"x") + padded + member + bytes(10240)
+
+
+def pax(key: str, value: str) -> bytes:
+    rest = f" {key}={value}\n".encode()
+    length = len(rest) + 1
+    while len(str(length)) + len(rest) != length:
+        length += 1
+    return b"%d" % length + rest
+
+
+class ShortReads(io.BytesIO):
+    """A file of which a read gives 700 bytes at most, as on FUSE and network disks."""
+
+    def read(self, size: int | None = -1) -> bytes:
+        return super().read(min(size or 0, 700))
 
 
 def read(tar: bytes, wanted=None, **options) -> dict[str, bytes | None]:
@@ -183,3 +226,175 @@ def test_damage_gives_one_kind_of_error(data):
         tar[position] = data.draw(st.integers(0, 255))
     with contextlib.suppress(ShardError):
         read(bytes(tar))
+
+
+@pytest.mark.parametrize("form", FORMATS)
+def test_a_read_may_give_less_than_was_asked_for(form):
+    files = {"a" * 90 + "/" + "b" * 90 + ".jpg": os.urandom(5000), "b.jpg": bytes(100_000)}
+    found = {member.name: data for member, data in members(ShortReads(pack(files, form)))}
+    assert found == files
+    with pytest.raises(ShardError, match="goes on after its end-of-archive mark"):
+        list(members(ShortReads(pack(files) + pack(files))))
+
+
+HUGE = [
+    b"\x80\0\0\0" + (2**63 - 1).to_bytes(8, "big"),
+    b"\x80" + b"\xff" * 11,
+    b"\x80\0\0\0" + (2**40).to_bytes(8, "big"),
+    b"\xff" * 12,
+    b"\xff\xff\xff\xff" + (-512).to_bytes(8, "big", signed=True),
+    b"\xc0" + bytes(11),
+    b"77777777777\0",
+    b"-0000000001\0",
+    b"12345678901\0",
+]
+
+
+@pytest.mark.parametrize("kind", [b"0", b"7", b"D", b"S", b"Z", b"L", b"x"])
+@pytest.mark.parametrize("size", HUGE, ids=range(len(HUGE)))
+def test_an_impossible_size_is_an_error_for_every_reader(kind, size, tmp_path):
+    tar = header("a.jpg", size, kind) + bytes(10240)
+    for call in (
+        lambda: read(tar),
+        lambda: read(tar, lambda name: False),
+        lambda: TarIndex.scan(io.BytesIO(tar), "x.tar"),
+        lambda: list(Contents("x.tar", len(tar)).read(io.BytesIO(tar))),
+    ):
+        with pytest.raises(ShardError):
+            call()
+    (tmp_path / "x.tar").write_bytes(tar)  # a disk cannot even seek everywhere
+    with open(tmp_path / "x.tar", "rb", buffering=0) as file, pytest.raises(ShardError):
+        list(members(file))
+
+
+@pytest.mark.parametrize("size", ["9" * 23, "9" * 5000, "-1", "1e3", " 3", "3_0", "0x3", "nan"])
+def test_an_impossible_size_in_a_pax_header_is_an_error(size):
+    with pytest.raises(ShardError):
+        read(with_pax(pax("size", size)))
+
+
+def test_a_size_of_more_digits_than_a_header_has_is_read():
+    member = header("a.jpg", b"\x80" + (5).to_bytes(11, "big")) + b"12345" + bytes(507)
+    assert read(member + bytes(1024)) == {"a.jpg": b"12345"}
+    assert read(with_pax(pax("size", "3") + pax("mtime", "1.5"))) == {"a.jpg": b"abc"}
+
+
+@pytest.mark.parametrize(
+    "records",
+    [b"1" * 2**20, b"1 " * 2**19, b"9" * 19 + b" path=a\n", b"5 a=b", b"7 pathx\n", b"0 a=b\n",
+     b"9 path=b", b"-9 path=b\n", b"11 path=b\n", b" path=b\n", b"8 path=b\n"],
+)  # fmt: skip
+def test_broken_pax_records_are_an_error(records):
+    with pytest.raises(ShardError, match="byte 0"):
+        read(with_pax(records))
+
+
+def test_a_pax_header_of_many_records_takes_little_memory():
+    record = pax("SCHILY.xattr.user.x", "1" * 20)
+    tar = with_pax(record * (2**20 // len(record) - 1) + pax("path", "b.jpg"))
+    tracemalloc.start()
+    assert read(tar) == {"b.jpg": b"abc"}
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 4 * 2**20 + len(tar)
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.binary(max_size=300) | st.lists(st.tuples(NAMES, NAMES)))
+def test_any_pax_records_give_the_member_or_an_error(records):
+    if isinstance(records, list):
+        records = b"".join(pax("X." + key.replace("=", "-"), value) for key, value in records)
+        assert read(with_pax(records)) == {"a.jpg": b"abc"}
+    else:
+        with contextlib.suppress(ShardError):
+            read(with_pax(records))
+
+
+def test_what_a_pax_header_says_of_all_members_must_not_be_their_name():
+    def after(record: bytes) -> bytes:
+        padded = record + bytes(-len(record) % 512)
+        return header("g", len(record), b"g") + padded + pack({"a": b"1"})
+
+    assert read(after(pax("comment", "1f2e"))) == {"a": b"1"}
+    for record in (pax("path", "b"), pax("size", "9"), pax("GNU.sparse.major", "1")):
+        with pytest.raises(ShardError, match="all members are given one name or size"):
+            read(after(record))
+
+
+def test_a_chain_of_long_names_is_an_error():
+    link = header("././@LongLink", 600, b"L") + b"n" * 599 + bytes(425)
+    with pytest.raises(ShardError, match="too many extended headers in a row"):
+        read(link * 100_000 + pack({"a": b"1"}))
+    assert read(link + pack({"a": b"1"})) == {"n" * 599: b"1"}
+
+
+@pytest.mark.parametrize("magic", [b"ustar  \0", bytes(8), b"\xff" * 8])
+def test_only_posix_headers_have_a_prefix(magic):
+    times = b"15301627263\0" + b"15301627264\0"
+    tar = header("photos/1.jpg", at_257=magic, at_345=times) + bytes(1024)
+    assert list(read(tar)) == ["photos/1.jpg"]
+    tar = header("1.jpg", at_257=b"ustar\x0000", at_345=b"photos\0", at_476=times) + bytes(1024)
+    assert list(read(tar)) == ["photos/1.jpg"]  # star has the times behind a shorter prefix
+
+
+def test_checksums_of_signed_bytes_fit_too():
+    block = bytearray(header("é.jpg"))
+    block[148:156] = b" " * 8
+    block[148:156] = b"%06o\0 " % sum(b - 256 if b > 127 else b for b in block)
+    assert list(read(bytes(block) + bytes(1024))) == ["é.jpg"]
+
+
+def test_reads_an_incremental_archive(tmp_path: Path):
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "folder" / "1.jpg").write_bytes(b"1" * 700)
+    command = ["tar", "--listed-incremental=snapshot", "-cf", "out.tar", "folder"]
+    subprocess.run(command, cwd=tmp_path, check=True)
+    found = list(members(io.BytesIO((tmp_path / "out.tar").read_bytes())))
+    assert [(m.name.rstrip("/"), m.kind, data) for m, data in found] == [
+        ("folder", "dir", None),
+        ("folder/1.jpg", "file", b"1" * 700),
+    ]
+
+
+@pytest.mark.parametrize("form", ["gnu", "posix:0.0", "posix:0.1", "posix:1.0"])
+def test_sparse_files_are_passed_over(tmp_path: Path, form):
+    with open(tmp_path / "sparse", "wb") as file:
+        for place in range(60):  # more than fit into one header
+            file.seek(place * 2**17)
+            file.write(b"x" * 4096)
+    (tmp_path / "z.jpg").write_bytes(b"z")
+    form, _, version = form.partition(":")
+    options = [f"--format={form}", *([f"--sparse-version={version}"] if version else [])]
+    command = ["tar", *options, "-S", "-cf", "out.tar", "sparse", "z.jpg"]
+    subprocess.run(command, cwd=tmp_path, check=True)
+    assert os.path.getsize(tmp_path / "out.tar") < 2**20
+    found = list(members(io.BytesIO((tmp_path / "out.tar").read_bytes())))
+    assert [(m.kind, data) for m, data in found] == [("other", None), ("file", b"z")]
+    assert found[1][0].name == "z.jpg"
+
+
+CLUTTER = ["._a.jpg", "x/._a.json", "__MACOSX/x/a.jpg", ".DS_Store", "x/Thumbs.db", "@eaDir/a.jpg",
+           "x/PaxHeader/a.jpg", "PaxHeaders.1234/a.jpg", "PaxHeaders/a.jpg"]  # fmt: skip
+
+
+def test_what_systems_add_to_a_folder_is_passed_over():
+    files = {"a.jpg": b"1", "x/b._jpg": b"2", "Thumbs.dbx": b"3", "PaxHeaderx/a": b"4"}
+    tar = pack({**dict.fromkeys(CLUTTER, b"no photo"), **files})
+    assert read(tar) == files
+    assert TarIndex.scan(io.BytesIO(tar), "x").names() == sorted(files)
+
+
+def test_what_is_kept_of_a_file_is_read_again_where_it_cannot_be_true(tmp_path, caplog):
+    tar = pack({"a": b"1", "b": b"2"})
+    list(Contents("x.tar", len(tar), "hf://x.tar", tmp_path).read(io.BytesIO(tar)))
+    (kept,) = tmp_path.iterdir()
+    whole = kept.read_bytes()
+    for found in ([["a", -512, 0, 1, "file"]], [["a", 0, 512, 10**23, "file"]], [[]], 3, [[1, "b"]],
+                  [["b", 512, 1024, 0, "file"], ["a", 0, 512, 1, "file"]]):  # fmt: skip
+        body = json.dumps([1, "hf://x.tar", True, found]).encode()
+        kept.write_bytes(hashlib.blake2b(body, digest_size=32).digest() + body)
+        caplog.clear()
+        contents = Contents("x.tar", len(tar), "hf://x.tar", tmp_path)
+        assert "is damaged; x.tar will be read again" in caplog.text
+        assert [member.name for member in contents.read(io.BytesIO(tar))] == ["a", "b"]
+        assert kept.read_bytes() == whole

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import io
+import json
 import logging
 import os
 import pickle
@@ -16,7 +17,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from geoload.indexed_tar import IndexedTar, index_of
+from geoload.ranges import read_pieces
 from geoload.shards import ShardError
+from geoload.shared_index import read_published, write_index
 from geoload.tar_index import TarIndex
 
 
@@ -211,3 +214,31 @@ def test_columns_are_plain(tar: Path, tmp_path: Path) -> None:
     assert index.offsets.dtype == index.sizes.dtype == np.int64
     assert "satellite/-3/5/35.jpg" in index
     assert "satellite/-3/5/36.jpg" not in index
+
+
+def test_a_read_may_give_less_than_was_asked_for(
+    tar: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pread = "geoload.indexed_tar._pread"
+    monkeypatch.setattr(pread, lambda file, size, at: os.pread(file, min(size, 70), at))
+    read = IndexedTar(tar, tmp_path)
+    assert {name: read.read(name) for name in CONTENT} == CONTENT
+
+
+@pytest.mark.parametrize("place", [(-1, 5), (0, -1), (0, 10**6), (2**63, 5), (10**23, 1)])
+def test_a_place_outside_of_the_file_is_an_error(tar: Path, place: tuple[int, int]) -> None:
+    with pytest.raises(ShardError, match=r"level\.tar ends before odd does"):
+        list(read_pieces(str(tar), [(*place, "odd")], None))
+
+
+@pytest.mark.parametrize("value", [-1, 2**63, 10**23, 1.0, True, "1", None, [1], 1e999])
+@pytest.mark.parametrize("field", ["offset", "size"])
+def test_a_published_index_with_a_wrong_place_is_refused(
+    tar: Path, field: str, value: object
+) -> None:
+    path, _ = write_index(tar)
+    content = json.loads(Path(path).read_bytes())
+    content["files"]["satellite/-3/5/35.jpg"][field] = value
+    Path(path).write_text(json.dumps(content))
+    with pytest.raises(ValueError, match="is no index of the TAR file beside it"):
+        read_published(path, content["filesize"], content["hash"])
