@@ -3,26 +3,28 @@
 from __future__ import annotations
 
 import re
-import struct
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from typing import NamedTuple
 
 from PIL import Image
 
+from geoload.exif import ORIENTATION, Value, orientation, read_fields
+
 COM = 0xFE
-# What Pillow raises where EXIF is damaged.
-BROKEN_EXIF = (SyntaxError, ValueError, OSError, KeyError, struct.error)
+# Real files have some hundred segments at most, and some ten scans. Each scan costs a decoder a
+# pass over the whole picture.
+MAX_SEGMENTS = 10_000
+MAX_SCANS = 100
 _SOI = b"\xff\xd8"
 _EOI = 0xD9
 _SOS = 0xDA
 _APP0, _APP1, _APP2, _APP14 = 0xE0, 0xE1, 0xE2, 0xEE
-# Frames, tables, scans, restarts and the end: all that decoding needs.
-_CODING = {*range(0xC0, 0xC8), *range(0xC9, 0xD8), *range(0xD9, 0xDC), 0xDD}
-_STANDALONE = {0x01, *range(0xD0, 0xD8)}
+# Frames, tables, scans, restart intervals and the end: all that decoding needs.
+_CODING = {*range(0xC0, 0xC8), *range(0xC9, 0xD0), *range(0xD9, 0xDC), 0xDD}
 # In entropy-coded data FF is followed by 00 (a literal FF), a restart mark or FF (filling).
-_NEXT_MARKER = re.compile(rb"\xff[^\x00\xd0-\xd7\xff]", re.DOTALL)
+_MARKER = re.compile(rb"\xff[^\x00\x01\xd0-\xd7\xff]", re.DOTALL)
 _EXIF = b"Exif\0\0"
-_ORIENTATION = 0x0112
+_XMP = b"http://ns.adobe.com/xap/1.0/\0"
 
 
 class PhotoError(ValueError):
@@ -52,11 +54,11 @@ def clean(data: bytes) -> bytes:
     found = list(segments(data))
     # What remains is on a list, so that nothing new slips through.
     pieces = [_SOI]
-    orientation = _orientation_segment(found)
+    turned = _orientation_segment(found)
     for segment in found:
-        if orientation and segment.marker != _APP0:
-            pieces.append(orientation)
-            orientation = b""
+        if turned and segment.marker != _APP0:
+            pieces.append(turned)
+            turned = b""
         pieces.append(_picture_part(data, segment))
     return b"".join(pieces)
 
@@ -64,58 +66,58 @@ def clean(data: bytes) -> bytes:
 def segments(data: bytes) -> Iterator[Segment]:
     """Walk a JPEG from its first marker to its end-of-image mark; what follows that is dropped.
 
-    A scan's coded data belong to the segment that starts it. Comments may stand between scans.
+    A scan's coded data belong to the segment that starts it. Comments may stand between scans,
+    and stray bytes, fillings and marks without a length between segments, which are passed over.
 
     Raises
     ------
     PhotoError
-        When the JPEG is broken.
+        When the JPEG is broken, or has more segments or scans than any real one.
     """
     if not data.startswith(_SOI):
         raise PhotoError("not a JPEG file" if data else "the file is empty")
-    position = 2
-    scanned = False
-    while True:
-        start = position
-        while data[position : position + 2] == b"\xff\xff":
-            position += 1
-        if len(data) - position < 2 or data[position] != 0xFF:
-            raise PhotoError(f"the JPEG is cut or broken at byte {position} of {len(data)}")
-        marker = data[position + 1]
-        position += 2
+    stop, scans = 2, 0
+    for _ in range(MAX_SEGMENTS):
+        # What stands between two segments, libjpeg passes over as well.
+        found = _MARKER.search(data, stop)
+        if found is None:
+            raise PhotoError(f"the JPEG is cut or broken at byte {stop} of {len(data)}")
+        marker, start, position = data[found.end() - 1], found.start(), found.end()
         if marker == _EOI:
-            if not scanned:
+            if not scans:
                 raise PhotoError("the JPEG holds no picture")
             yield Segment(marker, start, position, b"")
             return
-        if marker in _STANDALONE:
-            yield Segment(marker, start, position, b"")
-            continue
         length = int.from_bytes(data[position : position + 2], "big")
-        payload = data[position + 2 : position + length]
-        if length < 2 or len(payload) < length - 2:
+        stop = position + length
+        if length < 2 or stop > len(data):
             raise PhotoError(f"the JPEG is cut or broken at byte {position} of {len(data)}")
-        position += length
+        payload = data[position + 2 : stop]
         if marker == _SOS:
-            scanned = True
-            following = _NEXT_MARKER.search(data, position)
+            scans += 1
+            following = _MARKER.search(data, stop)
             if following is None:
                 raise PhotoError("the JPEG is cut inside its picture")
-            position = following.start()
-        yield Segment(marker, start, position, payload)
+            if scans > MAX_SCANS:
+                raise PhotoError(f"the JPEG has more than {MAX_SCANS} scans")
+            stop = following.start()
+        yield Segment(marker, start, stop, payload)
+    raise PhotoError(f"the JPEG has more than {MAX_SEGMENTS:,} segments")
 
 
-def read_exif(found: list[Segment]) -> Image.Exif | None:
-    """Return the EXIF of a JPEG's segments; None where there is none that can be read."""
-    for segment in found:
-        if segment.marker == _APP1 and segment.payload.startswith(_EXIF):
-            exif = Image.Exif()
-            try:
-                exif.load(segment.payload)
-            except BROKEN_EXIF:
-                return None
-            return exif
-    return None
+def read_exif(
+    found: list[Segment], wanted: Collection[int], below: int | None = None
+) -> dict[int, Value]:
+    """Return fields of the EXIF in a JPEG's segments; arguments are those of `exif.read_fields`."""
+    return read_fields(_exif(found), wanted, below)
+
+
+def _exif(found: list[Segment]) -> bytes:
+    """Return the EXIF, put together where it is spread over several segments."""
+    parts = [s.payload[6:] for s in found if s.marker == _APP1 and s.payload.startswith(_EXIF)]
+    # The first part is the one with a header, wherever it stands.
+    parts.sort(key=lambda part: not part.startswith((b"II", b"MM")))
+    return b"".join(parts)
 
 
 def _picture_part(data: bytes, segment: Segment) -> bytes:
@@ -137,14 +139,11 @@ def _segment(marker: int, payload: bytes) -> bytes:
 
 
 def _orientation_segment(found: list[Segment]) -> bytes:
-    """Keep the one EXIF field that changes how the picture is seen, in an EXIF of its own."""
-    exif = read_exif(found)
-    try:
-        orientation = exif.get(_ORIENTATION) if exif is not None else None
-    except BROKEN_EXIF:
-        return b""
-    if orientation not in range(2, 9):
+    """Keep the one field that changes how the picture is seen, in an EXIF of its own."""
+    xmp = [s.payload for s in found if s.marker == _APP1 and s.payload.startswith(_XMP)]
+    value = orientation(_exif(found), b"".join(xmp[-1:]))
+    if value == 1:
         return b""
     alone = Image.Exif()
-    alone[_ORIENTATION] = orientation
+    alone[ORIENTATION] = value
     return _segment(_APP1, alone.tobytes())

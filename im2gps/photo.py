@@ -12,7 +12,8 @@ import re
 
 from PIL import Image
 
-from geoload.jpeg import BROKEN_EXIF, COM, PhotoError, Segment, read_exif, segments
+from geoload.exif import Value
+from geoload.jpeg import COM, PhotoError, Segment, clean, read_exif, segments
 
 _GPS_IFD = 0x8825
 _FIELD = re.compile(r"\s*(latitude|longitude)\s*:(.*)", re.DOTALL | re.IGNORECASE)
@@ -26,6 +27,7 @@ def coordinates(data: bytes) -> tuple[float, float]:
     data : bytes
         A JPEG file with `latitude: …` and `longitude: …` in comment segments of their own, in
         any order and encoding, possibly ended by NULs; else with GPS coordinates in its EXIF.
+        Coordinates 0, 0 count as none, and EXIF whose status is void (`V`), too.
 
     Returns
     -------
@@ -68,21 +70,26 @@ def check_header(data: bytes) -> None:
     Raises
     ------
     PhotoError
-        When Pillow does not know the picture.
+        When the JPEG is broken, or Pillow does not know the picture.
     """
+    # Without its metadata, all of which Pillow would read.
+    bare = clean(data) if data.startswith(b"\xff\xd8") else data
     try:
-        Image.open(io.BytesIO(data)).close()
+        Image.open(io.BytesIO(bare)).close()
     except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
         # Not its message: that names a place in memory.
         raise PhotoError(f"Pillow cannot read it ({type(error).__name__})") from error
 
 
 def _coordinates(parts: list[Segment]) -> tuple[float, float]:
-    found = _from_comments(parts)
-    if found is None:
-        found = _from_exif(parts)
-    if found is None:
-        raise PhotoError("no coordinates in its comment fields or its EXIF")
+    for read in (_from_comments, _from_exif):
+        found = read(parts)
+        # 0, 0 is what Flickr and cameras write of photos whose place they do not know.
+        if found not in (None, (0, 0)):
+            break
+    else:
+        raise PhotoError("no coordinates, or only 0, 0, in its comment fields or its EXIF")
+    assert found is not None
     latitude, longitude = found
     if not (abs(latitude) <= 90 and abs(longitude) <= 180):
         raise PhotoError(f"coordinates {latitude}, {longitude} are not on the globe")
@@ -112,18 +119,43 @@ def _from_comments(parts: list[Segment]) -> tuple[float, float] | None:
 
 
 def _from_exif(parts: list[Segment]) -> tuple[float, float] | None:
-    exif = read_exif(parts)
-    if exif is None:
+    """A hemisphere must be given: without it, half of the world would be the wrong half."""
+    gps = read_exif(parts, {1, 2, 3, 4, 9}, below=_GPS_IFD)
+    if _letters(gps.get(9)) == "V":
+        return None  # void: the camera had no fix
+    latitude = _angle(gps.get(2), _letters(gps.get(1)), "NORTH", "SOUTH")
+    longitude = _angle(gps.get(4), _letters(gps.get(3)), "EAST", "WEST")
+    return None if latitude is None or longitude is None else (latitude, longitude)
+
+
+def _letters(value: Value | None) -> str:
+    text = value.partition(b"\0")[0] if isinstance(value, bytes) else b""
+    return text.decode("latin-1").strip().upper()
+
+
+def _angle(value: Value | None, hemisphere: str, north: str, south: str) -> float | None:
+    sign = {north: 1, north[0]: 1, south: -1, south[0]: -1}.get(hemisphere)
+    degrees = _degrees(value)
+    return None if sign is None or degrees is None else sign * degrees
+
+
+def _degrees(value: Value | None) -> float | None:
+    """Return decimal degrees of degrees, minutes and seconds, of which the last may be lacking.
+
+    A sign is dropped, as the hemisphere stands beside it. Without a value that can be used, None.
+    """
+    if isinstance(value, bytes):
+        try:
+            value = tuple(float(part) for part in _text(value).replace(":", " ").split())
+        except ValueError:
+            return None
+    parts = [abs(part) for part in value or ()]
+    while len(parts) > 1 and math.isnan(parts[-1]):  # 0/0: not given
+        del parts[-1]
+    finite = all(math.isfinite(part) for part in parts)
+    if not (1 <= len(parts) <= 3 and finite and all(part <= 60 for part in parts[1:])):
         return None
-    try:
-        gps = exif.get_ifd(_GPS_IFD)
-        latitude = _degrees(gps[2]) * _sign(gps[1], "N", "S")
-        longitude = _degrees(gps[4]) * _sign(gps[3], "E", "W")
-    except (*BROKEN_EXIF, TypeError, IndexError, ZeroDivisionError):
-        return None
-    if not (math.isfinite(latitude) and math.isfinite(longitude)):
-        return None
-    return latitude, longitude
+    return sum(part / 60**power for power, part in enumerate(parts))
 
 
 def _text(payload: bytes) -> str:
@@ -132,14 +164,3 @@ def _text(payload: bytes) -> str:
         return payload.strip(b"\0 \t\r\n").decode("utf-8")
     except UnicodeDecodeError:
         return payload.strip(b"\0 \t\r\n").decode("latin-1")
-
-
-def _sign(reference: str | bytes, positive: str, negative: str) -> int:
-    """Without its hemisphere a coordinate is none: half of the world would be the wrong half."""
-    text = reference.decode("latin-1") if isinstance(reference, bytes) else str(reference)
-    return {positive: 1, negative: -1}[text.strip("\0 ").upper()]
-
-
-def _degrees(parts: tuple) -> float:
-    degrees, minutes, seconds = (float(part) for part in parts)
-    return degrees + minutes / 60 + seconds / 3600

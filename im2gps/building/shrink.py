@@ -65,13 +65,15 @@ def shrink(body: bytes, suffix: str) -> Picture:
         known = body[:4] == b"GIF8" and body[6:10] == _PLACEHOLDER
         raise Missing(missing.PLACEHOLDER if known else missing.WRONG_TYPE)
     try:
+        if kind == "JPEG":
+            body = clean(body)
         with Image.open(io.BytesIO(body), formats=[kind]) as image:
             _check(image)
             if kind != "JPEG":
                 return _recode(image)
             decoded = _decode(body, image)
             if _fits(image):
-                return Picture(clean(body), image.width, image.height, recoded=False)
+                return Picture(body, image.width, image.height, recoded=False)
             return _recode(decoded)
     except Image.DecompressionBombError:
         raise Missing(missing.TOO_MANY_PIXELS) from None

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import io
+import struct
+import tracemalloc
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
-from PIL import Image, ImageCms
+from PIL import Image, ImageCms, ImageOps
 
-from geoload.jpeg import PhotoError, clean
-from im2gps.photo import coordinates
+from geoload.jpeg import PhotoError, clean, segments
+from im2gps.photo import check_header, coordinates
 from im2gps.sample import with_comments
 
 LATITUDES = st.floats(-90, 90)
@@ -49,6 +51,7 @@ def pixels(data: bytes) -> np.ndarray:
 @settings(max_examples=100, deadline=None)
 @given(LATITUDES, LONGITUDES, st.randoms())
 def test_reads_fields_by_key_in_any_order(latitude, longitude, random):
+    assume(latitude or longitude)
     fields = [
         f"latitude: {latitude!r}",
         f"longitude: {longitude!r}",
@@ -175,6 +178,240 @@ def test_damaged_exif_is_no_exif(payload):
     data = data[:2] + segment(0xE1, payload) + data[2:]
     assert coordinates(data) == (1, 2)
     assert b"Exif" not in clean(data)
+
+
+BYTE, ASCII, SHORT, RATIONAL, UNDEFINED, SIGNED, DOUBLE = 1, 2, 3, 5, 7, 10, 12
+Entry = tuple[int, int, bytes]
+
+
+def directory(order: str, entries: dict[int, Entry], place: int) -> bytes:
+    """A TIFF directory at a place: entries are (type, count, bytes) by tag."""
+    head, values = struct.pack(order + "H", len(entries)), b""
+    behind = place + 2 + 12 * len(entries) + 4
+    for tag, (kind, count, data) in entries.items():
+        inline = data.ljust(4, b"\0")
+        if len(data) > 4:
+            inline = struct.pack(order + "I", behind + len(values))
+            values += data
+        head += struct.pack(order + "HHI", tag, kind, count) + inline
+    return head + bytes(4) + values
+
+
+def with_gps(entries: dict[int, Entry], order: str = ">") -> bytes:
+    """A JPEG whose EXIF holds these fields on where it was taken."""
+    head = {">": b"MM\0*", "<": b"II*\0"}[order] + struct.pack(order + "I", 8)
+    pointer = directory(order, {0x8825: (4, 1, struct.pack(order + "I", 26))}, 8)
+    data = b"Exif\0\0" + head + pointer + directory(order, entries, 26)
+    return jpeg()[:2] + segment(0xE1, data) + jpeg()[2:]
+
+
+def rationals(*pairs: tuple[int, int], kind: int = RATIONAL, order: str = ">") -> Entry:
+    code = order + ("2i" if kind == SIGNED else "2I")
+    return kind, len(pairs), b"".join(struct.pack(code, *pair) for pair in pairs)
+
+
+def letters(text: str | bytes) -> Entry:
+    data = text if isinstance(text, bytes) else text.encode() + b"\0"
+    return ASCII, len(data), data
+
+
+def at(latitude: Entry, north: str | bytes = "N", **more: Entry) -> dict[int, Entry]:
+    """Fields of a latitude, and of the longitude 12 degrees west."""
+    fields = {1: letters(north), 2: latitude, 3: letters("W"), 4: rationals((12, 1))}
+    return {**fields, **{int(tag[1:]): entry for tag, entry in more.items()}}
+
+
+DMS = ((33, 1), (51, 1), (30, 1))
+
+
+@pytest.mark.parametrize(
+    ("latitude", "degrees"),
+    [
+        (rationals(*DMS), 33.858333333333334),
+        (rationals((-33, 1), (-51, 1), (-30, 1), kind=SIGNED), 33.858333333333334),
+        (rationals((33, -1), (51, 1), (30, 1), kind=SIGNED), 33.858333333333334),
+        (rationals(*DMS, kind=SIGNED), 33.858333333333334),
+        (rationals((338583, 10_000)), 33.8583),
+        (rationals((-338583, 10_000), kind=SIGNED), 33.8583),
+        (rationals((33, 1), (515, 10)), 33.858333333333334),
+        (rationals((33, 1), (515, 10), (0, 0)), 33.858333333333334),
+        (rationals((33, 1), (51, 1), (60, 1)), 33 + 52 / 60),
+        ((DOUBLE, 1, struct.pack(">d", 33.5)), 33.5),
+        ((SHORT, 3, struct.pack(">3H", 33, 51, 30)), 33.858333333333334),
+        ((ASCII, 8, b"33.8583\0"), 33.8583),
+        ((UNDEFINED, 8, b"33 51 30"), 33.858333333333334),
+        ((BYTE, 9, b"33:51:30\0"), 33.858333333333334),
+    ],
+)
+@pytest.mark.parametrize("letter", ["N", "S"])
+def test_reads_latitudes_however_exif_holds_them(latitude, degrees, letter):
+    expected = pytest.approx((degrees if letter == "N" else -degrees, -12), abs=1e-12)
+    assert coordinates(with_gps(at(latitude, letter))) == expected
+
+
+@pytest.mark.parametrize(
+    "latitude",
+    [
+        rationals(), rationals((0, 0), (0, 0), (0, 0)), rationals((33, 0)),
+        rationals((33, 1), (51, 0), (30, 1)), rationals((33, 1), (61, 1), (0, 1)),
+        rationals((33, 1), (0, 1), (3000, 1)), rationals(*DMS, (0, 1)),
+        (DOUBLE, 1, struct.pack(">d", float("nan"))), (DOUBLE, 1, struct.pack(">d", float("inf"))),
+        (ASCII, 6, b"north\0"), (ASCII, 4, b"nan\0"), (ASCII, 5, b"33,5\0"), (ASCII, 1, b"\0"),
+        (RATIONAL, 2**32 - 1, bytes(8)), (99, 1, bytes(4)), (RATIONAL, 3, b"\xff\xff\xff\xf0"),
+    ],
+)  # fmt: skip
+def test_a_latitude_that_is_none_gives_no_coordinates(latitude):
+    with pytest.raises(PhotoError, match="no coordinates"):
+        coordinates(with_gps(at(latitude)))
+
+
+@pytest.mark.parametrize("north", ["", "X", "E", "NS", b"\0\0", "?"])
+def test_a_hemisphere_that_is_none_gives_no_coordinates(north):
+    with pytest.raises(PhotoError, match="no coordinates"):
+        coordinates(with_gps(at(rationals(*DMS), north)))
+
+
+@pytest.mark.parametrize("south", ["S", "s", b"S", b"S\0\0\0", " S", "South", "SOUTH\0x"])
+@pytest.mark.parametrize("order", ["<", ">"])
+def test_hemispheres_are_letters_or_words(south, order):
+    fields = at(rationals(*DMS, order=order), south, t4=rationals((12, 1), order=order))
+    assert coordinates(with_gps(fields, order)) == pytest.approx((-33.858333333333334, -12))
+
+
+def test_zeros_stand_for_no_place():
+    nowhere = at(rationals((0, 1), (0, 1), (0, 1)), t4=rationals((0, 1), (0, 1), (0, 1)))
+    with pytest.raises(PhotoError, match="no coordinates, or only 0, 0"):
+        coordinates(with_gps(nowhere))
+    comments = [b"latitude: 0", b"longitude: -0.0"]
+    with pytest.raises(PhotoError, match="no coordinates, or only 0, 0"):
+        coordinates(with_comments(jpeg(), comments))
+    somewhere = with_gps(at(rationals(*DMS)))
+    assert coordinates(with_comments(somewhere, comments)) == pytest.approx((33.858333333, -12))
+    assert coordinates(with_gps(at(rationals((0, 1))))) == (0, -12)  # on the equator
+
+
+@pytest.mark.parametrize(("status", "there"), [("A", True), ("V", False), ("v", False)])
+def test_a_void_status_gives_no_coordinates(status, there):
+    data = with_gps(at(rationals((33, 1)), t9=letters(status)))
+    if there:
+        assert coordinates(data) == (33, -12)
+    else:
+        with pytest.raises(PhotoError, match="no coordinates"):
+            coordinates(data)
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.binary(max_size=120), st.sampled_from([b"", b"II*\0\x08\0\0\0", b"MM\0*\0\0\0\x08"]))
+def test_any_exif_gives_coordinates_or_none(data, head):
+    data = jpeg()[:2] + segment(0xE1, b"Exif\0\0" + head + data) + jpeg()[2:]
+    with pytest.raises(PhotoError, match="no coordinates"):
+        coordinates(data)
+    assert pixels(clean(data)).shape[2] == 3
+
+
+def upright_size(data: bytes) -> tuple[int, int]:
+    return ImageOps.exif_transpose(Image.open(io.BytesIO(data))).size
+
+
+def long_exif(order: str = "012") -> bytes:
+    """A JPEG of 56 x 40, to be turned, with a GPS field, and an EXIF of three segments."""
+    fields = Image.Exif()
+    gps = fields.get_ifd(0x8825)
+    gps[1], gps[2], gps[3], gps[4] = "S", (33.0, 30.0, 0.0), "W", (70.0, 0.0, 0.0)
+    fields[0x010E], fields[0x0112] = "x" * 150_000, 6
+    tiff = fields.tobytes()[6:]
+    parts = [tiff[i : i + 65_000] for i in range(0, len(tiff), 65_000)]
+    exif = [segment(0xE1, b"Exif\0\0" + parts[int(i)]) for i in order]
+    return jpeg()[:2] + b"".join(exif) + jpeg()[2:]
+
+
+@pytest.mark.parametrize("order", ["012", "01", "0", "02", "102"])
+def test_exif_in_several_segments_is_read(order):
+    handed_out = clean(long_exif(order))
+    assert upright_size(handed_out) == (40, 56)
+    assert len(handed_out) < 10_000
+    if order in ("012", "102"):
+        assert upright_size(long_exif("012")) == (40, 56)  # as Pillow shows it
+
+
+def test_coordinates_behind_a_long_field_are_read():
+    assert coordinates(long_exif()) == (-33.5, -70)
+    for part in ("0", "12", "20", "10", "21"):
+        with pytest.raises(PhotoError, match="no coordinates"):
+            coordinates(long_exif(part))
+
+
+XMP = "http://ns.adobe.com/xap/1.0/\0<x:xmpmeta><rdf:Description {}</x:xmpmeta>"
+
+
+@pytest.mark.parametrize(
+    "field",
+    ["tiff:Orientation='6'/>", 'tiff:Make="C" tiff:Orientation = "6" />',
+     "><tiff:Orientation>6</tiff:Orientation>", "><tiff:Orientation>\n 6 </tiff:Orientation>"],
+)  # fmt: skip
+def test_an_orientation_in_xmp_stays_and_the_xmp_goes(field):
+    xmp = segment(0xE1, XMP.format(field).encode())
+    handed_out = clean(jpeg()[:2] + xmp + jpeg()[2:])
+    assert upright_size(handed_out) == (40, 56) and b"xmp" not in handed_out
+    upright = jpeg(exif=exif(orientation=1))  # EXIF counts before XMP, as in Pillow
+    assert upright_size(clean(upright[:2] + xmp + upright[2:])) == (56, 40)
+
+
+@pytest.mark.parametrize("junk", [b"hello", b"\0" * 3, b"\xff\0", b"\xff" * 5, b"\xff\xd0\xff\x01"])
+def test_what_stands_between_segments_is_passed_over_and_dropped(junk):
+    data = jpeg(exif=exif(1.5, 2.5))
+    for part in list(segments(data))[:-2]:
+        odd = data[: part.stop] + junk + data[part.stop :]
+        assert coordinates(odd) == (1.5, 2.5)
+        assert clean(odd) == clean(data)
+
+
+@pytest.mark.parametrize("flood", [b"\xff\xd0", b"\xff\x01", b"\xff", b"\xff\0", b"\0", b"junk"])
+def test_a_flood_of_marks_costs_no_memory(flood):
+    data = jpeg()
+    odd = data[:2] + flood * (2**22 // len(flood)) + data[2:]
+    tracemalloc.start()
+    assert clean(odd) == clean(data)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 2**20
+
+
+@pytest.mark.parametrize("marker", [0xFE, 0xE1, 0xE2, 0xDB, 0xC4, 0xDD])
+def test_a_flood_of_segments_is_refused(marker):
+    data = jpeg()
+    odd = data[:2] + segment(marker, b"") * 10**6 + data[2:]
+    tracemalloc.start()
+    for call in (clean, coordinates, check_header):
+        with pytest.raises(PhotoError, match="more than 10,000 segments"):
+            call(odd)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 8 * 2**20
+
+
+def test_a_flood_of_scans_is_refused():
+    data = jpeg(progressive=True)
+    scan = data.rfind(b"\xff\xda")
+    assert clean(data)
+    with pytest.raises(PhotoError, match="more than 100 scans"):
+        clean(data[:scan] + data[scan:-2] * 200 + data[-2:])
+
+
+def test_exif_of_many_long_fields_costs_no_memory():
+    """Of 60 kB each, in overlapping places: Pillow would read 300 MB of them."""
+    entries = {tag: (UNDEFINED, 60_000, b"") for tag in range(0x9000, 0x9000 + 5000)}
+    tiff = b"MM\0*" + struct.pack(">I", 8) + directory(">", entries, 8)
+    bare = clean(jpeg())
+    bare = bare[:2] + bare[20:]  # without JFIF, so that Pillow looks for the density in the EXIF
+    data = bare[:2] + segment(0xE1, b"Exif\0\0" + tiff) + bare[2:]
+    tracemalloc.start()
+    check_header(data)
+    with pytest.raises(PhotoError, match="no coordinates"):
+        coordinates(data)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 4 * 2**20
 
 
 @settings(max_examples=300, deadline=None)

@@ -110,6 +110,22 @@ def test_what_is_transparent_becomes_white():
     assert near(opened(shrink(buffer.getvalue(), "png").data).getpixel((50, 50)), (255,) * 3)
 
 
+@pytest.mark.parametrize("width", [400, 2000])
+def test_stray_bytes_between_segments_are_dropped(width):
+    body = coded(width, 200)
+    picture = shrink(body[:20] + b"hello" + body[20:], "jpg")
+    assert picture == shrink(body, "jpg") and b"hello" not in picture.data
+
+
+@pytest.mark.parametrize("width", [400, 2000])
+def test_an_orientation_in_xmp_makes_pixels_upright(width):
+    body = coded(width, 200)
+    xmp = b"http://ns.adobe.com/xap/1.0/\0<tiff:Orientation>6</tiff:Orientation>"
+    body = body[:2] + b"\xff\xe1" + (len(xmp) + 2).to_bytes(2, "big") + xmp + body[2:]
+    image = opened(shrink(body, "jpg").data)
+    assert image.height > image.width and not image.getexif()
+
+
 def bomb(width: int, height: int) -> bytes:
     data = bytearray(coded(100, 100))
     frame = data.find(b"\xff\xc0")
