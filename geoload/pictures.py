@@ -17,6 +17,8 @@ import numpy as np
 import simplejpeg
 from PIL import ExifTags, Image, ImageOps
 
+from geoload.jpeg import clean
+
 QUALITY = 90
 _JPEGS = ("jpg", "jpeg")
 # Turning a picture upright swaps its sides.
@@ -52,8 +54,8 @@ def decode(data: bytes, size: Size) -> np.ndarray:
         When the picture is damaged, or claims more pixels than Pillow allows.
     """
     size = check_size(size)
-    with _opened(data) as picture:
-        return np.array(_decode(picture, data, size))  # torch wants arrays it may write to
+    with _opened(data) as (picture, bare):
+        return np.array(_decode(picture, bare, size))  # torch wants arrays it may write to
 
 
 def shrink(data: bytes, size: Size, quality: int = QUALITY) -> bytes:
@@ -62,14 +64,13 @@ def shrink(data: bytes, size: Size, quality: int = QUALITY) -> bytes:
     As it is, where it has that size and is upright. Arguments and errors are those of `decode`.
     """
     size = check_size(size)
-    with _opened(data) as picture:
+    with _opened(data) as (picture, bare):
         grey = picture.mode == "L"
-        upright = _orientation(picture) == 1
         shape = picture.size[::-1]
         usual = picture.format == "JPEG" and picture.mode in _PLAIN
-        if usual and upright and _target(shape, size, False) == shape:
+        if usual and _orientation(picture) == 1 and _target(shape, size, False) == shape:
             return data
-        pixels = _decode(picture, data, size)
+        pixels = _decode(picture, bare, size)
         profile = picture.info.get("icc_profile") if picture.mode in _PLAIN else None
     if profile is None and not grey:
         return simplejpeg.encode_jpeg(np.array(pixels), quality, "RGB", "420")
@@ -118,8 +119,7 @@ class Resize:
 
     def _array(self, entry: Any) -> np.ndarray:
         if isinstance(entry, Image.Image):
-            height, width = _target(entry.size[::-1], self._size, False)
-            return np.array(_resample(entry.convert("RGB"), height, width))
+            return np.array(_resized(entry, self._size))
         data = entry["bytes"]
         if data is None:
             with fsspec.open(entry["path"], "rb") as file:
@@ -189,24 +189,32 @@ def _upright(picture: Image.Image, orientation: int) -> Image.Image:
 
 
 @contextlib.contextmanager
-def _opened(data: bytes) -> Iterator[Image.Image]:
+def _opened(data: bytes) -> Iterator[tuple[Image.Image, bytes]]:
+    """Open a picture; a JPEG without its metadata, of which only the orientation stays."""
     try:
+        if data.startswith(b"\xff\xd8"):
+            data = clean(data)
         with Image.open(io.BytesIO(data)) as picture:
-            yield picture
+            yield picture, data
     except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
         raise PictureError(f"it cannot be decoded ({error})") from error
 
 
 def _decode(picture: Image.Image, data: bytes, size: Size) -> Image.Image:
-    orientation = _orientation(picture)
-    height, width = _target(picture.size[::-1], size, orientation in _SWAPPED)
     if picture.format == "JPEG" and picture.mode in _PLAIN:
-        scaled = _decode_scaled(picture, data, (height, width))
-    elif picture.mode.startswith(("I", "F")):
+        orientation = _orientation(picture)
+        shape = _target(picture.size[::-1], size, orientation in _SWAPPED)
+        scaled = _decode_scaled(picture, data, shape)
+        return _upright(_resample(scaled, *shape), orientation)
+    if picture.mode.startswith(("I", "F")):
         raise ValueError(f"its pixels are of mode {picture.mode}, not of eight bits")
-    else:
-        scaled = picture.convert("RGB")
-    return _upright(_resample(scaled, height, width), orientation)
+    return _resized(picture, size)
+
+
+def _resized(picture: Image.Image, size: Size) -> Image.Image:
+    # Pillow knows which formats it has turned already, as it does with TIFF.
+    upright = ImageOps.exif_transpose(picture).convert("RGB")
+    return _resample(upright, *_target(upright.size[::-1], size, False))
 
 
 def _orientation(picture: Image.Image) -> int:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import io
 import itertools
+import struct
+import zlib
 
 import numpy as np
 import pytest
@@ -11,11 +13,14 @@ from datasets import Dataset, Features, load_dataset
 from datasets import Image as ImageFeature
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from PIL import ExifTags, Image, ImageCms, ImageOps
+from PIL import ExifTags, Image, ImageCms, ImageOps, PngImagePlugin, features
 
 import justzoomin
 from geoload.pictures import PictureError, Resize, decode, shrink
 
+needs_avif = pytest.mark.skipif(
+    "avif" not in features.get_supported_modules(), reason="this Pillow has no AVIF"
+)
 FILTERS = [Image.Resampling(n) for n in (1, 2, 3, 4, 5)]  # all but "nearest"
 
 
@@ -83,6 +88,83 @@ def test_comes_upright(orientation):
     ours = decode(data, 40)
     theirs = upright.resize((ours.shape[1], ours.shape[0]), Image.Resampling.BOX)
     assert difference(ours, theirs) < 2
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+@pytest.mark.parametrize(
+    ("kind", "options"),
+    [
+        ("JPEG", {"quality": 95, "subsampling": 0}),
+        ("MPO", {"quality": 95, "subsampling": 0}),
+        ("PNG", {}),
+        ("WEBP", {"lossless": True}),
+        ("TIFF", {}),
+        ("TIFF", {"compression": "tiff_lzw"}),
+        pytest.param("AVIF", {"quality": 100}, marks=needs_avif),
+    ],
+    ids=str,
+)
+def test_comes_upright_from_every_format(kind, options, orientation):
+    exif = Image.Exif()
+    exif[ExifTags.Base.Orientation] = orientation
+    pixels = whole(photo(80, 40))
+    pixels.save(file := io.BytesIO(), kind, exif=exif, **options)
+    right = whole(file.getvalue())
+    for ours in (
+        decode(file.getvalue(), 1000),
+        Resize(1000)({"image": [Image.open(file)]})["image"][0],
+        Image.open(io.BytesIO(shrink(file.getvalue(), 39))).resize(right.size),
+    ):
+        assert np.shape(ours) == np.shape(right)
+        assert difference(ours, right) < 10
+    assert difference(right, right.rotate(180)) > 20
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+@pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP"])
+def test_comes_upright_where_xmp_alone_says_how(kind, orientation):
+    text = f'<x:xmpmeta><rdf:Description tiff:Orientation="{orientation}"/></x:xmpmeta>'
+    options = {"xmp": text.encode()}
+    if kind == "PNG":
+        options = {"pnginfo": PngImagePlugin.PngInfo()}
+        options["pnginfo"].add_itxt("XML:com.adobe.xmp", text)
+    whole(photo(80, 40)).save(file := io.BytesIO(), kind, **options)
+    data = file.getvalue()
+    if kind == "JPEG" and b"xmpmeta" not in data:  # Pillow 10 does not write it
+        xmp = b"http://ns.adobe.com/xap/1.0/\0" + text.encode()
+        data = data[:2] + b"\xff\xe1" + (len(xmp) + 2).to_bytes(2, "big") + xmp + data[2:]
+    right = whole(data)
+    assert decode(data, 1000).shape == np.shape(right)
+    assert difference(decode(data, 1000), right) < 3
+
+
+def bomb(kind: str) -> bytes:
+    """A small file that claims 60,000 x 60,000 pixels."""
+    Image.new("RGB", (60, 60)).save(file := io.BytesIO(), kind)
+    data = file.getvalue()
+    if kind == "PNG":
+        head = b"IHDR" + struct.pack(">II", 60_000, 60_000) + data[24:29]
+        return data[:12] + head + struct.pack(">I", zlib.crc32(head)) + data[33:]
+    if kind == "JPEG":
+        at = data.index(b"\xff\xc0") + 5
+        return data[:at] + struct.pack(">HH", 60_000, 60_000) + data[at + 4 :]
+    for tag in (256, 257):
+        at = data.index(struct.pack("<HHI", tag, 4, 1) + struct.pack("<I", 60)) + 8
+        data = data[:at] + struct.pack("<I", 60_000) + data[at + 4 :]
+    return data
+
+
+@pytest.mark.parametrize("kind", ["PNG", "JPEG", "TIFF"])
+def test_a_picture_of_too_many_pixels_is_an_error(kind):
+    with pytest.raises(PictureError, match="decompression bomb"):
+        decode(bomb(kind), 100)
+
+
+def test_a_flood_of_scans_is_an_error():
+    data = photo(64, 48, progressive=True)
+    scan = data.rfind(b"\xff\xda")
+    with pytest.raises(PictureError, match="more than 100 scans"):
+        decode(data[:scan] + data[scan:-2] * 200 + data[-2:], 48)
 
 
 @pytest.mark.parametrize(("mode", "kind"), [("L", "BOX"), ("CMYK", "BICUBIC")])
