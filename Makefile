@@ -6,7 +6,7 @@ TORCH ?= torch==2.13.0
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test compat bench fuzz space metric-space space-check explorer-check clean
+.PHONY: demo test docs compat bench fuzz space metric-space space-check explorer-check clean
 
 demo: $(VENV)/.ready
 	HF_HUB_OFFLINE=1 $(BIN)/python examples/demo.py demo
@@ -17,6 +17,13 @@ test: $(VENV)/.tests
 	$(BIN)/mypy
 	cd spaces/explorer && "$(CURDIR)/$(BIN)/mypy" --config-file ../../pyproject.toml *.py
 	$(BIN)/python -m pytest -n 2
+
+# The documentation site, in build/site; the code in its tutorials is run in build/docs.
+docs: $(VENV)/.docs
+	rm -rf build/docs && mkdir -p build/docs
+	cd build/docs && PATH="$(CURDIR)/$(BIN):$$PATH" NO_MKDOCS_2_WARNING=1 HF_HUB_OFFLINE=1 \
+	  HF_HOME="$(CURDIR)/build/docs/cache" HF_DATASETS_DISABLE_PROGRESS_BARS=1 \
+	  mkdocs build --strict --config-file "$(CURDIR)/mkdocs.yml"
 
 # The contract tests, with every supported version of `datasets`.
 compat: $(VENV)/.tests
@@ -57,6 +64,10 @@ $(VENV)/.ready: pyproject.toml
 
 $(VENV)/.space: $(VENV)/.ready
 	$(BIN)/pip install --quiet --editable ".[space]"
+	touch $@
+
+$(VENV)/.docs: $(VENV)/.tests
+	$(BIN)/pip install --quiet --editable ".[docs]"
 	touch $@
 
 $(VENV)/.tests: $(VENV)/.ready
