@@ -81,7 +81,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     add("--data-dir", help="where the data set's files are")
     for prefix, what in (("", "predictions"), ("reference-", "references")):
-        for role in tables.USUAL_NAMES:
+        for role in tables.ROLES:
             add(f"--{prefix}{role}-column", metavar="COLUMN", help=f"the {role} in the {what}")
     add(
         "--metric-config",
@@ -151,16 +151,20 @@ def _read_predictions(path: str, arguments: argparse.Namespace) -> pd.DataFrame:
         raise ValueError(f"{path}: no such file")
     if not tables.is_table(path):
         raise ValueError(f"{path}: predictions are a .csv or .parquet file")
-    table = tables.read_coordinates(path, *chosen, allow_missing=True, advice=_WORDING.column)
+    table = tables.read_coordinates(
+        path, *chosen, of="predictions", allow_missing=True, advice=_WORDING.column
+    )
     scoring.check_predictions(table, path, arguments.missing, _WORDING)
     return table
 
 
 def _read_references(arguments: argparse.Namespace) -> pd.DataFrame:
     name = arguments.references
-    chosen = {role: getattr(arguments, f"reference_{role}_column") for role in tables.USUAL_NAMES}
+    chosen = {role: getattr(arguments, f"reference_{role}_column") for role in tables.ROLES}
     if tables.is_table(name):
-        table = tables.read_coordinates(name, *chosen.values(), advice=_REFERENCE_OPTIONS)
+        table = tables.read_coordinates(
+            name, *chosen.values(), of="references", advice=_REFERENCE_OPTIONS
+        )
     else:
         table = _load_references(name, arguments, chosen)
     tables.refuse_duplicates(table["image_id"].tolist(), name)
@@ -184,11 +188,14 @@ def _load_references(
         # a column of pictures may be called as an id is, so only plain values are looked at
         features = rows.features or dict.fromkeys(next(iter(rows)), datasets.Value("null"))
         names = [key for key, kind in features.items() if isinstance(kind, datasets.Value)]
-        columns = tables.find_columns(names, chosen, where=name, advice=_REFERENCE_OPTIONS)
+        columns = tables.find_columns(
+            names, chosen, of="references", where=name, advice=_REFERENCE_OPTIONS
+        )
         if rows.info.builder_name == "csv":  # as text: its reader would strip an id's zeros
             text = {"converters": {columns["id"]: str}}
             rows = datasets.load_dataset(name, split=split, streaming=True, **where, **text)
-        table = pd.DataFrame(list(rows.select_columns(list(columns.values()))), dtype=object)
+        names = list(columns.values())
+        table = [tuple(map(row.get, names)) for row in rows.select_columns(names)]
     except ValueError:
         raise
     except Exception as error:  # whatever a builder raises, the user gets one line

@@ -85,7 +85,7 @@ def read(given: Given, allow_missing: bool) -> pd.DataFrame:
     if given.file and (given.pasted or "").strip():
         raise ValueError(f"{given.what}: there is a file and pasted text; remove one of them")
     if given.file:
-        return _read_file(Path(given.file), given.name, allow_missing)
+        return _read_file(Path(given.file), given, allow_missing)
     pasted = given.pasted or ""
     if len(pasted) > MOST_PASTED:
         raise ValueError(
@@ -95,18 +95,20 @@ def read(given: Given, allow_missing: bool) -> pd.DataFrame:
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder, "pasted.csv")
         path.write_text(pasted.strip() + "\n", encoding="utf-8", newline="")
-        return _read_file(path, given.name, allow_missing)
+        return _read_file(path, given, allow_missing)
 
 
-def _read_file(path: Path, name: str, allow_missing: bool) -> pd.DataFrame:
+def _read_file(path: Path, given: Given, allow_missing: bool) -> pd.DataFrame:
+    name = given.name
     if path.suffix.lower() not in (".csv", ".tsv"):
         raise ValueError(
             f"{name}: this page reads .csv and .tsv; the command gcd-metric also reads Parquet and "
             "compressed files"
         )
     _check_bounds(path, name)
+    of = "references" if given.what == "truth" else "predictions"
     table = tables.read_coordinates(
-        path, allow_missing=allow_missing, advice=_WORDING.column, where=name
+        path, of=of, allow_missing=allow_missing, advice=_WORDING.column, where=name
     )
     long = table["image_id"].str.len().to_numpy() > _LONGEST_ID
     if long.any():
@@ -167,7 +169,7 @@ def _read_references(benchmark: str, given: Given) -> tuple[pd.DataFrame, str]:
                 f"{lacking if benchmark else 'there is no truth to compare with'}; give it as a "
                 "CSV with image_id, latitude and longitude"
             )
-        table, name = tables.read_coordinates(path, where=path.name), path.name
+        table, name = tables.read_coordinates(path, of="references", where=path.name), path.name
     else:
         table, name = read(given, allow_missing=False), given.name
     tables.refuse_duplicates(table["image_id"].tolist(), name)

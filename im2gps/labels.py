@@ -90,7 +90,7 @@ def _rows(
             f"{len(twice)} names stand for more than one photo, in different folders ({twice[0]}, "
             f"…), so {table} cannot tell them apart. Give the photos names of their own."
         )
-    truth = read_coordinates(table, allow_missing="any" if skip_broken else False)
+    truth = read_coordinates(table, of="references", allow_missing="any" if skip_broken else False)
     named = truth["image_id"].tolist()
     if not skip_broken:
         refuse_duplicates(named, table)

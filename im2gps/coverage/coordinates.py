@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Iterator
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -11,12 +11,12 @@ import numpy as np
 import pandas as pd
 from tqdm import tqdm
 
-from gcd_metric.tables import UNREADABLE, find_columns, is_table, why_unreadable
+from gcd_metric.columns import ADVICE, Unclear, find_pair
+from gcd_metric.tables import is_table, open_csv
 from geoload.report import Report
 
 TRAINING_TABLE = "photos.parquet"
 UNUSABLE = "rows without usable coordinates"
-_DECIMAL_COMMA = r"^(\s*[-+]?\d+),(\d+\s*)$"
 _SLIPS = 0.01  # share of the rows
 _ROWS = 131_072  # of one batch
 
@@ -99,10 +99,11 @@ def _shown(cell: Any) -> str:
     return f"{cell:.7g}" if isinstance(cell, float) else repr(cell)[:20]
 
 
-def _columns(path: Path, names: list[str]) -> tuple[str, str]:
-    # any column will do for the id, which is not read
-    found = find_columns(names, {"id": names[0]} if names else {}, where=str(path))
-    return found["latitude"], found["longitude"]
+def _columns(path: Path, names: list[str]) -> list[str]:
+    try:
+        return list(find_pair(names).values())
+    except Unclear as error:
+        raise ValueError(f"{path}: {error}; {ADVICE.format(error.role)}") from None
 
 
 def _parquet(path: Path, bar: Any) -> Iterator[tuple[pd.Series, pd.Series]]:
@@ -121,28 +122,8 @@ def _parquet(path: Path, bar: Any) -> Iterator[tuple[pd.Series, pd.Series]]:
 
 
 def _csv(path: Path) -> Iterator[tuple[pd.Series, pd.Series]]:
-    text: dict[str, Any] = {"dtype": str, "keep_default_na": False, "encoding": "utf-8-sig"}
-    try:
-        # the separator that makes most columns of the header
-        headers = {sep: list(pd.read_csv(path, sep=sep, nrows=0, **text)) for sep in ",;\t"}
-        separator = max(headers, key=lambda sep: len(headers[sep]))
-        latitude, longitude = _columns(path, headers[separator])
-        # all columns, since pandas drops surplus fields silently when it is asked for some
-        options = text | {"sep": separator, "index_col": False, "chunksize": _ROWS}
-        with pd.read_csv(path, **options) as chunks:
-            while (chunk := _next(chunks)) is not None:
-                if separator != ",":  # a table of a country that writes 48,86
-                    chunk = chunk.replace(_DECIMAL_COMMA, r"\1.\2", regex=True)
-                yield chunk[latitude], chunk[longitude]
-    except pd.errors.EmptyDataError:
-        raise ValueError(f"{path}: the file is empty") from None
-    except pd.errors.ParserWarning:
-        raise ValueError(f"{path}: rows have more fields than the header") from None
-    except UNREADABLE as error:
-        raise ValueError(f"{path}: {why_unreadable(error)}") from None
-
-
-def _next(chunks: Any) -> pd.DataFrame | None:
-    with warnings.catch_warnings():
-        warnings.simplefilter("error", pd.errors.ParserWarning)
-        return next(chunks, None)
+    names, read = open_csv(path, str(path))
+    rows = read([names[0], *_columns(path, names)])
+    while batch := list(islice(rows, _ROWS)):
+        latitude, longitude = ([row[at] for row in batch] for at in (1, 2))
+        yield pd.Series(latitude, dtype=object), pd.Series(longitude, dtype=object)

@@ -1,11 +1,18 @@
 """Tables: columns by usual names, ids as text, errors that name the cell, honest joins."""
 
+import decimal
+import random
 import re
+import sys
+import unicodedata
+from concurrent.futures import ThreadPoolExecutor
 
 import pandas as pd
+import pyarrow as pa
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from pyarrow import parquet
 
 from gcd_metric.tables import match_ids, read_coordinates, why_none_match
 
@@ -119,7 +126,10 @@ FILES = {
         "several columns fit the id: id, image_id; rename",
     ),
     "long row": ("id,lat,lon\na,1,2,3\nb,1,2\n", "fields"),
-    "later long row": ("id,lat,lon\na,1,2\nb,1,2\nc,1,2,3\n", "line 4 has 4 fields, .* 3;"),
+    "later long row": (
+        "id,lat,lon\na,1,2\nb,1,2\nc,1,2,3\n",
+        r"row 3 has more fields than the header \(4 and 3\)",
+    ),
     "no header": ("a.jpg,-33.16,151.2\nb.jpg,1.5,2.5\n", "the first line seems to be no header"),
     "no id": ("id,lat,lon\na,1,2\n ,1,2\n", r"row 2, column id \(id\) is empty"),
 }
@@ -175,7 +185,233 @@ def test_chosen_columns(table):
         read_coordinates(path, "name", "z", "x")
 
 
+@pytest.mark.parametrize(
+    "nothing",
+    ["#N/A", "-nan", r"\N", "-", "Unknown", "NULL", "n.a.", "#NUM!", "--", "?", "\u2014", " NaN "],
+)
+def test_what_stands_for_nothing(table, nothing):
+    path = table(f"id,lat,lon\na,1,2\nb,{nothing},{nothing}\n")
+    assert read_coordinates(path, allow_missing=True)["latitude"].isna().tolist() == [False, True]
+    with pytest.raises(ValueError, match="row 2, column lat .* is empty"):
+        read_coordinates(path)
+
+
+@pytest.mark.parametrize(
+    ("cell", "value"),
+    [
+        ("\u22122.5", -2.5),
+        ("\u20132.5", -2.5),
+        ("\uff0d2.5", -2.5),
+        ("\uff12\uff0e\uff15", 2.5),
+        ("\xa02.5\u2009", 2.5),
+        ("2.5\xb0", 2.5),
+        ("\u22122.5 \xb0", -2.5),
+        ("2.5e-1", 0.25),
+    ],
+)
+def test_numbers_as_they_are_typeset(table, cell, value):
+    found = read_coordinates(table(f"id,lat,lon\na,1,{cell}\n"))
+    assert found["longitude"].tolist() == [value]
+
+
+@pytest.mark.parametrize(
+    "cell", ["1_000", "0x10", "2 5", "2-5", "48,86", "2.5N", "True", "9" * 5000]
+)
+def test_what_could_be_meant_otherwise_is_no_number(table, cell):
+    with pytest.raises(ValueError, match="row 1, column lat") as caught:
+        read_coordinates(table(f'id,lat,lon\na,"{cell}",2\n'))
+    assert len(str(caught.value)) < 400
+
+
+def test_longitudes_from_0_to_360(table):
+    found = read_coordinates(table("id,lat,lon\na,40.7,286\nb,1,180\nc,2,2.4\nd,3,360\n"))
+    assert found["longitude"].tolist() == [-74, 180, 2.4, 0]
+    assert "longitudes run from 0 to 360" in found.attrs["notes"][0]
+    assert not read_coordinates(table("id,lat,lon\na,1,180\n")).attrs["notes"]
+    for other in ("-1", "361"):
+        with pytest.raises(ValueError, match="row 1, column lon .*beyond ±180"):
+            read_coordinates(table(f"id,lat,lon\na,40.7,286\nb,1,{other}\n"))
+
+
+def test_columns_that_were_read_are_named(table):
+    found = read_coordinates(table("LON,id,LAT\n1,a,2\n"))
+    assert found.attrs["columns"] == {"id": "id", "latitude": "LAT", "longitude": "LON"}
+
+
+# rows that do not fit their header
+
+
+def test_reading_in_threads_loses_no_check(table):
+    good = table("id,lat,lon\n" + "a,1,2\n" * 3000, "good.csv")
+    bad = table("id,lat,lon\n" + "a,1,5,2,5\n" * 3000, "bad.csv")
+
+    def fault(path):
+        try:
+            read_coordinates(path)
+        except ValueError as error:
+            return str(error)
+
+    with ThreadPoolExecutor(4) as pool:
+        faults = list(pool.map(fault, [good, bad] * 20))
+    assert faults[::2] == [None] * 20
+    assert all("row 1 has more fields than the header" in said for said in faults[1::2])
+
+
+def test_a_separator_at_the_end_of_rows_is_no_field(table):
+    assert len(read_coordinates(table("id,lat,lon\na,1,2,\n\n \nb,3,4,,\n"))) == 2
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ('id,lat,lon,title\na,1,2,x\nb,3,4,"y\nc,5,6,z\n', "row 2 cannot be read: a quotation"),
+        ('id,lat,lon,title\na,1,2,"y\n' + "c,5,6,z\n" * 50_000, "row 1 cannot be read: a quot"),
+        ('id,"lat,lon\na,1,2\n', "the header cannot be read: a quotation mark is never closed"),
+        ("id,lat,lon\na,1," + "2" * 10_000_000, "row 1 cannot be read: a line of more than 10,0"),
+        ("x" * 10_000_000, "the header cannot be read: a line of more than 10,000,000 characters"),
+    ],
+)
+def test_what_never_ends_is_one_error(table, text, message):
+    with pytest.raises(ValueError, match=message) as caught:
+        read_coordinates(table(text))
+    assert len(str(caught.value)) < 300
+
+
+def test_quotation_marks_within_a_title_do_no_harm(table):
+    found = read_coordinates(table('id,title,lat,lon\na,"Sunset" in "Rome",1,2\nb,5" disk,3,4\n'))
+    assert found["latitude"].tolist() == [1, 3]
+
+
+def steps(call):
+    """How many functions of Python a call makes, as a measure of work that is always the same."""
+    count = 0
+
+    def profile(frame, event, argument):
+        nonlocal count
+        count += event in ("call", "c_call")
+
+    sys.setprofile(profile)
+    try:
+        call()
+    finally:
+        sys.setprofile(None)
+    return count
+
+
+def test_many_columns_take_linear_work(table):
+    def read(width):
+        names = ",".join(f"column_{index}" for index in range(width))
+        path = table(f"id,lat,lon,{names}\n" + f"a,1,2,{',' * (width - 1)}\n" * 20)
+        return steps(lambda: read_coordinates(path))
+
+    read(10)  # what is imported on first use
+    assert read(20_000) < 2.2 * read(10_000)
+    assert read(20_000) < 100 * 20_000
+
+
+def test_many_ambiguous_ids_take_linear_work():
+    def match(count):
+        left = [f"{folder}/{index}.jpg" for folder in "xy" for index in range(count)]
+        right = [f"{folder}/{index}.jpeg" for folder in "vw" for index in range(count)]
+        found = []
+        work = steps(lambda: found.append(match_ids(left, right)))
+        assert len(found[0].ambiguous) == count
+        return work
+
+    assert match(4000) < 2.2 * match(2000)
+
+
+# Parquet
+
+
+def test_a_damaged_parquet_file_is_one_error(tmp_path):
+    path = tmp_path / "damaged.parquet"
+    ids = [f"{random.Random(index).random()}" for index in range(2000)]
+    pa_table = pa.table({"id": ids, "lat": [1.0] * 2000, "lon": [2.0] * 2000})
+    parquet.write_table(pa_table, path, compression="snappy", use_dictionary=False)
+    data = path.read_bytes()
+    for place in range(100, len(data) - 1000, 977):
+        path.write_bytes(data[:place] + b"\xff" * 200 + data[place + 200 :])
+        try:
+            read_coordinates(path)
+        except ValueError as error:
+            assert str(error).startswith(f"{path}: ") and "\n" not in str(error)
+    path.write_bytes(data[: len(data) // 2])
+    with pytest.raises(ValueError, match=r"damaged\.parquet: "):
+        read_coordinates(path)
+
+
+IDS = {
+    "binary": (pa.array([b"a.jpg", "é.jpg".encode()]), ["a.jpg", "é.jpg"]),
+    "dictionary": (pa.array(["a", "b"]).dictionary_encode(), ["a", "b"]),
+    "fixed binary": (pa.array([b"ab", b"cd"], pa.binary(2)), ["ab", "cd"]),
+    "decimal": (pa.array([decimal.Decimal(12), decimal.Decimal(7)]), ["12", "7"]),
+    "time": (
+        pa.array([0, 10**6], pa.timestamp("us")),
+        ["1970-01-01 00:00:00", "1970-01-01 00:00:01"],
+    ),
+    "bytes": (
+        pa.array([b"a", b"\xff\xfe"]),
+        r"row 2, column id holds b'\\xff\\xfe' as an id, which",
+    ),
+    "list": (pa.array([["a"], ["b"]]), r"row 1, column id holds \['a'\] as an id"),
+    "struct": (pa.array([{"a": 1}, {"a": 2}]), "row 1, column id holds {'a': 1} as an id"),
+    "null": (pa.array(["a", None]), r"row 2, column id \(id\) is empty"),
+}
+
+
+@pytest.mark.parametrize("kind", IDS)
+def test_types_of_ids_in_parquet(tmp_path, kind):
+    ids, expected = IDS[kind]
+    parquet.write_table(pa.table({"id": ids, "lat": [1, 2], "lon": [3, 4]}), tmp_path / "t.parquet")
+    if isinstance(expected, list):
+        assert read_coordinates(tmp_path / "t.parquet")["image_id"].tolist() == expected
+    else:
+        with pytest.raises(ValueError, match=expected):
+            read_coordinates(tmp_path / "t.parquet")
+
+
+PLACES = {
+    "decimal": (pa.array([decimal.Decimal("1.5"), None]), [1.5]),
+    "half": (pa.array([1.5, None], pa.float16()), [1.5]),
+    "text": (pa.array(["1.5", "unknown"]), [1.5]),
+    "bytes": (pa.array([b"1.5", None]), [1.5]),
+    "bool": (pa.array([True, False]), "column lat .*holds true and false"),
+    "list": (pa.array([[1.5], [2.5]]), r"row 1, column lat .*holds \[1.5\], which is not a number"),
+    "time": (pa.array([0, 1], pa.timestamp("us")), "row 1, column lat .*not a number"),
+}
+
+
+@pytest.mark.parametrize("kind", PLACES)
+def test_types_of_coordinates_in_parquet(tmp_path, kind):
+    latitude, expected = PLACES[kind]
+    rows = pa.table({"id": ["a", "b"], "lat": latitude, "lon": [3, 4]})
+    parquet.write_table(rows, tmp_path / "t.parquet")
+    if isinstance(expected, list):
+        found = read_coordinates(tmp_path / "t.parquet", allow_missing=True)
+        assert found["latitude"].dropna().tolist() == expected
+    else:
+        with pytest.raises(ValueError, match=expected):
+            read_coordinates(tmp_path / "t.parquet", allow_missing=True)
+
+
 # joining
+
+
+def test_accents_match_however_they_are_encoded():
+    names = ["Zürich.jpg", "photos/Québec.JPG", "Åland", "plain"]
+    left = [unicodedata.normalize("NFD", name) for name in names]
+    assert paired(match_ids(left, names)) == [(0, 0), (1, 1), (2, 2), (3, 3)]
+    assert paired(match_ids(names, [*left[:3], "x"])) == [(0, 0), (1, 1), (2, 2)]
+    both = match_ids([names[0], left[0]], [names[0]])
+    assert paired(both) == [(0, 0)] and both.unmatched_left.tolist() == [1]
+
+
+def test_a_message_about_ids_stays_short():
+    ids = [f"{index}" * 50 for index in range(3000)]
+    with pytest.raises(ValueError, match="3,000 duplicate ids: .*… and 2,990 more$") as caught:
+        match_ids(ids * 2, [])
+    assert len(str(caught.value)) < 1500
 
 
 @pytest.mark.parametrize("left", [PARTS, f"Rome_00024_{PARTS}", f"New_York_City_00001_{PARTS}"])
@@ -263,7 +499,7 @@ def test_decimal_commas_between_semicolons(table):
 
 
 def test_decimal_commas_between_commas_are_named(table):
-    with pytest.raises(ValueError, match="more fields than the header .*decimal commas"):
+    with pytest.raises(ValueError, match="row 1 has more fields than the header .*decimal commas"):
         read_coordinates(table("id,lat,lon\na,48,86,2,35\n"))
 
 
