@@ -7,6 +7,7 @@ import os
 from collections import Counter
 from pathlib import Path
 
+from geoload.files import is_clutter
 from geoload.jpeg import PhotoError
 from geoload.report import Report
 from im2gps import photo
@@ -66,7 +67,8 @@ def find_table(folder: str) -> str:
         When there is none, or more than one.
     """
     where = Path(folder) if os.path.isdir(folder) else Path(folder).parent
-    tables = sorted(p for p in where.iterdir() if p.suffix.lower() in _TABLES)
+    files = [path for path in where.iterdir() if not is_clutter(path.name)]
+    tables = sorted(path for path in files if path.suffix.lower() in _TABLES)
     if len(tables) == 1:
         return str(tables[0])
     found = ", ".join(p.name for p in tables[:5]) or "none"

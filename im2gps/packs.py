@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import lzma
+import io
 import os
+import stat
+import struct
 import zipfile
 import zlib
 from collections.abc import Callable, Collection, Iterator
@@ -18,16 +20,26 @@ from typing import BinaryIO
 
 import aiohttp
 
-from geoload.files import is_remote, is_transport_error, open_binary, printable
+from geoload.files import (
+    is_clutter,
+    is_remote,
+    is_transport_error,
+    open_binary,
+    printable,
+)
 from geoload.report import Report
 
 MAX_PHOTO = 64 * 2**20
 OTHER_FILES = "files that are no JPEG photos"
+_IS_UTF8 = 0x800
+_UNICODE_PATH = 0x7075
+# Of others zipfile unpacks more than it is asked for: from 4 kB of bzip2 it may make gigabytes.
+_METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
 _SUFFIXES = (".jpg", ".jpeg")
 # An encrypted member is a RuntimeError, an unknown compression a NotImplementedError.
 _UNPACKING_ERRORS = (
-    zipfile.BadZipFile, zlib.error, lzma.LZMAError, EOFError, RuntimeError, NotImplementedError,
-    ValueError, IndexError,
+    zipfile.BadZipFile, zlib.error, EOFError, RuntimeError, NotImplementedError,
+    ValueError, IndexError, OverflowError, struct.error,
 )  # fmt: skip
 
 Photo = tuple[str, Callable[[], bytes]]
@@ -57,20 +69,29 @@ def open_pack(source: str, report: Report) -> Iterator[list[Photo]]:
         yield [(printable(path.name), path.read_bytes) for path in folder_photos(source)]
         return
     with open_binary(source) as file, _archive(source, file) as archive:
-        infos = [info for info in archive.infolist() if not info.is_dir()]
-        for info in infos:
-            if not _is_photo(info.filename):
-                report.add(OTHER_FILES, info.filename)
-        yield [
-            (PurePosixPath(info.filename).name, _member_reader(archive, info))
-            for info in infos
-            if _is_photo(info.filename)
-        ]
+        photos = []
+        for info in archive.infolist():
+            path = _path_of(info)
+            if _is_photo(path) and not stat.S_ISLNK(info.external_attr >> 16):
+                photos.append((PurePosixPath(path).name, _member_reader(archive, info)))
+            elif not path.endswith("/") and not is_clutter(path):
+                report.add(OTHER_FILES, path)
+        yield photos
 
 
 def folder_photos(folder: str) -> list[Path]:
-    """List the photos of a folder, at any depth, in the order of their paths."""
-    return sorted(p for p in Path(folder).rglob("*") if _is_photo(p.as_posix()) and p.is_file())
+    """List the photos of a folder, at any depth and behind links, in the order of their paths."""
+    found: list[Path] = []
+    seen = set()
+    for where, folders, names in os.walk(folder, followlinks=True):
+        folders[:] = sorted(name for name in folders if not is_clutter(name))
+        place = os.path.realpath(where)
+        if place in seen:  # by another link, perhaps from below itself
+            folders.clear()
+        else:
+            found += [Path(where, name) for name in names if _is_photo(name)]
+        seen.add(place)
+    return sorted(path for path in found if path.is_file())
 
 
 def find_pack(folder: str, archive: str, others: Collection[str]) -> str:
@@ -107,7 +128,8 @@ def only_pack(folder: str) -> str:
     """Return the one ZIP file of a folder, or the folder itself where its photos lie loose."""
     if os.path.isfile(folder):
         return _only_zip(folder, ())
-    archives = sorted(f for f in os.listdir(folder) if f.lower().endswith(".zip"))
+    names = [name for name in os.listdir(folder) if not is_clutter(name)]
+    archives = sorted(name for name in names if name.lower().endswith(".zip"))
     if len(archives) > 1:
         raise FileNotFoundError(
             f"{folder} holds several ZIP files ({', '.join(archives[:5])}): point data_dir at one."
@@ -156,8 +178,11 @@ def _only_zip(path: str, others: Collection[str]) -> str:
 
 def _archive(source: str, file: BinaryIO) -> zipfile.ZipFile:
     try:
-        return zipfile.ZipFile(file)
-    except zipfile.BadZipFile as error:
+        # Buffered, because zipfile takes a read that gives less than asked for the file's end.
+        return zipfile.ZipFile(io.BufferedReader(file))  # type: ignore[type-var]
+    except (*_UNPACKING_ERRORS, OSError) as error:
+        if is_transport_error(error):
+            raise
         raise PackError(f"{source} is no whole ZIP file ({error}). Get it again.") from error
 
 
@@ -165,6 +190,8 @@ def _member_reader(archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> Callable[
     def read() -> bytes:
         # The size in the directory is a claim: read no more than one byte past the bound.
         try:
+            if info.compress_type not in _METHODS:
+                raise NotImplementedError(f"method {info.compress_type}: pack it by deflate")
             with archive.open(info) as member:
                 data = member.read(MAX_PHOTO + 1)
         except (*_UNPACKING_ERRORS, OSError) as error:
@@ -178,7 +205,28 @@ def _member_reader(archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> Callable[
     return read
 
 
+def _path_of(info: zipfile.ZipInfo) -> str:
+    """Return a member's path. zipfile takes all names not marked as UTF-8 for DOS's, CP437."""
+    path = info.orig_filename
+    if not info.flag_bits & _IS_UTF8:
+        raw = path.encode("cp437")
+        with contextlib.suppress(UnicodeDecodeError):
+            path = (_unicode_path(info.extra, raw) or raw).decode("utf-8")
+    # Some programs on Windows write backslashes.
+    return path.partition("\0")[0].replace("\\", "/")
+
+
+def _unicode_path(extra: bytes, raw: bytes) -> bytes:
+    """Return the name in Info-ZIP's extra field, if it is of the name in the directory."""
+    place = 0
+    while place + 4 <= len(extra):
+        kind, size = struct.unpack_from("<HH", extra, place)
+        field = extra[place + 4 : place + 4 + size]
+        if kind == _UNICODE_PATH and field[:5] == b"\1" + struct.pack("<I", zlib.crc32(raw)):
+            return field[5:]
+        place += 4 + size
+    return b""
+
+
 def _is_photo(path: str) -> bool:
-    # macOS packs a shadow `._name.jpg` of every file, often under __MACOSX/.
-    name = path.rsplit("/", 1)[-1]
-    return name.lower().endswith(_SUFFIXES) and not name.startswith("._")
+    return path.lower().endswith(_SUFFIXES) and not is_clutter(path)
