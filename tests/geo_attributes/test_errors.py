@@ -1,7 +1,11 @@
 """Bad input: what the error says, and that it comes before anything is lost."""
 
+import http.server
 import math
+import shutil
 import sys
+import threading
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -42,12 +46,12 @@ def test_an_option_that_is_misspelt(world, option, hint):
 
 
 ROWS = {
-    "latitude": ([90.1, 0], r"row 1 is beyond ±90.*\(90.1, 0.0\); 1 of 3 rows are bad$"),
-    "longitude": ([0, -180.1], r"row 1 is beyond.*1 of 3 rows"),
-    "infinite": ([math.inf, 0], r"row 1 is beyond.*inf"),
+    "latitude": ([90.1, 0], r"row 1 has a latitude beyond 90.*\(90.1, 0.0\); 1 of 3 rows are bad"),
+    "longitude": ([0, -180.1], r"row 1 has a longitude beyond.*1 of 3 rows"),
+    "infinite": ([math.inf, 0], r"row 1 is infinite.*inf"),
     "text": (["48.86", "2.35"], r"row 1 holds '48.86', which is not a number"),
     "truth value": ([True, 0], r"row 1 holds True"),
-    "three values": ([1, 2, 3], r"row 1 is not a pair.*\[1, 2, 3\]"),
+    "three values": ([1, 2, 3], r"row 1 is not a pair.*3 values"),
     "one number": (1.5, r"row 1 is not a pair.*1.5"),
     "no names": ({"x": 1, "y": 2}, r"row 1: found no 'latitude' and 'longitude' among \['x'"),
 }
@@ -73,7 +77,7 @@ def test_missing_rows(world):
 
 
 def test_swapped_columns(world):
-    with pytest.raises(ValueError, match="row 2 .*1 of 3 rows are bad; .* look swapped"):
+    with pytest.raises(ValueError, match="row 2 .*1 of 3 rows are bad.*swapped columns"):
         compute(world, predictions=[pair[::-1] for pair in GOOD])
 
 
@@ -82,9 +86,9 @@ SHAPES = {
     "flat": (np.array(GOOD[0]), GOOD, r"predictions: expected shape \(n, 2\).*got \(2,\)"),
     "transposed": (np.array(GOOD).T, GOOD, r"got \(2, 3\)"),
     "empty": ([], [], "empty: there is nothing to score"),
-    "text": ("48.86,2.35", GOOD, "predictions: expected pairs.*got '48.86,2.35'"),
+    "text": ("48.86,2.35", GOOD, "predictions: expected pairs.*got text"),
     "a number": (3, GOOD, "got 3"),
-    "one side": (GOOD, None, "references: expected pairs .*got None"),
+    "one side": (GOOD, None, "references: none were given"),
     "other columns": ({"x": [1], "y": [2]}, GOOD, "no 'latitude' and 'longitude'"),
     "columns": ({"lat": [1, 2], "lon": [2]}, GOOD, "2 latitudes and 1 longitudes"),
 }
@@ -207,3 +211,218 @@ def test_without_rasterio_it_says_how_to_get_it(world, monkeypatch):
 def test_one_process():
     with pytest.raises(ValueError, match="one process"):
         GeoAttributes(num_process=2, process_id=0, experiment_id="a")
+
+
+# --- rasters that would read something else, or lie nowhere -------------------------------------
+
+
+def vrt(source="", band="", more="", srs="EPSG:4326"):
+    """A mosaic of one source, with what is to be refused put into it."""
+    return (
+        f'<VRTDataset rasterXSize="4" rasterYSize="2"><SRS>{srs}</SRS>'
+        f"<GeoTransform>-180, 90, 0, 90, 0, -90</GeoTransform>{more}"
+        f'<VRTRasterBand dataType="Byte" band="1"{band}><SimpleSource>'
+        f'<SourceFilename relativeToVRT="1">{source}</SourceFilename>'
+        "<SourceBand>1</SourceBand></SimpleSource></VRTRasterBand></VRTDataset>"
+    )
+
+
+def refused_mosaics(tiff, address):
+    inner = vrt(address).replace("<", "&lt;")
+    whole = vrt(tiff)
+    return {
+        "address": vrt(address),
+        "vsicurl": vrt(f"/vsicurl/{address}"),
+        "streaming": vrt(f"/vsicurl_streaming/{address}"),
+        "in a zip": vrt(f"/vsizip//vsicurl/{address}"),
+        "service": vrt(f"WCS:{address}"),
+        "absolute": vrt(f"/vsicurl/{address}").replace('VRT="1"', 'VRT="0"'),
+        "xml as a name": vrt(inner),
+        "a mosaic of a mosaic": vrt("inner.vrt"),
+        "a mosaic by content": vrt("inner.tif"),
+        "nothing": vrt("nowhere.tif"),
+        "raw": vrt(tiff, ' subClass="VRTRawRasterBand"'),
+        "lower case": vrt(address).replace("SourceFilename", "sourcefilename"),
+        "attribute": whole.replace("<SimpleSource>", f'<SimpleSource SourceFilename="{address}">'),
+        "code": vrt(
+            tiff,
+            ' subClass="VRTDerivedRasterBand"',
+            "<PixelFunctionLanguage>Python</PixelFunctionLanguage>",
+        ),
+        "warped": whole.replace("<VRTDataset", '<VRTDataset subClass="VRTWarpedDataset"', 1),
+        "filtered": whole.replace("SimpleSource", "KernelFilteredSource"),
+        "options": whole.replace("<SourceBand>", "<OpenOptions/><SourceBand>"),
+        "overview": whole.replace(
+            "</VRTRasterBand>",
+            f"<Overview><SourceFilename>{address}</SourceFilename></Overview></VRTRasterBand>",
+        ),
+        "deep": "<VRTDataset>" + "<MaskBand>" * 3000 + "</MaskBand>" * 3000 + "</VRTDataset>",
+        "cut": whole[:100],
+        "other": "<GDAL_WMS/>",
+    }
+
+
+@pytest.fixture()
+def host():
+    """A web server on loopback; gives its address and the list of what was asked of it."""
+    asked = []
+
+    class Handler(http.server.BaseHTTPRequestHandler):
+        def do_GET(self):
+            asked.append(self.path)
+            self.send_error(404)
+
+        do_HEAD = do_GET
+
+        def log_message(self, *_):
+            pass
+
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{server.server_address[1]}/map.tif", asked
+        server.shutdown()
+
+
+ASK = """
+import sys
+from geo_attributes import GeoAttributes
+for path in sys.argv[1:]:
+    try:
+        GeoAttributes().compute(
+            predictions=[[0, 0]], references=[[0, 0]], raster=path, kind="quantity"
+        )
+        print("read")
+    except ValueError as error:
+        print("refused", error)
+"""
+
+
+def ask(python, folder, paths):
+    """What became of each raster, in a process of its own: GDAL holds the interpreter's lock."""
+    return python("-c", ASK, *paths, cwd=folder).splitlines()
+
+
+def test_no_mosaic_reads_anything_but_geotiffs_of_this_disk(write, python, tmp_path, host):
+    address, asked = host
+    tiff = shutil.copy(write(np.ones((2, 4), np.uint8)), tmp_path / "a.tif").name
+    paths = []
+    for name, text in refused_mosaics(tiff, address).items():
+        paths.append(tmp_path / f"{name}.vrt")
+        paths[-1].write_text(text)
+    for name in ("inner.vrt", "inner.tif"):
+        (tmp_path / name).write_text(vrt(f"/vsicurl/{address}"))
+    good = tmp_path / "good.vrt"
+    good.write_text(vrt(tiff))
+    *refused, read = ask(python, tmp_path, [*paths, good])
+    for path, line in zip(paths, refused, strict=True):
+        assert line.startswith("refused ") and str(path) in line and len(line) < 900, line
+    assert read == "read"
+    assert not asked
+
+
+def test_no_raster_reads_what_it_or_a_file_beside_it_names(write, python, tmp_path, host):
+    address, asked = host
+    names = ("inside", "beside", "mask", "overview", "mask of an overview")
+    paths = {
+        name: str(shutil.copy(write(np.ones((2, 4), np.uint8)), tmp_path / f"{name}.tif"))
+        for name in names
+    }
+    with rasterio.open(paths["inside"], "r+") as file:
+        file.update_tags(ns="OVERVIEWS", OVERVIEW_FILE=address)
+    Path(paths["beside"] + ".aux.xml").write_text(
+        '<PAMDataset><Metadata domain="OVERVIEWS">'
+        f'<MDI key="OVERVIEW_FILE">/vsicurl/{address}</MDI></Metadata></PAMDataset>'
+    )
+    Path(paths["mask"] + ".msk").write_text(vrt(address))
+    Path(paths["overview"] + ".ovr").write_text(vrt(address))
+    shutil.copy(paths["mask"], paths["mask of an overview"] + ".ovr")
+    Path(paths["mask of an overview"] + ".ovr.msk").write_text(vrt(address))
+    mosaic = tmp_path / "mosaic.vrt"
+    mosaic.write_text(vrt("inside.tif"))
+    for line in ask(python, tmp_path, [*paths.values(), mosaic]):
+        assert line.startswith("refused ") and "gdal_translate" in line
+    assert not asked
+
+
+def test_an_address_is_no_raster(host):
+    address, asked = host
+    for path in (address, f"/vsicurl/{address}", f"zip+{address}!a.tif", "file:///a.tif"):
+        with pytest.raises(ValueError, match="read from this disk; download it"):
+            compute(path)
+    for path in ("WMS:a?b=1", "GTIFF_DIR:1:a.tif", "a\0b.tif"):
+        with pytest.raises(ValueError, match="there is no such file"):
+            compute(path)
+    for path in (3, ["a.tif"], object()):
+        with pytest.raises(ValueError, match="raster is the path of a file, not"):
+            compute(path)
+    assert not asked
+
+
+INFINITE = float("inf")
+TRANSFORMS = {
+    "no height": (0.1, 0, 0, 0, 0, 5),
+    "no area": (0.1, 0.1, 0, 0.1, 0.1, 10),
+    "not a number": (math.nan, 0, 0, 0, -0.1, 10),
+    "infinite": (INFINITE, 0, 0, 0, -0.1, 10),
+    "infinitely far": (0.1, 0, INFINITE, 0, -0.1, 10),
+    "tiny": (1e-320, 0, 0, 0, -1e-320, 10),
+    "huge": (1e300, 0, 0, 0, -1e300, 10),
+    "far away": (0.1, 0, 1e6, 0, -0.1, 10),
+    "huge shear": (0.1, 1e200, 0, 0, -0.1, 10),
+}
+
+
+@pytest.mark.parametrize("kind", TRANSFORMS)
+def test_a_transform_that_puts_no_cells_on_the_earth(write, kind):
+    path = write(np.ones((4, 4), np.uint8), transform=rasterio.Affine(*TRANSFORMS[kind]))
+    with pytest.raises(ValueError, match=r"puts no cells on the earth|does not say where it lies"):
+        compute(path)
+
+
+@pytest.mark.parametrize(
+    "crs", ["EPSG:5703", "EPSG:4978", 'LOCAL_CS["x",UNIT["m",1]]', "+proj=longlat +R=1737400"]
+)
+def test_a_reference_system_that_no_place_can_be_found_in(write, crs):
+    path = write(np.ones((4, 4), np.uint8), crs=crs, west=0, north=4, cell=1)
+    with pytest.raises(ValueError, match=r"coordinate reference system .*(neither|Moon).* --crs"):
+        compute(path)
+
+
+@pytest.mark.parametrize("scales", [(0.0, 0.0), (math.nan, 0.0), (1.0, math.inf)])
+def test_a_scale_that_makes_no_values(write, scales):
+    path = write(np.ones((4, 4), np.uint8), scales=((scales[0],), (scales[1],)))
+    with pytest.raises(ValueError, match="declares a scale of .*make no values"):
+        compute(path)
+    assert compute(path, kind="classes")["n"] == 3  # codes are not scaled
+
+
+def test_many_bands_in_one_block_are_refused_before_they_are_unpacked(tmp_path):
+    path = tmp_path / "bands.tif"
+    with rasterio.open(
+        path, "w", driver="GTiff", width=512, height=512, count=1100, dtype="uint8",
+        crs="EPSG:4326", transform=rasterio.Affine(0.1, 0, 0, 0, -0.1, 80), tiled=True,
+        blockxsize=512, blockysize=512, interleave="pixel", SPARSE_OK=True,
+    ):  # fmt: skip
+        pass
+    with pytest.raises(ValueError, match="a block of 512 × 512 of 1100 bands .*with -b"):
+        compute(path)
+    mosaic = tmp_path / "bands.vrt"
+    mosaic.write_text(vrt("bands.tif"))
+    with pytest.raises(ValueError, match="of 1100 bands"):
+        compute(mosaic)
+
+
+def test_messages_stay_short(world):
+    many = [str(number) for number in range(100_000)]
+    for options in (
+        {"kind": "x" * 100_000},
+        {"band": many},
+        {"nodata": many[:1] + ["x"] + many},
+        {"kind": "classes", "threshold": 5, "classes": many},
+        {"kind": "classes", "threshold": list(range(9)), "classes": ["a"] * 10},
+        {"kind": "classes", "classes": many},
+        {"kind": "classes", "threshold": many[::-1]},
+    ):
+        with pytest.raises(ValueError) as caught:
+            compute(world, **options)
+        assert len(str(caught.value)) < 400, options

@@ -1,6 +1,8 @@
 """The figures: agreement of classes, errors of quantities, and what had no value."""
 
+import json
 import math
+from pathlib import Path
 
 import datasets
 import evaluate
@@ -178,7 +180,7 @@ def test_every_row_is_counted_once(codes, pairs, kind):
         assert result["n"] + predictions == known == len(pairs) - references
     expected = [CODES[0, c] if c < 6 and c != 4 else math.nan for c in truth]
     assert np.array_equal(result["reference_values"], expected, equal_nan=True)
-    assert result["prediction_values"].shape == (len(pairs),)
+    assert len(result["prediction_values"]) == len(pairs)
 
 
 # --- forms of input -----------------------------------------------------------------------------
@@ -225,10 +227,47 @@ def test_rows_added_before(density):
         metric.compute(raster=density, kind="quantity")
 
 
+def test_an_empty_batch_adds_nothing(density):
+    metric = GeoAttributes()
+    metric.add_batch(predictions=[], references=[])
+    metric.add_batch(predictions=np.empty((0, 2)), references=[])
+    with pytest.raises(ValueError, match="nothing to score"):
+        metric.compute(raster=density, kind="quantity")
+    metric.add_batch(predictions=PAIRS, references=PAIRS)
+    assert metric.compute(raster=density, kind="quantity")["n"] == 3
+
+
+def test_what_lies_under_a_mask_is_missing(density):
+    guess = np.ma.array(PAIRS, mask=[[0, 0], [1, 1], [0, 1]])
+    asked = {"predictions": guess, "references": PAIRS, "raster": density, "kind": "quantity"}
+    with pytest.raises(ValueError, match="row 1 is missing.*2 of 3"):
+        GeoAttributes().compute(**asked)
+    result = GeoAttributes().compute(**asked, missing="miss")
+    assert (result["n"], result["n_missing"]) == (1, 2)
+
+
+def test_half_precision_of_torch(density):
+    torch = pytest.importorskip("torch")
+    metric = GeoAttributes()
+    metric.add_batch(predictions=torch.tensor(PAIRS, dtype=torch.bfloat16), references=PAIRS)
+    metric.add_batch(predictions=torch.tensor(PAIRS).half().requires_grad_(), references=PAIRS)
+    assert metric.compute(raster=density, kind="quantity")["mean_absolute_error"] == 0
+
+
+def test_results_can_be_saved(density, tmp_path):
+    for kind in ("classes", "quantity"):
+        result = compute([0, 1, 4], [1, 2, 3], density, kind, return_values=True)
+        saved = evaluate.save(tmp_path / f"{kind}.json", **result)
+        assert json.loads(Path(saved).read_text())["reference_values"] == [9, 99, 999]
+
+
 def test_combined_with_another_metric(density):
     import gcd_metric  # noqa: F401
 
     both = evaluate.combine([evaluate.load("gcd_metric"), evaluate.load("geo_attributes")])
     assert [module.name for module in both.evaluation_modules] == ["gcd_metric", "geo_attributes"]
-    both.evaluation_modules[1].add_batch(predictions=PAIRS, references=PAIRS)
-    assert both.evaluation_modules[1].compute(raster=density, kind="quantity")["n"] == 3
+    both.evaluation_modules = both.evaluation_modules[1:]
+    for pair in PAIRS[1:]:
+        both.add(prediction=pair, reference=pair)
+    both.add_batch(predictions=PAIRS[:1], references=PAIRS[:1])
+    assert both.compute(raster=density, kind="quantity")["n"] == 3

@@ -119,6 +119,61 @@ def test_places_that_a_projection_does_not_hold_are_outside(write, crs):
     assert np.isnan(values(path, places)).all()
 
 
+FAR = [(0, 179), (90, 0), (-90, 0), (0, 90), (1.35, 103.82), (-33.9, 151.2), (0, -90)]
+PROJECTIONS = [
+    "+proj=geos +h=35785831 +lon_0=0",
+    "+proj=ortho +lat_0=0 +lon_0=0",
+    "+proj=gnom +lat_0=0 +lon_0=0",
+    "+proj=laea +lat_0=0 +lon_0=0",
+    "+proj=lcc +lat_1=33 +lat_2=45 +lon_0=0",
+    "+proj=cass +lon_0=0",
+    "+proj=poly +lon_0=0",
+    "+proj=utm +zone=31 +approx",
+    "EPSG:3857",
+]
+
+
+@pytest.mark.parametrize("crs", PROJECTIONS)
+@pytest.mark.parametrize("far", FAR)
+def test_one_place_without_a_projected_value_costs_the_others_nothing(write, crs, far):
+    cells = np.ones((100, 100), np.uint8)
+    path = write(cells, transform=from_origin(-1e6, 1e6, 2e4, 2e4), crs=crs)
+    found = values(path, [far, (1, 1), far])
+    assert found[1] == 1 and np.isnan(found[0]) and np.isnan(found[2])
+
+
+@pytest.mark.parametrize(
+    ("crs", "west", "north", "here"),
+    [
+        ("EPSG:2056", 2_480_000, 1_300_000, (46.9, 7.4)),  # the Swiss grid: New Zealand
+        ("EPSG:23700", 400_000, 370_000, (47.2, 19.5)),  # the Hungarian one
+        ("EPSG:27200", 2_000_000, 6_800_000, (-41, 175)),  # New Zealand's: the north
+    ],
+)
+def test_far_places_that_a_projection_puts_on_near_ones_are_outside(write, crs, west, north, here):
+    path = write(
+        np.ones((140, 140), np.uint8), transform=from_origin(west, north, 1e4, 1e4), crs=crs
+    )
+    latitude, longitude = np.mgrid[-89:90:0.5, -180:180:0.5].reshape(2, -1)
+    with Raster(path) as raster:
+        inside = raster.values(np.column_stack([latitude, longitude]))[1]
+        assert raster.values(np.array([here], float))[1].all()
+    assert inside.sum() > 50
+    _, _, metres = GEODESIC.inv(
+        np.full(inside.sum(), here[1]), np.full(inside.sum(), here[0]),
+        longitude[inside], latitude[inside],
+    )  # fmt: skip
+    assert metres.max() < 2_000_000
+
+
+def test_a_turn_around_the_earth_may_be_400_gradians(write):
+    cells = np.arange(40, dtype=np.uint8)[None].repeat(20, axis=0)
+    path = write(cells, west=-200, north=100, cell=10, crs="EPSG:4807")  # of France, from Paris
+    longitude = np.array([-177, -100, -1, 0, 2.3, 3, 100, 179.0])
+    expected = np.floor(((longitude - 2.33722917) / 0.9 + 200) % 400 / 10)
+    assert values(path, np.column_stack([np.full(8, 10.0), longitude])) == expected.tolist()
+
+
 # --- values -------------------------------------------------------------------------------------
 
 PLACES = [(45, -135), (45, -45), (45, 45), (45, 135)]  # one in each column of four
