@@ -6,7 +6,9 @@ What is done with a body is `shrink.py`; which photos there are is `shard.py`.
 from __future__ import annotations
 
 import asyncio
+import errno
 import logging
+import os
 from collections import Counter, deque
 from collections.abc import AsyncGenerator, Callable, Coroutine, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -135,6 +137,13 @@ class Fetcher:
 
         Where an address has a passing trouble, the smaller sizes are not tried: one of them would
         stay for good in the place of the real one.
+
+        Raises
+        ------
+        HostDown
+            When the host has been away for too long.
+        OSError
+            When this process may open no more files.
         """
         reasons: list[str] = []
         loop = asyncio.get_running_loop()
@@ -194,7 +203,11 @@ class Fetcher:
                             await response.read()  # or the connection could not serve again
                         self._judge(response)
                         url = self._target(response, photo_id)
-        except _TROUBLE:
+        except _TROUBLE as error:
+            if getattr(error, "errno", None) in (errno.EMFILE, errno.ENFILE):
+                # Trouble of this machine and not of the host: the photo would count as missing.
+                what = f"{os.strerror(errno.EMFILE)}: allow more (`ulimit -n`)"
+                raise OSError(f"{what}, or fewer requests at once (--concurrency)") from None
             raise _Again(missing.NO_ANSWER) from None
         raise Missing(missing.ELSEWHERE)
 

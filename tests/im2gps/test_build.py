@@ -27,7 +27,7 @@ pytest.importorskip("simplejpeg")
 from geoload import __version__
 from im2gps.building.build import build
 from im2gps.building.engines import BuildError
-from im2gps.building.fetch import Pace
+from im2gps.building.fetch import Fetcher, Manners, Pace
 from im2gps.building.partition import read_rows
 from im2gps.cli import main
 from tests.support.flickr_photos import LASTING, FlickrPhotos, picture, row, write_list
@@ -426,3 +426,20 @@ def test_pixels_that_are_too_many_for_the_data_set_are_made_fewer(tmp_path):
     record, photo = samples(tmp_path / "out")[rows[0]["photo_id"]]
     assert (record["size"], record["recoded"], report["recoded"]) == ("_o", True, 1)
     assert np.asarray(Image.open(io.BytesIO(photo))).shape == (512, 1024, 3)
+
+
+def test_too_many_open_files_are_no_photos_that_are_missing(tmp_path):
+    resource = pytest.importorskip("resource")
+    rows = photos(1)
+    before = resource.getrlimit(resource.RLIMIT_NOFILE)
+
+    async def fetch() -> None:
+        async with Fetcher(Manners(host.endpoint, backoff=0.001, tries=2, patience=0)) as fetcher:
+            resource.setrlimit(resource.RLIMIT_NOFILE, (3, before[1]))
+            try:
+                await fetcher.photo(rows[0])
+            finally:
+                resource.setrlimit(resource.RLIMIT_NOFILE, before)
+
+    with FlickrPhotos(rows) as host, pytest.raises(OSError, match="ulimit -n"):
+        asyncio.run(fetch())
