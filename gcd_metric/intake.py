@@ -15,7 +15,6 @@ import tempfile
 from pathlib import Path
 from typing import NamedTuple
 
-import numpy as np
 import pandas as pd
 
 from . import scoring, tables, text
@@ -32,8 +31,6 @@ TITLES = {"im2gps": "Im2GPS", "im2gps3k": "Im2GPS3k", "justzoomin": "Just Zoom I
 _FOLDER = "GCD_METRIC_REFERENCES"  # the variable that names it
 _MOST_COLUMNS = 100
 _LONGEST_ID = 255  # as long as a file's name can be
-_RESAMPLED_ROWS = 20_000_000  # of all bootstrap samples together: about two seconds
-_RESAMPLES = 2000
 _WORDING = scoring.Wording(
     "rename the right column to {}, and others of such names to something else",
     "both need the names of the same photos",
@@ -227,10 +224,5 @@ def score(
         "config_name": config_name or ("justzoomin" if benchmark == "justzoomin" else "standard"),
         "missing": missing,
     }
-    n_resamples = int(np.clip(_RESAMPLED_ROWS // len(runs[0].positions), 200, _RESAMPLES))
-    scored = scoring.score_runs(
-        runs, truth, settings, benchmark or None, _WORDING, n_resamples=n_resamples
-    )
-    if len(runs) > 1 and n_resamples < _RESAMPLES:
-        scored.notes.append(f"the medians' interval is from {n_resamples:,} bootstrap samples")
+    scored = scoring.score_runs(runs, truth, settings, benchmark or None, _WORDING)
     return scoring.as_report(scored, f"{' and '.join(names)} on {truth_name}")

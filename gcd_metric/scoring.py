@@ -251,7 +251,6 @@ def score_runs(
     wording: Wording,
     *,
     none_known: str | None = None,
-    n_resamples: int = 2000,
 ) -> Scored:
     """Score one run, or two and their paired differences.
 
@@ -267,8 +266,6 @@ def score_runs(
     wording : Wording
     none_known : str, optional
         A line for a benchmark without any.
-    n_resamples : int
-        As in `compare`.
 
     Returns
     -------
@@ -288,7 +285,7 @@ def score_runs(
     comparison = None
     if len(runs) > 1:
         a, b = (run.coordinates for run in runs)
-        comparison = compare(a, b, truth, **settings, n_resamples=n_resamples)
+        comparison = compare(a, b, truth, **settings)
     notes = text.notes(runs, results, len(references), options.missing, wording.count_missing)
     notes += [line for line in (why or none_known,) if line]
     return Scored(
