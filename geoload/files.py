@@ -10,11 +10,12 @@ import shutil
 import tempfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 import aiohttp
 import fsspec
 import tenacity
+from fsspec.spec import AbstractBufferedFile
 
 # One request's worth: large enough that a pass makes few requests, small enough that the first
 # sample of a remote shard comes after little more than this.
@@ -26,23 +27,39 @@ def is_remote(path: str) -> bool:
     return "://" in path
 
 
-def open_binary(path: str, token: str | bool | None = None) -> BinaryIO:
+def open_binary(path: str, token: str | bool | None = None, read_ahead: bool = True) -> BinaryIO:
     """Open a local file unbuffered, or an address with reads in ranges, seekable either way.
 
     A dropped connection is taken up again where it broke. From a server that knows no ranges the
-    file is fetched whole, into a temporary file.
+    file is fetched whole, into a temporary file. Without `read_ahead` no more is read than is
+    asked for.
+
+    Raises
+    ------
+    FileNotFoundError
+        When there is no such file.
+    ConnectionError
+        When the server cannot be reached.
+    OSError
+        From reading, where a server sends other bytes than it was asked for.
     """
     if not is_remote(path):
         return open(path, "rb", buffering=0)
-    if path.startswith("hf://"):
-        # Retries by itself.
-        return fsspec.open(path, "rb", block_size=READ_AHEAD, token=token).open()
-    file = persistently(fsspec.open(path, "rb", block_size=READ_AHEAD).open)()
-    if getattr(file, "size", None) is None or type(file).__name__ == "HTTPStreamingFile":
-        file.close()
+    on_hub = path.startswith("hf://")
+    system, plain = fsspec.url_to_fs(path, **({"token": token} if on_hub else {}))
+    ahead = "readahead" if on_hub else "bytes"
+    caching = {"cache_type": ahead if read_ahead else "none", "block_size": READ_AHEAD}
+    if on_hub:
+        file = persistently(system.open)(plain, "rb", **caching)
+        fetch = file.cache.fetcher
+        file.cache.fetcher = lambda start, end: read_exactly(
+            lambda rest: fetch(end - rest, end), end - start
+        )
+        return file
+    size = persistently(_HttpFile.size_of)(system, plain)
+    if size is None:
         return _whole(path)
-    file.read = persistently(file.read)
-    return file
+    return _HttpFile(system, plain, size=size, **caching)  # type: ignore[return-value]
 
 
 def read_exactly(read: Callable[[int], bytes | None], size: int) -> bytes:
@@ -54,9 +71,11 @@ def read_exactly(read: Callable[[int], bytes | None], size: int) -> bytes:
     if len(data) == size or not data:
         return data
     pieces, rest = [data], size - len(data)
-    while rest and (data := read(rest) or b""):
+    while rest > 0 and (data := read(rest) or b""):
         pieces.append(data)
         rest -= len(data)
+    if rest < 0:  # of a server that knows no ranges
+        raise OSError(f"{size - rest:,} bytes came where {size:,} were asked for")
     return b"".join(pieces)
 
 
@@ -91,6 +110,7 @@ _CLUTTER = re.compile(
     r"|(?:__MACOSX|\.AppleDouble|@eaDir|PaxHeaders?(?:\.[0-9]+)?)(?:/|$))"
 )
 
+_CONTENT_RANGE = re.compile(r"bytes ([0-9]{1,18})-([0-9]{1,18})/([0-9]{1,18}|\*)", re.IGNORECASE)
 _BUSY = (429, 500, 502, 503, 504)
 
 # For what the clients do not try again themselves: fsspec's HTTP files never do, the Hub's client
@@ -101,6 +121,73 @@ persistently = tenacity.retry(
     wait=tenacity.wait_exponential(multiplier=0.5, max=30),
     reraise=True,
 )
+
+
+class _HttpFile(AbstractBufferedFile):
+    """A file of a web server, read in ranges; fsspec's own trusts whatever is answered."""
+
+    @staticmethod
+    def size_of(system: Any, url: str) -> int | None:
+        """Return the size in bytes of a file, or None where the server sends no ranges of it."""
+
+        async def ask() -> int | None:
+            async with await _get(system, url, "bytes=0-0") as answer:
+                if answer.status == 404:
+                    raise FileNotFoundError(url)
+                if answer.status != 416:  # as of an empty file
+                    answer.raise_for_status()
+                first, last, size = _range_of(answer)
+                return size if (first, last) == (0, 0) else None
+
+        try:
+            return fsspec.asyn.sync(system.loop, ask)
+        except aiohttp.ClientConnectorError as error:  # not worth trying again for long
+            raise ConnectionError(f"{url} cannot be reached ({error})") from error
+
+    def _fetch_range(self, start: int, end: int) -> bytes:
+        # A server may send less than it was asked for, if it says so.
+        return read_exactly(lambda rest: self._piece(end - rest, end), end - start)
+
+    @persistently
+    def _piece(self, start: int, end: int) -> bytes:
+        async def fetch() -> bytes:
+            async with await _get(self.fs, self.path, f"bytes={start}-{end - 1}") as answer:
+                answer.raise_for_status()
+                first, last, size = _range_of(answer)
+                if first != start or not start <= last < end or size not in (None, self.size):
+                    raise OSError(
+                        f"{self.path}: bytes {start:,} to {end - 1:,} of {self.size:,} were asked "
+                        f"for, but the server sent others (status {answer.status}, Content-Range "
+                        f"{answer.headers.get('Content-Range')}). Get the file by other means, and "
+                        "load it from this machine."
+                    )
+                try:
+                    return await answer.content.readexactly(last + 1 - start)
+                except asyncio.IncompleteReadError as error:
+                    raise aiohttp.ClientPayloadError(f"{self.path} broke off") from error
+
+        return fsspec.asyn.sync(self.fs.loop, fetch)
+
+
+async def _get(system: Any, url: str, wanted: str) -> Any:
+    session = await system.set_session()
+    options = dict(system.kwargs)
+    # Packed on its way, a part of the file would be a part of something else.
+    headers = {"Range": wanted, "Accept-Encoding": "identity"}
+    options["headers"] = {**options.get("headers", {}), **headers}
+    return session.get(system.encode_url(url), **options)
+
+
+def _range_of(answer: aiohttp.ClientResponse) -> tuple[int, int, int | None]:
+    """Return the first and last byte that an answer holds, and the file's size if it says so.
+
+    The first two are -1 where it does not hold a range.
+    """
+    found = _CONTENT_RANGE.fullmatch(answer.headers.get("Content-Range", "").strip())
+    packed = answer.headers.get("Content-Encoding", "identity") not in ("", "identity")
+    if answer.status != 206 or packed or found is None:
+        return -1, -1, None
+    return int(found[1]), int(found[2]), None if found[3] == "*" else int(found[3])
 
 
 @persistently

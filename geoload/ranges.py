@@ -5,9 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import BinaryIO
 
-import fsspec
-
-from geoload.files import is_remote, persistently, read_exactly
+from geoload.files import is_remote, open_binary, persistently, read_exactly
 from geoload.indexed_tar import shared_tar
 from geoload.shards import MAX_MEMBER, ShardError
 
@@ -45,7 +43,8 @@ def read_pieces(path: str, pieces: Sequence[Piece], token: str | bool | None) ->
             raise ShardError(
                 f"{path}: {name} is {size:,} bytes at {offset:,}; {MAX_MEMBER:,} are allowed."
             )
-    with _open(path, token) as file:
+    # What is worth reading ahead is in the spans.
+    with open_binary(path, token, read_ahead=False) as file:
         for span in _spans(pieces):
             start = span[0][0]
             end = max(offset + size for offset, size, _ in span)
@@ -54,13 +53,6 @@ def read_pieces(path: str, pieces: Sequence[Piece], token: str | bool | None) ->
                 if offset + size - start > len(data):
                     raise ShardError(f"{path} is cut inside {name}, or its index is of another.")
                 yield data[offset - start : offset + size - start]
-
-
-def _open(path: str, token: str | bool | None) -> BinaryIO:
-    options = {"token": token} if path.startswith("hf://") else {}
-    system, plain = fsspec.url_to_fs(path, **options)
-    # Exactly what is asked for: reading ahead is what the spans do.
-    return persistently(system.open)(plain, "rb", cache_type="none")
 
 
 @persistently
