@@ -2,9 +2,16 @@
 
 from __future__ import annotations
 
+import errno
 import re
 from collections.abc import Collection
 
+_ADVICE = {
+    errno.ENOSPC: "the disk is full: make room, or write to another one",
+    errno.EDQUOT: "your quota is used up: make room, or write elsewhere",
+    errno.EFBIG: "the file would be larger than the system allows here",
+    errno.EROFS: "nothing can be written there: name another folder",
+}
 _CALLS = re.compile(r"(load_dataset\([^)]*\))")
 
 
@@ -25,5 +32,13 @@ def one_line(error: BaseException, options: Collection[str]) -> str:
         space = " " if re.match(r"[\w'\"\[]", match[2]) else ""  # before a value
         return f"--{match[1].replace('_', '-')}{space}"
 
-    parts = _CALLS.split(" ".join(str(error).split()))
+    parts = _CALLS.split(" ".join(_said(error).split()))
     return "".join(p if _CALLS.fullmatch(p) else option.sub(typed, p) for p in parts)
+
+
+def _said(error: BaseException) -> str:
+    """Return an error's text; one of the system without its number, and with what to do."""
+    if not isinstance(error, OSError) or error.errno is None or not error.strerror:
+        return str(error)
+    said = _ADVICE.get(error.errno, error.strerror)
+    return f"{error.filename}: {said}" if error.filename else said

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import json
 import logging
-import os
 from collections import Counter, defaultdict
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
+
+from geoload.writing import whole_file
 
 _NAMED = 5
 
@@ -109,12 +110,6 @@ def read_json(path: str | Path) -> dict[str, Any]:
 
 
 def write_json(path: str | Path, data: object, indent: int | None = 2) -> None:
-    """Write a JSON file beside its place and rename it, so that half of one is never seen."""
-    part = Path(f"{path}.{os.getpid()}.part")
-    try:
-        text = json.dumps(data, indent=indent, ensure_ascii=indent is None) + "\n"
-        part.write_text(text, encoding="utf-8")
-        os.replace(part, path)
-    except BaseException:
-        part.unlink(missing_ok=True)
-        raise
+    """Write a JSON file so that half of one is never seen."""
+    with whole_file(path, "w", encoding="utf-8") as file:
+        file.write(json.dumps(data, indent=indent, ensure_ascii=indent is None) + "\n")

@@ -17,6 +17,8 @@ except ImportError:  # not a POSIX system, and refused below
     fcntl = None  # type: ignore[assignment]
 
 UNFINISHED = ".part"
+# Of the files here, so that those of other programs are not taken for one.
+_PART = ".extracted.part"
 _FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 
 
@@ -106,7 +108,7 @@ class Target:
         """
         folder, _, name = path.rpartition("/")
         at = self._open(folder, make=True)
-        part = name + UNFINISHED
+        part = name + _PART
         with contextlib.suppress(FileNotFoundError):
             os.unlink(part, dir_fd=at)  # of a run that was killed
         flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW

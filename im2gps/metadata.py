@@ -14,6 +14,7 @@ import pyarrow.parquet as pq
 from geoload.builder import Config
 from geoload.files import signature
 from im2gps.lists.columns import SCHEMA
+from im2gps.parquet import reading
 
 NAME = "metadata"
 TABLE = "photos.parquet"
@@ -77,10 +78,8 @@ def split_generators(data_dir: str | None) -> list[datasets.SplitGenerator]:
         When the file is no such table.
     """
     path = find_table(data_dir)
-    try:
+    with reading(path):
         metadata = pq.read_metadata(path)
-    except pa.ArrowInvalid as error:
-        raise ValueError(f"{path} is no whole Parquet file ({error}).") from None
     missing = [name for name in SCHEMA.names if name not in metadata.schema.to_arrow_schema().names]
     if missing:
         raise ValueError(f"{path} has no column {missing[0]}: `im2gps lists` did not write it.")
@@ -89,8 +88,8 @@ def split_generators(data_dir: str | None) -> list[datasets.SplitGenerator]:
 
 
 def tables(source: str, groups: list[int]) -> Iterator[tuple[str, pa.Table]]:
-    """Read the rows of some row groups, some thousand at a time."""
-    with pq.ParquetFile(source) as file:
+    """Read the rows of some row groups, some thousand at a time; ValueError for damaged ones."""
+    with reading(source), pq.ParquetFile(source) as file:
         for group in groups:
             batches = file.iter_batches(_BATCH, row_groups=[group], columns=SCHEMA.names)
             for number, batch in enumerate(batches):

@@ -16,6 +16,8 @@ import numpy as np
 from PIL import Image
 from tqdm import tqdm
 
+from geoload.writing import whole_file
+
 PACKS = {
     "im2gps": ("gps_query_imgs.zip", 48),
     "random_2k": ("2k_random_test.zip", 240),
@@ -71,14 +73,11 @@ def write_sample(
         for number, (name, (archive, _)) in enumerate(PACKS.items()):
             rng = np.random.default_rng([seed, number])
             path = Path(folder) / archive
-            part = path.with_suffix(".part")
-            with zipfile.ZipFile(part, "w") as pack:
+            with whole_file(path) as file, zipfile.ZipFile(file, "w") as pack:
                 for index in range(sizes[name]):
                     file_name, data = _photo(rng, number, index, width)
-                    stem = path.stem
-                    pack.writestr(zipfile.ZipInfo(f"{stem}/{file_name}", _EPOCH), data)
+                    pack.writestr(zipfile.ZipInfo(f"{path.stem}/{file_name}", _EPOCH), data)
                     bar.update()
-            os.replace(part, path)
 
 
 def picture(latitude: float, longitude: float, width: int, rng: np.random.Generator) -> Image.Image:

@@ -366,13 +366,42 @@ def test_a_changed_source_starts_anew_and_says_so(tmp_path, capsys):
     assert "have changed: starting anew" in capsys.readouterr().out
     rows = load_dataset(str(out), "metadata", split="train", cache_dir=str(tmp_path / "c"))
     assert len(rows) == 9
-    # So does a shard that somebody touched.
-    shard = next((out / "metadata").glob("train-*"))
-    shard.write_bytes(shard.read_bytes()[:-1])
-    assert run("justzoomin", *arguments) == 0
-    assert "changed or removed: starting anew" in capsys.readouterr().out
-    shard.unlink()
-    assert run("justzoomin", *arguments) == 0 and shard.exists()
+
+
+@pytest.mark.parametrize("damage", ["cut", "overwritten", "removed", "credits", "manifest"])
+def test_a_published_file_that_was_changed_is_said_and_written_anew(
+    packs, tmp_path, capsys, damage
+):
+    out = tmp_path / "out"
+    arguments = ["--data-dir", packs, "--to", out, "--configs", "human", "--include-unlicensed"]
+    assert run("im2gps", *arguments) == 0
+    before = files_of(out)
+    (shard,) = (out / "human").glob("test-*")
+    (credits,) = (out / convert.WORK / "human" / "test").glob("*.credits")
+    stat, data = shard.stat(), shard.read_bytes()
+    # Of another program, for all that we know.
+    foreign = shard.with_name("test-00001-of-00009.parquet")
+    foreign.write_bytes(b"mine")
+    if damage == "cut":
+        shard.write_bytes(data[:-1])
+    elif damage == "overwritten":
+        shard.write_bytes(data[:2000] + bytes(400) + data[2400:])
+        os.utime(shard, ns=(stat.st_atime_ns, stat.st_mtime_ns))
+    elif damage == "removed":
+        shard.unlink()
+    elif damage == "credits":
+        credits.write_bytes(credits.read_bytes().replace(b"N03", b"N04"))
+    else:
+        (out / convert.WORK / "human" / "test.json").write_text("{", encoding="utf-8")
+    capsys.readouterr()
+    assert run("im2gps", *arguments, "--dry-run") == 0
+    assert run("im2gps", *arguments) == 0
+    said = capsys.readouterr().out
+    name = {"credits": credits.name, "manifest": "test.json"}.get(damage, shard.name)
+    assert f"human, test: {name} changed or removed since it was written: starting anew" in said
+    assert foreign.read_bytes() == b"mine"
+    foreign.unlink()
+    assert files_of(out) == before
 
 
 def test_a_dry_run_writes_and_sends_nothing(hub, packs, zoom, tmp_path, capsys, monkeypatch):

@@ -25,7 +25,8 @@ from tqdm import tqdm
 from geoload.files import sha256
 from geoload.jpeg import PhotoError, clean
 from geoload.publishing.shard_writers import FORMATS
-from geoload.report import write_json
+from geoload.report import read_json, write_json
+from geoload.writing import naming, whole_file
 
 WORK = ".publish"
 CREDITS = "attribution.csv"
@@ -78,14 +79,14 @@ class Split:
 class Shard:
     """A finished shard: rows, bytes of its rows, size of the file in bytes, and its SHA-256.
 
-    `credits` is the size in bytes of the file with its attribution lines.
+    `credits` is the SHA-256 of the file with its attribution lines, if it has any.
     """
 
     rows: int
     bytes: int
     size: int
     sha256: str
-    credits: int = 0
+    credits: str = ""
 
 
 @dataclass
@@ -147,9 +148,8 @@ def found(folder: Path, split: Split, form: str, shard_bytes: int) -> Manifest |
     manifest = _read(folder, split)
     if manifest is None or manifest.key != key or not manifest.complete:
         return None
-    names = manifest.names(split.name, FORMATS[form].suffix)
-    sizes = [_size(folder / split.config / name) for name in names]
-    return manifest if sizes == [shard.size for shard in manifest.shards] else None
+    changed = _changed(folder, split, manifest, FORMATS[form].suffix)
+    return None if changed else manifest
 
 
 def write_credits(folder: Path, config: str, splits: list[str]) -> str | None:
@@ -174,14 +174,11 @@ def write_lines(folder: Path, config: str, lines: Iterable[dict[str, Any]]) -> s
     first = next(lines, None)
     if first is None:
         return None
-    target = folder / config / CREDITS
-    part = target.with_name(f"{CREDITS}.part")
-    with open(part, "w", newline="", encoding="utf-8") as file:
+    with whole_file(folder / config / CREDITS, "w", newline="", encoding="utf-8") as file:
         writer = csv.DictWriter(file, list(first), lineterminator="\n")
         writer.writeheader()
         for line in itertools.chain([first], lines):
             writer.writerow({name: _harmless(value) for name, value in line.items()})
-    os.replace(part, target)
     return f"{config}/{CREDITS}"
 
 
@@ -210,11 +207,12 @@ def _work(folder: Path, split: Split) -> Path:
 
 
 def _read(folder: Path, split: Split) -> Manifest | None:
-    path = _work(folder, split).with_suffix(".json")
-    if not path.exists():
+    """Return a split's manifest; None where there is none, or one that cannot be read."""
+    try:
+        data = read_json(_work(folder, split).with_suffix(".json"))
+        return Manifest(**{**data, "shards": [Shard(**shard) for shard in data["shards"]]})
+    except (FileNotFoundError, ValueError, KeyError, TypeError):
         return None
-    data = json.loads(path.read_text(encoding="utf-8"))
-    return Manifest(**{**data, "shards": [Shard(**shard) for shard in data["shards"]]})
 
 
 def _keep(work: Path, manifest: Manifest) -> None:
@@ -227,31 +225,40 @@ def _known(
 ) -> Manifest:
     """Return what earlier runs finished; of another source or with damaged files, nothing."""
     manifest = _read(folder, split)
-    name = f"{split.config}, {split.name}"
-    if manifest is None:
-        return Manifest(key)
-    if manifest.key != key:
+    work, name = _work(folder, split), f"{split.config}, {split.name}"
+    state = work.with_suffix(".json")
+    if manifest is not None and manifest.key != key:
         say(f"{name}: the source or the settings have changed: starting anew")
-    elif not _intact(folder, split, manifest, suffix):
-        say(f"{name}: finished shards have been changed or removed: starting anew")
+    elif changed := _changed(folder, split, manifest, suffix) if manifest else [state.name]:
+        more = f" and {len(changed) - 1} more" if len(changed) > 1 else ""
+        if state.exists():
+            say(
+                f"{name}: {changed[0]}{more} changed or removed since it was written: starting anew"
+            )
     else:
+        assert manifest is not None
         if not manifest.complete and manifest.shards:
             say(f"{name}: going on after {len(manifest.shards)} finished shards")
         return manifest
-    shutil.rmtree(_work(folder, split))
-    _work(folder, split).mkdir()
-    for path in (folder / split.config).glob(f"{split.name}-*"):
-        if _SHARD.fullmatch(path.name.removeprefix(split.name)):
-            path.unlink()
+    shutil.rmtree(work)
+    work.mkdir()
+    for form in FORMATS.values():
+        for _, shard in _places(folder, split, manifest or Manifest(key), form.suffix):
+            shard.unlink(missing_ok=True)
     return Manifest(key)
 
 
-def _intact(folder: Path, split: Split, manifest: Manifest, suffix: str) -> bool:
-    sizes = [
-        (max(_size(before), _size(after)), max(_size(before.with_suffix(".credits")), 0))
-        for before, after in _places(folder, split, manifest, suffix)
-    ]
-    return sizes == [(shard.size, shard.credits) for shard in manifest.shards]
+def _changed(folder: Path, split: Split, manifest: Manifest, suffix: str) -> list[str]:
+    """Return the names of finished files that do not hold what was written; all are read."""
+    changed = []
+    places = _places(folder, split, manifest, suffix)
+    for (before, after), shard in zip(places, manifest.shards, strict=True):
+        path, credits = before if before.exists() else after, before.with_suffix(".credits")
+        if _size(path) != shard.size or sha256(path) != shard.sha256:
+            changed.append(path.name)
+        if shard.credits and (_size(credits) < 0 or sha256(credits) != shard.credits):
+            changed.append(credits.name)
+    return changed
 
 
 def _places(folder: Path, split: Split, manifest: Manifest, suffix: str) -> list[tuple[Path, Path]]:
@@ -321,20 +328,23 @@ class _Part:
         return self._shard.weight
 
     def add(self, row: dict[str, Any], credit: dict[str, Any] | None) -> None:
-        self._shard.add(row)
+        with naming(self._path):
+            self._shard.add(row)
         self._rows += 1
         if credit is not None:
             self._credits.append(json.dumps(credit))
 
     def finish(self) -> Shard:
-        self._shard.close()
+        with naming(self._path):
+            self._shard.close()
         credits = self._path.with_suffix(".credits")
         if self._credits:
-            credits.write_text("\n".join(self._credits), encoding="utf-8")
+            with whole_file(credits, "w", encoding="utf-8") as file:
+                file.write("\n".join(self._credits))
         os.replace(self._part, self._path)
         size = self._path.stat().st_size
-        digest = sha256(self._path)
-        return Shard(self._rows, self._shard.weight, size, digest, max(_size(credits), 0))
+        lines = sha256(credits) if self._credits else ""
+        return Shard(self._rows, self._shard.weight, size, sha256(self._path), lines)
 
     def abandon(self) -> None:
         with contextlib.suppress(OSError, ValueError):  # the disk may be full

@@ -7,9 +7,9 @@ from __future__ import annotations
 
 import contextlib
 import importlib.util
-import json
 import logging
 import os
+import re
 import sys
 from collections import Counter
 from collections.abc import Iterator
@@ -20,7 +20,7 @@ from urllib.parse import urlsplit
 from tqdm import tqdm
 
 from geoload.files import sha256
-from geoload.report import write_json
+from geoload.report import read_json, write_json
 from im2gps.building import missing
 
 if TYPE_CHECKING:
@@ -31,6 +31,11 @@ MANIFEST = "build.json"
 REPORT = "report.json"
 PACKAGES = {"local": "simplejpeg", "ray": "ray", "spark": "pyspark"}
 _SUMS = ("rows", "photos", "recoded", "alike", "bytes", "requests", "retries", "bytes received")
+# What `shard.py` writes to, and what `write_json` does for the files of this folder.
+_PART = re.compile(
+    r"im2gps-[0-9]{5,}\.[0-9a-f]{12}(\.rest)?\.part"
+    r"|\.(im2gps-[0-9]{5,}|build|report)\.json\.[0-9a-f]{8}\.part"
+)
 _log = logging.getLogger(__name__)
 
 
@@ -174,7 +179,7 @@ def _check_manifest(job: Job, rows: int) -> None:
             )
         write_json(path, manifest)
         return
-    before = json.loads(path.read_text(encoding="utf-8"))
+    before = read_json(path)
     for name, value in manifest.items():
         if before.get(name) != value:
             what = "another list" if name in ("list", "rows") else f"{name} {before.get(name)}"
@@ -185,13 +190,16 @@ def _check_manifest(job: Job, rows: int) -> None:
 
 
 def _sweep(folder: str) -> None:
-    """Remove what a build that was killed had begun to write."""
-    for part in Path(folder).glob("*.part"):
-        part.unlink(missing_ok=True)
+    """Remove what a build that was killed had begun to write, and nothing else."""
+    for entry in os.scandir(folder):
+        if _PART.fullmatch(entry.name) and entry.is_file(follow_symlinks=False):
+            Path(entry).unlink(missing_ok=True)
 
 
 def _is_due(job: Job, number: int) -> bool:
     found = job.finished(number)
+    if not found and job.shard(number).exists() and job.statistics(number).exists():
+        _log.warning("%s is not as it was written: it is made again.", job.shard(number))
     return not found or (job.again and any(map(missing.may_mend, found["missing"])))
 
 
@@ -231,6 +239,8 @@ def _report(job: Job, numbers: range) -> dict[str, Any]:
         "missing": dict(lost.most_common()),
     }
     path = Path(job.folder, REPORT)
-    if not path.exists() or json.loads(path.read_text(encoding="utf-8")) != report:
-        write_json(path, report)
+    with contextlib.suppress(FileNotFoundError, ValueError):
+        if read_json(path) == report:
+            return report
+    write_json(path, report)
     return report

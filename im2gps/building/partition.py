@@ -8,6 +8,8 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from im2gps.parquet import reading
+
 COLUMNS = (
     "photo_id", "secret", "server", "owner", "title", "tags", "date_taken", "date_upload",
     "license", "latitude", "longitude", "accuracy", "query", "original_secret", "original_format",
@@ -26,13 +28,11 @@ def count_rows(table: str) -> int:
         When it is no list: no Parquet file, or without one of the columns, or ids as numbers.
     """
     try:
-        with pq.ParquetFile(table) as file:
+        with reading(table), pq.ParquetFile(table) as file:
             schema = file.schema_arrow
             rows = file.metadata.num_rows
     except FileNotFoundError:
         raise FileNotFoundError(f"there is no list at {table}") from None
-    except pa.ArrowInvalid as error:
-        raise ValueError(f"{table} is no Parquet file: {error}") from error
     lacking = [name for name in COLUMNS if name not in schema.names]
     if lacking:
         raise ValueError(
@@ -47,8 +47,15 @@ def count_rows(table: str) -> int:
 
 
 def read_rows(table: str, first: int, count: int) -> Iterator[dict[str, Any]]:
-    """Yield some rows of the list, reading only the row groups that hold them, page by page."""
-    with pq.ParquetFile(table, pre_buffer=False, buffer_size=2**20) as file:
+    """Yield some rows of the list, reading only the row groups that hold them, page by page.
+
+    Raises
+    ------
+    ValueError
+        When a page is damaged.
+    """
+    options = {"pre_buffer": False, "buffer_size": 2**20}
+    with reading(table), pq.ParquetFile(table, **options) as file:
         groups, start = [], 0
         skip = first
         for group in range(file.metadata.num_row_groups):

@@ -24,7 +24,8 @@ from typing import Any
 
 from PIL import Image
 
-from geoload.report import write_json
+from geoload.files import sha256
+from geoload.report import read_json, write_json
 from geoload.shards import members
 from geoload.tar_index import TarIndex
 from im2gps.building import missing
@@ -72,12 +73,30 @@ class Job:
         return self.shard(number).with_suffix(".json")
 
     def finished(self, number: int) -> dict[str, Any] | None:
-        """Return the statistics of a shard that is there, whole; None where it is not."""
+        """Return the statistics of a shard that is there as it was written; None where it is not.
+
+        A shard is only read whole when its times are not those that were noted, as after copying.
+        """
+        path = self.shard(number)
         try:
-            found = json.loads(self.statistics(number).read_text(encoding="utf-8"))
-            return found if self.shard(number).stat().st_size == found["bytes"] else None
+            found = read_json(self.statistics(number))
+            if path.stat().st_size != found["bytes"]:
+                return None
+            if found.get("times") != _times(path):
+                # Those of earlier versions have no digest.
+                if found.get("sha256", "") not in ("", sha256(path)):
+                    return None
+                found["times"] = _times(path)
+                write_json(self.statistics(number), found)
+            return found
         except (FileNotFoundError, ValueError, KeyError):
             return None
+
+
+def _times(path: Path) -> list[int]:
+    """Return the times of a file's last write and last change of state, in nanoseconds."""
+    found = path.stat()
+    return [found.st_mtime_ns, found.st_ctime_ns]
 
 
 def outcome(job: Job, number: int, advance: Callable[[], Any] = lambda: None) -> str:
@@ -126,8 +145,10 @@ def make_shard(job: Job, number: int, advance: Callable[[], Any] = lambda: None)
         partition.check()
         partition.drop_placeholders(part)
         statistics = partition.statistics(part.stat().st_size, time.monotonic() - began)
+        digest = sha256(part)
         os.replace(part, shard)
-        write_json(job.statistics(number), statistics)
+        noted = {**statistics, "sha256": digest, "times": _times(shard)}
+        write_json(job.statistics(number), noted)
     finally:
         part.unlink(missing_ok=True)
 

@@ -7,7 +7,7 @@ beyond that is cut off when it goes on.
 from __future__ import annotations
 
 import argparse
-import json
+import hashlib
 import os
 import re
 import time
@@ -16,7 +16,8 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
-from geoload.report import Report, write_json
+from geoload.report import Report, read_json, write_json
+from geoload.writing import naming
 from im2gps.lists.records import list_name
 
 STATE = "search.json"
@@ -36,6 +37,8 @@ class Progress:
         Seconds that it will hold, if it does not hold too many photos; 0 at the start.
     size : int
         Bytes of the list that are whole slices.
+    sha256 : str
+        Of these bytes; empty in what earlier versions left.
     photos, slices : int
         What they hold.
     hidden : int
@@ -48,6 +51,7 @@ class Progress:
     next: int
     width: int = 0
     size: int = 0
+    sha256: str = ""
     photos: int = 0
     slices: int = 0
     hidden: int = 0
@@ -77,6 +81,7 @@ class Folder:
         self.folder = Path(folder)
         self.report = Report()
         self.lists: dict[str, Progress] = {}
+        self._digests: dict[str, Any] = {}
         given = {"from": start, "to": stop, "exclusions": exclusions}
         usual = {"from": day(FLICKR_OPENED), "to": int(time.time())}
         self.search: dict[str, Any] = given | usual
@@ -97,7 +102,7 @@ class Folder:
         if not path.exists():
             return {}
         try:
-            state = json.loads(path.read_text(encoding="utf-8"))
+            state = read_json(path)
             self.report = Report.from_dict(state["report"])
             self.lists = {word: Progress(**entry) for word, entry in state["lists"].items()}
             return {name: state["search"][name] for name in self.search}
@@ -122,12 +127,14 @@ class Folder:
             if size:
                 raise ValueError(f"{path} is there, but not from this search: move it away.")
             self.lists[word] = Progress(self.search["from"])
+            self._digests[word] = hashlib.sha256()
             self.append(word, b"")  # from here on the list is known to be ours
         progress = self.lists[word]
-        if size < progress.size:
+        self._digests[word] = digest = _digest(path, progress.size)
+        if size < progress.size or progress.sha256 not in ("", digest.hexdigest()):
             raise ValueError(
-                f"{path} has {size:,} bytes, where {STATE} says {progress.size:,}: it was changed. "
-                "Put it back, or start in another folder."
+                f"{path} is not as this search left it ({size:,} bytes, where {STATE} says "
+                f"{progress.size:,}): put it back, or start in another folder."
             )
         if not progress.done:
             with open(path, "ab") as file:
@@ -146,16 +153,28 @@ class Folder:
     def append(self, word: str, text: bytes, **changes: Any) -> None:
         """Write whole slices at the end of a list, and then how far it has come."""
         progress = self.lists[word]
-        with open(self.path(word), "ab") as file:
+        with naming(self.path(word)), open(self.path(word), "ab") as file:
             file.write(text)
             file.flush()
             # The state must not be on disk before what it tells of.
             os.fsync(file.fileno())
-        for name, value in {**changes, "size": progress.size + len(text)}.items():
+        self._digests[word].update(text)
+        changes |= {"size": progress.size + len(text), "sha256": self._digests[word].hexdigest()}
+        for name, value in changes.items():
             setattr(progress, name, value)
         lists = {word: asdict(progress) for word, progress in self.lists.items()}
         state = {"search": self.search, "report": self.report.as_dict(), "lists": lists}
         write_json(self.folder / STATE, state)
+
+
+def _digest(path: Path, size: int) -> Any:
+    """Return the SHA-256 of the first bytes of a file, to go on with."""
+    digest = hashlib.sha256()
+    with open(path, "rb") as file:
+        while size and (piece := file.read(min(size, 2**20))):
+            digest.update(piece)
+            size -= len(piece)
+    return digest
 
 
 def day(text: str) -> int:

@@ -16,6 +16,7 @@ import pyarrow.parquet as pq
 from geoload.report import Report
 from im2gps.lists.columns import OWNER
 from im2gps.packs import open_pack
+from im2gps.parquet import reading
 
 _IN_NAME = re.compile(rf"_({OWNER})\.jpe?g", re.IGNORECASE)
 _IN_TEXT = re.compile(rf"(?<![0-9]){OWNER}(?![0-9])")
@@ -79,15 +80,12 @@ def _is_parquet(path: Path) -> bool:
 
 def _column(path: Path) -> Iterator[str | None]:
     """Give the owner of each row of a table, and None where there is none."""
-    try:
-        with pq.ParquetFile(path) as table:
-            names = table.schema_arrow.names
-            if "owner" not in names:
-                raise ValueError(f"it has no column owner, but {', '.join(names[:20])}")
-            for batch in table.iter_batches(columns=["owner"]):
-                yield from batch.column(0).cast(pa.string()).to_pylist()
-    except (ValueError, OSError, pa.ArrowException) as error:
-        raise ValueError(f"{path}: its photographers cannot be read: {error}.") from error
+    with reading(path), pq.ParquetFile(path) as table:
+        names = table.schema_arrow.names
+        if "owner" not in names:
+            raise ValueError(f"{path} has no column owner, but {', '.join(names[:20])}.")
+        for batch in table.iter_batches(columns=["owner"]):
+            yield from batch.column(0).cast(pa.string()).to_pylist()
 
 
 def _lines(path: Path) -> Iterator[str]:

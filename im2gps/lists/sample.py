@@ -16,6 +16,7 @@ from pathlib import Path
 import numpy as np
 from tqdm import tqdm
 
+from geoload.writing import whole_file
 from im2gps.sample import CITIES
 
 PER_SLICE = 250
@@ -162,8 +163,7 @@ def _write(path: Path, rng: np.random.Generator, blocks: list[str], wrong: list[
     """Write blocks as the slices of a search, the broken ones strewn among them."""
     order = rng.permutation(len(blocks)).tolist()
     places = sorted(rng.integers(0, len(blocks) + 1, len(wrong)).tolist())
-    part = path.with_suffix(".part")
-    with open(part, "wb") as file:
+    with whole_file(path) as file:
         for number, low in enumerate(range(0, max(len(order), 1), PER_SLICE)):
             chosen = order[low : low + PER_SLICE]
             start = _FIRST_UPLOAD + number * _SECONDS
@@ -179,4 +179,3 @@ def _write(path: Path, rng: np.random.Generator, blocks: list[str], wrong: list[
                 pieces.insert(places.pop(0) - low, wrong.pop(0) + b"\n")
             file.write(b"".join(pieces))
         file.write(f"Total images queried: {len(order)}\n".encode())
-    os.replace(part, path)

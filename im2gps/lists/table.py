@@ -16,7 +16,7 @@ from collections.abc import Callable, Collection, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, BinaryIO, NamedTuple
 
 import numpy as np
 import pyarrow as pa
@@ -26,6 +26,7 @@ from tqdm import tqdm
 
 from geoload.files import printable
 from geoload.report import Report, write_json
+from geoload.writing import whole_file
 from im2gps.lists.columns import SCHEMA, photo_ids
 from im2gps.lists.owners import read_owners
 from im2gps.lists.records import MAX_BLOCK, Parsed, keyword, parse
@@ -139,14 +140,10 @@ def write_table(
     files = find_lists(lists)
     result = Result(lists={printable(str(file)): Counts() for file in files})
     output.parent.mkdir(parents=True, exist_ok=True)
-    part = output.with_name(f"{output.name}.{os.getpid()}.part")
-    try:
-        _write(files, part, wanted, workers or _cores(), result)
+    with whole_file(output) as file:
+        _write(files, file, wanted, workers or _cores(), result)
         if not result.total.kept:
             raise ValueError(f"No photo is left: {'; '.join(_briefly(result))}.")
-        os.replace(part, output)
-    finally:
-        part.unlink(missing_ok=True)
     write_json(output.with_suffix(".report.json"), as_dict(result, wanted))
     return result
 
@@ -280,11 +277,13 @@ def _pieces(files: Sequence[Path], workers: int) -> Iterator[_Piece]:
                 future.cancel()
 
 
-def _write(files: Sequence[Path], part: Path, wanted: Wanted, workers: int, result: Result) -> None:
+def _write(
+    files: Sequence[Path], output: BinaryIO, wanted: Wanted, workers: int, result: Result
+) -> None:
     """Write the wanted rows of all lists, and fill in the counts."""
     sieve = _Sieve(wanted, result)
     total = sum(file.stat().st_size for file in files)
-    writer = pq.ParquetWriter(part, SCHEMA, compression="zstd", use_dictionary=_DICTIONARIES)
+    writer = pq.ParquetWriter(output, SCHEMA, compression="zstd", use_dictionary=_DICTIONARIES)
     with writer, tqdm(total=total, desc="Flickr lists", unit="B", unit_scale=True, delay=2) as bar:
         waiting: list[pa.Table] = []
         for piece in _pieces(files, workers):

@@ -5,8 +5,10 @@ from __future__ import annotations
 import asyncio
 import io
 import json
+import os
 import re
 import selectors
+import shutil
 import subprocess
 import sys
 import tarfile
@@ -225,6 +227,80 @@ def test_a_shard_that_was_cut_or_removed_is_made_again(tmp_path):
     assert whole == [p.read_bytes() for p in sorted((tmp_path / "out").glob("*.tar"))]
 
 
+@pytest.mark.parametrize("keep_times", [True, False])
+def test_a_shard_that_was_changed_in_place_is_made_again(tmp_path, caplog, keep_times):
+    rows = photos(4)
+    table = write_list(tmp_path / "photos.parquet", rows)
+    out = tmp_path / "out"
+    with FlickrPhotos(rows) as host:
+        options = {"shard_size": 2, "host": host.endpoint, **QUICK}
+        build(table, out, **options)
+        shard = out / "im2gps-00001.tar"
+        whole, before = shard.read_bytes(), shard.stat()
+        shard.write_bytes(whole[:1000] + bytes(400) + whole[1400:])
+        if keep_times:
+            os.utime(shard, ns=(before.st_atime_ns, before.st_mtime_ns))
+        asked = host.asked.total()
+        build(table, out, **options)
+        assert shard.read_bytes() == whole and host.asked.total() - asked == 2
+        assert "im2gps-00001.tar is not as it was written" in caplog.text
+        # Copied elsewhere the shards are what they were.
+        shutil.copytree(out, tmp_path / "copy")
+        asked = host.asked.total()
+        build(table, tmp_path / "copy", **options)
+        assert host.asked.total() == asked
+
+
+FOREIGN = ("ubuntu.iso.part", "im2gps-00000.part", "im2gps-00000.tar.part", "report.json.part",
+           "im2gps-00000.0123456789ab.part.part", "im2gps-00000.0123456789AB.part",
+           "my.im2gps-00000.0123456789ab.part", "report.json.17.part")  # fmt: skip
+OWN = ("im2gps-00000.0123456789ab.part", "im2gps-100000.0123456789ab.rest.part",
+       ".im2gps-00000.json.01234567.part", ".build.json.01234567.part")  # fmt: skip
+
+
+def test_a_build_removes_what_one_before_left_unfinished_and_nothing_else(tmp_path):
+    out = tmp_path / "out"
+    (out / "im2gps-00001.0123456789ab.part").mkdir(parents=True)
+    (out / "im2gps-00002.0123456789ab.part").symlink_to(tmp_path / "nowhere")
+    for name in (*FOREIGN, *OWN):
+        (out / name).write_text("something", encoding="utf-8")
+    table = write_list(tmp_path / "photos.parquet", photos(1))
+    with FlickrPhotos(photos(1)) as host:
+        build(table, out, host=host.endpoint, **QUICK)
+    left = {path.name for path in out.iterdir()}
+    assert left.issuperset(FOREIGN) and not left.intersection(OWN)
+    assert {f"im2gps-0000{i}.0123456789ab.part" for i in (1, 2)} <= left
+
+
+@pytest.mark.parametrize(
+    "text", ["{", "[1]", "\udc80", "[" * 10**5, '{"rows": 1%s}' % ("0" * 5000)]
+)
+def test_a_damaged_manifest_is_one_error_that_names_it(tmp_path, capsys, text):
+    table = write_list(tmp_path / "photos.parquet", photos(1))
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "build.json").write_bytes(text.encode("utf-8", "surrogateescape"))
+    assert main(["build", table, "-o", str(tmp_path / "out")]) == 2
+    said = capsys.readouterr().err
+    assert re.search(r"^im2gps: \S+/build\.json is damaged: .*\n\Z", said)
+
+
+def test_a_list_with_a_damaged_page_is_one_error_that_names_it(tmp_path, capsys):
+    path = tmp_path / "photos.parquet"
+    table = write_list(path, photos(50))
+    data = bytearray(path.read_bytes())
+    column = pq.read_metadata(path).row_group(0).column(4)
+    start = column.dictionary_page_offset or column.data_page_offset
+    data[start : start + column.total_compressed_size] = b"\xff" * column.total_compressed_size
+    path.write_bytes(data)
+    with FlickrPhotos(photos(50)) as host:
+        options = ["--photo-host", host.endpoint, "--processes", "1"]
+        assert main(["build", table, "-o", str(tmp_path / "out"), *options]) == 2
+    said = capsys.readouterr().err.splitlines()[-1]
+    assert said.startswith("im2gps: shard im2gps-00000.tar: ")
+    assert f"{table} is no whole Parquet file (" in said
+    assert not list((tmp_path / "out").glob("im2gps-*"))
+
+
 def test_a_host_that_is_away_stops_the_build_and_loses_nothing(tmp_path):
     rows = photos(4)
     table = write_list(tmp_path / "photos.parquet", rows)
@@ -391,7 +467,7 @@ def test_the_command_says_how_many_came_and_why_the_others_did_not(tmp_path, cap
     ("options", "message"),
     [
         (["nowhere.parquet"], "there is no list at"),
-        (["text.parquet"], "text.parquet is no Parquet file"),
+        (["text.parquet"], "text.parquet is no whole Parquet file"),
         (["other.parquet"], "lacks the columns photo_id, secret, .*im2gps lists"),
         (["numbers.parquet"], "the column photo_id should hold text, but is int64"),
         (["empty.parquet"], "holds no photos"),

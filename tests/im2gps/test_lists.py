@@ -326,7 +326,7 @@ def test_owners_are_read_from_no_file_of_another_kind(tmp_path, capsys):
     (tmp_path / "binary").write_bytes(b"\x1f\x8b\0\xff 7@N01 \0")
     for name, message in (
         ("other.parquet", "has no column owner, but author"),
-        ("cut.parquet", "its photographers cannot be read"),
+        ("cut.parquet", "cut.parquet is no whole Parquet file"),
         ("binary", "is no plain text"),
     ):
         file = str(tmp_path / name)

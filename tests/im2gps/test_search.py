@@ -447,9 +447,13 @@ def test_folders_of_other_searches_are_left_alone(tmp_path, capsys):
         later = command(server, tmp_path, queries="Rome\nParis\n")[:-4]
         assert main(later) == 0
         assert len(ids(lists / "Paris.txt")) == 5
+        whole = (lists / "Rome.txt").read_bytes()
+        (lists / "Rome.txt").write_bytes(whole.replace(b"latitude: 4", b"latitude: 5"))
+        assert main(later) == 2
+        assert "Rome.txt is not as this search left it" in capsys.readouterr().err
         (lists / "Rome.txt").write_text("short", encoding="utf-8")
         assert main(later) == 2
-        assert "Rome.txt has 5 bytes" in capsys.readouterr().err
+        assert "Rome.txt is not as this search left it (5 bytes" in capsys.readouterr().err
         (lists / "search.json").write_text('{"lists": 3}', encoding="utf-8")
         assert main(later) == 2
         assert "search.json is damaged" in capsys.readouterr().err

@@ -196,7 +196,7 @@ def test_a_second_run_writes_only_what_is_missing(city, tmp_path, capsys):
     assert "1 photos written" in printed and "49 were there" in printed
     assert "1 tiles of level -7 written" in printed and "24 were there" in printed
     assert files_below(tmp_path) == by_tar(city)
-    written = {p for p, stat in before.items() if p.stat().st_ino != stat.st_ino}
+    written = {p for p, stat in before.items() if p.stat().st_ctime_ns != stat.st_ctime_ns}
     assert {path.name for path in written - {photo}} == {tile.name, "extract_report.json"}
 
 
@@ -218,7 +218,7 @@ import os, signal, sys
 left = int(sys.argv[1])
 def hook(event, arguments):
     global left
-    if event == "os.rename" and str(arguments[0]).endswith(".jpg.part"):
+    if event == "os.rename" and str(arguments[0]).endswith(".jpg.extracted.part"):
         left -= 1
         if left == 0:
             os.kill(os.getpid(), signal.SIGKILL)
@@ -434,7 +434,7 @@ def test_links_in_the_place_of_files_give_way(city, tmp_path):
     with tarfile.open(city / "archives" / "streetview_images_000.tar") as tar:
         names = tar.getnames()
     (out / IMAGES).mkdir(parents=True)
-    for name in (names[0], names[1] + ".part", "extract_report.json"):
+    for name in (names[0], names[1] + ".extracted.part", "extract_report.json"):
         mine.write_text("mine")
         (out / name).symlink_to(mine)
     assert main(["extract", str(out), "--data-dir", str(city)]) == 0
