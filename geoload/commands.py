@@ -32,13 +32,13 @@ def one_line(error: BaseException, options: Collection[str]) -> str:
         space = " " if re.match(r"[\w'\"\[]", match[2]) else ""  # before a value
         return f"--{match[1].replace('_', '-')}{space}"
 
-    parts = _CALLS.split(" ".join(_said(error).split()))
+    parts = _CALLS.split(" ".join(said(error).split()))
     return "".join(p if _CALLS.fullmatch(p) else option.sub(typed, p) for p in parts)
 
 
-def _said(error: BaseException) -> str:
-    """Return an error's text; one of the system without its number, and with what to do."""
+def said(error: BaseException) -> str:
+    """Return an error's text: of one of the system without its number, but with what to do."""
     if not isinstance(error, OSError) or error.errno is None or not error.strerror:
         return str(error)
-    said = _ADVICE.get(error.errno, error.strerror)
-    return f"{error.filename}: {said}" if error.filename else said
+    advice = _ADVICE.get(error.errno, error.strerror)
+    return f"{error.filename}: {advice}" if error.filename else advice

@@ -111,5 +111,6 @@ def read_json(path: str | Path) -> dict[str, Any]:
 
 def write_json(path: str | Path, data: object, indent: int | None = 2) -> None:
     """Write a JSON file so that half of one is never seen."""
-    with whole_file(path, "w", encoding="utf-8") as file:
+    # Half a character, which has no UTF-8, becomes an escape of JSON.
+    with whole_file(path, "w", encoding="utf-8", errors="backslashreplace") as file:
         file.write(json.dumps(data, indent=indent, ensure_ascii=indent is None) + "\n")

@@ -24,10 +24,12 @@ from typing import Any
 
 from PIL import Image
 
+from geoload.commands import said
 from geoload.files import sha256
 from geoload.report import read_json, write_json
 from geoload.shards import members
 from geoload.tar_index import TarIndex
+from geoload.writing import naming
 from im2gps.building import missing
 from im2gps.building.addresses import RowError, check_row, key
 from im2gps.building.fetch import Fetcher, Found, Manners, Row, in_order
@@ -104,10 +106,13 @@ def outcome(job: Job, number: int, advance: Callable[[], Any] = lambda: None) ->
 
     Text, and no exception, because engines wrap those in pages of their own.
     """
+    shard = job.shard(number)
     try:
-        make_shard(job, number, advance)
+        with naming(shard):
+            make_shard(job, number, advance)
     except (OSError, ValueError) as error:
-        return f"shard {job.shard(number).name}: {error}"
+        text = said(error)
+        return text if text.startswith(str(shard)) else f"shard {shard.name}: {text}"
     return ""
 
 

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 from tabulate import tabulate
 
 from geoload.report import Report, write_json
+from geoload.writing import naming
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -91,8 +92,9 @@ def _renamed(path: str) -> Iterator[str]:
     """Give a name to write to, and rename what is there when it is whole."""
     part = f"{path}.{os.getpid()}.part"
     try:
-        yield part
-        os.replace(part, path)
+        with naming(path, part):
+            yield part
+            os.replace(part, path)
     finally:
         with suppress(FileNotFoundError):
             os.remove(part)

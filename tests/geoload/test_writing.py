@@ -1,0 +1,54 @@
+"""Files that are whole or not there, and errors that name them."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+from geoload.report import read_json, write_json
+from geoload.writing import naming, whole_file
+
+
+@pytest.mark.parametrize("error", [KeyboardInterrupt, ValueError("no"), OSError(28, "full")])
+def test_a_file_that_is_not_finished_leaves_what_was_there(tmp_path, error):
+    path = tmp_path / "a.txt"
+    path.write_text("before", encoding="utf-8")
+    with pytest.raises(BaseException), whole_file(path, "w", encoding="utf-8") as file:  # noqa: B017
+        file.write("half")
+        raise error
+    assert path.read_text(encoding="utf-8") == "before" and os.listdir(tmp_path) == ["a.txt"]
+
+
+def test_the_file_of_another_program_beside_it_stays(tmp_path):
+    other = tmp_path / "a.txt.part"
+    other.write_text("mine", encoding="utf-8")
+    with whole_file(tmp_path / "a.txt", "w", encoding="utf-8") as file:
+        file.write("whole")
+        (part,) = set(tmp_path.iterdir()) - {other}
+        assert part.name.startswith(".a.txt.") and part.name.endswith(".part")
+    assert sorted(os.listdir(tmp_path)) == ["a.txt", "a.txt.part"]
+    assert other.read_text(encoding="utf-8") == "mine"
+
+
+def test_an_error_of_the_system_names_the_file(tmp_path):
+    with (
+        pytest.raises(OSError, match=r"No space left on device: '\S+/a\.txt'"),
+        whole_file(tmp_path / "a.txt") as _,
+        open("/dev/full", "wb", buffering=0) as full,
+    ):
+        full.write(b"x")
+    with pytest.raises(FileNotFoundError, match=r"directory: '\S+/no/a\.txt'"):
+        write_json(tmp_path / "no" / "a.txt", {})
+    with pytest.raises(FileNotFoundError, match="'/nowhere'"), naming("other"):
+        os.stat("/nowhere")
+    with pytest.raises(OSError, match="^plain$"), naming("other"):
+        raise OSError("plain")
+
+
+@pytest.mark.parametrize("text", [b"", b"[]", b"{", b"\xff", b"[" * 100_000, b"1" * 5000])
+def test_a_damaged_state_is_one_error_that_names_the_file(tmp_path, text):
+    (tmp_path / "state.json").write_bytes(text)
+    with pytest.raises(ValueError, match=r"state\.json is damaged: "):
+        read_json(tmp_path / "state.json")
+    write_json(tmp_path / "state.json", {"half a character": "\ud800"})
+    assert read_json(Path(tmp_path, "state.json")) == {"half a character": "\ud800"}
