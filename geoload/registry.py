@@ -6,7 +6,11 @@ on every supported version.
 
 from __future__ import annotations
 
+import difflib
 import functools
+import importlib
+import os
+import re
 import sys
 from typing import Any
 
@@ -42,12 +46,49 @@ def _knowing_our_names(factory: Any) -> Any:
     @functools.wraps(factory)
     def dataset_module_factory(path: str, *args: Any, **kwargs: Any) -> Any:
         if path not in _builders:
+            _refuse_mistaken(path)
             return factory(path, *args, **kwargs)
         revision = args[0] if args else kwargs.get("revision")
         return _our_module(path, revision)
 
     dataset_module_factory._geoload = True  # type: ignore[attr-defined]
     return dataset_module_factory
+
+
+def _refuse_mistaken(path: Any) -> None:
+    """Name the data set that is meant at once; `datasets` would ask the Hub for many seconds.
+
+    Raises
+    ------
+    FileNotFoundError
+        For another spelling of a name of ours, or of one of its configurations.
+    """
+    if not isinstance(path, str) or "/" in path or os.path.exists(path):
+        return
+    meant: dict[str, str] = {}
+    for name, (module, _) in _builders.items():
+        meant[_plain(name)] = f'"{name}"'
+        for config in _configs(module):
+            # Not views or photos: they could be data sets of their own.
+            if _plain(config).startswith(_plain(name)):
+                meant.setdefault(_plain(config), f'"{name}", "{config}"')
+            meant[_plain(name + config)] = f'"{name}", "{config}"'
+    close = difflib.get_close_matches(_plain(path), meant, n=1, cutoff=0.85)
+    if close:
+        raise FileNotFoundError(
+            f"{path!r} is no data set; did you mean load_dataset({meant[close[0]]})?"
+        )
+
+
+def _plain(name: str) -> str:
+    return re.sub("[^0-9a-z]", "", name.lower())
+
+
+def _configs(module: str) -> list[str]:
+    """Return the configurations of the builder that a module defines."""
+    found = vars(importlib.import_module(module)).values()
+    builders = [b for b in found if isinstance(b, type) and b.__module__ == module]
+    return [config.name for b in builders for config in getattr(b, "BUILDER_CONFIGS", [])]
 
 
 def _our_module(name: str, revision: Any) -> Any:

@@ -52,6 +52,45 @@ def test_other_names_still_go_to_datasets(tmp_path, cache):
     }
 
 
+@pytest.mark.parametrize(
+    ("name", "meant"),
+    [
+        ("Im2GPS", '"im2gps"'),
+        ("IM2GPS", '"im2gps"'),
+        ("im2_gps", '"im2gps"'),
+        ("im2gps3k", '"im2gps", "im2gps3k"'),
+        ("im2gps-3k", '"im2gps", "im2gps3k"'),
+        ("Im2GPS3k", '"im2gps", "im2gps3k"'),
+        ("im2gps_im2gps3k", '"im2gps", "im2gps3k"'),
+        ("im2gps_random_2k", '"im2gps", "random_2k"'),
+        ("just_zoom_in", '"justzoomin"'),
+        ("JustZoomIn", '"justzoomin"'),
+        ("just-zoom-in", '"justzoomin"'),
+        ("justzoom", '"justzoomin"'),
+        ("justzoomin-satellite", '"justzoomin", "satellite"'),
+    ],
+)
+def test_another_spelling_of_a_name_says_at_once_what_is_meant(name, meant, hub):
+    asked = len(hub.requests)
+    for find in (load_dataset, load_dataset_builder, get_dataset_config_names):
+        with pytest.raises(FileNotFoundError, match=rf"did you mean load_dataset\({meant}\)\?"):
+            find(name)
+    assert len(hub.requests) == asked
+
+
+def test_folders_and_other_peoples_names_are_left_to_datasets(tmp_path, monkeypatch, cache, hub):
+    monkeypatch.chdir(tmp_path)
+    for name in ("Im2GPS", "just_zoom_in"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "rows.csv").write_text("a,b\n1,2\n", encoding="utf-8")
+        assert load_dataset(name, cache_dir=cache)["train"][0] == {"a": 1, "b": 2}
+    for name in ("someone/Im2GPS", "views", "photos", "human", "squad", "zoom", "streetview"):
+        asked = len(hub.requests)
+        with pytest.raises(Exception, match="on the Hub|Hub|exist"):
+            load_dataset(name, cache_dir=cache)
+        assert len(hub.requests) > asked
+
+
 def test_builder_classes_need_no_registration(packs, cache):
     builder = im2gps.Im2GPS(data_dir=str(packs), cache_dir=cache)
     builder.download_and_prepare()
