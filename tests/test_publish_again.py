@@ -229,6 +229,44 @@ def test_a_card_of_somebody_elses_is_not_replaced_unasked(
     assert [c["config_name"] for c in split_card(there()[1])[0]["configs"]] == ["human"]
 
 
+BROKEN_HEADERS = {
+    "cut": b"configs: [\n",
+    "tab": b"configs:\n\t- config_name: human\n",
+    "list": b"- 1\n",
+    "text": b"configs\n",
+    "bomb": b"a: &a [x, x]\nb: &b [*a, *a]\nconfigs: [config_name: *b]\n",
+    "date": b"date: 2024-99-99\n",
+    "digits": b"size: " + b"9" * 5000 + b"\n",
+    "deep": b"configs: " + b"[" * 5000 + b"\n",
+    "object": b"configs: !!python/object:os.system {}\n",
+    "rows": b"dataset_info:\n- config_name: human\n  splits:\n  - num_examples: many\n",
+    "large": b"text: " + b"x" * 2**19 + b"\n",
+    "latin-1": "pretty_name: caf\xe9\n".encode("latin-1"),
+}
+
+
+@pytest.mark.parametrize("where", ["folder", "repository"])
+@pytest.mark.parametrize("kind", BROKEN_HEADERS)
+def test_a_damaged_card_is_one_error_that_says_what_to_do(data, hub, tmp_path, capsys, kind, where):
+    name = f"{OWNER}/damaged-{kind}" if where == "repository" else str(tmp_path / "out")
+    options = ["--data-dir", data, "--to", tmp_path / "out", "--configs", "human"]
+    command = ["publish", *map(str, ([name] if where == "repository" else []) + options)]
+    assert im2gps.cli.main(command) == 0
+    card = tmp_path / "out" / "README.md"
+    text = card.read_bytes().partition(b"\n---\n")[2]
+    broken = b"---\n" + BROKEN_HEADERS[kind] + b"---\n" + text
+    hub.put(name, "README.md", broken) if where == "repository" else card.write_bytes(broken)
+    capsys.readouterr()
+    assert im2gps.cli.main(command) == 2
+    said = capsys.readouterr().err.splitlines()
+    assert said[-1].startswith(f"im2gps: {name}: ") and "README.md" in said[-1]
+    assert "--replace" in said[-1] and len(said[-1]) < 500 + len(name)
+    found = hub.files(name)["README.md"] if where == "repository" else card.read_bytes()
+    assert found == broken
+    assert im2gps.cli.main([*command, "--replace"]) == 0
+    assert split_card(card.read_text(encoding="utf-8"))[0]["configs"]
+
+
 def test_a_lost_attribution_is_made_anew(publish, tmp_path, capsys):
     assert publish() == 0
     table = tmp_path / "out" / "im2gps" / "attribution.csv"

@@ -93,12 +93,27 @@ def find_card(package: str) -> str:
 
 
 def split_card(text: str) -> tuple[dict[str, Any], str]:
-    """Return a card's header as data, and its text."""
+    """Return a card's header as data, and its text.
+
+    Raises
+    ------
+    ValueError
+        When the header is no YAML, or no mapping.
+    """
     match = _HEADER.match(text)
     if match is None:
         return {}, text
-    header = yaml.safe_load(match[1])
-    return header if isinstance(header, dict) else {}, text[match.end() :]
+    try:
+        # References would let a few lines stand for gigabytes; no card here needs them.
+        if any(isinstance(event, yaml.AliasEvent) for event in yaml.parse(match[1])):
+            raise ValueError("it refers to parts of itself")
+        header = yaml.safe_load(match[1])
+    except (yaml.YAMLError, ValueError, ArithmeticError, RecursionError) as error:
+        reason = " ".join(str(error).split()) or type(error).__name__
+        raise ValueError(f"the header of its README.md is no YAML ({reason[:200]})") from None
+    if not isinstance(header, dict):
+        raise ValueError("the header of its README.md is no YAML mapping")
+    return header, text[match.end() :]
 
 
 class Old:
@@ -108,6 +123,11 @@ class Old:
     ----------
     text : str
         Empty where there is none.
+
+    Raises
+    ------
+    ValueError
+        When its header is damaged: what the repository holds cannot be told.
     """
 
     def __init__(self, text: str = "") -> None:
@@ -117,8 +137,10 @@ class Old:
         self.foreign = bool(text.strip()) and not (mark and end)
         self._lines = [] if self.foreign else section.splitlines()
         self._files = {str(one.get("config_name")): one for one in _list(header, "configs")}
-        self._infos = {one.get("config_name"): one for one in _list(header, "dataset_info")}
+        self._infos = {str(one.get("config_name")): one for one in _list(header, "dataset_info")}
         self._files.pop(_UNFINISHED_NAME, None)
+        if not self.foreign:
+            _check_infos(self._infos)
 
     def names(self, but: Collection[str] = ()) -> list[str]:
         """Return the names of its configurations, some left aside."""
@@ -253,7 +275,14 @@ def _list(header: dict[str, Any], key: str) -> list[dict[str, Any]]:
     return [one for one in value if isinstance(one, dict)] if isinstance(value, list) else []
 
 
+def _check_infos(infos: dict[str, dict[str, Any]]) -> None:
+    for name, info in infos.items():
+        rows = [split.get("num_examples") for split in _list(info, "splits")]
+        if not all(isinstance(count, int) for count in rows):
+            raise ValueError(f"its README.md does not say how many rows {name} has")
+
+
 def _size(infos: list[dict[str, Any]]) -> str:
     """Return the Hub's word for how many rows the largest configuration has."""
-    most = max(sum(s["num_examples"] for s in info.get("splits", [])) for info in infos)
+    most = max(sum(s["num_examples"] for s in _list(info, "splits")) for info in infos)
     return next((word for limit, word in _SIZES if most < limit), "n>1T")

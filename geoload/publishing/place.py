@@ -9,6 +9,8 @@ from pathlib import Path
 from geoload.publishing.card import Old, check_form
 from geoload.publishing.upload import Repository
 
+_MAX_CARD = 2**18
+
 
 @dataclass
 class Place:
@@ -56,12 +58,17 @@ class Place:
         ValueError
             With what to do instead.
         """
-        if self.repository is None:
-            path = self.folder / "README.md"
-            self.old = Old(path.read_text(encoding="utf-8") if path.exists() else "")
-        else:
+        if self.repository is not None:
             self.there = self.repository.listing()
-            self.old = Old(self.repository.card(self.there))
+        try:
+            self.old = Old(self._card())
+        except ValueError as error:
+            if not self.replace:
+                raise ValueError(
+                    f"{self.name}: {error}. Mend it, or say --replace, and a new one takes its "
+                    "place, without what was published there earlier."
+                ) from None
+            self.old = Old()
         if self.old.foreign and not self.replace:
             raise ValueError(
                 f"{self.name} has a README.md that `publish` did not write. Name another place, or "
@@ -70,6 +77,20 @@ class Place:
         self.old = Old() if self.old.foreign else self.old
         check_form(self.old, names, self.suffix)
         self.check_readers(names)
+
+    def _card(self) -> str:
+        """Return the text of the card; empty where there is none."""
+        path = self.folder / "README.md"
+        try:
+            if self.repository is not None:
+                text = self.repository.card(self.there)
+            else:
+                text = path.read_text(encoding="utf-8") if path.exists() else ""
+        except UnicodeDecodeError:
+            raise ValueError("its README.md is no UTF-8 text") from None
+        if len(text) > _MAX_CARD:
+            raise ValueError(f"its README.md is longer than {_MAX_CARD:,} characters")
+        return text
 
     def check_splits(self, splits: Mapping[str, Collection[str]]) -> None:
         """Refuse to take splits of configurations away that were published earlier."""
