@@ -8,6 +8,7 @@ import importlib
 import importlib.util
 import json
 import math
+import os
 import re
 import shlex
 import sys
@@ -18,12 +19,24 @@ from typing import Any
 import pandas as pd
 
 from . import figures, report, scoring, tables, text
+from .columns import ROLES
+from .names import listed
 from .scoring import Joined, Wording, published
 
 _WORDING = Wording(
     "choose one with --{}-column", "choose the column with --id-column", "--missing miss"
 )
-_REFERENCE_OPTIONS = "choose one with --reference-{}-column"
+# the options that choose columns begin so
+_TABLES = {
+    "": "predictions",
+    "compare-": "predictions of --compare",
+    "reference-": "references",
+}
+# endings of files that are neither tables nor data sets
+_OTHER_FILES = frozenset(
+    [".json", ".jsonl", ".ndjson", ".txt", ".xlsx", ".xls", ".ods", ".feather", ".arrow", ".npy"]
+    + [".npz", ".pkl", ".pickle", ".pt", ".h5", ".zip", ".tar", ".geojson", ".gpx", ".kml", ".md"]
+)
 _NUMBERS = re.compile(r"^[-+.,\deE]*\d[-+.,\deE]*$")
 _DATASET_DEFAULTS = {"justzoomin": ("metadata", "validation")}
 # by what a folder of each data set is known, as its authors lay it out
@@ -50,14 +63,32 @@ def main(argv: Sequence[str] | None = None) -> int:
     Returns
     -------
     int
-        0, or 2 for input that cannot be scored, with one line on stderr that says why.
+        0, or 2 for input that cannot be scored, with one line on stderr that says why; 141 where
+        whoever reads the output has gone.
     """
-    arguments = _parser().parse_args(_with_one_value(sys.argv[1:] if argv is None else argv))
     try:
-        return _run(arguments)
-    except (ValueError, ImportError) as error:
-        print(f"gcd-metric: {' '.join(str(error).split())}", file=sys.stderr)
-        return 2
+        try:
+            arguments = _with_one_value(sys.argv[1:] if argv is None else argv)
+            return _run(_parser().parse_args(arguments))
+        except (ValueError, ImportError) as error:
+            print(f"gcd-metric: {' '.join(str(error).split())}", file=sys.stderr)
+            return 2
+        finally:
+            sys.stdout.flush()  # here, since nobody could catch what is raised at the exit
+    except BrokenPipeError:  # as with `| head`: who reads has seen enough
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, sys.stdout.fileno())
+        return 141
+
+
+class _Version(argparse.Action):
+    """Prints the version of the installed package; it is looked up only when asked for."""
+
+    def __call__(self, parser: argparse.ArgumentParser, *_: Any) -> None:
+        from importlib.metadata import version
+
+        print(f"gcd-metric {version('im2gps-justzoomin')}")
+        parser.exit()
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -67,11 +98,17 @@ def _parser() -> argparse.ArgumentParser:
         "intervals, beside published results.",
     )
     add = parser.add_argument
-    add("predictions", help="CSV or Parquet with an id, a latitude and a longitude for each image")
+    add("--version", action=_Version, nargs=0, help="show the version and exit")
+    add(
+        "predictions",
+        type=os.path.expanduser,
+        help="CSV or Parquet with an id, a latitude and a longitude for each image",
+    )
     add(
         "--references",
         required=True,
         metavar="NAME",
+        type=os.path.expanduser,
         help="a CSV or Parquet file, or any name that load_dataset opens (im2gps, a folder, …)",
     )
     add("--config", help="configuration of the data set (justzoomin: metadata)")
@@ -79,9 +116,9 @@ def _parser() -> argparse.ArgumentParser:
         "--split",
         help="split of the data set (default: the only one, else test; justzoomin: validation)",
     )
-    add("--data-dir", help="where the data set's files are")
-    for prefix, what in (("", "predictions"), ("reference-", "references")):
-        for role in tables.ROLES:
+    add("--data-dir", type=os.path.expanduser, help="where the data set's files are")
+    for prefix, what in _TABLES.items():
+        for role in ROLES:
             add(f"--{prefix}{role}-column", metavar="COLUMN", help=f"the {role} in the {what}")
     add(
         "--metric-config",
@@ -101,17 +138,31 @@ def _parser() -> argparse.ArgumentParser:
         "--missing",
         choices=["error", "miss"],
         default="error",
-        help="miss: images without a prediction count as wrong; error: an empty prediction is an "
-        "error, and the score is over the images that have one",
+        help="whether images without a prediction are an error, or count as wrong",
+    )
+    add(
+        "--allow-partial",
+        action="store_true",
+        help="score the images that have a prediction and leave the others out",
     )
     add(
         "--benchmark",
         metavar="NAME",
         help="whose published results to print (default: that of --config or --references)",
     )
-    add("--compare", metavar="FILE", help="other predictions for the same images")
+    add(
+        "--compare",
+        metavar="FILE",
+        type=os.path.expanduser,
+        help="other predictions for the same images",
+    )
     add("--json", action="store_true", help="print JSON instead of a table")
-    add("--report", metavar="FILE", help="also write a report, .html or .png")
+    add(
+        "--report",
+        metavar="FILE",
+        type=os.path.expanduser,
+        help="also write a report, .html or .png",
+    )
     return parser
 
 
@@ -143,27 +194,35 @@ def _with_one_value(arguments: Sequence[str]) -> list[str]:
 # --- input --------------------------------------------------------------------------------------
 
 
-def _read_predictions(path: str, arguments: argparse.Namespace) -> pd.DataFrame:
-    chosen = (arguments.id_column, arguments.latitude_column, arguments.longitude_column)
+def _columns(arguments: argparse.Namespace, prefix: str) -> dict[str, str | None]:
+    options = (f"{prefix}{role}-column".replace("-", "_") for role in ROLES)
+    return dict(zip(ROLES, (getattr(arguments, option) for option in options), strict=True))
+
+
+def _advice(prefix: str) -> str:
+    return f"choose one with --{prefix}{{}}-column"
+
+
+def _read_predictions(path: str, arguments: argparse.Namespace, prefix: str) -> pd.DataFrame:
     if Path(path).is_dir():
         raise ValueError(f"{path} is a folder; predictions are one .csv or .parquet file")
     if not Path(path).is_file():
         raise ValueError(f"{path}: no such file")
     if not tables.is_table(path):
         raise ValueError(f"{path}: predictions are a .csv or .parquet file")
+    chosen = _columns(arguments, prefix).values()
     table = tables.read_coordinates(
-        path, *chosen, of="predictions", allow_missing=True, advice=_WORDING.column
+        path, *chosen, of="predictions", allow_missing=True, advice=_advice(prefix)
     )
     scoring.check_predictions(table, path, arguments.missing, _WORDING)
     return table
 
 
 def _read_references(arguments: argparse.Namespace) -> pd.DataFrame:
-    name = arguments.references
-    chosen = {role: getattr(arguments, f"reference_{role}_column") for role in tables.ROLES}
+    name, chosen = arguments.references, _columns(arguments, "reference-")
     if tables.is_table(name):
         table = tables.read_coordinates(
-            name, *chosen.values(), of="references", advice=_REFERENCE_OPTIONS
+            name, *chosen.values(), of="references", advice=_advice("reference-")
         )
     else:
         table = _load_references(name, arguments, chosen)
@@ -171,11 +230,41 @@ def _read_references(arguments: argparse.Namespace) -> pd.DataFrame:
     return table
 
 
+def _check_references(arguments: argparse.Namespace) -> None:
+    """Refuse, before anything is read, what cannot be references."""
+    name = arguments.references
+    if tables.is_table(name):
+        _refuse_data_set_options(arguments)
+    elif not Path(name).is_dir() and (
+        Path(name).is_file() or Path(name).suffix.lower() in _OTHER_FILES
+    ):
+        raise ValueError(f"{name}: references are a .csv or .parquet file, or a data set's name")
+    elif name.startswith((".", "/", "~")) and not Path(name).exists():
+        raise ValueError(f"{name}: no such file or folder")
+    else:
+        _refuse_mistaken(name)
+
+
+def _refuse_data_set_options(arguments: argparse.Namespace) -> None:
+    for option in ("config", "split", "data_dir"):
+        value = getattr(arguments, option)
+        if value is not None:
+            raise ValueError(
+                f"--{option.replace('_', '-')} is of a data set, and {arguments.references} is a "
+                f"file{_thresholds_hint(value)}"
+            )
+
+
+def _thresholds_hint(config: str | None) -> str:
+    if config not in figures.CONFIGURATIONS:
+        return ""
+    return f"; --metric-config {config} chooses the thresholds of that name"
+
+
 def _load_references(
     name: str, arguments: argparse.Namespace, chosen: dict[str, str | None]
 ) -> pd.DataFrame:
     """Read id, latitude and longitude of a data set; no picture is decoded."""
-    _refuse_mistaken(name)
     import datasets
 
     if _is_module(name):
@@ -189,17 +278,17 @@ def _load_references(
         features = rows.features or dict.fromkeys(next(iter(rows)), datasets.Value("null"))
         names = [key for key, kind in features.items() if isinstance(kind, datasets.Value)]
         columns = tables.find_columns(
-            names, chosen, of="references", where=name, advice=_REFERENCE_OPTIONS
+            names, chosen, of="references", where=name, advice=_advice("reference-")
         )
         if rows.info.builder_name == "csv":  # as text: its reader would strip an id's zeros
             text = {"converters": {columns["id"]: str}}
             rows = datasets.load_dataset(name, split=split, streaming=True, **where, **text)
         names = list(columns.values())
         table = [tuple(map(row.get, names)) for row in rows.select_columns(names)]
-    except ValueError:
-        raise
     except Exception as error:  # whatever a builder raises, the user gets one line
-        raise ValueError(f"--references {name}: {error}") from error
+        said = error if isinstance(error, ValueError) else f"--references {name}: {error}"
+        hint = _thresholds_hint(arguments.config) if "BuilderConfig" in str(error) else ""
+        raise ValueError(f"{said}{hint}") from error
     return tables.tidy(table, columns, name)
 
 
@@ -284,29 +373,31 @@ def _run(arguments: argparse.Namespace) -> int:
     scored = scoring.score_runs(
         runs, references, settings, benchmark, _WORDING, none_known=none_known
     )
+    if arguments.report:  # before anything is printed, since who reads that may leave
+        title = f"{' and '.join(run.name for run in runs)} on {_references_name(arguments)}"
+        report.write_report(arguments.report, scoring.as_report(scored, title))
     if arguments.json:
         document = {
             "references": {
                 "name": arguments.references,
                 "config": arguments.config,
                 "n": len(references),
+                "columns": references.attrs["columns"],
             },
             "metric_config": config_name,
             "method": options.method,
             "runs": list(map(_json_run, runs, scored.results)),
             "comparison": scored.comparison,
             "benchmark": benchmark,
-            "published": scored.published,
+            "published": list(map(_json_published, scored.published)),
             "notes": scored.notes,
         }
-        print(json.dumps(_without_nan(document), indent=2))
+        print(json.dumps(_without_nan(document), indent=2, allow_nan=False))
     else:
         _print_tables(scored)
     for note in scored.notes:
         print(text.wrapped(note, "gcd-metric: "), file=sys.stderr)
     if arguments.report:
-        title = f"{' and '.join(run.name for run in runs)} on {_references_name(arguments)}"
-        report.write_report(arguments.report, scoring.as_report(scored, title))
         # JSON on stdout stays JSON
         print(f"Wrote {arguments.report}", file=sys.stderr if arguments.json else sys.stdout)
     return 0
@@ -314,15 +405,35 @@ def _run(arguments: argparse.Namespace) -> int:
 
 def _read(arguments: argparse.Namespace) -> tuple[list[Joined], pd.DataFrame]:
     """Predictions first, since references may have to be downloaded."""
-    paths = [path for path in (arguments.predictions, arguments.compare) if path]
-    read = [_read_predictions(path, arguments) for path in paths]
+    _check_references(arguments)
+    files = {"": arguments.predictions, "compare-": arguments.compare}
+    if not arguments.compare:
+        del files["compare-"]
+    paths = list(files.values())
+    read = [_read_predictions(path, arguments, prefix) for prefix, path in files.items()]
     references = _read_references(arguments)
     runs = [
         scoring.join(*given, references, _references_name(arguments), arguments.missing, _WORDING)
         for given in zip(text.names_of(paths), paths, read, strict=True)
     ]
     scoring.restrict_to_common(runs)
+    if not arguments.allow_partial:
+        _refuse_partial(runs, len(references))
     return runs, references
+
+
+def _refuse_partial(runs: list[Joined], n_references: int) -> None:
+    n = len(runs[0].positions)
+    if n == n_references:
+        return
+    missing = [text.lacking(run) for run in runs if run.unmatched_references]
+    for run in runs:
+        for predictions, wanted in run.ambiguous[:1]:
+            missing.append(f"among ambiguous ids {listed(predictions)} could be {listed(wanted)}")
+    raise ValueError(
+        f"the score would be over {n:,} of {n_references:,} references. {'; '.join(missing)}. "
+        "--missing miss counts those without a prediction as wrong, --allow-partial leaves them out"
+    )
 
 
 def _print_tables(scored: scoring.Scored) -> None:
@@ -334,6 +445,7 @@ def _print_tables(scored: scoring.Scored) -> None:
         _, mean, geoscore, n = cells[count:]
         unit = headers[count + 1].rpartition(" ")[2]
         print(text.wrapped(f"{name}: mean error {mean} {unit}, GeoScore {geoscore}, n = {n}"))
+    print(text.wrapped(scored.columns))
     if scored.published:
         print(text.wrapped(text.sources(scored.published)))
     if scored.comparison is not None:
@@ -346,6 +458,7 @@ def _json_run(run: Joined, result: dict[str, Any]) -> dict[str, Any]:
     return {
         "name": run.name,
         "predictions": run.file,
+        "columns": run.columns,
         "scores": result,
         "unmatched_predictions": run.unmatched_predictions,
         "unmatched_references": run.unmatched_references,
@@ -353,10 +466,25 @@ def _json_run(run: Joined, result: dict[str, Any]) -> dict[str, Any]:
     }
 
 
+def _json_published(row: dict[str, str]) -> dict[str, Any]:
+    """A published row with numbers for text, accuracies as fractions like those of `scores`."""
+    found: dict[str, Any] = {}
+    for key, value in row.items():
+        if key.startswith("acc@") and value:
+            found[key] = round(float(value) / 100, 6)
+        elif key.startswith("median_") and value:
+            found[key] = float(value)
+        elif key in ("n", "year") and value:
+            found[key] = int(value)
+        elif value:
+            found[key] = value
+    return found
+
+
 def _without_nan(value: Any) -> Any:
-    """NaN has no form in JSON: it becomes null."""
+    """NaN and infinity have no form in JSON: they become null."""
     if isinstance(value, dict):
         return {key: _without_nan(item) for key, item in value.items()}
     if isinstance(value, (list, tuple)):
         return [_without_nan(item) for item in value]
-    return None if isinstance(value, float) and math.isnan(value) else value
+    return None if isinstance(value, float) and not math.isfinite(value) else value

@@ -212,8 +212,10 @@ def find_columns(
             found["id"] = _only(ids, "id", names)
         pair = {role: name for role, name in found.items() if role != "id"}
         found |= find_pair(names, pair, of=of)
-        if len(set(found.values())) < len(ROLES):
-            raise Unclear(f"one column cannot be two of {listed(found.values())}", "id")
+        for name in found.values():
+            roles = [role for role in ROLES if found[role] == name]
+            if len(roles) > 1:
+                raise Unclear(f"column {name} cannot be {' and '.join(roles)} at once", roles[-1])
     except Unclear as unclear:
         hint = "the first line seems to be no header; " if any(map(_NUMBER.match, names)) else ""
         raise ValueError(f"{where}: {unclear}; {hint}{advice.format(unclear.role)}") from None
@@ -278,6 +280,8 @@ def find_pair(
 def _partner(role: str, name: str, columns: list[_Coordinate], names: Sequence[str]) -> str:
     """The other column of the pair of which a user chose one."""
     axis = _ACROSS[role]
+    if any(one.column == name and one.axis == axis for one in columns):
+        raise Unclear(f"{name} is named as the {axis}; if it is the {role}, choose both", axis)
     fits = [one for one in columns if one.axis == axis and one.column != name]
     known = next((one for one in columns if one.column == name and one.axis == role), None)
     if known:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import csv
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -17,6 +18,7 @@ import pandas as pd
 
 from . import figures, report, tables, text
 from .comparison import compare
+from .names import listed, shortened
 
 
 class Wording(NamedTuple):
@@ -43,6 +45,8 @@ class Joined:
 
     name: str
     file: str
+    columns: dict[str, str]  # that were read
+    notes: list[str]  # what was changed in reading
     positions: np.ndarray  # of the references
     coordinates: np.ndarray
     unmatched_predictions: list[str]
@@ -72,6 +76,8 @@ class Scored:
     comparison : dict or None
         Of two runs, as `compare` returns it.
     notes : list of str
+    columns : str
+        A line that names the columns that were read.
     headers, rows : the table of figures, as text
     """
 
@@ -85,6 +91,7 @@ class Scored:
     published: list[dict[str, str]]
     comparison: dict[str, Any] | None
     notes: list[str]
+    columns: str
     headers: list[str]
     rows: list[list[str]]
 
@@ -113,9 +120,9 @@ def check_predictions(table: pd.DataFrame, where: str, missing: str, wording: Wo
     if missing == "error" and empty.any():
         first = int(empty.argmax())
         raise ValueError(
-            f"{where}: row {first + 1} ({table['image_id'].iloc[first]}) has no coordinates, as "
-            f"have {int(empty.sum())} of {len(table)} rows; {wording.count_missing} counts them "
-            "as wrong"
+            f"{where}: row {first + 1} ({shortened(table['image_id'].iloc[first])}) has no "
+            f"coordinates, as have {int(empty.sum()):,} of {len(table):,} rows; "
+            f"{wording.count_missing} counts them as wrong"
         )
     tables.refuse_duplicates(table["image_id"].tolist(), where)
 
@@ -136,7 +143,7 @@ def join(
     name, file : str
         What tables and messages call the predictions.
     table, references : pandas.DataFrame
-        `image_id`, `latitude`, `longitude`.
+        As `tables.tidy` returns them.
     references_name : str
         What messages call the references.
     missing : {"error", "miss"}
@@ -156,13 +163,13 @@ def join(
     match = tables.match_ids(left, right)
     for predictions, wanted in match.ambiguous:
         if len(predictions) > 1 and len(wanted) == 1:
-            several = text.listed(predictions)
-            raise ValueError(f"{file}: several predictions for {wanted[0]}: {several}")
+            several = listed(predictions)
+            raise ValueError(f"{file}: several predictions for {shortened(wanted[0])}: {several}")
     if not len(match.left):
         why = tables.why_none_match(left, right) or wording.id_column
         raise ValueError(
-            f"{file}: none of its {len(left)} ids (first: {left[0]}) is among the {len(right)} "
-            f"of {references_name} (first: {right[0]}); {why}"
+            f"{file}: none of its {len(left):,} ids (first: {shortened(left[0])}) is among the "
+            f"{len(right):,} of {references_name} (first: {shortened(right[0])}); {why}"
         )
     found = table[["latitude", "longitude"]].to_numpy(dtype=np.float64)[match.left]
     positions = match.right
@@ -173,6 +180,8 @@ def join(
     return Joined(
         name,
         file,
+        table.attrs["columns"],
+        table.attrs["notes"],
         positions,
         found,
         [left[index] for index in match.unmatched_left],
@@ -282,11 +291,14 @@ def score_runs(
     scored = [figures.score(run.coordinates, truth, options) for run in runs]
     results = [result for result, _ in scored]
     beside, why = _published_beside(benchmark, len(positions), options)
+    notes = text.notes(runs, results, len(references), options, wording.count_missing)
     comparison = None
     if len(runs) > 1:
         a, b = (run.coordinates for run in runs)
         comparison = compare(a, b, truth, **settings)
-    notes = text.notes(runs, results, len(references), options.missing, wording.count_missing)
+        if np.array_equal(a, b, equal_nan=True):
+            notes.append("WARNING: both files hold the same predictions")
+    notes += dict.fromkeys(chain(*(run.notes for run in runs), references.attrs["notes"]))
     notes += [line for line in (why or none_known,) if line]
     return Scored(
         runs,
@@ -299,6 +311,7 @@ def score_runs(
         beside,
         comparison,
         notes,
+        text.columns(runs, references.attrs["columns"]),
         *text.table(runs, results, beside, options, len(references)),
     )
 
@@ -319,7 +332,11 @@ def as_report(scored: Scored, title: str) -> report.Report:
         scored.rows,
         scored.notes,
         scope=_scope(scored),
-        remarks=[text.INTERVALS, *([text.sources(scored.published)] if scored.published else [])],
+        remarks=[
+            text.INTERVALS,
+            scored.columns,
+            *([text.sources(scored.published)] if scored.published else []),
+        ],
         paired=_paired(scored),
     )
 

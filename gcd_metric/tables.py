@@ -26,7 +26,6 @@ from .matching import match_ids, refuse_duplicates, why_none_match
 from .names import shortened
 
 __all__ = [
-    "ROLES",
     "find_columns",
     "is_table",
     "match_ids",
@@ -214,9 +213,8 @@ def _open_text(path: Path) -> TextIO:
 
         binary: Any = pyarrow.CompressedInputStream(pyarrow.OSFile(str(path)), "zstd")
     else:
-        binary = {".gz": gzip.open, ".bz2": bz2.open, ".xz": lzma.open}.get(ending, open)(
-            path, "rb"
-        )
+        opener: Any = {".gz": gzip.open, ".bz2": bz2.open, ".xz": lzma.open}.get(ending, open)
+        binary = opener(path, "rb")
     return TextIOWrapper(binary, encoding="utf-8-sig", newline="")
 
 

@@ -9,10 +9,11 @@ from pathlib import Path
 from typing import Any
 
 from .figures import Options, label
+from .names import listed, shortened
 
 WIDTH = 100  # of a line on a terminal
 _NARROWEST_NAME = 16
-_MOST_LISTED = 10
+_MOST_GROUPS = 10
 
 INTERVALS = "Intervals in brackets are 95 % Wilson intervals."
 PAIRED = (
@@ -63,10 +64,10 @@ def notes(
     runs: Sequence[Any],
     results: Sequence[dict[str, Any]],
     n_references: int,
-    missing: str,
+    options: Options,
     count_missing: str,
 ) -> list[str]:
-    """What was not scored and why, a line each.
+    """What was not scored and why, and what is doubtful, a line each.
 
     Parameters
     ----------
@@ -74,7 +75,7 @@ def notes(
     results : sequence of dict
         What the metric says of each run.
     n_references : int
-    missing : {"error", "miss"}
+    options : Options
     count_missing : str
         What would make references without a prediction count as wrong.
 
@@ -90,44 +91,51 @@ def notes(
             f"{count_missing} counts the others as wrong"
         )
     for run, result in zip(runs, results, strict=True):
+        if result[f"mean_{options.unit}"] == 0:
+            found.append(
+                f"WARNING: every error of {run.name} is exactly 0: the truth may have been taken "
+                f"for predictions; read were {_read(run.columns)}"
+            )
         if result.get("n_missing"):
             found.append(
                 f"{run.name}: n = {n:,}{unanswered(result)}, which count as wrong; mean and "
                 "median are of the others"
             )
-        found += _unmatched(run, missing)
+        wrong = "count as wrong" if options.missing == "miss" else "are not scored"
+        if run.unmatched_predictions:
+            count, ids = len(run.unmatched_predictions), listed(run.unmatched_predictions)
+            found.append(
+                f"{run.file}: {count:,} predictions ({ids}) have no reference and are not scored"
+            )
+        if run.unmatched_references:
+            found.append(f"{lacking(run)} and {wrong}")
+        found += _ambiguous(run)
     return found
 
 
-def _unmatched(run: Any, missing: str) -> list[str]:
-    found = []
-    if run.unmatched_predictions:
-        found.append(
-            f"{run.file}: {len(run.unmatched_predictions):,} predictions "
-            f"({listed(run.unmatched_predictions)}) have no "
-            "reference and are not scored"
-        )
-    if run.unmatched_references:
-        wrong = "count as wrong" if missing == "miss" else "are not scored"
-        found.append(
-            f"{run.file}: {len(run.unmatched_references):,} references "
-            f"({listed(run.unmatched_references)}) have no "
-            f"prediction and {wrong}"
-        )
-    for predictions, wanted in run.ambiguous[:_MOST_LISTED]:
-        found.append(
-            f"{run.file}: ambiguous ids, not matched: {listed(predictions)} could be "
-            f"{listed(wanted)}"
-        )
-    if len(run.ambiguous) > _MOST_LISTED:
-        more = len(run.ambiguous) - _MOST_LISTED
-        found.append(f"{run.file}: ambiguous ids, not matched: {more:,} more such groups")
-    return found
+def lacking(run: Any) -> str:
+    """Which references have no prediction."""
+    count, ids = len(run.unmatched_references), listed(run.unmatched_references)
+    return f"{run.file}: {count:,} references ({ids}) have no prediction"
 
 
-def listed(ids: Sequence[str]) -> str:
-    """The first few ids, and a sign where there are more."""
-    return ", ".join([*ids[:_MOST_LISTED], *(["…"] if len(ids) > _MOST_LISTED else [])])
+def _ambiguous(run: Any) -> list[str]:
+    groups = [
+        f"{run.file}: ambiguous ids, not matched: {listed(predictions)} could be {listed(wanted)}"
+        for predictions, wanted in run.ambiguous[:_MOST_GROUPS]
+    ]
+    more = len(run.ambiguous) - len(groups)
+    return [*groups, *([f"{run.file}: {more:,} more such groups"] if more else [])]
+
+
+def columns(runs: Sequence[Any], references: dict[str, str]) -> str:
+    """One line that names the columns that were read."""
+    files = [f"{run.file} ({_read(run.columns)})" for run in runs]
+    return f"Columns read: {'; '.join(files)}; references ({_read(references)})"
+
+
+def _read(names: dict[str, str]) -> str:
+    return ", ".join(map(shortened, names.values()))
 
 
 def sources(rows: Sequence[dict[str, str]]) -> str:

@@ -2,6 +2,10 @@
 
 import csv
 import json
+import os
+import subprocess
+import sys
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -12,6 +16,7 @@ from gcd_metric.cli import _benchmark, _parser, main, published
 from gcd_metric.text import names_of
 
 N = 237
+ROOT = Path(__file__).parents[2]
 
 
 @pytest.fixture(autouse=True)
@@ -124,13 +129,18 @@ def test_an_unknown_benchmark_lists_the_known(files, capsys):
     assert "no published results of nothing are known here, only of im2gps, im2gps3k" in said
 
 
-def test_too_few_matches_leave_the_published_out_and_warn(files, guess, capsys):
+def test_too_few_matches_are_refused_or_leave_the_published_out(files, guess, capsys):
     guess[:200].to_csv("guess.csv", index=False)
-    assert main([*files, "--benchmark", "im2gps"]) == 0
+    assert main([*files, "--benchmark", "im2gps"]) == 2
+    printed = capsys.readouterr()
+    assert not printed.out and printed.err.count("\n") == 1
+    assert "over 200 of 237 references. guess.csv: 37 references (Rome_00024_200_" in printed.err
+    assert "--missing miss counts" in printed.err and "--allow-partial leaves" in printed.err
+    assert main([*files, "--benchmark", "im2gps", "--allow-partial"]) == 0
     printed = capsys.readouterr()
     assert "published:" not in printed.out
     assert "WARNING: the score is over 200 of 237 references" in printed.err
-    assert "37 references (Rome_00024_200_" in printed.err and ", …)" in printed.err
+    assert "37 references (Rome_00024_200_" in printed.err and ", … and 27 more)" in printed.err
 
 
 def test_missing_predictions_can_count_as_wrong(run, files, guess):
@@ -155,7 +165,9 @@ def test_what_does_not_match_is_listed(files, guess, capsys):
 def test_ambiguous_references_are_reported(files, truth, capsys):
     twin = truth[:1].assign(IMG_ID=truth["IMG_ID"][0].replace("Rome", "Paris"))
     pd.concat([truth, twin]).to_csv("truth.csv", index=False)
-    assert main([*files, "--json"]) == 0
+    assert main([*files, "--json"]) == 2
+    assert "among ambiguous ids 0_7410c654ba_19" in capsys.readouterr().err
+    assert main([*files, "--json", "--allow-partial"]) == 0
     printed = capsys.readouterr()
     assert "ambiguous ids, not matched" in printed.err
     assert scores(printed.out)["n"] == 236
@@ -169,13 +181,14 @@ def test_json_has_no_nan(run, files, guess):
 
 def test_compare(run, files, guess):
     guess.assign(pred_lat=0.0)[5:].to_csv("other.csv", index=False)
-    out = run(*files, "--compare", "other.csv", "--json")
+    assert "over 232 of 237" in run(*files, "--compare", "other.csv", code=2)
+    out = run(*files, "--compare", "other.csv", "--json", "--allow-partial")
     comparison = json.loads(out)["comparison"]
     assert comparison["n"] == 232 == scores(out, 0)["n"] == scores(out, 1)["n"]
     assert comparison["acc@200km"]["difference"] == pytest.approx(
         scores(out, 0)["acc@200km"] - scores(out, 1)["acc@200km"]
     )
-    table = run(*files, "--compare", "other.csv")
+    table = run(*files, "--compare", "other.csv", "--allow-partial")
     assert "Paired difference, guess - other" in table and "McNemar" in table
 
 
@@ -429,7 +442,7 @@ def test_runs_of_one_file_name(run, files, guess):
 
 def test_how_many_were_scored_is_on_stdout(run, files, guess):
     guess[:200].to_csv("guess.csv", index=False)
-    assert "n = 200 of 237" in run(*files)
+    assert "n = 200 of 237" in run(*files, "--allow-partial")
     assert "n = 237, 37 without an answer" in run(*files, "--missing", "miss")
     document = json.loads(run(*files, "--missing", "miss", "--json"))
     assert any("37 without an answer" in note for note in document["notes"])
@@ -504,3 +517,185 @@ def test_semicolons_and_decimal_commas(run, files, guess):
     expected = scores(run(*files, "--json"))
     guess.to_csv("guess.csv", index=False, sep=";", decimal=",")
     assert scores(run(*files, "--json")) == expected
+
+
+# which columns were read
+
+
+TWO_PAIRS = "img_id,gt_lat,predicted_lat,gt_long,predicted_long"
+
+
+def two_pairs(header=TWO_PAIRS, name="results.csv"):
+    rows = [header.split(","), *([f"i{k}", k, k + 1, 2 * k, 2 * k + 1] for k in range(5))]
+    return write(name, rows)
+
+
+def test_a_file_of_truth_and_predictions_is_both(run):
+    name = two_pairs()
+    expected = GcdMetric("standard").compute(
+        predictions=[[k + 1, 2 * k + 1] for k in range(5)],
+        references=[[k, 2 * k] for k in range(5)],
+    )
+    document = json.loads(run(name, "--references", name, "--json"))
+    assert document["runs"][0]["scores"]["mean_km"] == pytest.approx(expected["mean_km"])
+    assert document["runs"][0]["columns"] == {
+        "id": "img_id",
+        "latitude": "predicted_lat",
+        "longitude": "predicted_long",
+    }
+    assert document["references"]["columns"]["longitude"] == "gt_long"
+    out = " ".join(run(name, "--references", name).split())
+    read = "(img_id, predicted_lat, predicted_long); references (img_id, gt_lat, gt_long)"
+    assert f"Columns read: results.csv {read}" in out
+
+
+def test_one_chosen_column_brings_the_other_of_its_pair(run):
+    name = two_pairs("id,LAT,lat_p,LON,lon_p")
+    refused = run(name, "--references", name, code=2)
+    assert "several columns fit the latitude: LAT, lat_p; choose one with --latitude" in refused
+    chosen = ["--latitude-column", "lat_p", "--reference-longitude-column", "LON"]
+    out = run(name, "--references", name, *chosen)
+    assert "results.csv (id, lat_p, lon_p); references (id, LAT, LON)" in out
+
+
+@pytest.mark.parametrize(
+    ("option", "column"),
+    [
+        ("--longitude-column", "latitude"),
+        ("--latitude-column", "longitude"),
+        ("--id-column", "latitude"),
+        ("--latitude-column", "image_id"),
+        ("--reference-longitude-column", "image_id"),
+    ],
+)
+def test_one_column_twice_is_one_line(run, option, column):
+    name = write("p.csv", [["image_id", "latitude", "longitude"], ["a", 1, 2]])
+    error = run(name, "--references", name, option, column, code=2)
+    assert error.startswith("gcd-metric: p.csv: ") and error.count("\n") == 1
+
+
+def test_the_other_file_has_columns_of_its_own(run):
+    truth = write("t.csv", [["id", "lat", "lon"], *([f"i{k}", k, 2 * k] for k in range(5))])
+    a, b = two_pairs("id,LAT,lat_p,LON,lon_p", "a.csv"), two_pairs(name="b.csv")
+    options = ["--references", truth, "--compare", b, "--latitude-column", "lat_p"]
+    assert "b.csv (img_id, predicted_lat, predicted_long)" in run(a, *options)
+    b = two_pairs("id,LAT,lat_q,LON,lon_q", "b.csv")
+    assert "b.csv: several columns fit the latitude: LAT, lat_q; choose one with " in run(
+        a, *options, code=2
+    )
+    assert "b.csv (id, lat_q, lon_q)" in run(a, *options, "--compare-longitude-column", "lon_q")
+
+
+def test_errors_that_are_all_0_are_doubted(files, truth, capsys):
+    truth.to_csv("guess.csv", index=False)
+    assert main(files) == 0
+    said = " ".join(capsys.readouterr().err.split())
+    assert "every error of guess is exactly 0" in said and "read were IMG_ID, LAT, LON" in said
+
+
+def test_two_files_of_the_same_predictions_are_doubted(files, guess, capsys):
+    guess.sample(frac=1, random_state=0).to_csv("again.csv", index=False)
+    assert main([*files, "--compare", "again.csv"]) == 0
+    assert "both files hold the same predictions" in capsys.readouterr().err
+
+
+def test_longitudes_from_0_to_360_are_read_and_said(files, guess, run, capsys):
+    expected = scores(run(*files, "--json"))["median_km"]
+    guess["pred_lng"] %= 360
+    guess.to_csv("guess.csv", index=False)
+    assert main([*files, "--json"]) == 0
+    printed = capsys.readouterr()
+    assert scores(printed.out)["median_km"] == pytest.approx(expected)
+    assert "guess.csv: longitudes run from 0 to 360; those above 180" in printed.err
+
+
+# the command line
+
+
+def test_published_results_are_fractions_as_scores_are(run, files):
+    document = json.loads(run(*files, "--benchmark", "im2gps", "--json"))
+    row = next(row for row in document["published"] if row["method"] == "TransLocator")
+    assert (row["acc@25km"], row["acc@2500km"], row["n"]) == (0.481, 0.867, 237)
+    accuracies = {key for key in document["runs"][0]["scores"] if key.endswith("km")}
+    for row in document["published"]:
+        found = {key for key in row if key.startswith("acc@")}
+        assert found <= accuracies and all(0 < row[key] < 1 for key in found)
+
+
+@pytest.mark.parametrize("name", ["t.jsonl", "t.json", "t.txt", "t.xlsx", "t", "./no", "no/t.json"])
+def test_other_files_are_refused_before_the_hub_is_asked(run, files, monkeypatch, name):
+    import datasets
+
+    for door in ("load_dataset", "get_dataset_split_names"):
+        monkeypatch.setattr(datasets, door, lambda *_, **__: pytest.fail("the Hub was asked"))
+    if "/" not in name:
+        write(name, [["{}"]])
+    error = run("guess.csv", "--references", name, code=2)
+    assert error.startswith(f"gcd-metric: {name}: ") and error.count("\n") == 1
+
+
+@pytest.mark.parametrize("option", ["config", "split", "data-dir"])
+def test_options_of_a_data_set_are_no_options_of_a_file(run, files, option):
+    error = run(*files, f"--{option}", "justzoomin", code=2)
+    assert f"--{option} is of a data set, and truth.csv is a file" in error
+    assert "--metric-config justzoomin chooses the thresholds" in error
+
+
+def test_a_configuration_of_the_metric_is_none_of_the_data_set(run, files):
+    pytest.importorskip("im2gps")
+    error = run("guess.csv", "--references", "im2gps", "--config", "justzoomin", code=2)
+    assert "--metric-config justzoomin chooses the thresholds" in error
+
+
+def test_home_is_understood_in_every_path(run, files, monkeypatch, tmp_path):
+    pytest.importorskip("matplotlib")
+    home = tmp_path / "home"
+    home.mkdir()
+    monkeypatch.setenv("HOME", str(home))
+    for name in ("guess.csv", "truth.csv"):
+        (tmp_path / name).rename(home / name)
+    out = run("~/guess.csv", "--references=~/truth.csv", "--report=~/r.png")
+    assert out.endswith(f"Wrote {home}/r.png\n") and (home / "r.png").exists()
+    assert "Paired" in run("~/guess.csv", "--references=~/truth.csv", "--compare", "~/guess.csv")
+
+
+def test_the_version_is_that_of_the_package(capsys):
+    from importlib.metadata import version
+
+    with pytest.raises(SystemExit) as left:
+        main(["--version"])
+    assert left.value.code == 0
+    assert capsys.readouterr().out == f"gcd-metric {version('im2gps-justzoomin')}\n"
+
+
+@pytest.mark.parametrize("arguments", [["--json"], [], ["--help"], ["--report", "r.html"]])
+@pytest.mark.parametrize("unbuffered", ["", "1"])
+def test_a_reader_that_leaves_is_no_error(files, arguments, unbuffered):
+    reader, writer = os.pipe()
+    os.close(reader)  # before a line is written, so that every line meets a closed pipe
+    with os.fdopen(writer, "wb") as closed:
+        done = subprocess.run(
+            [sys.executable, "-m", "gcd_metric", *files, *arguments],
+            stdout=closed,
+            stderr=subprocess.PIPE,
+            env={**os.environ, "PYTHONPATH": str(ROOT), "PYTHONUNBUFFERED": unbuffered},
+        )
+    # argparse itself passes over the closed pipe where nothing is buffered
+    code = 0 if unbuffered and "--help" in arguments else 141
+    assert (done.returncode, done.stderr) == (code, b"")
+    assert ("--report" in arguments) == os.path.exists("r.html")
+
+
+def test_what_is_not_used_is_not_imported():
+    slow = set(
+        ["datasets", "evaluate", "matplotlib", "plotly", "scipy", "torch", "transformers", "gradio"]
+    )
+    code = f"import sys, gcd_metric.cli; print(*({slow!r} & sys.modules.keys()))"
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        capture_output=True,
+        text=True,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        check=True,
+    )
+    assert done.stdout == "\n"

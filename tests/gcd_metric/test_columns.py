@@ -108,6 +108,8 @@ def test_one_chosen_column_brings_its_partner():
     assert pair("id,lat_a,lon_a,lat_b,lon_b,out_lat", longitude="lon_b") == ("lat_b", "lon_b")
     gone = "img_id,gt_lat,predicted_lat,gt_long"
     assert "forms a pair with predicted_lat" in refusal(gone, latitude="predicted_lat")
+    assert "gt_long is named as the longitude" in refusal(header, latitude="gt_long")
+    assert pair("id,lat,lon", latitude="lon", longitude="lat") == ("lon", "lat")
     assert "not of one pair" in refusal(header, latitude="predicted_lat", longitude="gt_long")
 
 
@@ -115,7 +117,8 @@ def test_one_chosen_column_brings_its_partner():
 @pytest.mark.parametrize("twice", [("latitude", "longitude"), ("id", "latitude")])
 def test_one_column_is_not_taken_twice(of, twice):
     chosen = dict.fromkeys(twice, "latitude")
-    assert "one column cannot be two of" in refusal("image_id,latitude,longitude", of, **chosen)
+    said = f"column latitude cannot be {' and '.join(twice)} at once; choose {twice[-1]}"
+    assert said in refusal("image_id,latitude,longitude", of, **chosen)
 
 
 def test_a_message_about_columns_stays_short():
