@@ -1,10 +1,18 @@
-"""What the commands of both data sets say when something is wrong."""
+"""What the commands of both data sets have in common: paths, errors in one line, exit statuses."""
 
 from __future__ import annotations
 
+import argparse
 import errno
+import os
 import re
-from collections.abc import Collection
+import select
+import sys
+from collections.abc import Callable, Collection, Sequence
+from pathlib import Path
+from typing import Any
+
+from geoload import __version__
 
 _ADVICE = {
     errno.ENOSPC: "the disk is full: make room, or write to another one",
@@ -13,6 +21,64 @@ _ADVICE = {
     errno.EROFS: "nothing can be written there: name another folder",
 }
 _CALLS = re.compile(r"(load_dataset\([^)]*\))")
+
+
+def run(
+    parser: argparse.ArgumentParser,
+    argv: Sequence[str] | None,
+    work: Callable[[dict[str, Any]], int | None],
+) -> int:
+    """Parse arguments, do what they ask for, and return the command's exit status.
+
+    Parameters
+    ----------
+    parser : ArgumentParser
+        It gets `--version`.
+    argv : sequence of str, optional
+        By default the arguments of the process. In paths `~` is the home folder.
+    work : callable
+        Given the options as a dict, returns the exit status, or None for 0.
+
+    Returns
+    -------
+    int
+        That of `work`; 2 for bad input, with one line on stderr that says why; 130 when stopped by
+        the keyboard; 141 when whoever reads the output has left, as `head` does.
+    """
+    parser.add_argument("--version", action="version", version=f"{parser.prog} {__version__}")
+    options: dict[str, Any] = {}
+    try:
+        try:
+            given = vars(parser.parse_args(argv))
+            options.update((name, _with_home(value)) for name, value in given.items())
+            return work(options) or 0
+        finally:
+            sys.stdout.flush()  # here, since nobody could catch what is raised at the exit
+    except (ValueError, ImportError, OSError) as error:
+        if isinstance(error, BrokenPipeError) and _reader_left():
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            return 141
+        print(f"{parser.prog}: {one_line(error, options)}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print(f"{parser.prog}: stopped", file=sys.stderr)
+        return 130
+
+
+def _with_home(value: Any) -> Any:
+    """A path, or several, with the home folder in place of `~`, which `--option=~/x` keeps."""
+    if isinstance(value, list):
+        return list(map(_with_home, value))
+    if isinstance(value, (str, Path)) and str(value).startswith("~/"):
+        return type(value)(os.path.expanduser(value))
+    return value
+
+
+def _reader_left() -> bool:
+    """Whether the pipe that broke is the one to which the output goes."""
+    output = select.poll()
+    output.register(sys.stdout.fileno())
+    return any(event & select.POLLERR for _, event in output.poll(0))
 
 
 def one_line(error: BaseException, options: Collection[str]) -> str:

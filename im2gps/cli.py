@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import argparse
-import sys
 from pathlib import Path
 from typing import Any
 
-from geoload.commands import one_line
+from geoload.commands import run
 from im2gps import publish
 from im2gps.building import command as build
 from im2gps.coverage import command as coverage
@@ -19,24 +18,19 @@ from im2gps.sample import PACKS, write_sample
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Run the command and return its exit status: 2, with one line why, for bad input."""
+    """Run the command and return its exit status, as `geoload.commands.run` says."""
     parser = argparse.ArgumentParser(prog="im2gps", description="Tools for Im2GPS.")
     commands = parser.add_subparsers(dest="command", required=True)
     _add_sample(commands)
     for module in (search, lists, build, coverage, publish):
         module.add_command(commands)
-    options = vars(parser.parse_args(argv))
-    run = options.pop("run")
+    return run(parser, argv, _run)
+
+
+def _run(options: dict[str, Any]) -> int | None:
+    work = options.pop("run")
     del options["command"]
-    try:
-        run(**options)
-    except (ValueError, ImportError, OSError) as error:
-        print(f"im2gps: {one_line(error, options)}", file=sys.stderr)
-        return 2
-    except KeyboardInterrupt:
-        print("im2gps: stopped", file=sys.stderr)
-        return 130
-    return 0
+    return work(**options)
 
 
 def _add_sample(commands: Any) -> None:

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import argparse
 import itertools
-import sys
 from json import dumps
 from pathlib import Path
 from typing import Any
 
-from geoload.commands import one_line
+from geoload.commands import run
 from geoload.files import local_path
 from geoload.shared_index import write_index
 from justzoomin import publish as publish_command
@@ -23,21 +22,20 @@ from justzoomin.views import QUALITY, SIZE
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Run the command and return its exit status: 2, with one line why, for bad input.
+    """Run the command and return its exit status, as `geoload.commands.run` says.
 
     `verify` returns 1 where it finds something wrong.
     """
-    options = vars(_parser().parse_args(argv))
+    return run(_parser(), argv, _run)
+
+
+def _run(options: dict[str, Any]) -> int | None:
     commands: dict[str, Any] = {
         "sample": _sample, "render": _render, "preview": _preview, "index": _index,
         "publish": publish_command.run, "score": _score,
     }  # fmt: skip
     commands.update(extraction.COMMANDS)
-    try:
-        return commands[options.pop("command")](**options) or 0
-    except (ValueError, ImportError, OSError) as error:
-        print(f"justzoomin: {one_line(error, options)}", file=sys.stderr)
-        return 2
+    return commands[options.pop("command")](**options)
 
 
 def _parser() -> argparse.ArgumentParser:
