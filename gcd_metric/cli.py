@@ -67,18 +67,32 @@ def main(argv: Sequence[str] | None = None) -> int:
         whoever reads the output has gone.
     """
     try:
-        try:
-            arguments = _with_one_value(sys.argv[1:] if argv is None else argv)
-            return _run(_parser().parse_args(arguments))
-        except (ValueError, ImportError) as error:
-            print(f"gcd-metric: {' '.join(str(error).split())}", file=sys.stderr)
-            return 2
-        finally:
-            sys.stdout.flush()  # here, since nobody could catch what is raised at the exit
-    except BrokenPipeError:  # as with `| head`: who reads has seen enough
-        nowhere = os.open(os.devnull, os.O_WRONLY)
-        os.dup2(nowhere, sys.stdout.fileno())
+        return _status(sys.argv[1:] if argv is None else argv)
+    except BrokenPipeError:  # nobody reads on, so there is nobody to tell
         return 141
+    finally:
+        for stream in (sys.stdout, sys.stderr):
+            try:
+                stream.flush()
+            except OSError:  # it would be written, and fail, again at the exit
+                os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
+
+
+def _status(argv: Sequence[str]) -> int:
+    try:
+        try:
+            return _run(_parser().parse_args(_with_one_value(argv)))
+        finally:
+            sys.stdout.flush()
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        said = f"{error.filename or 'output'}: {error.strerror or error}"
+        print(f"gcd-metric: {said}", file=sys.stderr)
+        return 2
+    except (ValueError, ImportError) as error:
+        print(f"gcd-metric: {' '.join(str(error).split())}", file=sys.stderr)
+        return 2
 
 
 class _Version(argparse.Action):
