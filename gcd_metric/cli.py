@@ -249,14 +249,18 @@ def _check_references(arguments: argparse.Namespace) -> None:
     name = arguments.references
     if tables.is_table(name):
         _refuse_data_set_options(arguments)
-    elif not Path(name).is_dir() and (
-        Path(name).is_file() or Path(name).suffix.lower() in _OTHER_FILES
-    ):
+    elif Path(name).is_file() or (_is_named_as_a_file(name) and not Path(name).is_dir()):
         raise ValueError(f"{name}: references are a .csv or .parquet file, or a data set's name")
     elif name.startswith((".", "/", "~")) and not Path(name).exists():
         raise ValueError(f"{name}: no such file or folder")
     else:
         _refuse_mistaken(name)
+
+
+def _is_named_as_a_file(name: str) -> bool:
+    ending = Path(name).suffix.lower()
+    # owner/data.v2 may be on the Hub
+    return ending in _OTHER_FILES or ("/" not in name and ending[1:].isalpha())
 
 
 def _refuse_data_set_options(arguments: argparse.Namespace) -> None:
