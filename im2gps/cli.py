@@ -43,7 +43,9 @@ def _add_sample(commands: Any) -> None:
     sample.add_argument("--lists", type=int, default=0, metavar="N",
                         help="also Flickr lists with N records, some of them by the packs' "
                         "photographers, some broken (default 0)")  # fmt: skip
-    sample.add_argument("--width", type=int, default=160, help="of the pictures, in pixels")
+    sample.add_argument(
+        "--width", type=int, default=160, help="longest side of the largest pictures, in pixels"
+    )
     sample.add_argument("--seed", type=int, default=0, help="another seed, other photos")
     sample.set_defaults(run=_sample)
 

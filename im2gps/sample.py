@@ -1,7 +1,9 @@
 """A miniature of Im2GPS in its original layout: synthetic photos, real file formats.
 
 Each picture's colours are a function of where it was "taken", so that a wrong label shows and a
-simple predictor has something to go by. The same arguments always write the same bytes.
+simple predictor can learn. As in real packs the pictures have many sizes, some are grey or CMYK,
+some are stored turned, with an EXIF orientation, and some photographers took several. The same
+arguments always write the same bytes.
 """
 
 from __future__ import annotations
@@ -13,7 +15,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
-from PIL import Image
+from PIL import ExifTags, Image
 from tqdm import tqdm
 
 from geoload.writing import whole_file
@@ -41,6 +43,14 @@ CITIES = {
     "Singapore": (1.35, 103.82), "Stockholm": (59.33, 18.07), "Sydney": (-33.87, 151.21),
     "Tokyo": (35.68, 139.65), "Vancouver": (49.28, -123.12),
 }  # fmt: skip
+_SHAPES = ((4, 3), (3, 4), (3, 2), (16, 9), (1, 1), (2, 3), (4, 3))
+_MODES = {4: "L", 9: "CMYK"}
+# Orientation, and how an upright picture is stored with it.
+_TURNED = {
+    2: (6, Image.Transpose.ROTATE_90),
+    5: (8, Image.Transpose.ROTATE_270),
+    7: (3, Image.Transpose.ROTATE_180),
+}
 _EPOCH = (1980, 1, 1, 0, 0, 0)
 
 
@@ -56,7 +66,7 @@ def write_sample(
     counts : mapping of str to int, optional
         Photos in each pack, by configuration name; packs left out get their usual number.
     width : int
-        Width of the pictures in pixels; they are three quarters as high.
+        Longest side of the largest pictures, in pixels.
     seed : int
         Another seed gives other photos.
     """
@@ -75,14 +85,20 @@ def write_sample(
             path = Path(folder) / archive
             with whole_file(path) as file, zipfile.ZipFile(file, "w") as pack:
                 for index in range(sizes[name]):
-                    file_name, data = _photo(rng, number, index, width)
+                    owner = _owner(rng, number, sizes[name])
+                    file_name, data = _photo(rng, owner, index, width)
                     pack.writestr(zipfile.ZipInfo(f"{path.stem}/{file_name}", _EPOCH), data)
                     bar.update()
 
 
-def picture(latitude: float, longitude: float, width: int, rng: np.random.Generator) -> Image.Image:
-    """Paint a landscape whose colours depend on where it lies, with some noise."""
-    height = width * 3 // 4
+def picture(
+    latitude: float, longitude: float, size: tuple[int, int], rng: np.random.Generator
+) -> Image.Image:
+    """Paint a landscape whose colours depend on where it lies, with some noise.
+
+    `size` is its width and height in pixels.
+    """
+    width, height = size
     horizon = int(height * (0.4 + 0.2 * rng.random()))
     phi, lam = np.radians(latitude), np.radians(longitude)
     place = np.array([np.cos(phi) * np.cos(lam), np.cos(phi) * np.sin(lam), np.sin(phi)])
@@ -94,18 +110,41 @@ def picture(latitude: float, longitude: float, width: int, rng: np.random.Genera
     return Image.fromarray(pixels)
 
 
-def _photo(rng: np.random.Generator, pack: int, index: int, width: int) -> tuple[str, bytes]:
+def _owner(rng: np.random.Generator, pack: int, photos: int) -> str:
+    """Return a photographer's id: of as many as two thirds of the photos, a few took most."""
+    person = int(photos * 2 / 3 * rng.random() ** 2)
+    return f"{50_000_000 + 7_919 * person}@N0{pack}"
+
+
+def _photo(rng: np.random.Generator, owner: str, index: int, width: int) -> tuple[str, bytes]:
     place = list(CITIES)[rng.integers(len(CITIES))]
     latitude, longitude = np.asarray(CITIES[place]) + rng.normal(0, 0.3, 2)
     photo_id, secret = int(rng.integers(10**8, 10**9)), f"{rng.integers(16**10):010x}"
-    server, owner = int(rng.integers(10, 300)), f"{rng.integers(10**7, 10**8)}@N0{pack}"
+    server = int(rng.integers(10, 300))
     name = f"{photo_id}_{secret}_{server}_{owner}.jpg"
     if index % 2:
         name = f"{place}_{index:05d}_{name}"
-    buffer = io.BytesIO()
-    picture(latitude, longitude, width, rng).save(buffer, "JPEG", quality=85)
+    painted = picture(latitude, longitude, _size(rng, index, width), rng)
     fields = _fields(rng, place, photo_id, secret, server, owner, latitude, longitude)
-    return name, with_comments(buffer.getvalue(), fields)
+    return name, with_comments(_jpeg(painted, index), fields)
+
+
+def _size(rng: np.random.Generator, index: int, width: int) -> tuple[int, int]:
+    shape = _SHAPES[index % len(_SHAPES)]
+    longest = width if index == 0 else int(rng.integers(width * 5 // 8, width + 1))
+    across, down = (max(4, round(longest * side / max(shape))) for side in shape)
+    return across, down
+
+
+def _jpeg(painted: Image.Image, index: int) -> bytes:
+    """Return a picture as a file, now and then in grey or CMYK, or stored turned."""
+    exif = Image.Exif()
+    if turn := _TURNED.get(index % 8):
+        exif[ExifTags.Base.Orientation], stored_as = turn
+        painted = painted.transpose(stored_as)
+    buffer = io.BytesIO()
+    painted.convert(_MODES.get(index % 12, "RGB")).save(buffer, "JPEG", quality=85, exif=exif)
+    return buffer.getvalue()
 
 
 def _fields(

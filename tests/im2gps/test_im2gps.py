@@ -72,9 +72,34 @@ def test_the_label_is_that_of_the_picture(packs):
     from im2gps.sample import picture
 
     for row in load(packs):
-        painted = picture(row["latitude"], row["longitude"], 48, np.random.default_rng(0))
-        sky = np.asarray(row["image"])[:8].mean((0, 1))
-        assert np.abs(sky - np.asarray(painted)[:8].mean((0, 1))).max() < 40
+        image, place = row["image"], (row["latitude"], row["longitude"])
+        painted = picture(*place, image.size, np.random.default_rng(0)).convert(image.mode)
+        sky = np.asarray(image)[:6].mean((0, 1))
+        assert np.abs(sky - np.asarray(painted)[:6].mean((0, 1))).max() < 40
+
+
+def test_the_miniature_has_what_real_photos_have(packs):
+    rows = [row for name in ("im2gps", "random_2k") for row in load(packs, name)]
+    images = [row["image"] for row in rows]
+    assert len({image.size for image in images}) > 15
+    assert max(side for image in images for side in image.size) == 48
+    assert {image.mode for image in images} == {"RGB", "L", "CMYK"}
+    assert {image.width > image.height for image in images} == {True, False}
+    stored = [PillowImage.open(io.BytesIO(row["image"]["bytes"])) for row in raw(packs)]
+    assert {photo.getexif().get(0x0112, 1) for photo in stored} == {1, 3, 6, 8}
+    owners = [row["image_id"].rpartition("_")[2] for row in load(packs)]
+    assert 1 < len(set(owners)) < len(owners)
+
+
+def raw(folder: Path, **options):
+    stream = load_dataset("im2gps", data_dir=str(folder), split="test", streaming=True, **options)
+    return stream.cast_column("image", Image(decode=False))
+
+
+def test_photos_of_all_kinds_make_one_batch_once_they_are_resized(packs):
+    batches = raw(packs).map(im2gps.Resize((20, 30)), batched=True, batch_size=6)
+    pixels = np.stack([row["image"] for row in batches])
+    assert pixels.shape == (12, 20, 30, 3) and pixels.dtype == np.uint8
 
 
 def test_unpacked_photos_load_like_the_zip(packs, tmp_path):
@@ -329,7 +354,7 @@ def test_a_whole_pack_downloads_and_streams(tmp_path, cache):
 
 
 def test_streaming_reads_what_is_asked_for_and_unpacks_nothing(tmp_path, monkeypatch):
-    write_sample(tmp_path / "served", {"im2gps": 0, "human": 64}, width=640)
+    write_sample(tmp_path / "served", {"im2gps": 0, "human": 64}, width=800)
     size = (tmp_path / "served" / "human_geolocation_test.zip").stat().st_size
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "temporary"))
     (tmp_path / "temporary").mkdir()
