@@ -12,6 +12,7 @@ from typing import Any, BinaryIO, Protocol
 from PIL import Image
 
 from geoload.files import is_clutter, open_binary, read_exactly
+from geoload.jpeg import clean
 from geoload.report import Report
 from geoload.shards import Member, ShardError
 from geoload.target import UNFINISHED
@@ -197,6 +198,7 @@ def decode(data: bytes, shape: tuple[int, int] | None) -> None:
     ValueError
         When it does not decode, or has not the (width, height) that it should have.
     """
+    data = clean(data)  # of stray bytes between its segments, which are no damage
     try:
         with Image.open(io.BytesIO(data), formats=["JPEG"]) as picture:
             width, height = picture.size

@@ -200,15 +200,19 @@ def test_what_only_decoding_shows(city, out):
     overwrite(other, other.stat().st_size - 6, b"\0\0")
     data = photos(out)[0].read_bytes()
     shape.write_bytes(data)
+    stray = photos(out)[1]  # bytes between segments are no damage
+    stray.write_bytes(stray.read_bytes()[:20] + b"stray" + stray.read_bytes()[20:])
     assert "pictures that do not decode" not in findings(out)[1]
     status, wrong = findings(out, "--deep")
     decoded = wrong["pictures that do not decode"]
     assert status == 1
     assert decoded[0].startswith(f"{name(broken)}: ")
+    assert not [text for text in decoded if name(stray) in text]
     assert decoded[-1] == f"{name(shape)}: 32 x 24 pixels, not 250 x 250"
     wrong = findings(out, "--deep", "--data-dir", city)[1]
     differ = wrong["pictures that differ from those in the TAR files"]
     assert set(differ) == {name(broken), name(other)}
+    assert wrong["pictures of another size than in the TAR files"]
 
 
 def test_what_does_not_belong_there(city, out, tmp_path):
