@@ -19,7 +19,7 @@ from geoload.writing import whole_file
 
 # A pass that was killed reads this much again, at most.
 KEEP_EVERY = 256 * 2**20
-_FORMAT = 1
+_FORMAT = 2  # raised whenever the same file would give other members
 _DIGEST_SIZE = 32
 _log = logging.getLogger(__name__)
 

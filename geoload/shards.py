@@ -130,7 +130,8 @@ def _plain_member(header: bytes, position: int) -> Member | None:
         checksum = int(header[148:156].rstrip(b"\0 "), 8)
     except ValueError:
         return None
-    if size < 0 or sum(header) - sum(header[148:156]) + 256 != checksum:
+    # Most of a header is zeros at its end.
+    if size < 0 or sum(header.rstrip(b"\0")) - sum(header[148:156]) + 256 != checksum:
         return None
     name = header[:100].split(b"\0", 1)[0].decode("utf-8", "backslashreplace")
     if kind == 0x35 or name.endswith("/"):
