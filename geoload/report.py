@@ -47,6 +47,11 @@ class Report:
         for kind, count in other.counts.items():
             self.add_many(kind, count, other.names[kind])
 
+    def clear(self) -> None:
+        """Forget everything."""
+        self.counts.clear()
+        self.names.clear()
+
     def __bool__(self) -> bool:
         return bool(self.counts)
 

@@ -19,12 +19,6 @@ except ImportError:  # not a POSIX system, and refused below
 UNFINISHED = ".part"
 # Of the files here, so that those of other programs are not taken for one.
 _PART = ".extracted.part"
-_FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
-
-
-def is_full(error: OSError) -> bool:
-    """Tell a full disk, a quota and a limit on files' sizes from other errors."""
-    return error.errno in _FULL
 
 
 class Target:

@@ -26,6 +26,7 @@ OUTSIDE = "members outside of the layout"
 NOT_FILES = "members that are no files"
 TOO_LARGE = f"members of more than {MAX_PICTURE // 2**20} MB"
 TWICE = "members that occur twice"
+WHITE = "views that are white, as none of their tiles is there"
 
 _TILES = re.compile(r"satellite_level_(m?)([0-9]{1,2})_([0-9]{1,6})\.tar")
 _PHOTOS = re.compile(r"streetview_images_([0-9]{1,6})\.tar")

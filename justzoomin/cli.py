@@ -127,11 +127,13 @@ def _preview(output: str, split: str, size: int, count: int, skip: int, **where:
     rows = list(itertools.islice(stream, skip, skip + (1 if animated else count)))
     if not rows:
         raise ValueError(f"there are no samples after the first {skip}")
+    white = sum(preview.is_white(view) for row in rows for view in row["views"])
     if animated:
         preview.animation(rows[0], output)
     else:
         preview.sheet(rows, output)
-    print(f"Drew {len(rows)} of split {split} into {output}")
+    count = sum(len(row["views"]) for row in rows)
+    print(f"Drew {len(rows)} of split {split} into {output}; {white} of {count} views are white")
 
 
 def _score(

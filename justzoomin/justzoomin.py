@@ -22,13 +22,25 @@ from geoload.hub import resolve_commit
 from geoload.pictures import Size, check_size
 from geoload.report import Report, write_json
 from justzoomin import satellite
+from justzoomin.archives import WHITE
 from justzoomin.covered import Covered, covered_signature, read_covered
 from justzoomin.overhead import cell_parts, cell_rows, overhead_files, view_rows
 from justzoomin.sources import REPOSITORY, REVISION, TABLES, Folder, Hub, Part, other_split
 from justzoomin.streetview import Join, Pass, split_report, table_report
 from justzoomin.table import Table, read_table
-from justzoomin.views import SIZE, DrawnViews, RenderedViews, Views, find_rendered, zoom_record
-from justzoomin.zoom import DEPTH
+from justzoomin.views import (
+    SIZE,
+    WHITE_PHOTOS,
+    DrawnViews,
+    RenderedViews,
+    Views,
+    find_rendered,
+    open_views,
+    place_of,
+    white_views,
+    zoom_record,
+)
+from justzoomin.zoom import DEPTH, GRID
 
 _CITATION = """\
 @article{erzurumlu2026justzoomin,
@@ -72,8 +84,9 @@ class JustZoomInConfig(Config):
     views : str, optional
         Path of the shard that `justzoomin render` wrote, where it is not `views/views_384.tar`
         of the source. For `zoom`, `views` and `cells`.
-    size : int
-        Side of the overhead views in pixels.
+    size : int, optional
+        Side of the overhead views in pixels. By default 384; for cells of four actions 96, which is
+        what a cell has in the view before it.
     depth : int
         How many actions lead to a cell of `cells`.
     levels : list of int, optional
@@ -95,13 +108,18 @@ class JustZoomInConfig(Config):
     image_size: Size | None = None
     photos: bool = True
     views: str | None = None
-    size: int = SIZE
+    size: int | None = None
     depth: int = DEPTH
     levels: list[int] | None = None
     covered: bool | str = False
     covered_id: str | None = None
 
     PACKAGES: ClassVar[tuple[str, ...]] = ("justzoomin",)
+
+    @property
+    def pixels(self) -> int:
+        """The side of the overhead views in pixels."""
+        return self.size or (SIZE // GRID if self.name == "cells" and self.depth == DEPTH else SIZE)
 
     def source(self, token: Any = None) -> Hub | Folder:
         """Return where the files lie; `token` is for the Hub."""
@@ -204,6 +222,7 @@ class JustZoomIn(Builder):
         _pin(kwargs)
         self._passes: dict[str, Pass] = {}
         self._tile_pass: satellite.TilePass | None = None
+        self._opened: Views | None = None
         self._compared: set[str] = set()
         super().__init__(*args, **kwargs)
 
@@ -266,9 +285,15 @@ class JustZoomIn(Builder):
         if self.config.name == "metadata":
             return [Part("", "metadata")]
         if self.config.name == "views":
-            return [Part(self._rendered(needed=True), "views")]
+            path = self._rendered(needed=True)
+            RenderedViews(path, self.config.size)
+            return [Part(path, "views")]
         if self.config.name == "cells":
-            return cell_parts(self.config.depth)
+            parts = cell_parts(self.config.depth)
+            self._views()  # what is wrong with it shows here, before any work
+            return parts
+        if self.config.name == "zoom":
+            self._views()
         shards, in_place = self.config.shards, self.config.in_place
         if dl_manager.is_streaming:
             parts = source.parts(shards)
@@ -302,14 +327,24 @@ class JustZoomIn(Builder):
             yield from self._metadata_rows(split, findings)
         elif self.config.name == "satellite":
             yield from self._tile_rows(parts, count, findings)
-        elif self.config.name == "views":
-            yield from view_rows(parts[0].path)
-        elif self.config.name == "cells":
-            views = self._views()
-            for part in parts:
-                yield from cell_rows(part, self.config.depth, views)
+        elif self.config.name in ("views", "cells"):
+            yield from self._view_rows(parts, findings)
         else:
             yield from self._street_rows(parts, count, split, findings)
+
+    def _view_rows(
+        self, parts: list[Part], findings: str | None
+    ) -> Iterator[tuple[str, dict[str, Any]]]:
+        views = self._views() if self.config.name == "cells" else None
+        for part in parts:
+            rows = cell_rows(part, self.config.depth, views) if views else view_rows(part.path)
+            report = Report()
+            for name, record in rows:
+                if record["white"]:
+                    report.add(WHITE, name)
+                yield name, record
+            report.settle(part.name, self.config.strict, _log if findings is None else None)
+            self.leave_findings(findings, f"train-{part.name}".replace("/", "-"), report)
 
     def _metadata_rows(
         self, split: str, findings: str | None
@@ -325,15 +360,23 @@ class JustZoomIn(Builder):
     def _street_rows(
         self, parts: list[Part], count: int, split: str, findings: str | None
     ) -> Iterator[tuple[str, dict[str, Any]]]:
+        white = Report()
+
         def keep(part: Part, report: Report, found: np.ndarray) -> None:
             name = f"{split}-{part.name}".replace("/", "-")
             self.leave_findings(findings, name, report, found)
+
+        def leave_streamed(part: Part, report: Report, found: np.ndarray) -> None:
+            white.settle(f"{part.name}, split {split}", self.config.strict)
+            report.merge(white)
+            white.clear()
+            self._passes[split].leave(part, report, found)
 
         source = self.config.source(self.token)
         if split not in self._passes:
             some = self.config.shards is not None
             self._passes[split] = Pass(source, split, count, self.config.strict, some)
-        leave = self._passes[split].leave if findings is None else keep
+        leave = leave_streamed if findings is None else keep
         views = self._views() if self.config.name == "zoom" else None
         join = Join(source, split, self.config, leave)
         for row, place, name, data in join.samples(parts):
@@ -343,6 +386,8 @@ class JustZoomIn(Builder):
             record["image"] = {"bytes": data, "path": path}
             if views is not None:
                 record.update(zoom_record(join.table.sequence[row], views))
+                if white_views(join.table.sequence[row], views):
+                    white.add(WHITE_PHOTOS, join.table.image_id[row])
             yield place, record
 
     def _tile_rows(
@@ -364,22 +409,35 @@ class JustZoomIn(Builder):
     def _rendered(self, needed: bool = False) -> str:
         """Return the path of the rendered shard, or nothing where there is none."""
         source = self.config.source(self.token)
-        found = self.config.views or find_rendered(source, self.config.size)
+        found = self.config.views or find_rendered(source, self.config.pixels)
         if found is None and needed:
-            folder = self.config.data_dir
-            where = f" --data-dir {folder}" if folder else ""
+            folder, pixels = self.config.data_dir, self.config.pixels
+            command = "justzoomin render" + (f" --data-dir {folder}" if folder else "")
+            command += f" --size {pixels}" if pixels != SIZE else ""
             raise FileNotFoundError(
-                f"There is no views/views_{self.config.size}.tar in {folder or source.repository}: "
-                f"render it once with `justzoomin render{where}`, or name one that lies elsewhere "
-                "with views=."
+                f"There is no views/views_{pixels}.tar in {folder or source.repository}: render it "
+                f"once with `{command}`, or name one that lies elsewhere with views=."
             )
         return found or ""
 
     def _views(self) -> Views:
-        rendered = self._rendered()
-        if rendered and (self.config.name == "zoom" or self.config.depth < DEPTH):
-            return RenderedViews(rendered)
-        return DrawnViews(self.config.data_dir or self.config.source(self.token), self.config.size)
+        """Return the overhead views, which all parts share."""
+        if self._opened is None:
+            self._opened = self._open_views()
+        return self._opened
+
+    def _open_views(self) -> Views:
+        config, rendered = self.config, self._rendered()
+        source = config.source(self.token)
+        tiles = config.data_dir or source
+        if config.name == "zoom":
+            if rendered:
+                return RenderedViews(rendered, config.size)
+            sequences = read_table(source.table("validation")).sequence
+            return open_views(tiles, config.pixels, len(sequences[0]) if sequences else DEPTH)
+        if rendered and config.depth < DEPTH:
+            return RenderedViews(rendered, config.size)
+        return DrawnViews(tiles, config.pixels, [place_of((0,) * config.depth)[2]])
 
     def conclude(self, split: str, findings: Report, found: list[np.ndarray]) -> Report:
         """Add rows without a picture and ids that occur twice to the parts' findings."""
@@ -400,14 +458,15 @@ def _features(name: str) -> dict[str, Any]:
     number = datasets.Value("float64")
     place = {"latitude": number, "longitude": number}
     actions = datasets.Sequence(datasets.Value("int64"))
+    white = {"width_m": number, "white": datasets.Value("bool")}
     if name == "views":
-        return {"prefix": actions, "view": datasets.Image(), **place, "width_m": number}
+        return {"prefix": actions, "view": datasets.Image(), **place, **white}
     if name == "satellite":
         whole, edges = datasets.Value("int64"), ("south", "west", "north", "east")
         tile = {"image": datasets.Image(), **dict.fromkeys(("level", "x", "y"), whole)}
         return {**tile, **dict.fromkeys(edges, number), **place, "ground_size_m": number}
     if name == "cells":
-        return {"sequence": actions, "image": datasets.Image(), **place, "width_m": number}
+        return {"sequence": actions, "image": datasets.Image(), **place, **white}
     features = {"image_id": datasets.Value("string"), **place, "sequence": actions}
     if name != "metadata":
         features = {"image": datasets.Image(), **features}

@@ -12,7 +12,7 @@ from geoload.files import open_binary
 from geoload.shards import ShardError, members
 from justzoomin import zoom
 from justzoomin.sources import Part
-from justzoomin.views import Views, name_of, place_of
+from justzoomin.views import Views, is_white, name_of, place_of
 
 Row = tuple[str, dict[str, Any]]
 
@@ -55,6 +55,7 @@ def _view_row(path: str, name: str, picture: bytes, record: bytes) -> dict[str, 
             "latitude": float(fields["latitude"]),
             "longitude": float(fields["longitude"]),
             "width_m": float(fields["width_m"]),
+            "white": is_white(fields),
         }
     except (ValueError, KeyError, TypeError) as error:
         raise ShardError(
@@ -77,13 +78,15 @@ def cell_rows(part: Part, depth: int, views: Views) -> Iterator[Row]:
         sequence = (part.number, *rest)
         latitude, longitude, width = place_of(sequence)
         name = name_of(sequence)
+        image = {"bytes": views.jpeg(sequence), "path": f"{name}.jpg"}
         yield (
             name,
             {
                 "sequence": list(sequence),
-                "image": {"bytes": views.jpeg(sequence), "path": f"{name}.jpg"},
+                "image": image,
                 "latitude": latitude,
                 "longitude": longitude,
                 "width_m": width,
+                "white": views.is_white(sequence),
             },
         )

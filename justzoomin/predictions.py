@@ -199,7 +199,7 @@ def as_array(values: Any, name: str) -> np.ndarray:
 
 def _from_text(values: Any, name: str, where: str) -> Any:
     """Read sequences, and lists of them, that a CSV file holds as text."""
-    if isinstance(values, np.ndarray) or not len(values) or not isinstance(values[0], str):
+    if not isinstance(values, (list, tuple)) or not values or not isinstance(values[0], str):
         return values
     if name == "candidates":
         try:

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 from PIL import Image, ImageDraw, ImageOps
 
+from geoload.disk import replacing
 from justzoomin import zoom
 
 ATTRIBUTION = (
@@ -53,9 +54,8 @@ def sheet(rows: Sequence[dict[str, Any]], path: str | os.PathLike) -> None:
         for cell in line:
             cell.set_axis_off()
     figure.supxlabel(ATTRIBUTION, fontsize=7)
-    part = Path(f"{path}.part")
-    figure.savefig(part, format="png", dpi=130)
-    os.replace(part, path)
+    with replacing(path) as part:
+        figure.savefig(part, format="png", dpi=130)
 
 
 def animation(row: dict[str, Any], path: str | os.PathLike, size: int = 384) -> None:
@@ -64,10 +64,9 @@ def animation(row: dict[str, Any], path: str | os.PathLike, size: int = 384) -> 
     if kind not in (".gif", ".webp"):
         raise ValueError(f"{path}: an animation is a .gif or a .webp file")
     frames = list(_frames(row, size))
-    part = Path(f"{path}.part")
     options: dict[str, Any] = {"save_all": True, "append_images": frames[1:], "loop": 0}
-    frames[0].save(part, format=kind[1:].upper(), duration=70, **options)
-    os.replace(part, path)
+    with replacing(path) as part:
+        frames[0].save(part, format=kind[1:].upper(), duration=70, **options)
 
 
 def annotated(row: dict[str, Any], step: int) -> Image.Image:
@@ -86,6 +85,11 @@ def annotated(row: dict[str, Any], step: int) -> Image.Image:
     radius = side / 60
     draw.ellipse([x - radius, y - radius, x + radius, y + radius], _TRUTH, "white", line)
     return view
+
+
+def is_white(view: Image.Image) -> bool:
+    """Tell whether there is nothing to see."""
+    return bool(np.asarray(view.convert("L")).min() >= 254)
 
 
 def _cell(action: int, side: float) -> tuple[float, float]:

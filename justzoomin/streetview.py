@@ -23,6 +23,7 @@ from geoload.tar_index import TarIndex
 from justzoomin.plan import NOT_FILES, STRANGERS, SUFFIX, TWICE, Plan, id_of, plan_of
 from justzoomin.sources import Folder, Hub, Part, other_split
 from justzoomin.table import Table, read_table
+from justzoomin.views import WHITE_PHOTOS
 
 BROKEN = "pictures that are no whole JPEG"
 MISSING = "rows without a picture"
@@ -228,11 +229,13 @@ class Pass:
         self._source, self._split, self._count = source, split, count
         self._strict, self._some = strict, some
         self._rows: dict[str, np.ndarray] = {}
+        self._white = Report()
 
     def leave(self, part: Part, report: Report, rows: np.ndarray) -> None:
         """Log one part's findings, and after the last part those of all."""
-        # Of a folder's slices there are many; what they miss is said once, at the end.
+        # Of slices there are many; what rows miss is said once, at the end.
         report.counts.pop(MISSING, None)
+        self._white.add_many(WHITE_PHOTOS, report.counts.pop(WHITE_PHOTOS, 0))
         level = logging.WARNING if report else logging.INFO
         text = f"; {report}" if report else ""
         _log.log(level, "%s: %s pictures of split %s%s", part.name, len(rows), self._split, text)
@@ -244,7 +247,8 @@ class Pass:
     def _conclude(self, found: list[np.ndarray]) -> None:
         table = read_table(self._source.table(self._split))
         others = read_table(self._source.table(other_split(self._split)))
-        report = split_report(table, others, Report(), found, self._some)
+        report = split_report(table, others, self._white, found, self._some)
+        self._white = Report()
         report.settle(f"justzoomin, split {self._split}", self._strict, _log)
 
 

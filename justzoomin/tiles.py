@@ -25,9 +25,10 @@ import simplejpeg
 from geoload.files import local_path, read_exactly
 from geoload.hub import HubFile, download_small, list_files
 from geoload.indexed_tar import IndexedTar
+from geoload.report import Report
 from geoload.shards import ShardError
-from justzoomin.archives import by_level, level_name
-from justzoomin.layout import Layout
+from justzoomin.archives import WHITE, by_level, level_name
+from justzoomin.layout import Layout, Place
 from justzoomin.sources import REPOSITORY, REVISION, Hub
 
 CACHE_BYTES = 256 * 2**20
@@ -35,6 +36,7 @@ _LAYOUT = "satellite/layout.yaml"
 _WHITE = 255
 _MAX_SIZE = 16_384
 _MAX_SOURCE = 32_000  # OpenCV counts the pixels of a source in 16 bits
+_NOT_ENLARGED = 0.999  # pixels of a level in one of the view's; the map's scale is not quite 1
 _MAX_TILE_BYTES = 64 * 2**20
 _log = logging.getLogger(__name__)
 
@@ -53,11 +55,13 @@ class TilePyramid:
         Decoded tiles are kept up to this many bytes, those used last; each process has its own.
     cache_dir : path, optional
         Where the indexes of the TAR files are kept; by default in the cache of `datasets`.
+    strict : bool
+        Raise ValueError for a view that is white, as none of its tiles is there.
 
     Attributes
     ----------
     warns : bool
-        Say in the log when a view is white for lack of any tile; once in a process.
+        Say in the log when a view is white; once in a process.
 
     Raises
     ------
@@ -68,6 +72,9 @@ class TilePyramid:
 
     Notes
     -----
+    A view is drawn from the level that the authors' loader takes, or where that is not there from
+    the next finer one that is; from a coarser one only as far as nothing is enlarged.
+
     Several threads may share one. A copy in another process (by pickle or fork) opens files of
     its own and starts with an empty cache.
     """
@@ -77,6 +84,7 @@ class TilePyramid:
         source: str | os.PathLike | Hub | None = None,
         cache_bytes: int = CACHE_BYTES,
         cache_dir: str | Path | None = None,
+        strict: bool = False,
     ) -> None:
         if source is None:
             source = Hub(REPOSITORY, REVISION)
@@ -84,7 +92,7 @@ class TilePyramid:
         self._tiles = _open(source, cache_dir)
         self.layout = Layout.read(self._tiles.layout_file())
         self.cache_bytes = cache_bytes
-        self.warns = True
+        self.warns, self._strict = True, strict
         self._own = _Own(cache_bytes)
 
     def __getstate__(self) -> dict[str, Any]:
@@ -123,10 +131,10 @@ class TilePyramid:
         Raises
         ------
         ValueError
-            When an argument is out of range, a tile does not decode (names TAR and member), or a
-            TAR changed under its index.
+            When an argument is out of range, a tile does not decode (names TAR and member), a TAR
+            changed under its index, or, if `strict`, the view is white.
         FileNotFoundError
-            When the level that is needed is not there.
+            When there is no level from which it can be drawn; says up to which size there is one.
         """
         cut = self._cut(latitude, longitude, metres_per_pixel, size, bearing)
         if self._pays_to_blur_tiles(cut):
@@ -134,7 +142,7 @@ class TilePyramid:
         else:
             picture = self._mosaic(cut)
             picture = _blur(picture, cut.sigma, _scratch("blurred", picture.shape))
-        self._warn_of_white(latitude, longitude, cut.zoom)
+        self._count_white(latitude, longitude, cut.zoom)
         return _sample(picture, cut, size)
 
     def tiles_of_last_view(self) -> tuple[int, int]:
@@ -144,15 +152,77 @@ class TilePyramid:
         """
         return _local.tiles
 
-    def _warn_of_white(self, latitude: float, longitude: float, zoom: int) -> None:
+    @property
+    def report(self) -> Report:
+        """The white views that this process has drawn: how many, and where the first few are."""
+        return self._process().report
+
+    def _count_white(self, latitude: float, longitude: float, zoom: int) -> None:
         made_of, lacked = self.tiles_of_last_view()
-        own = self._process()
-        if made_of == lacked and self.warns and not own.warned:
-            own.warned = True
-            _log.warning(
-                "The view around latitude %.5f, longitude %.5f is white: no tile of level %d is "
-                "there in %s. (Said once.)", latitude, longitude, zoom, self._where,
-            )  # fmt: skip
+        if made_of != lacked:
+            return
+        text = (
+            f"The view around latitude {latitude:.5f}, longitude {longitude:.5f} is white: no tile "
+            f"of level {zoom} is there in {self._where}."
+        )
+        if self._strict:
+            raise ValueError(f"{text} (strict=True)")
+        if self.warns and not self.report:
+            _log.warning("%s (Said once.)", text)
+        self.report.add(WHITE, f"{latitude:.5f} {longitude:.5f}")
+
+    def check(self, widths_m: npt.ArrayLike, size: int) -> None:
+        """Raise unless views of the region, so many metres wide, can be drawn in a size.
+
+        No tile is read.
+
+        Raises
+        ------
+        FileNotFoundError
+            When the levels for it are not there; says up to which size they are.
+        """
+        from justzoomin.zoom import path
+
+        latitude, longitude, _ = path(np.empty(0, int))
+        place = self.layout.at(latitude[0], longitude[0])
+        widths = np.asarray(widths_m, float)
+        limit = min(self._largest(place, width) for width in widths)
+        for width in widths:
+            self._level(place, width / size, size, limit)
+
+    def _level(
+        self, place: Place, metres_per_pixel: float, size: int, limit: int | None = None
+    ) -> int:
+        """Return the level to draw from; `limit` is the largest size to recommend where none is."""
+        wanted = self.layout.level(place, metres_per_pixel)
+        scale = metres_per_pixel * self.layout.pixels_per_metre(place, wanted)
+        if not _fits(scale * size):
+            raise ValueError(
+                f"A view of {metres_per_pixel:g} m a pixel and {size} pixels is too wide for the "
+                f"tiles, whose coarsest level has {scale:.0f} pixels in each of its pixels."
+            )
+        there = self._tiles.levels()
+        level = min((z for z in there if z >= wanted), default=max(there, default=wanted))
+        scale = metres_per_pixel * self.layout.pixels_per_metre(place, level)
+        enlarged = level < wanted and scale < _NOT_ENLARGED
+        if level in there and not enlarged and (level == wanted or _fits(scale * size)):
+            return level
+        if limit is None:
+            limit = self._largest(place, metres_per_pixel * size)
+        what = f"up to {limit} pixels can be drawn from them" if limit else "no size can be drawn"
+        raise FileNotFoundError(
+            f"{self._where} has no tiles of level {wanted}, which a view of {metres_per_pixel:g} m "
+            f"a pixel and {size} pixels needs (archives/{level_name(wanted)}_000.tar, … on the "
+            f"Hub); it has the levels {sorted(there)}: {what}."
+        )
+
+    def _largest(self, place: Place, width_m: float) -> int:
+        """Return how many pixels of the levels that are there a view so wide has at most."""
+        there = self._tiles.levels()
+        if self.layout.max_zoom in there:
+            return _MAX_SIZE
+        pixels = [width_m * self.layout.pixels_per_metre(place, z) / _NOT_ENLARGED for z in there]
+        return min(int(max(filter(_fits, pixels), default=0)), _MAX_SIZE)
 
     def views(self, sequence: npt.ArrayLike, size: int = 384) -> np.ndarray:
         """Return what is seen before each action of a sequence.
@@ -206,13 +276,8 @@ class TilePyramid:
             )
         layout = self.layout
         place = layout.at(latitude, longitude)
-        zoom = layout.level(place, metres_per_pixel)
+        zoom = self._level(place, metres_per_pixel, size)
         scale = metres_per_pixel * layout.pixels_per_metre(place, zoom)
-        if scale * size * 1.5 > _MAX_SOURCE:
-            raise ValueError(
-                f"A view of {metres_per_pixel:g} m a pixel and {size} pixels is too wide for the "
-                f"tiles, whose coarsest level has {scale:.0f} pixels in each of its pixels."
-            )
         # In steps so fine that no pixel changes, or blurred tiles would serve a single latitude.
         sigma = round(max((scale - 1) / 2, 0.0) * 256) / 256
         turn = math.radians(bearing + place.convergence)
@@ -383,7 +448,7 @@ class _Own:
         self.pid = os.getpid()
         self.cache = _Cache(cache_bytes)
         self.first: dict[tuple, np.ndarray] = {}
-        self.warned = False
+        self.report = Report()
         self._last: dict[int, float] = {}
 
     def is_usual(self, cut: _Cut) -> bool:
@@ -421,6 +486,11 @@ class _Cache:
             self._tiles[key] = tile
             while self.used > self.limit:
                 self.used -= self._tiles.popitem(last=False)[1].nbytes
+
+
+def _fits(pixels: float) -> bool:
+    """Tell whether OpenCV can take a view from so many pixels of a level, turned as it may be."""
+    return pixels * 1.5 <= _MAX_SOURCE
 
 
 def _radius(sigma: float) -> int:
@@ -530,9 +600,10 @@ class _Extracted:
     def layout_file(self) -> str:
         return os.path.join(self._folder, _LAYOUT)
 
+    def levels(self) -> set[int]:
+        return self._zooms
+
     def read(self, zoom: int, member: str) -> tuple[bytes, str] | None:
-        if zoom not in self._zooms:
-            raise _no_level(self._folder, zoom, self._zooms)
         path = os.path.join(self._folder, "satellite", member)
         try:
             with open(path, "rb", buffering=0) as file:
@@ -553,9 +624,10 @@ class _Archives:
     def layout_file(self) -> str:
         return os.path.join(self._folder, _LAYOUT)
 
+    def levels(self) -> set[int]:
+        return {*self._archives}
+
     def read(self, zoom: int, member: str) -> tuple[bytes, str] | None:
-        if zoom not in self._archives:
-            raise _no_level(self._folder, zoom, self._archives)
         return _read(self._archives[zoom], member)
 
 
@@ -574,6 +646,9 @@ class _HubArchives:
     def layout_file(self) -> str:
         return download_small(self._hub.repository, self._hub.commit, _LAYOUT, self._hub.token)
 
+    def levels(self) -> set[int]:
+        return {*self._list()}
+
     def read(self, zoom: int, member: str) -> tuple[bytes, str] | None:
         archives = self._archives.get(zoom)
         return _read(self._download(zoom) if archives is None else archives, member)
@@ -583,11 +658,8 @@ class _HubArchives:
             self._pid, self._lock = os.getpid(), threading.Lock()
         with self._lock:
             if zoom not in self._archives:
-                files = self._list()
-                if zoom not in files:
-                    raise _no_level(self._hub.repository, zoom, files)
                 self._archives[zoom] = [
-                    IndexedTar(self._fetch(file), self._cache_dir) for file in files[zoom]
+                    IndexedTar(self._fetch(file), self._cache_dir) for file in self._list()[zoom]
                 ]
             return self._archives[zoom]
 
@@ -610,10 +682,3 @@ def _read(archives: list[IndexedTar], member: str) -> tuple[bytes, str] | None:
         if data is not None:
             return data, f"{archive.path}: {name}"
     return None
-
-
-def _no_level(where: str, zoom: int, there: Any) -> FileNotFoundError:
-    return FileNotFoundError(
-        f"{where} has no tiles of level {zoom}, which this view needs (archives/"
-        f"{level_name(zoom)}_000.tar, … on the Hub); it has the levels {sorted(there)}."
-    )

@@ -9,6 +9,8 @@ from __future__ import annotations
 import functools
 import io
 import itertools
+import json
+import logging
 import os
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Protocol
@@ -17,7 +19,9 @@ import numpy as np
 from PIL import Image
 
 from geoload.indexed_tar import IndexedTar
+from geoload.report import Report
 from justzoomin import zoom
+from justzoomin.predictions import as_array
 from justzoomin.sources import Folder, Hub
 
 SIZE = 384
@@ -25,6 +29,9 @@ QUALITY = 95
 ROOT = "root"
 # Of the views before the last action there are few, and every path shares them.
 _KEPT = 1 + 16 + 256
+
+WHITE_PHOTOS = "photos with views that are white, as none of their tiles is there"
+_log = logging.getLogger(__name__)
 
 Prefix = tuple[int, ...]
 
@@ -35,12 +42,42 @@ class Views(Protocol):
     def jpeg(self, prefix: Prefix) -> bytes:
         """Return the view as a JPEG file."""
 
+    def is_white(self, prefix: Prefix) -> bool:
+        """Tell whether a view that was given is white, as none of its tiles was there."""
+
 
 class RenderedViews:
-    """Views of a shard that `render` wrote. Picklable; opens the file where it is used."""
+    """Views of a shard that `render` wrote. Picklable; opens the file where it is used.
 
-    def __init__(self, path: str) -> None:
+    Parameters
+    ----------
+    path : str
+    size : int, optional
+        The side that the views should have.
+
+    Raises
+    ------
+    ValueError
+        When they have another.
+    """
+
+    def __init__(self, path: str, size: int | None = None) -> None:
         self._archive = IndexedTar(path)
+        self._white: dict[Prefix, bool] = {}
+        if size is not None:
+            self._check_size(size)
+
+    def _check_size(self, size: int) -> None:
+        try:
+            with Image.open(io.BytesIO(self.jpeg(()))) as picture:
+                side = picture.width
+        except OSError:
+            return  # whoever decodes it says so
+        if side != size:
+            raise ValueError(
+                f"{self._archive.path} holds views of {side} pixels, not of {size}. Leave size= "
+                f"out, or render others with `justzoomin render --size {size}`."
+            )
 
     def jpeg(self, prefix: Prefix) -> bytes:
         """Return the view after some actions; raises ValueError when the shard has it not."""
@@ -48,6 +85,25 @@ class RenderedViews:
         if data is None:
             raise lacks(self._archive.path, prefix)
         return data
+
+    def is_white(self, prefix: Prefix) -> bool:
+        """See `Views`; the shard has a record of each view."""
+        white = self._white.get(prefix)
+        if white is None:
+            record = self._archive.read(f"{name_of(prefix)}.json")
+            white = bool(record) and is_white(json.loads(record or b"{}"))
+            if white and not any(self._white.values()):
+                _log.warning(
+                    "%s: view %s is white, as none of its tiles was there when it was rendered. "
+                    "(Said once.)", self._archive.path, name_of(prefix),
+                )  # fmt: skip
+            self._white[prefix] = white
+        return white
+
+
+def is_white(record: dict[str, Any]) -> bool:
+    """Tell from its record whether a rendered view is white."""
+    return record.get("tiles", 0) > 0 and record.get("tiles_missing") == record["tiles"]
 
 
 def lacks(shard: str, prefix: Prefix) -> ValueError:
@@ -59,14 +115,25 @@ def lacks(shard: str, prefix: Prefix) -> ValueError:
 
 
 class DrawnViews:
-    """Views drawn from tiles when they are asked for."""
+    """Views drawn from tiles when they are asked for.
 
-    def __init__(self, source: Any, size: int = SIZE) -> None:
+    Parameters
+    ----------
+    source : path or Hub
+    size : int
+        Their side in pixels.
+    widths_m : sequence of float
+        How wide they will be; which sizes can be drawn is said at once.
+    """
+
+    def __init__(self, source: Any, size: int, widths_m: Sequence[float]) -> None:
         from justzoomin.tiles import TilePyramid
 
         self._pyramid = TilePyramid(source)
+        self._pyramid.check(widths_m, size)
         self._size = size
         self._kept: dict[Prefix, bytes] = {}
+        self._white: dict[Prefix, bool] = {}
 
     def jpeg(self, prefix: Prefix) -> bytes:
         """Draw the view after some actions."""
@@ -80,7 +147,14 @@ class DrawnViews:
     def array(self, prefix: Prefix) -> np.ndarray:
         """Draw the view after some actions: uint8 RGB of shape (size, size, 3)."""
         latitude, longitude, width = place_of(prefix)
-        return self._pyramid.view(latitude, longitude, width / self._size, self._size)
+        view = self._pyramid.view(latitude, longitude, width / self._size, self._size)
+        made_of, lacked = self._pyramid.tiles_of_last_view()
+        self._white[prefix] = made_of == lacked
+        return view
+
+    def is_white(self, prefix: Prefix) -> bool:
+        """See `Views`."""
+        return self._white[prefix]
 
 
 class ZoomViews:
@@ -90,8 +164,9 @@ class ZoomViews:
     ----------
     source : path or Hub
         A shard that `render` wrote (`.tar`), or a folder with the tiles.
-    size : int
-        Side of the views in pixels, where they are drawn.
+    size : int, optional
+        Side of the views in pixels; by default 384, or what those of the shard have. Those of a
+        shard are not resized.
     arrays : bool
         Give the views as arrays of uint8, shape (size, size, 3), not as pictures of
         Pillow. Those of a rendered shard are decoded once, into a file of two gigabytes in the
@@ -99,6 +174,21 @@ class ZoomViews:
         block of memory, which stays as long as one of them.
     cache_dir : path, optional
         Where that file is kept; by default in the cache of `datasets`.
+    strict : bool
+        Raise ValueError for a view that is white, as none of its tiles was there.
+
+    Attributes
+    ----------
+    report : Report
+        How many rows of this process had white views, which the log says once.
+
+    Raises
+    ------
+    FileNotFoundError
+        When there is no such shard, or there are no tiles from which views of the size can be
+        drawn; says which sizes can.
+    ValueError
+        When the views of the shard have another size.
 
     Examples
     --------
@@ -108,7 +198,12 @@ class ZoomViews:
     """
 
     def __init__(
-        self, source: Any, size: int = SIZE, arrays: bool = False, cache_dir: Any = None
+        self,
+        source: Any,
+        size: int | None = None,
+        arrays: bool = False,
+        cache_dir: Any = None,
+        strict: bool = False,
     ) -> None:
         if is_shard(source) and not os.path.exists(source):
             raise FileNotFoundError(
@@ -116,38 +211,84 @@ class ZoomViews:
                 "DIR/views/views_384.tar."
             )
         self._source, self._size = source, size
-        self._arrays, self._cache_dir = arrays, cache_dir
+        self._arrays, self._cache_dir, self._strict = arrays, cache_dir, strict
+        self.report = Report()
+        self._views  # noqa: B018 - what is wrong with it shows here and not at the first row
 
     @functools.cached_property
-    def _views(self) -> Callable[[list[Prefix]], Iterable[Any]]:
-        if not self._arrays:
-            views = open_views(self._source, self._size)
-            return lambda prefixes: [Image.open(io.BytesIO(views.jpeg(p))) for p in prefixes]
-        if is_shard(self._source):
-            from justzoomin.decoded import DecodedViews
+    def _views(self) -> RenderedViews | DrawnViews:
+        return open_views(self._source, self._size)
 
-            return DecodedViews(os.fspath(self._source), self._cache_dir).arrays
-        drawn = DrawnViews(self._source, self._size)
-        return lambda prefixes: [drawn.array(prefix) for prefix in prefixes]
+    @functools.cached_property
+    def _pictures(self) -> Callable[[list[Prefix]], Iterable[Any]]:
+        views = self._views
+        if not self._arrays:
+            return lambda prefixes: [Image.open(io.BytesIO(views.jpeg(p))) for p in prefixes]
+        if isinstance(views, DrawnViews):
+            return lambda prefixes: [views.array(prefix) for prefix in prefixes]
+        from justzoomin.decoded import DecodedViews
+
+        return DecodedViews(os.fspath(self._source), self._cache_dir).arrays
 
     def __getstate__(self) -> dict[str, Any]:
-        return {name: value for name, value in self.__dict__.items() if name != "_views"}
+        own = ("_views", "_pictures")
+        return {name: value for name, value in self.__dict__.items() if name not in own}
 
     def __call__(self, batch: dict[str, list]) -> dict[str, list]:
         """Add `views` (lists of pictures), `view_centers` and `view_widths_m` to a batch."""
         if "sequence" not in batch:
             raise KeyError(f"There is no column 'sequence'; there are {', '.join(batch)}.")
-        zooms = [_along(sequence) for sequence in batch["sequence"]]
-        found = iter(self._views([prefix for prefixes, _ in zooms for prefix in prefixes]))
+        sequences = [_actions(sequence, row) for row, sequence in enumerate(batch["sequence"])]
+        zooms = [_along(sequence) for sequence in sequences]
+        found = iter(self._pictures([prefix for prefixes, _ in zooms for prefix in prefixes]))
+        for sequence in sequences:
+            self._count_white(sequence)
         views = [list(itertools.islice(found, len(prefixes))) for prefixes, _ in zooms]
         centers = [[list(place[:2]) for place in places] for _, places in zooms]
         widths = [[place[2] for place in places] for _, places in zooms]
         return {**batch, "views": views, "view_centers": centers, "view_widths_m": widths}
 
+    def _count_white(self, sequence: Prefix) -> None:
+        if white := white_views(sequence, self._views):
+            if self._strict:
+                raise ValueError(
+                    f"sequence {[*sequence]}: view {white[0]} is white, as none of its tiles is "
+                    "there (strict=True)."
+                )
+            self.report.add(WHITE_PHOTOS, name_of(sequence))
 
-def open_views(source: Any, size: int = SIZE) -> Views:
-    """Open a rendered shard, by its ending, or the tiles of a folder or of the Hub."""
-    return RenderedViews(os.fspath(source)) if is_shard(source) else DrawnViews(source, size)
+
+def _actions(sequence: Any, row: int) -> Prefix:
+    """Return a row's sequence, a list, array or tensor, as whole numbers; raises ValueError."""
+    try:
+        actions = as_array(sequence, "sequence")
+        zoom.decode(actions)
+        if actions.ndim != 1 or len(actions) > zoom.DEPTH:
+            raise ValueError(f"{actions.tolist()} is no sequence of up to {zoom.DEPTH} actions")
+    except ValueError as error:
+        raise ValueError(f"row {row} of the batch: {error}") from error
+    return tuple(actions.tolist())
+
+
+def open_views(source: Any, size: int | None = None, depth: int = zoom.DEPTH) -> Any:
+    """Open a rendered shard, by its ending, or the tiles of a folder or of the Hub.
+
+    Parameters
+    ----------
+    source : path or Hub
+    size : int, optional
+        Side of the views in pixels; by default 384, or what those of the shard have.
+    depth : int
+        The views before so many actions will be asked for.
+
+    Returns
+    -------
+    RenderedViews or DrawnViews
+    """
+    if is_shard(source):
+        return RenderedViews(os.fspath(source), size)
+    widths = [place_of((0,) * length)[2] for length in range(depth)]
+    return DrawnViews(source, size or SIZE, widths)
 
 
 def is_shard(source: Any) -> bool:
@@ -168,6 +309,11 @@ def zoom_record(sequence: Sequence[int], views: Views) -> dict[str, list]:
         "view_centers": [[latitude, longitude] for latitude, longitude, _ in places],
         "view_widths_m": [width for _, _, width in places],
     }
+
+
+def white_views(sequence: Sequence[int], views: Views) -> list[str]:
+    """Return the names of the white ones among the views before each action; all were given."""
+    return [name_of(prefix) for prefix in _along(sequence)[0] if views.is_white(prefix)]
 
 
 def _along(sequence: Sequence[int]) -> tuple[list[Prefix], list[tuple[float, float, float]]]:

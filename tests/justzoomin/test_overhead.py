@@ -330,3 +330,144 @@ def test_rendering_without_tiles_says_so_in_one_line_and_leaves_nothing(zoom, tm
 def test_a_shard_of_views_that_is_not_there_is_named_at_once(tmp_path):
     with pytest.raises(FileNotFoundError, match=r"views_384.tar: `justzoomin render --data-dir"):
         justzoomin.ZoomViews(tmp_path / "views_384.tar")
+
+
+@pytest.fixture(scope="module")
+def usual(tmp_path_factory) -> Path:
+    """The four levels that the authors' loader reads; the finest two around one photo only."""
+    folder = tmp_path_factory.mktemp("usual")
+    write_sample(folder, train=3, validation=2, shards=1, width=32)
+    table = pd.read_csv(folder / "metadata" / "large_area_val_map.csv")
+    around = table[["latitude", "longitude"]].to_numpy()[:1]
+    write_tiles(folder, around=around, radius_m=90)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def patchy(usual, tmp_path_factory) -> Path:
+    """A shard of views rendered from those tiles: most of the finer ones are white."""
+    output = tmp_path_factory.mktemp("patchy") / "views_48.tar"
+    assert main(["render", "--data-dir", str(usual), "--output", str(output), "--size", "48"]) == 0
+    return output
+
+
+def test_cells_load_with_their_defaults(usual, caplog):
+    rows = load_dataset("justzoomin", "cells", data_dir=str(usual), split="train", streaming=True)
+    first = next(iter(rows))
+    assert first["image"].size == (96, 96) and first["width_m"] == 10_000 / 4**4
+    assert first["white"] and "is white: no tile of level -1 is there" in caplog.text
+
+
+@pytest.mark.parametrize("size", [48, 96, 224, 300])
+def test_zoom_gives_views_of_any_size_from_the_usual_levels(usual, size):
+    options = {"data_dir": str(usual), "split": "validation", "streaming": True}
+    row = next(iter(load_dataset("justzoomin", "zoom", size=size, **options)))
+    assert [view.size for view in row["views"]] == [(size, size)] * 4
+
+
+def test_sizes_that_cannot_be_drawn_are_refused_before_any_work(usual):
+    options = {"data_dir": str(usual), "split": "train", "streaming": True}
+    with pytest.raises(FileNotFoundError, match="up to 244 pixels can be drawn"):
+        load_dataset("justzoomin", "cells", size=384, **options)
+    with pytest.raises(FileNotFoundError, match="up to 976 pixels can be drawn"):
+        load_dataset("justzoomin", "zoom", size=2000, **options)
+    with pytest.raises(FileNotFoundError, match="up to 976 pixels can be drawn"):
+        justzoomin.ZoomViews(str(usual), size=2000)
+
+
+def white_cells(folder: Path, depth: int, **options):
+    return load_dataset("justzoomin", "cells", data_dir=str(folder), split="train", depth=depth,
+                        size=48, **options)  # fmt: skip
+
+
+def test_white_cells_are_counted_and_an_error_if_strict(usual, cache, caplog):
+    rows = white_cells(usual, 3, cache_dir=cache)
+    white = sum(rows["white"])
+    pictures = rows["image"]
+    assert 3000 < white < 4096
+    assert white == sum(np.asarray(picture).min() == 255 for picture in pictures)
+    (report,) = Path(cache).rglob("report.json")
+    content = json.loads(report.read_text(encoding="utf-8"))
+    assert content["train"]["views that are white, as none of their tiles is there"] == {
+        "count": white, "first": ["0-0-0", "0-0-1", "0-0-2", "0-0-3", "0-0-4"],
+    }  # fmt: skip
+    assert f"{white:,} views that are white" in caplog.text
+    with pytest.raises(ValueError, match=r"[\d,]+ views that are white.*\(strict=True\)"):
+        white_cells(usual, 3, cache_dir=f"{cache}2", strict=True)
+    with pytest.raises(ValueError, match=r"256 views that are white.*\(strict=True\)"):
+        list(white_cells(usual, 3, strict=True, streaming=True))
+
+
+def test_the_count_of_white_views_goes_with_the_shard(usual, patchy, tmp_path, cache, caplog):
+    with tarfile.open(patchy) as archive:
+        records = [json.load(archive.extractfile(m)) for m in archive if m.name.endswith("json")]
+    white = sum(record["tiles"] == record["tiles_missing"] for record in records)
+    assert white > 4000
+    options = {"data_dir": str(usual), "views": str(patchy)}
+    views = load_dataset("justzoomin", "views", split="train", cache_dir=cache, **options)
+    assert sum(views["white"]) == white
+    assert f"{white:,} views that are white" in caplog.text
+    with pytest.raises(ValueError, match=f"{white:,} views that are white"):
+        load_dataset("justzoomin", "views", split="train", strict=True, cache_dir=f"{cache}2",
+                     **options)  # fmt: skip
+    # A row of `zoom` and of `ZoomViews` counts once, however many of its views are white.
+    caplog.clear()
+    options |= {"split": "train", "streaming": True}
+    assert len(list(load_dataset("justzoomin", "zoom", **options))) == 3
+    assert "3 photos with views that are white" in caplog.text
+    assert "views_48.tar: view" in caplog.text and caplog.text.count("(Said once.)") == 1
+    with pytest.raises(ValueError, match="photos with views that are white"):
+        list(load_dataset("justzoomin", "zoom", strict=True, **options))
+    assert main(["preview", str(tmp_path / "x.gif"), "--data-dir", str(usual), "--size", "48",
+                 "--skip", "1"]) == 0  # fmt: skip
+
+
+@pytest.mark.parametrize("arrays", [False, True])
+def test_white_views_of_a_transform_are_counted(usual, patchy, tmp_path, arrays):
+    sequences = [[0, 0, 0, 0], [0, 0, 0, 1], [15, 0, 0, 0]]
+    for source in (patchy, str(usual)):
+        views = justzoomin.ZoomViews(source, 48, arrays=arrays, cache_dir=tmp_path)
+        views({"sequence": sequences})
+        assert sum(views.report.counts.values()) == 3
+        strict = justzoomin.ZoomViews(source, 48, arrays=arrays, cache_dir=tmp_path, strict=True)
+        with pytest.raises(ValueError, match=r"sequence \[0, 0, 0, 0\]: view 0-0.* is white"):
+            strict({"sequence": sequences})
+
+
+def test_views_of_another_size_than_the_shards_are_refused(data, rendered):
+    said = r"views_64.tar holds views of 64 pixels, not of 224\. Leave .* render --size 224`"
+    with pytest.raises(ValueError, match=said):
+        justzoomin.ZoomViews(rendered, size=224)
+    for name, split in (("zoom", "validation"), ("views", "train")):
+        with pytest.raises(ValueError, match=said):
+            load_dataset("justzoomin", name, data_dir=str(data), views=str(rendered), size=224,
+                         split=split, streaming=True)  # fmt: skip
+    assert (
+        justzoomin.ZoomViews(rendered, size=64)({"sequence": [[1, 2]]})["views"][0][1].width == 64
+    )
+
+
+def test_sequences_come_as_lists_arrays_and_tensors(rendered):
+    torch = pytest.importorskip("torch")
+    views = justzoomin.ZoomViews(rendered)
+    expected = views({"sequence": [[7, 6, 6]]})["view_centers"]
+    for sequence in ([[7, 6, 6]], np.array([[7, 6, 6]]), torch.tensor([[7, 6, 6]]),
+                     [torch.tensor([7, 6, 6])], [[torch.tensor(7), 6, 6]]):  # fmt: skip
+        assert views({"sequence": sequence})["view_centers"] == expected
+    rows = Dataset.from_dict({"sequence": [[7, 6, 6]]}).with_format("torch")
+    assert views(rows[:])["view_centers"] == expected
+
+
+@pytest.mark.parametrize(
+    ("sequence", "message"),
+    [
+        ([7, 6, 6, 5, 2], r"row 1 of the batch: \[7, 6, 6, 5, 2\] is no sequence of up to 4"),
+        ([7, 16], r"row 1 of the batch: sequence \[7, 16\] has an action that is not in 0"),
+        ([7.5, 1.0], "row 1 of the batch: sequences are whole numbers"),
+        ([[1], [2]], "row 1 of the batch: .* is no sequence"),
+        (None, "row 1 of the batch"),
+    ],
+)
+def test_a_sequence_that_is_none_is_named(rendered, sequence, message):
+    with pytest.raises(ValueError, match=message):
+        justzoomin.ZoomViews(rendered)({"sequence": [[7, 6, 6], sequence]})

@@ -21,8 +21,10 @@ for _name in ("cv2", "pyproj", "simplejpeg", "yaml"):
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from PIL import Image
 
 from justzoomin import zoom
+from justzoomin.archives import WHITE
 from justzoomin.layout import Layout
 from justzoomin.sample import LAYOUT
 from justzoomin.sample_tiles import paint, write_tiles
@@ -266,6 +268,7 @@ def test_a_fork_draws_the_same(hub_folder: Path, tmp_path: Path) -> None:
 FORKING = """
 import multiprocessing, sys
 import numpy as np
+from justzoomin.archives import WHITE
 from justzoomin.tiles import TilePyramid
 
 def draw(pyramid, results):
@@ -309,8 +312,10 @@ def test_from_the_hub_only_the_levels_that_views_need(
     assert _archives(hub) == [
         f"satellite_level_{name}.tar" for name in ("m5_000", "m5_001", "m7_000")
     ]
-    with pytest.raises(FileNotFoundError, match="someone/tiles has no tiles of level -6"):
-        remote.view(*POINTS[4], 15.0, 100)
+    remote.view(*POINTS[4], 15.0, 100)  # level -6 is not there: the next finer one is drawn from
+    assert "satellite_level_m3_000.tar" not in _archives(hub)
+    with pytest.raises(FileNotFoundError, match=r"someone/tiles has no tiles of level 0.* up to 9"):
+        remote.view(*POINTS[4], 0.1, 15)
 
 
 def _archives(hub: Any) -> list[str]:
@@ -455,6 +460,52 @@ def test_a_hostile_layout(copy: Path, case: str) -> None:
 def test_a_level_that_is_not_there(copy: Path) -> None:
     with pytest.raises(FileNotFoundError, match=r"no tiles of level -5, .*levels \[-7\]"):
         TilePyramid(copy).views(SEQUENCES[0])
+
+
+@pytest.mark.parametrize("size", [96, 224, 300, 512, 976])
+def test_a_level_that_is_not_there_gives_way_to_the_next_finer(
+    hub_folder: Path, pyramid: TilePyramid, tmp_path: Path, size: int
+) -> None:
+    """Whatever the size, each view shows its place, drawn from the usual four levels."""
+    pyramid.check([10_000, 2500, 625, 156.25], size)
+    latitude, longitude, widths = zoom.path(SEQUENCES[0])
+    view = pyramid.view(latitude[0], longitude[0], widths[0] / size, size)
+    usual = pyramid.view(latitude[0], longitude[0], widths[0] / 384, 384)
+    small = [np.asarray(Image.fromarray(one).resize((48, 48))) for one in (view, usual)]
+    assert np.abs(small[0].astype(int) - small[1]).mean() < 6
+
+
+def test_which_sizes_can_be_drawn_is_said_without_reading_a_tile(
+    hub_folder: Path, copy: Path
+) -> None:
+    pyramid = TilePyramid(hub_folder)
+    with pytest.raises(FileNotFoundError, match=r"no tiles of level 0.* up to 244 pixels can be"):
+        pyramid.check([39.0625], 384)
+    pyramid.check([39.0625], 244)
+    with pytest.raises(FileNotFoundError, match=r"level -5, .*levels \[-7\].* up to 61 pixels"):
+        TilePyramid(copy).check([10_000, 2500, 625], 384)
+    for path in (copy / "archives").iterdir():
+        path.rename(path.with_name(path.name.replace("m7", "m1")))
+    with pytest.raises(FileNotFoundError, match=r"level -7, .*levels \[-1\].*no size can be drawn"):
+        TilePyramid(copy).check([10_000], 384)
+    assert not hub_folder_was_read(pyramid)
+
+
+def hub_folder_was_read(pyramid: TilePyramid) -> bool:
+    return bool(pyramid._process().cache.used)
+
+
+def test_white_views_are_counted_and_an_error_if_strict(hub_folder: Path, copy: Path) -> None:
+    pyramid = TilePyramid(copy)
+    far = 38.6, -77.4
+    for _ in range(3):
+        assert (pyramid.view(*far, 26.0, 96) == 255).all()
+    pyramid.view(*POINTS[0], 26.0, 96)
+    assert pyramid.report.counts[WHITE] == 3
+    assert pyramid.report.names[WHITE][0] == "38.60000 -77.40000"
+    assert not pickle.loads(pickle.dumps(pyramid)).report
+    with pytest.raises(ValueError, match=r"38\.60000, longitude -77\.4.* is white.*strict=True"):
+        TilePyramid(copy, strict=True).view(*far, 26.0, 96)
 
 
 def test_a_folder_without_tiles(tmp_path: Path) -> None:

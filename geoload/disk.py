@@ -1,0 +1,58 @@
+"""Files that appear whole or not at all, and one line for a disk that is full or read-only."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+_FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+_CLOSED = {errno.EROFS, errno.EACCES, errno.EPERM, errno.ENOTDIR, errno.EEXIST}
+
+
+def is_full(error: OSError) -> bool:
+    """Tell a full disk, a quota and a limit on files' sizes from other errors."""
+    return error.errno in _FULL
+
+
+@contextlib.contextmanager
+def clear_errors(place: str | os.PathLike, advice: str) -> Iterator[None]:
+    """Say in one line where a file cannot be written, why, and what to do.
+
+    Parameters
+    ----------
+    place : path
+        The file or folder that is written, named where the error names none.
+    advice : str
+        What to do about it.
+
+    Raises
+    ------
+    OSError
+        Instead of the system's, where the disk is full or nothing may be written there.
+    """
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in _FULL | _CLOSED:
+            raise
+        where = place if error.filename is None else os.fsdecode(error.filename)
+        raise OSError(f"{where} cannot be written ({error.strerror}). {advice}") from error
+
+
+@contextlib.contextmanager
+def replacing(path: str | os.PathLike, advice: str = "Name another place.") -> Iterator[Path]:
+    """Give a path to write to, and rename what was written there to `path` when it is whole.
+
+    Where writing fails nothing is left, and the error is that of `clear_errors`.
+    """
+    part = Path(f"{os.fspath(path)}.{os.getpid()}.part")
+    with clear_errors(path, advice):
+        try:
+            yield part
+            os.replace(part, path)
+        except BaseException:
+            part.unlink(missing_ok=True)
+            raise
