@@ -7,11 +7,13 @@ import logging
 from collections.abc import Iterator
 from typing import Any
 
-import webdataset as wds
-
+from geoload.optional import needed_for
 from geoload.report import Report
 from im2gps.im2gps import Im2GPS
 from im2gps.rows import shard_samples
+
+with needed_for("A webdataset pipeline", "all"):
+    import webdataset as wds
 
 _log = logging.getLogger(__name__)
 

@@ -47,13 +47,7 @@ _LAZY = {"TilePyramid": "justzoomin.tiles", "render": "justzoomin.rendering"}
 def __getattr__(name: str) -> Any:
     if name not in _LAZY:
         raise AttributeError(f"module 'justzoomin' has no attribute {name!r}")
-    try:
-        module = importlib.import_module(_LAZY[name])
-    except ModuleNotFoundError as error:
-        raise ImportError(
-            f"justzoomin.{name} needs {error.name}: pip install 'im2gps-justzoomin[tiles]'"
-        ) from error
-    return getattr(module, name)
+    return getattr(importlib.import_module(_LAZY[name]), name)
 
 
 def photos(split: str, **options: Any) -> Dataset:

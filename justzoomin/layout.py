@@ -16,10 +16,13 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
-import pyproj
 import yaml
 
+from geoload.optional import needed_for
 from justzoomin.zoom import EARTH_RADIUS_M  # what a pixel covers is measured on this sphere too
+
+with needed_for("Reading where overhead tiles lie", "tiles"):
+    import pyproj
 
 MEMBER = "{zoom}/{x}/{y}.jpg"
 _MAX_FILE = 1024

@@ -6,12 +6,14 @@ import json
 from collections.abc import Iterator
 from typing import Any
 
-import webdataset as wds
-
+from geoload.optional import needed_for
 from justzoomin.justzoomin import JustZoomIn
 from justzoomin.sources import other_split
 from justzoomin.streetview import Join, Pass
 from justzoomin.table import read_table
+
+with needed_for("A webdataset pipeline", "all"):
+    import webdataset as wds
 
 
 class Pipeline(wds.DataPipeline, wds.FluidInterface):

@@ -12,6 +12,7 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageOps
 
 from geoload.disk import replacing
+from geoload.optional import needed_for
 from justzoomin import zoom
 
 ATTRIBUTION = (
@@ -37,8 +38,9 @@ def sheet(rows: Sequence[dict[str, Any]], path: str | os.PathLike) -> None:
     ImportError
         Without matplotlib (the extra `report`).
     """
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
+    with needed_for("A sheet of samples", "report"):
+        from matplotlib.backends.backend_agg import FigureCanvasAgg
+        from matplotlib.figure import Figure
 
     columns = 1 + len(rows[0]["views"])
     figure = Figure(figsize=(2.4 * columns, 2.55 * len(rows) + 0.5), layout="constrained")

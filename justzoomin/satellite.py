@@ -120,13 +120,8 @@ def source_key(source: Hub | Folder, levels: Sequence[int] | None) -> Any:
 
 def read_layout(source: Hub | Folder) -> Layout:
     """Read the source's layout; raises ImportError with what to install."""
-    try:
-        from justzoomin.layout import Layout
-    except ModuleNotFoundError as error:
-        raise ImportError(
-            f'The configuration "satellite" needs {error.name}: '
-            "pip install 'im2gps-justzoomin[tiles]'"
-        ) from error
+    from justzoomin.layout import Layout
+
     return Layout.read(layout_file(source))
 
 

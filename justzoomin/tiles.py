@@ -17,7 +17,6 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import cv2
 import numpy as np
 import numpy.typing as npt
 import simplejpeg
@@ -25,11 +24,15 @@ import simplejpeg
 from geoload.files import local_path, read_exactly
 from geoload.hub import HubFile, download_small, list_files
 from geoload.indexed_tar import IndexedTar
+from geoload.optional import needed_for
 from geoload.report import Report
 from geoload.shards import ShardError
 from justzoomin.archives import WHITE, by_level, level_name
 from justzoomin.layout import Layout, Place
 from justzoomin.sources import REPOSITORY, REVISION, Hub
+
+with needed_for("Drawing overhead views", "tiles"):
+    import cv2
 
 CACHE_BYTES = 256 * 2**20
 _LAYOUT = "satellite/layout.yaml"

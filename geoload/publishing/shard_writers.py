@@ -14,6 +14,7 @@ import datasets
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from geoload.optional import needed_for
 from geoload.publishing.features import parquet_schema, pictures
 
 # The Dataset Viewer reads whole row groups to show a page of 100 rows.
@@ -71,7 +72,8 @@ class TarShard:
 
     def __init__(self, path: Path, features: datasets.Features) -> None:
         # webdataset imports torch where it is installed, which takes seconds.
-        from webdataset import TarWriter
+        with needed_for("--format webdataset", "all"):
+            from webdataset import TarWriter
 
         self._pictures = pictures(features)
         if len(self._pictures) > 1:

@@ -13,10 +13,10 @@ from typing import Any
 
 import numpy as np
 
-try:
+from geoload.optional import needed_for
+
+with needed_for("countries", "coverage"):
     import shapely
-except ImportError:
-    raise ImportError("countries need shapely: pip install 'im2gps-justzoomin[coverage]'") from None
 
 EARTH_RADIUS_KM = 6371.0072  # of the sphere that has the surface of WGS 84
 OFF_LAND = -1
