@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import gcd_metric.registration  # noqa: F401  so that `evaluate.load` knows our metrics, too
 from geoload.pictures import Resize
 from geoload.registry import register
+from geoload.sharing import equal_share
 
 if TYPE_CHECKING:
     from datasets import Dataset
@@ -33,6 +34,7 @@ __all__ = [
     "Resize",
     "TilePyramid",
     "ZoomViews",
+    "equal_share",
     "photos",
     "render",
     "score",

@@ -471,3 +471,33 @@ def test_sequences_come_as_lists_arrays_and_tensors(rendered):
 def test_a_sequence_that_is_none_is_named(rendered, sequence, message):
     with pytest.raises(ValueError, match=message):
         justzoomin.ZoomViews(rendered)({"sequence": [[7, 6, 6], sequence]})
+
+
+def test_photos_and_views_train_with_workers_and_resume(usual, patchy, tmp_path, cache):
+    """The recipe of the README: shuffled by index, both transforms at the end, two ranks."""
+    pytest.importorskip("torch")
+    stateful = pytest.importorskip("torchdata.stateful_dataloader")
+    photos = justzoomin.photos("train", data_dir=str(usual), cache_dir=cache)
+    photos = photos.cast_column("image", Image(decode=False)).select([0, 1, 2] * 13)
+    resize = justzoomin.Resize((12, 16))
+    views = justzoomin.ZoomViews(patchy, arrays=True, cache_dir=tmp_path)
+
+    def loader(rank: int):
+        share = justzoomin.equal_share(photos.shuffle(seed=3), rank, 2).flatten_indices()
+        rows = share.to_iterable_dataset(num_shards=4)
+        rows = rows.map(resize, batched=True, batch_size=4).map(views, batched=True, batch_size=4)
+        return stateful.StatefulDataLoader(rows, batch_size=3, num_workers=2)
+
+    whole = [list(loader(rank)) for rank in (0, 1)]
+    assert [len(batches) for batches in whole] == [8, 8]
+    first = whole[0][0]
+    assert first["image"].shape == (3, 12, 16, 3)
+    assert [view.shape for view in first["views"]] == [(3, 48, 48, 3)] * 4
+    stopped = loader(1)
+    iterator = iter(stopped)
+    head = [next(iterator)["image_id"] for _ in range(3)]
+    state = stopped.state_dict()
+    del iterator, stopped
+    again = loader(1)
+    again.load_state_dict(state)
+    assert head + [batch["image_id"] for batch in again] == [b["image_id"] for b in whole[1]]

@@ -405,3 +405,35 @@ def test_eight_workers_on_two_nodes_stop_and_go_on(many, cache):
     again = loader(1, 0)
     again.load_state_dict(state)
     assert head + ids(again) == whole[1][0]
+
+
+@pytest.mark.parametrize("drop_last", [False, True])
+@pytest.mark.parametrize("world", [2, 3, 8])
+def test_all_ranks_get_equal_batches(many, cache, world, drop_last):
+    """With workers too, which cut batches of their own; what that costs is as it is documented."""
+    pytest.importorskip("torch")
+    stateful = pytest.importorskip("torchdata.stateful_dataloader")
+    rows = justzoomin.photos("train", data_dir=str(many), cache_dir=cache).remove_columns("image")
+    rows = rows.select(range(len(rows) - 1)).shuffle(seed=5)  # 629: neither 2, 3 nor 8 divides it
+    sizes, seen = [], []
+    for rank in range(world):
+        share = justzoomin.equal_share(rows, rank, world, drop_last).flatten_indices()
+        stream = share.to_iterable_dataset(num_shards=4)
+        loader = stateful.StatefulDataLoader(stream, batch_size=7, num_workers=2)
+        batches = [batch["image_id"] for batch in loader]
+        sizes.append([len(batch) for batch in batches])
+        seen += itertools.chain(*batches)
+    assert all(size == sizes[0] for size in sizes)
+    assert len(seen) == (629 // world if drop_last else -(-629 // world)) * world
+    twice, missing = len(seen) - len({*seen}), 629 - len({*seen})
+    assert (twice, missing) == ((0, 629 % world) if drop_last else (-629 % world, 0))
+
+
+def test_equal_shares_of_what_cannot_be_shared(many, cache):
+    rows = justzoomin.photos("validation", data_dir=str(many), cache_dir=cache)
+    with pytest.raises(TypeError, match="not a IterableDataset: take them of photos"):
+        justzoomin.equal_share(rows.to_iterable_dataset(), 0, 2)
+    with pytest.raises(ValueError, match="rank=2: there are the ranks 0 to 1"):
+        justzoomin.equal_share(rows, 2, 2)
+    assert [len(justzoomin.equal_share(rows.select([7]), rank, 2)) for rank in (0, 1)] == [1, 1]
+    assert len(justzoomin.equal_share(rows.select([]), 1, 2)) == 0
