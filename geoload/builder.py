@@ -26,6 +26,7 @@ import datasets.exceptions
 import numpy as np
 
 import geoload
+from geoload.disk import CACHES, clear_errors, is_disk_error
 from geoload.registry import requested
 from geoload.report import Report, write_json
 
@@ -81,7 +82,8 @@ class Builder(datasets.GeneratorBasedBuilder):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         self._refuse_unknown_options(kwargs)
-        super().__init__(*args, **kwargs)
+        with clear_errors(kwargs.get("cache_dir") or datasets.config.HF_DATASETS_CACHE, CACHES):
+            super().__init__(*args, **kwargs)
         self.check_split(requested().get("split"))
 
     def split_names(self) -> list[str]:
@@ -208,6 +210,17 @@ class Builder(datasets.GeneratorBasedBuilder):
 
     def _save_infos(self) -> None:
         """Write no README.md into our package, as datasets 3 would with `save_infos=True`."""
+
+    def download_and_prepare(self, *args: Any, **kwargs: Any) -> None:
+        """See `datasets.DatasetBuilder`; a full or read-only disk is said in one line."""
+        with clear_errors(self._cache_dir_root, CACHES):
+            try:
+                super().download_and_prepare(*args, **kwargs)
+            except OSError as error:
+                # `datasets` takes every OSError for a data file that cannot be found.
+                if is_disk_error(error.__context__ or error):
+                    raise (error.__context__ or error) from None
+                raise
 
     def _download_and_prepare(self, dl_manager: Any, verification_mode: Any, **kwargs: Any) -> None:
         super()._download_and_prepare(dl_manager, verification_mode, **kwargs)

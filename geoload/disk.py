@@ -12,9 +12,17 @@ _FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 _CLOSED = {errno.EROFS, errno.EACCES, errno.EPERM, errno.ENOTDIR, errno.EEXIST}
 
 
+CACHES = "Make room there, or name another folder: HF_HOME for all caches, cache_dir= for rows."
+
+
 def is_full(error: OSError) -> bool:
     """Tell a full disk, a quota and a limit on files' sizes from other errors."""
     return error.errno in _FULL
+
+
+def is_disk_error(error: BaseException) -> bool:
+    """Tell a full disk, and one on which nothing may be written, from other errors."""
+    return isinstance(error, OSError) and error.errno in _FULL | _CLOSED
 
 
 @contextlib.contextmanager
@@ -24,7 +32,7 @@ def clear_errors(place: str | os.PathLike, advice: str) -> Iterator[None]:
     Parameters
     ----------
     place : path
-        The file or folder that is written, named where the error names none.
+        The file or folder that is written. Errors about files elsewhere are left as they are.
     advice : str
         What to do about it.
 
@@ -36,9 +44,10 @@ def clear_errors(place: str | os.PathLike, advice: str) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        if error.errno not in _FULL | _CLOSED:
+        place = os.path.abspath(place)
+        where = place if error.filename is None else os.path.abspath(os.fsdecode(error.filename))
+        if not is_disk_error(error) or not (where.startswith(place) or place.startswith(where)):
             raise
-        where = place if error.filename is None else os.fsdecode(error.filename)
         raise OSError(f"{where} cannot be written ({error.strerror}). {advice}") from error
 
 

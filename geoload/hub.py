@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 from huggingface_hub import HfApi, constants, hf_hub_download, try_to_load_from_cache
 from huggingface_hub.utils import EntryNotFoundError, HfHubHTTPError, OfflineModeIsEnabled
 
+from geoload.disk import CACHES, clear_errors, is_disk_error
 from geoload.files import is_transport_error, persistently
 
 _COMMIT = re.compile(r"[0-9a-f]{40}")
@@ -102,6 +103,11 @@ def _digest(entry: Any) -> str:
 
 def download_small(repository: str, commit: str, path: str, token: str | bool | None = None) -> str:
     """Download one small file, such as a table, into the Hub's cache and return its path there."""
+    with clear_errors(constants.HF_HUB_CACHE, CACHES):
+        return _download_small(repository, commit, path, token)
+
+
+def _download_small(repository: str, commit: str, path: str, token: str | bool | None) -> str:
     try:
         return persistently(hf_hub_download)(
             repository, path, revision=commit, repo_type="dataset", token=token
@@ -113,7 +119,8 @@ def download_small(repository: str, commit: str, path: str, token: str | bool | 
             f"The dataset repository {repository!r} has no {path} at commit {commit}."
         ) from error
     except Exception as error:
-        if not isinstance(error, (OfflineModeIsEnabled, OSError)) and not is_transport_error(error):
+        known = isinstance(error, (OfflineModeIsEnabled, OSError)) or is_transport_error(error)
+        if not known or is_disk_error(error):
             raise
         raise ConnectionError(
             _unreachable(f"{path} of the dataset repository {repository!r}", error)
