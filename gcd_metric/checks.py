@@ -1,44 +1,142 @@
-"""Refuses coordinates that cannot be scored, with the likely cause."""
+"""Refuses coordinates that cannot be scored, and says what is doubtful in others."""
 
 from __future__ import annotations
 
 import math
+from typing import NamedTuple
 
 import numpy as np
 
+from .coordinates import Given
 from .distances import haversine
 
 _SWAPPED_WITHIN_KM = 500
 _SAMPLE = 256  # rows that settle most questions about all of them
 _CHUNK = 16_384  # rows looked at in one go
+_KM_PER_DEGREE = 6371 * math.pi / 180
+# binary digits of a number
+_DIGITS = {"float8_e5m2": 3, "float8_e4m3": 4, "bfloat16": 8, "float16": 11, "float32": 24}
+_FLOAT32_KM = 0.002  # it tells places apart that are farther from each other
+_RADIANS_FROM = 10  # rows
+_RADIANS_SPREAD = (0.25, 0.5)  # of latitudes and longitudes: 14 and 29 degrees
 
 
-def check_coordinates(predictions: np.ndarray, references: np.ndarray, missing: str) -> None:
-    """Refuse coordinates that cannot be scored.
+class Checked(NamedTuple):
+    """Coordinates that can be scored.
+
+    Attributes
+    ----------
+    predictions, references : ndarray of shape (n, 2)
+        Degrees, longitudes within ±180.
+    notes : list of str
+        What was changed, and what is doubtful.
+    """
+
+    predictions: np.ndarray
+    references: np.ndarray
+    notes: list[str]
+
+
+def examine(
+    predictions: Given, references: Given, missing: str, finest_km: float = math.inf
+) -> Checked:
+    """Refuse coordinates that cannot be scored, and note what is doubtful.
 
     Parameters
     ----------
-    predictions, references : ndarray of shape (n, 2)
-        Degrees. A row of `predictions` with NaN is a missing one.
+    predictions, references : Given
+        Row by row of one photo each. A row of `predictions` with NaN is a missing one.
     missing : {"error", "miss"}
         Whether a missing prediction is refused.
+    finest_km : float
+        The smallest threshold in kilometres, for which the numbers must be exact enough.
+
+    Returns
+    -------
+    Checked
 
     Raises
     ------
     ValueError
         Names the first offending row, how many there are, and the likely cause.
     """
-    if len(predictions) != len(references):
-        raise ValueError(
-            f"predictions and references must have the same length: predictions has "
-            f"{len(predictions)} rows, references has {len(references)}"
-        )
+    guess, notes = _within_180(predictions.degrees, "predictions")
+    truth, more = _within_180(references.degrees, "references")
+    notes += more
+    check_coordinates(guess, truth, missing)
+    if finest_km < math.inf:
+        notes += _coarse(predictions, "predictions", finest_km)
+        notes += _coarse(references, "references", finest_km)
+    return Checked(guess, truth, notes + _both_in_radians(guess, truth))
+
+
+def _within_180(degrees: np.ndarray, name: str) -> tuple[np.ndarray, list[str]]:
+    degrees, count = within_180(degrees)
+    if not count:
+        return degrees, []
+    note = f"{name}: longitudes run from 0 to 360; {count:,} above 180 are taken as west"
+    return degrees, [note]
+
+
+def check_coordinates(predictions: np.ndarray, references: np.ndarray, missing: str) -> None:
+    """Refuse coordinates that cannot be scored, as `examine` does.
+
+    Parameters
+    ----------
+    predictions, references : ndarray of shape (n, 2)
+        Degrees, longitudes within ±180.
+    missing : {"error", "miss"}
+
+    Raises
+    ------
+    ValueError
+    """
     if not len(references):
         raise ValueError("predictions and references are empty: there is nothing to score")
     _check_range(predictions, "predictions", missing == "miss")
     _check_range(references, "references", False)
     _check_radians(predictions, references)
     _check_swapped(predictions, references)
+
+
+def is_coarse(given: Given) -> bool:
+    """Whether the numbers were of a type that rounds coordinates by metres or more."""
+    return bool(given.step) or _DIGITS.get(given.stored.removesuffix("fn"), 53) < 24
+
+
+def within_180(degrees: np.ndarray) -> tuple[np.ndarray, int]:
+    """Longitudes of 0 to 360 as those of -180 to 180.
+
+    Parameters
+    ----------
+    degrees : ndarray of shape (n, 2)
+
+    Returns
+    -------
+    (degrees, count) : ndarray of shape (n, 2), int
+        The same array if nothing was to be done, and how many longitudes were changed.
+    """
+    if not runs_to_360(degrees[:, 1]):
+        return degrees, 0
+    west = degrees[:, 1] > 180
+    degrees = degrees.copy()
+    degrees[west, 1] -= 360
+    return degrees, int(west.sum())
+
+
+def runs_to_360(longitude: np.ndarray) -> bool:
+    """Whether longitudes are counted from 0 to 360, and some are above 180.
+
+    One above 180 among negative ones belongs to neither way of counting: it is more likely a wrong
+    value, and left to be refused.
+    """
+    # the first rows settle it for nearly every input
+    if (longitude[:_SAMPLE] < 0).any() or not 180 < np.nanmax(longitude, initial=0) <= 360:
+        return False
+    return bool(np.nanmin(longitude, initial=0) >= 0)
+
+
+# --- ranges -------------------------------------------------------------------------------------
 
 
 def _check_range(array: np.ndarray, name: str, may_miss: bool) -> None:
@@ -76,6 +174,8 @@ def _explain(array: np.ndarray, bad: np.ndarray, name: str) -> str:
             fault = "has a longitude beyond 180 degrees"
         if (np.abs(rows[:, ::-1]) <= (90, 180)).all():
             cause = "swapped columns; pairs are (latitude, longitude)"
+        elif (np.abs(rows[:, 0]) <= 90).all() and (np.abs(rows[:, 1]) <= 360).all():
+            cause = "longitudes are either all within ±180 or all from 0 to 360"
         elif not np.isfinite(rows).all():
             cause = "a division by zero or an overflow in the model"
         elif (np.abs(np.radians(rows)) <= (90, 180)).all():
@@ -139,3 +239,79 @@ def _fits_radians(array: np.ndarray) -> bool:
     if (np.abs(array[:_SAMPLE]) > limits).any():
         return False
     return not (np.abs(array) > limits).any() and not np.isnan(array).any(axis=1).all()
+
+
+# --- doubts -------------------------------------------------------------------------------------
+
+
+def _both_in_radians(predictions: np.ndarray, references: np.ndarray) -> list[str]:
+    """Note that both sides look like radians.
+
+    No land lies within ±pi/2 degrees of latitude and ±pi of longitude, so photos of several places
+    there are radians. One place is not enough: 0, 0 stands for "unknown", and what is made up for
+    a trial often lies around it.
+    """
+    answered = references[~np.isnan(predictions).any(axis=1)]
+    if len(answered) < _RADIANS_FROM or not (
+        _fits_radians(references) and _fits_radians(predictions)
+    ):
+        return []
+    if (np.ptp(answered, axis=0) < _RADIANS_SPREAD).any():
+        return []
+    return [
+        f"all {len(references):,} predictions and references lie within ±pi/2 and ±pi, in the sea "
+        "off West Africa. Likely cause: radians on both sides; pass degrees"
+    ]
+
+
+def _coarse(given: Given, name: str, finest_km: float) -> list[str]:
+    """Note that numbers were rounded to a type that cannot tell places apart well enough."""
+    degrees = given.degrees[~np.isnan(given.degrees).any(axis=1)]
+    stored = given.stored
+    step: np.ndarray = np.full(2, given.step)
+    if not given.step:
+        digits = _DIGITS.get(stored.removesuffix("fn"), 53)
+        if digits >= 24:  # numbers may have been of a smaller type before
+            stored, digits = _looks_like(degrees, finest_km)
+        step = _steps(degrees, digits)
+    north, east = np.broadcast_to(step, degrees.shape).T
+    apart = np.hypot(north, east * np.cos(np.radians(degrees[:, 0])))
+    apart_km = _KM_PER_DEGREE * float(apart.max(initial=0))
+    if apart_km <= finest_km:
+        return []
+    return [
+        f"{name}: the numbers have been rounded to {stored}, by up to {apart_km / 2:.2g} km at "
+        f"these coordinates, so thresholds below {apart_km:.2g} km mean little; keep coordinates "
+        "in float64 or float32"
+    ]
+
+
+def _looks_like(degrees: np.ndarray, finest_km: float) -> tuple[str, int]:
+    """The smallest type that holds the numbers as they are, and its binary digits.
+
+    Numbers on an even grid, such as whole degrees or the centres of cells, are taken as exact.
+    """
+    exact = ("float64", 53)
+    sample = _digits(degrees[:_SAMPLE])
+    if sample > 24 or (sample > 11 and finest_km > _FLOAT32_KM):
+        return exact
+    digits = _digits(degrees)
+    for stored in ("bfloat16", "float16", "float32"):
+        most = _DIGITS[stored]
+        if digits <= most:
+            coarsest = _steps(degrees, most).max(initial=0)
+            even = not coarsest or not (degrees % coarsest).any()
+            return exact if even else (stored, most)
+    return exact
+
+
+def _digits(degrees: np.ndarray) -> int:
+    """Binary digits that the numbers need, at most 53."""
+    whole = (np.frexp(degrees)[0] * 2.0**53).astype(np.int64)
+    last = (whole & -whole)[whole != 0].min(initial=2**53)
+    return 54 - int(last).bit_length()
+
+
+def _steps(degrees: np.ndarray, digits: int) -> np.ndarray:
+    """Distance from each number to the next one that has so many binary digits."""
+    return np.where(degrees == 0, 0.0, np.exp2(np.frexp(degrees)[1] - digits))

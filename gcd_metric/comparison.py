@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import math
+import warnings
 from typing import Any
 
 import numpy as np
 
-from .checks import check_coordinates
-from .coordinates import as_coordinates
-from .figures import label, make_options, measure
+from .checks import examine
+from .coordinates import Given, read
+from .figures import Options, finest_km, label, make_options, measure
 from .intervals import wilson_interval
+from .pairs import align
 
 
 def compare(
@@ -18,7 +20,7 @@ def compare(
     b: Any,
     references: Any,
     *,
-    config_name: str = "im2gps",
+    config_name: str = "standard",
     thresholds: Any = None,
     unit: str | None = None,
     earth_radius: float | None = None,
@@ -32,7 +34,8 @@ def compare(
     Parameters
     ----------
     a, b, references : coordinates of shape (n, 2)
-        Latitude and longitude in degrees, in any form that the metric accepts.
+        Latitude and longitude in degrees, in any form that the metric accepts. Rows are paired by
+        id where they and the references carry ids, otherwise by position.
     config_name, thresholds, unit, earth_radius, method, missing
         As in the metric.
     n_resamples : int
@@ -66,15 +69,14 @@ def compare(
     1979, pp. 1-26 (section 3: a bootstrap median depends on counts of ranks alone).
     """
     options = make_options(config_name, thresholds, unit, earth_radius, method, missing)
-    truth = as_coordinates(references, "references")
-    measured = []
-    for name, predictions in (("a", a), ("b", b)):
-        rows = as_coordinates(predictions, name)
-        try:
-            check_coordinates(rows, truth, options.missing)
-        except ValueError as error:
-            raise ValueError(f"{name}: {error}") from None
-        measured.append(measure(rows, truth, options))
+    truth = read(references, "references")
+    a, b = (_read(name, rows) for name, rows in (("a", a), ("b", b)))
+    if not truth.ids and align(b, a, ("b", "a"))[0] is not b:
+        raise ValueError(
+            "a and b carry ids in different orders, and the references, which would say which is "
+            "right, carry none: pass references with ids, or bring a and b into one order"
+        )
+    measured = [_measured(name, given, truth, options) for name, given in (("a", a), ("b", b))]
     result: dict[str, Any] = {}
     for threshold in options.thresholds:
         hits = measured[0] <= threshold, measured[1] <= threshold
@@ -82,8 +84,26 @@ def compare(
     both = ~np.isnan(measured[0]) & ~np.isnan(measured[1])
     pair = np.stack(measured)[:, both]
     result[f"median_{options.unit}"] = _compare_medians(pair, n_resamples, seed)
-    result["n"] = len(truth)
+    result["n"] = len(truth.degrees)
     return result
+
+
+def _read(name: str, predictions: Any) -> Given:
+    try:
+        return read(predictions, "predictions")
+    except ValueError as error:
+        raise ValueError(f"{name}: {error}") from None
+
+
+def _measured(name: str, predictions: Given, truth: Given, options: Options) -> np.ndarray:
+    try:
+        sides = align(predictions, truth, ("predictions", "references"))
+        checked = examine(*sides, options.missing, finest_km(options))
+    except ValueError as error:
+        raise ValueError(f"{name}: {error}") from None
+    for note in checked.notes:
+        warnings.warn(note if note.startswith("references") else f"{name}: {note}", stacklevel=4)
+    return measure(checked.predictions, checked.references, options)
 
 
 def _compare_hits(a: np.ndarray, b: np.ndarray) -> dict[str, Any]:

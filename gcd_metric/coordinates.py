@@ -5,13 +5,46 @@ from __future__ import annotations
 import contextlib
 import math
 import numbers
-from collections.abc import Iterable, Mapping
+import re
+import reprlib
+import unicodedata
+from collections.abc import Callable, Iterable, Mapping
+from functools import lru_cache
 from itertools import chain
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
-_NAMES = {"latitude": ("latitude", "lat"), "longitude": ("longitude", "lon", "lng", "long")}
+from .columns import Unclear, find_pair
+
+# the names of columns that hold ids, without case and punctuation, the surest first
+IDS = ("imageid", "imgid", "photoid", "id", "filename", "image", "key")
+_ATTRIBUTES = ("latitude", "lat", "longitude", "lon", "lng")
+# whole numbers to which coordinates are rounded, rather than whole by intention
+_SMALL = ("int8", "uint8", "int16", "uint16")
+_DASHES = dict.fromkeys(map(ord, "\u2010\u2011\u2012\u2013\u2014\u2212"), "-")
+_NUMBER = re.compile(r"[-+]?(?:\d+\.?\d*|\.\d+)(?:e[-+]?\d+)?")
+
+
+class Given(NamedTuple):
+    """Coordinates as they were passed, and what else is known of them.
+
+    Attributes
+    ----------
+    degrees : ndarray of shape (n, 2), float64
+        Latitude and longitude; NaN where a value was None or masked.
+    ids : dict of str to callable
+        For each column that may hold ids, by its plain name, what returns its n values.
+    stored : str
+        The type that held the numbers ("float16"), or "" where they were Python's.
+    step : float
+        Degrees between neighbouring values of a small type of whole numbers, or 0.
+    """
+
+    degrees: np.ndarray
+    ids: dict[str, Callable[[], list[Any]]]
+    stored: str = ""
+    step: float = 0.0
 
 
 def as_coordinates(values: Any, name: str = "coordinates") -> np.ndarray:
@@ -32,76 +65,83 @@ def as_coordinates(values: Any, name: str = "coordinates") -> np.ndarray:
     Raises
     ------
     ValueError
-        If a row is not a pair of numbers; the range is not looked at.
+        If a row is not a pair of numbers, or it is unclear which columns hold the coordinates;
+        the range is not looked at.
+    """
+    return read(values, name).degrees
+
+
+def read(values: Any, name: str) -> Given:
+    """Bring coordinates into one array, as `as_coordinates` does, and keep what else is known.
+
+    Parameters
+    ----------
+    values, name
+        As in `as_coordinates`. For "predictions" columns that are marked as ground truth (`gt_lat`)
+        are left out, and for "references" those of predictions.
+
+    Returns
+    -------
+    Given
+
+    Raises
+    ------
+    ValueError
+        As `as_coordinates` does.
     """
     if values is None:
         raise ValueError(f"{name}: none were given")
     if isinstance(values, (str, bytes)):
         raise ValueError(f"{name}: expected pairs (latitude, longitude), got text")
+    if hasattr(values, "dims") and hasattr(values, "to_pandas"):  # of xarray
+        values = values.to_pandas()
     if hasattr(values, "detach"):
-        values = values.detach().cpu().double().numpy()
+        return _from_tensor(values, name)
     names = _column_names(values)
-    if names is None and hasattr(values, "select_columns") and values.column_names:
-        # photos beside the coordinates need not be decoded
-        values = values.select_columns(list(_find(values.column_names, name)))
     if names is not None:
         return _from_columns(values, names, name)
-    if isinstance(values, np.ma.MaskedArray):
-        values = np.ma.filled(values.astype(np.float64), np.nan)
+    if hasattr(values, "select_columns") and values.column_names:
+        # a data set that streams: photos beside the coordinates need not be decoded
+        wanted = [*_find(tuple(values.column_names), name), *_id_columns(values)]
+        values = values.select_columns(wanted)
+    if hasattr(values, "to_list") and not hasattr(values, "iloc"):  # a column of polars
+        values = values.to_list()
     if not hasattr(values, "iloc") and hasattr(values, "__array__"):
-        values = np.asarray(values)
+        values = np.ma.asanyarray(values)
         if values.dtype.kind in "fiu":
-            return _checked_shape(values.astype(np.float64, copy=False), name)
-        values = values.tolist()
+            return _from_array(np.ma.getdata(_filled(values)), values.dtype, name)
+        return _from_rows(values.tolist(), name)._replace(stored=values.dtype.name)
     if not isinstance(values, Iterable):
-        raise ValueError(f"{name}: expected pairs (latitude, longitude), got {values!r}")
+        got = reprlib.repr(values)
+        raise ValueError(f"{name}: expected pairs (latitude, longitude), got {got}")
     return _from_rows(values if isinstance(values, (list, tuple)) else list(values), name)
 
 
-def _column_names(values: Any) -> list[Any] | None:
-    if isinstance(values, Mapping):
-        return list(values)
-    # a Dataset; one that streams knows its columns too, but only its rows can be had
-    names = getattr(values, "column_names", None) if hasattr(values, "__len__") else None
-    if names is None and getattr(values, "ndim", 0) == 2:
-        names = getattr(values, "columns", None)  # a data frame
-    return None if names is None else list(names)
+# --- arrays -------------------------------------------------------------------------------------
 
 
-def _find(names: Iterable[Any], name: str) -> tuple[Any, Any]:
-    by_lower = {str(key).strip().lower(): key for key in names}
-    keys = [
-        next((by_lower[usual] for usual in aliases if usual in by_lower), None)
-        for aliases in _NAMES.values()
-    ]
-    if None in keys:
-        raise ValueError(
-            f"{name}: found no 'latitude' and 'longitude' among {list(by_lower.values())}; "
-            "rename the columns, or pass an array of shape (n, 2)"
-        )
-    return keys[0], keys[1]
+def _from_tensor(values: Any, name: str) -> Given:
+    values = values.detach().cpu()
+    stored, step = str(values.dtype).removeprefix("torch."), 0.0
+    if values.is_quantized:
+        per_tensor = "tensor" in str(values.qscheme())
+        step = float(values.q_scale() if per_tensor else values.q_per_channel_scales().max())
+        values = values.dequantize()
+    elif stored in _SMALL:
+        step = 1.0
+    return Given(_checked_shape(values.double().numpy(), name), {}, stored, step)
 
 
-def _from_columns(values: Any, names: list[Any], name: str) -> np.ndarray:
-    if len(names) == 2 and not any(isinstance(key, str) for key in names):
-        keys = (names[0], names[1])  # an unnamed frame: as an array
-    else:
-        keys = _find(names, name)
-    columns = [_as_column(values[key][:], f"{name}, column {key!r}") for key in keys]
-    if len(columns[0]) != len(columns[1]):
-        raise ValueError(f"{name}: {len(columns[0])} latitudes and {len(columns[1])} longitudes")
-    return np.column_stack(columns)
+def _from_array(array: np.ndarray, dtype: np.dtype, name: str) -> Given:
+    degrees = _checked_shape(array.astype(np.float64, copy=False), name)
+    return Given(degrees, {}, dtype.name, float(dtype.name in _SMALL))
 
 
-def _as_column(values: Any, name: str) -> np.ndarray:
-    if hasattr(values, "to_numpy"):
-        values = values.to_numpy()
-    array = np.asarray(values)
-    if array.ndim != 1:
-        raise ValueError(f"{name}: expected one value a row, got shape {array.shape}")
-    if array.dtype.kind in "fiu":
+def _filled(array: np.ndarray) -> np.ndarray:
+    """Numbers with NaN where they are masked."""
+    if not np.ma.is_masked(array):
         return array
-    return np.fromiter((_number(value, name, row) for row, value in enumerate(array)), np.float64)
+    return np.ma.filled(array.astype(np.float64), np.nan)
 
 
 def _checked_shape(array: np.ndarray, name: str) -> np.ndarray:
@@ -119,28 +159,152 @@ def _checked_shape(array: np.ndarray, name: str) -> np.ndarray:
     )
 
 
-def _from_rows(rows: list[Any] | tuple[Any, ...], name: str) -> np.ndarray:
+# --- named columns ------------------------------------------------------------------------------
+
+
+def _column_names(values: Any) -> list[Any] | None:
+    """Names of the columns of a data set, frame, table, record array or mapping, or None."""
+    if isinstance(values, Mapping):
+        return list(values)
+    if getattr(getattr(values, "dtype", None), "names", None):  # an array of records
+        return list(values.dtype.names)
+    # a Dataset; one that streams knows its columns too, but only its rows can be had
+    names = getattr(values, "column_names", None) if hasattr(values, "__len__") else None
+    if names is None and len(getattr(values, "shape", ())) == 2:
+        names = getattr(values, "columns", None)  # a data frame, of pandas or polars
+    return None if names is None else list(names)
+
+
+def _find(names: tuple[Any, ...], name: str) -> tuple[Any, Any]:
+    """The names of latitude and longitude, which must be of one pair."""
+    texts = [str(key) for key in names]
+    of = name if name in ("predictions", "references") else None
+    try:
+        found = find_pair(texts, of=of)
+    except Unclear as unclear:
+        raise ValueError(
+            f"{name}: found no single pair of 'latitude' and 'longitude': {unclear}; rename the "
+            "columns, or pass an array of shape (n, 2)"
+        ) from None
+    return names[texts.index(found["latitude"])], names[texts.index(found["longitude"])]
+
+
+def _plain(name: Any) -> str:
+    return re.sub(r"[\W_]+", "", str(name)).lower()
+
+
+def _id_columns(values: Any) -> list[Any]:
+    """The columns of a data set that may hold ids; pictures are none."""
+    kinds = values.features or {}
+    return [
+        key
+        for key in values.column_names
+        if _plain(key) in IDS and type(kinds.get(key)).__name__ in ("Value", "NoneType")
+    ]
+
+
+def _from_columns(values: Any, names: list[Any], name: str) -> Given:
+    if len(names) == 2 and not any(isinstance(key, str) for key in names):
+        keys = (names[0], names[1])  # an unnamed frame: as an array
+    else:
+        keys = _find(tuple(names), name)
+    columns = [_as_column(values[key], f"{name}, column {key!r}") for key in keys]
+    if len(columns[0]) != len(columns[1]):
+        raise ValueError(f"{name}: {len(columns[0])} latitudes and {len(columns[1])} longitudes")
+    known = _id_columns(values) if hasattr(values, "features") else names
+    ids = {_plain(key): _column_of(values, key) for key in known if _plain(key) in IDS}
+    if hasattr(values, "iloc") and _plain(values.index.name) in IDS:
+        ids[_plain(values.index.name)] = values.index.tolist
+    kinds = {column.dtype for column in columns}
+    stored = min(kinds, key=lambda kind: kind.itemsize)
+    degrees = np.column_stack(columns).astype(np.float64, copy=False)
+    return Given(degrees, ids, stored.name, float(stored.name in _SMALL))
+
+
+def _column_of(values: Any, key: Any) -> Callable[[], list[Any]]:
+    return lambda: list(values[key])
+
+
+def _as_column(values: Any, name: str) -> np.ndarray:
+    if hasattr(values, "detach"):
+        values = values.detach().cpu().double()
+    if hasattr(values, "to_numpy"):
+        values = values.to_numpy()
+    elif not hasattr(values, "__array__") and hasattr(values, "__getitem__"):
+        values = values[:]  # a column of a data set, to a list
+    array = np.ma.asanyarray(values)
+    if array.ndim != 1:
+        raise ValueError(f"{name}: expected one value a row, got shape {array.shape}")
+    if array.dtype.kind in "fiu":
+        return np.ma.getdata(_filled(array))
+    cells = array.tolist()
+    return np.fromiter((_number(cell, name, row) for row, cell in enumerate(cells)), np.float64)
+
+
+# --- rows ---------------------------------------------------------------------------------------
+
+
+def _from_rows(rows: list[Any] | tuple[Any, ...], name: str) -> Given:
     plain = set(map(type, rows)) <= {list, tuple} and set(map(len, rows)) <= {2}
     if plain and all(map(_is_number_type, set(map(type, chain.from_iterable(rows))))):
         with contextlib.suppress(OverflowError):
             flat = np.fromiter(chain.from_iterable(rows), np.float64, 2 * len(rows))
-            return flat.reshape(-1, 2)
-    out = np.empty((len(rows), 2))
+            return Given(flat.reshape(-1, 2), {}, _stored(rows))
+    degrees = np.empty((len(rows), 2))
+    find = lru_cache(_find)
     for index, row in enumerate(rows):
-        out[index] = _pair(row, name, index)
-    return out
+        degrees[index] = _pair(row, name, index, find)
+    ids = {}
+    first = next((row for row in rows if not _is_nothing(row)), None)
+    for key in _names_of(first) or ():
+        if _plain(key) in IDS:
+            ids[_plain(key)] = _cells_of(rows, key)
+    return Given(degrees, ids, _stored(rows))
 
 
-def _pair(row: Any, name: str, index: int) -> tuple[float, float]:
+def _stored(rows: list[Any] | tuple[Any, ...]) -> str:
+    """The type of the numbers, where the first row, or the first number in it, has one."""
+    first = rows[0] if rows else None
+    if isinstance(first, (list, tuple)) and first:
+        first = first[0]
+    return str(getattr(first, "dtype", "")).removeprefix("torch.")
+
+
+def _cells_of(rows: Iterable[Any], key: Any) -> Callable[[], list[Any]]:
+    return lambda: [None if _is_nothing(row) else _cell(row, key) for row in rows]
+
+
+def _names_of(row: Any) -> tuple[Any, ...] | None:
+    """Names in a row, which is then no pair: of a mapping, a named tuple, a record or an object."""
+    if hasattr(row, "keys"):
+        return tuple(row.keys())
+    names = getattr(getattr(row, "dtype", None), "names", None) or getattr(row, "_fields", None)
+    return names or tuple(name for name in _ATTRIBUTES if hasattr(row, name)) or None
+
+
+def _cell(row: Any, key: Any) -> Any:
+    if isinstance(row, tuple) or not hasattr(row, "__getitem__"):
+        return getattr(row, key, None)
+    with contextlib.suppress(KeyError):
+        return row[key]
+    return None
+
+
+def _pair(row: Any, name: str, index: int, find: Any) -> tuple[float, float]:
     if _is_nothing(row):
         return (math.nan, math.nan)
-    if hasattr(row, "keys"):
-        latitude, longitude = _find(row.keys(), f"{name}, row {index}")
-        row = (row[latitude], row[longitude])
-    elif hasattr(row, "tolist"):
-        row = row.tolist()
+    names = _names_of(row)
+    if names and any(isinstance(key, str) for key in names):
+        try:
+            keys = find(names, name)
+        except ValueError as error:
+            raise ValueError(f"{name}: row {index}: {str(error).partition(': ')[2]}") from None
+        row = [_cell(row, key) for key in keys]
+    else:
+        for method in ("tolist", "to_list", "as_py"):
+            row = getattr(row, method)() if hasattr(row, method) else row
     if not isinstance(row, (list, tuple)) or len(row) != 2:
-        what = f"{len(row)} values" if isinstance(row, (list, tuple)) else repr(row)
+        what = f"{len(row)} values" if isinstance(row, (list, tuple)) else reprlib.repr(row)
         raise ValueError(f"{name}: row {index} is not a pair (latitude, longitude) but {what}")
     return _number(row[0], name, index), _number(row[1], name, index)
 
@@ -148,18 +312,32 @@ def _pair(row: Any, name: str, index: int) -> tuple[float, float]:
 def _number(value: Any, name: str, index: int) -> float:
     if _is_nothing(value):
         return math.nan
-    if hasattr(value, "item"):
-        value = value.item()
-    if not isinstance(value, (str, bytes, bool)):
+    number = value
+    for method in ("item", "as_py"):
+        with contextlib.suppress(TypeError, ValueError):
+            number = getattr(number, method)() if hasattr(number, method) else number
+    if isinstance(number, str):
+        number = _from_text(number)
+    if not isinstance(number, (bytes, bool)):
         with contextlib.suppress(TypeError, ValueError, OverflowError):
-            return float(value)
-    raise ValueError(f"{name}: row {index} holds {value!r}, which is not a number of degrees")
+            return float(number)
+    what = reprlib.repr(value)
+    raise ValueError(f"{name}: row {index} holds {what}, which is not a number of degrees")
+
+
+def _from_text(text: str) -> float | None:
+    """A number as people write it too, with a typeset minus; None for other text."""
+    plain = unicodedata.normalize("NFKC", text).translate(_DASHES).strip().removesuffix("°").lower()
+    if plain in ("", "nan", "none", "null"):
+        return math.nan
+    return float(plain) if _NUMBER.fullmatch(plain) else None
 
 
 def _is_nothing(value: Any) -> bool:
     # pandas.NA and NaT have no common ancestor with NaN, and pandas need not be loaded here
     return (
         value is None
+        or value is np.ma.masked
         or (isinstance(value, float) and math.isnan(value))
         or type(value).__name__ in ("NAType", "NaTType")
     )

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from .coordinates import as_coordinates
+from .pairs import pair
 
 _CHUNK = 16_384  # rows; the kernel's six buffers then stay in a core's cache
 _HALF_RADIAN = math.pi / 360
@@ -30,15 +30,13 @@ def haversine(a: Any, b: Any, earth_radius: float = 6371.0) -> np.ndarray:
     Returns
     -------
     ndarray of shape (n,), float64
-        NaN where a coordinate is.
+        In the order of `b`, where rows of both sides carry ids; NaN where a coordinate is.
 
     References
     ----------
     R. W. Sinnott, "Virtues of the Haversine", Sky and Telescope 68 (2), 1984, p. 159.
     """
-    a, b = as_coordinates(a, "a"), as_coordinates(b, "b")
-    if len(a) != len(b):
-        raise ValueError(f"a has {len(a)} rows, b has {len(b)}")
+    a, b = (side.degrees for side in pair(a, b, ("a", "b")))
     out = np.empty(len(a))
     buffers = np.empty((3, min(_CHUNK, len(a))))
     for start in range(0, len(a), _CHUNK):
@@ -109,7 +107,7 @@ def geodesic(a: Any, b: Any) -> np.ndarray:
     Returns
     -------
     ndarray of shape (n,), float64
-        Metres; NaN where a coordinate is.
+        Metres, in the order of `b`, where rows of both sides carry ids; NaN where a coordinate is.
 
     Raises
     ------
@@ -121,9 +119,7 @@ def geodesic(a: Any, b: Any) -> np.ndarray:
     C. F. F. Karney, "Algorithms for geodesics", Journal of Geodesy 87 (1), 2013, pp. 43-55.
     """
     ellipsoid = wgs84()
-    a, b = as_coordinates(a, "a"), as_coordinates(b, "b")
-    if len(a) != len(b):
-        raise ValueError(f"a has {len(a)} rows, b has {len(b)}")
+    a, b = (side.degrees for side in pair(a, b, ("a", "b")))
     out = np.full(len(a), np.nan)
     for start in range(0, len(a), _CHUNK):
         rows = slice(start, start + _CHUNK)

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import math
+import reprlib
+import warnings
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from .checks import check_coordinates
-from .coordinates import as_coordinates
+from .checks import examine
+from .coordinates import Given
 from .distances import geodesic, haversine, wgs84
 from .intervals import wilson_interval
+from .pairs import pair
 
 
 class Configuration(NamedTuple):
@@ -44,7 +47,7 @@ class Options(NamedTuple):
 
 
 def make_options(
-    config_name: str = "im2gps",
+    config_name: str = "standard",
     thresholds: Any = None,
     unit: str | None = None,
     earth_radius: float | None = None,
@@ -99,25 +102,26 @@ def make_options(
 def get_configuration(config_name: str) -> Configuration:
     """Look a configuration up; an unknown name is a ValueError that lists the known ones."""
     if config_name not in CONFIGURATIONS:
-        raise ValueError(
-            f"unknown configuration {config_name!r}; there are {', '.join(CONFIGURATIONS)}"
-        )
+        known = ", ".join(CONFIGURATIONS)
+        raise ValueError(f"unknown configuration {reprlib.repr(config_name)}; there are {known}")
     return CONFIGURATIONS[config_name]
 
 
 def _check_choice(name: str, value: Any, choices: tuple[Any, ...]) -> None:
     if not any(value is choice or value == choice for choice in choices):
-        raise ValueError(f"{name} must be one of {', '.join(map(repr, choices))}, not {value!r}")
+        raise ValueError(
+            f"{name} must be one of {', '.join(map(repr, choices))}, not {reprlib.repr(value)}"
+        )
 
 
 def _positive(name: str, values: Any) -> tuple[float, ...]:
     try:
         array = np.atleast_1d(np.asarray(values, dtype=np.float64))
     except (TypeError, ValueError):
-        raise ValueError(f"{name} must be positive numbers, not {values!r}") from None
+        raise ValueError(f"{name} must be positive numbers, not {reprlib.repr(values)}") from None
     good = (array > 0) & np.isfinite(array)
     if array.ndim != 1 or not array.size or not good.all():
-        raise ValueError(f"{name} must be positive and finite, not {values!r}")
+        raise ValueError(f"{name} must be positive and finite, not {reprlib.repr(values)}")
     return tuple(array.tolist())
 
 
@@ -168,9 +172,38 @@ def summarise(measured: np.ndarray, options: Options) -> dict[str, Any]:
 
 
 def score(predictions: Any, references: Any, options: Options) -> tuple[dict[str, Any], np.ndarray]:
-    """Check coordinates, measure and summarise: the figures, and the distance of each pair."""
-    predictions = as_coordinates(predictions, "predictions")
-    references = as_coordinates(references, "references")
-    check_coordinates(predictions, references, options.missing)
-    measured = measure(predictions, references, options)
+    """Pair, check, measure and summarise.
+
+    Parameters
+    ----------
+    predictions, references : coordinates of shape (n, 2)
+        In any form that `as_coordinates` takes.
+    options : Options
+
+    Returns
+    -------
+    (figures, measured) : dict and ndarray of shape (n,)
+        What `summarise` says, and the distance of each pair in the order of the references.
+
+    Raises
+    ------
+    ValueError
+        For coordinates that cannot be scored; what is doubtful is a UserWarning.
+    """
+    return score_pairs(*pair(predictions, references, ("predictions", "references")), options)
+
+
+def score_pairs(
+    predictions: Given, references: Given, options: Options
+) -> tuple[dict[str, Any], np.ndarray]:
+    """Check, measure and summarise rows that are paired, as `score` does."""
+    checked = examine(predictions, references, options.missing, finest_km(options))
+    for note in checked.notes:
+        warnings.warn(note, stacklevel=4)
+    measured = measure(checked.predictions, checked.references, options)
     return summarise(measured, options), measured
+
+
+def finest_km(options: Options) -> float:
+    """The smallest threshold, in kilometres."""
+    return min(options.thresholds) / _PER_KM[options.unit]

@@ -9,17 +9,23 @@ from __future__ import annotations
 import contextlib
 import difflib
 import os
+import warnings
 from collections.abc import Iterable, Mapping
 from typing import Any
 
 import datasets
 import evaluate
+import numpy as np
 
-from .checks import check_coordinates
-from .coordinates import as_coordinates
+from .checks import examine, is_coarse
+from .columns import find_pair
+from .coordinates import Given
 from .distances import geodesic, haversine
-from .figures import CONFIGURATIONS, Options, get_configuration, make_options, score
+from .figures import CONFIGURATIONS, Options, get_configuration, make_options, score_pairs
 from .intervals import wilson_interval
+from .matching import match_ids
+from .names import listed
+from .pairs import pair
 
 __all__ = ["CONFIGURATIONS", "GcdMetric", "geodesic", "haversine", "wilson_interval"]
 
@@ -41,7 +47,8 @@ _INPUTS = """
 Args:
     predictions: n pairs (latitude, longitude) in decimal degrees: a list, an array or tensor of
         shape (n, 2), a data frame, or rows with `latitude` and `longitude`.
-    references: the true coordinates, in the same forms.
+    references: the true coordinates, in the same forms. Rows are paired by id where both sides
+        carry ids (a column `image_id`, `id`, `filename`, ...), otherwise by position.
     thresholds: distances in `unit` at which to count hits. Default: the configuration's.
     unit: "km" or "m". Default: the configuration's.
     earth_radius: radius of the sphere in kilometres, whatever `unit` is. Default: the
@@ -53,7 +60,8 @@ Args:
 Returns:
     `acc@200km` … (fractions 0 to 1), `acc@200km_ci95` … (low, high), `mean_km`, `median_km`,
     `geoscore` (0 to 5000), `n`; with metres `acc@40m` …, `mean_m`, `median_m`; with
-    missing="miss" `n_missing`; with return_distances `distances_km` or `distances_m`.
+    missing="miss" `n_missing`; with return_distances `distances_km` or `distances_m`, a list in
+    the order of the references.
 
 Examples:
     >>> import evaluate
@@ -64,13 +72,17 @@ Examples:
 """
 
 
+_SIDES = ("predictions", "references")
+
+
+@evaluate.utils.file_utils.add_start_docstrings(_DESCRIPTION, _INPUTS)
 class GcdMetric(evaluate.Metric):
     """Great-circle distance metric for image geolocation.
 
     Parameters
     ----------
-    config_name : {"im2gps", "standard", "justzoomin"}
-        Thresholds, unit and radius: 200, 750, 2500 km; 1, 25, 200, 750, 2500 km; both with
+    config_name : {"standard", "im2gps", "justzoomin"}
+        Thresholds, unit and radius: 1, 25, 200, 750, 2500 km; 200, 750, 2500 km; both with
         R = 6371 km; or 40, 50, 100 m with R = 6378.137 km.
     **kwargs
         As of any `evaluate.Metric`.
@@ -83,7 +95,8 @@ class GcdMetric(evaluate.Metric):
     cache_file_name: Any
 
     def __init__(self, config_name: str | None = None, **kwargs: Any) -> None:
-        super().__init__(config_name=config_name or "im2gps", **kwargs)
+        super().__init__(config_name=config_name or "standard", **kwargs)
+        self._coarse: dict[str, Given] = {}
 
     def _info(self) -> evaluate.MetricInfo:
         get_configuration(self.config_name)
@@ -120,7 +133,7 @@ class GcdMetric(evaluate.Metric):
         options = make_options(self.config_name, *asked)
         given = predictions is not None or references is not None
         if given and self.num_process == 1 and self.writer is None:
-            return _report(predictions, references, options, return_distances)
+            return _report(*pair(predictions, references, _SIDES), options, return_distances)
         if given:
             self.add_batch(predictions=predictions, references=references)
         elif self.num_process == 1 and self.writer is None:
@@ -131,24 +144,48 @@ class GcdMetric(evaluate.Metric):
             self._discard()
             raise
         self.filelocks = self.file_paths = None  # released and deleted by now
+        self._coarse = {}
         return result
 
     def add_batch(self, *, predictions: Any = None, references: Any = None) -> None:
         """Add rows to be scored later; nothing is added if one of them is bad."""
-        predictions = as_coordinates(predictions, "predictions")
-        references = as_coordinates(references, "references")
-        check_coordinates(predictions, references, "miss")
-        # lists: the writer walks through every row, and arrays are slower there
-        rows = {"predictions": predictions.tolist(), "references": references.tolist()}
-        self._guarded(super().add_batch, **rows)
+        rows = self._checked(predictions, references)
+        if rows["predictions"]:
+            self._guarded(super().add_batch, **rows)
 
-    def add(self, *, prediction: Any = None, reference: Any = None) -> None:
-        """Add one row to be scored later; a prediction of None is a missing one."""
-        predictions = as_coordinates([prediction], "predictions")
-        references = as_coordinates([reference], "references")
-        check_coordinates(predictions, references, "miss")
-        row = {"prediction": predictions[0].tolist(), "reference": references[0].tolist()}
+    def add(
+        self,
+        *,
+        prediction: Any = None,
+        reference: Any = None,
+        predictions: Any = None,
+        references: Any = None,
+    ) -> None:
+        """Add one row to be scored later; a prediction of None is a missing one.
+
+        `predictions` and `references` stand for the same, as `evaluate.combine` calls them.
+        """
+        prediction = predictions if prediction is None else prediction
+        reference = references if reference is None else reference
+        rows = self._checked([prediction], [reference])
+        row = {"prediction": rows["predictions"][0], "reference": rows["references"][0]}
         self._guarded(super().add, **row)
+
+    def _checked(self, predictions: Any, references: Any) -> dict[str, list[Any]]:
+        """Pair and check rows to be added; as lists, since the writer is slower with arrays."""
+        sides = pair(predictions, references, _SIDES)
+        if not any(len(side.degrees) for side in sides):
+            return {name: [] for name in _SIDES}
+        checked = examine(*sides, "miss")
+        for note in checked.notes:
+            warnings.warn(note, stacklevel=3)
+        for name, side in zip(_SIDES, sides, strict=True):
+            if is_coarse(side):  # the files of evaluate do not keep the type
+                self._coarse[name] = side._replace(degrees=np.empty((0, 2)), ids={})
+        return {
+            "predictions": checked.predictions.tolist(),
+            "references": checked.references.tolist(),
+        }
 
     def _guarded(self, write: Any, **rows: list[Any]) -> None:
         try:
@@ -160,7 +197,12 @@ class GcdMetric(evaluate.Metric):
     def _compute(
         self, predictions: Any, references: Any, options: Options, return_distances: bool
     ) -> dict[str, Any]:
-        return _report(predictions, references, options, return_distances)
+        sides = pair(predictions, references, _SIDES)
+        known = {
+            name: self._coarse.get(name, side)._replace(degrees=side.degrees)
+            for name, side in zip(_SIDES, sides, strict=True)
+        }
+        return _report(known["predictions"], known["references"], options, return_distances)
 
     def _discard(self) -> None:
         """Drop what was added, with its files and locks, so that the object can start anew."""
@@ -179,19 +221,20 @@ class GcdMetric(evaluate.Metric):
             self.rendez_vous_lock.release()
         self.filelock = self.filelocks = self.file_paths = self.cache_file_name = None
         self.rendez_vous_lock = self.selected_feature_format = None
+        self._coarse = {}
 
 
 def _refuse_unknown(unknown: Mapping[str, Any], known: Iterable[str]) -> None:
     for name in unknown:
         close = difflib.get_close_matches(name, list(known), n=1)
-        hint = f"did you mean {close[0]}=?" if close else f"there are {', '.join(known)}"
+        hint = f"did you mean {close[0]}=?" if close else f"there are {listed(known)}"
         raise TypeError(f"compute has no option {name!r}; {hint}")
 
 
 def _report(
-    predictions: Any, references: Any, options: Options, return_distances: bool
+    predictions: Given, references: Given, options: Options, return_distances: bool
 ) -> dict[str, Any]:
-    result, measured = score(predictions, references, options)
+    result, measured = score_pairs(predictions, references, options)
     if return_distances:
-        result[f"distances_{options.unit}"] = measured
+        result[f"distances_{options.unit}"] = measured.tolist()  # evaluate.save writes JSON
     return result

@@ -21,6 +21,7 @@ from typing import Any, TextIO
 import numpy as np
 import pandas as pd
 
+from .checks import runs_to_360
 from .columns import ADVICE, ROLES, find_columns
 from .matching import match_ids, refuse_duplicates, why_none_match
 from .names import shortened
@@ -58,8 +59,6 @@ _NO_TEXT = "this is no text in UTF-8; save it as UTF-8 CSV"
 _LARGEST_EXACT = 2**53  # beyond it a float has lost digits of an integer
 _LONGEST_LINE = 10_000_000  # characters
 _END = "\x1e the end \x1e"
-# of all readers in the process, which is why it is never lowered
-csv.field_size_limit(max(csv.field_size_limit(), _LONGEST_LINE))
 
 
 def is_table(path: str | Path) -> bool:
@@ -295,7 +294,7 @@ def tidy(
         column = shortened(name) if role in name.lower() else f"{shortened(name)} ({role})"
         degrees[role] = _degrees(cells, column, where, allow_missing)
     notes = []
-    if _runs_to_360(degrees["longitude"]):
+    if runs_to_360(degrees["longitude"]):
         degrees["longitude"][degrees["longitude"] > 180] -= 360
         notes.append(f"{where}: longitudes run from 0 to 360; those above 180 are taken as west")
     for role, values in degrees.items():
@@ -335,12 +334,6 @@ def _number(cell: Any) -> float | None:
         return math.nan
     text = text.removesuffix("°").rstrip()
     return float(text) if _NUMBER.fullmatch(text) else None
-
-
-def _runs_to_360(longitude: np.ndarray) -> bool:
-    return bool(
-        np.nanmin(longitude, initial=0) >= 0 and 180 < np.nanmax(longitude, initial=0) <= 360
-    )
 
 
 def _check_limits(

@@ -9,6 +9,7 @@ from __future__ import annotations
 import difflib
 import math
 import os
+import warnings
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -17,9 +18,9 @@ import evaluate
 import numpy as np
 import pandas as pd
 
-from gcd_metric.checks import check_coordinates
-from gcd_metric.coordinates import as_coordinates
+from gcd_metric.checks import check_coordinates, examine
 from gcd_metric.intervals import wilson_interval
+from gcd_metric.pairs import pair
 
 # by its whole name: evaluate loads this file from a copy, with the package installed
 from geo_attributes.raster import Raster, as_numbers
@@ -494,7 +495,6 @@ class GeoAttributes(evaluate.Metric):
         """Add rows to be scored later; nothing is added if one of them is bad."""
         rows = _pair_up(predictions, references)
         if len(rows[0]):
-            check_coordinates(*rows, "miss")
             self._added.append(rows)
 
     def add(
@@ -522,10 +522,11 @@ def _refuse_unknown(unknown: Mapping[str, Any], known: Iterable[str]) -> None:
 
 
 def _pair_up(predictions: Any, references: Any) -> tuple[np.ndarray, np.ndarray]:
-    sides = as_coordinates(predictions, "predictions"), as_coordinates(references, "references")
-    if len(sides[0]) != len(sides[1]):
-        raise ValueError(
-            "predictions and references must have the same length: predictions has "
-            f"{len(sides[0])} rows, references has {len(sides[1])}"
-        )
-    return sides
+    """Rows of both sides, paired and checked as gcd_metric does; predictions may be missing."""
+    sides = pair(predictions, references, ("predictions", "references"))
+    if not any(len(side.degrees) for side in sides):
+        return sides[0].degrees, sides[1].degrees
+    checked = examine(*sides, "miss")
+    for note in checked.notes:
+        warnings.warn(note, stacklevel=3)
+    return checked.predictions, checked.references

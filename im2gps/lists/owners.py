@@ -13,7 +13,6 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from geoload.files import files_below
 from geoload.report import Report
 from im2gps.lists.columns import OWNER
 from im2gps.packs import open_pack
@@ -68,8 +67,7 @@ def read_owners(source: str | Path) -> tuple[set[str], int]:
 
 
 def _photo_names(path: Path) -> Iterator[str]:
-    zips = [file for file in files_below(path) if file.suffix == ".zip"]  # none below a file
-    packs = [path, *zips]
+    packs = [path, *sorted(path.rglob("*.zip"))] if path.is_dir() else [path]
     for pack in packs:
         with open_pack(str(pack), Report()) as photos:
             yield from (name for name, _ in photos)

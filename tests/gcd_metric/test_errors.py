@@ -4,6 +4,7 @@ import math
 import os
 
 import numpy as np
+import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -42,7 +43,8 @@ BAD = {
     "infinite": ([math.inf, 0], r"row 1 .*infinite.*1 of 3 rows.*overflow"),
     "latitude": ([90.1, 0], r"row 1 .*latitude beyond 90.*\(90.1, 0.0\).*1 of 3 rows"),
     "longitude": ([0, -180.1], r"row 1 .*longitude beyond 180.*1 of 3 rows.*Likely cause"),
-    "text": (["48.86", "2.35"], r"row 1 .*'48.86'.*not a number"),
+    "text": (["north", "2.35"], r"row 1 .*'north'.*not a number"),
+    "text with both": ("48.86, 2.35", r"row 1 .*'48.86, 2.35'"),
     "truth value": ([True, False], r"row 1 .*True.*not a number"),
     "three values": ([1, 2, 3], r"row 1 .*3 values"),
     "one number": (1.5, r"row 1 .*1.5"),
@@ -144,8 +146,6 @@ SHAPES = {
     "flat array": (np.array(GOOD[0]), GOOD, r"\(2,\); for a single pair pass \[pair\]"),
     "transposed": (np.array(GOOD).T, GOOD, r"\(2, 3\); did you mean its transpose"),
     "three columns": (np.zeros((3, 3)), GOOD, r"expected shape \(n, 2\).*\(3, 3\)"),
-    "empty": ([], [], "empty"),
-    "empty array": (np.empty((0, 2)), np.empty((0, 2)), "empty"),
     "text": ("48.86,2.35", GOOD, "got text"),
     "a number": (3, GOOD, "got 3"),
     "one side": (GOOD, None, "references: none were given"),
@@ -180,6 +180,21 @@ def test_options(metric, option, value):
     with pytest.raises(ValueError, match=option):
         m.compute(predictions=GOOD, references=GOOD, **{option: value})
     still_computes(m)
+
+
+@pytest.mark.parametrize("nothing", [[], np.empty((0, 2)), {"latitude": [], "longitude": []}])
+def test_nothing_at_all(metric, nothing):
+    m = metric()
+    with pytest.raises(ValueError, match="empty"):
+        m.compute(predictions=nothing, references=nothing)
+    m.add_batch(predictions=nothing, references=nothing)  # as any metric of evaluate takes it
+    with pytest.raises(ValueError, match="nothing to score"):
+        m.compute()
+    m.add_batch(predictions=GOOD, references=GOOD)
+    m.add_batch(predictions=nothing, references=nothing)
+    assert m.compute()["n"] == 3
+    with pytest.raises(ValueError, match="0 rows"):
+        m.add_batch(predictions=nothing, references=GOOD)
 
 
 def test_a_wrong_option_keeps_what_was_added(metric):
@@ -273,3 +288,110 @@ def test_two_rows_or_bad_models_are_not_swapped(metric):
 def test_a_radius_in_metres_is_refused(metric):
     with pytest.raises(ValueError, match="in kilometres; 6371000 looks like metres"):
         metric().compute(predictions=GOOD, references=GOOD, earth_radius=6371000)
+
+
+LONG = {
+    "ids": {f"photo_{index}": (48.86, 2.35) for index in range(3000)},
+    "text": [["x" * 10_000, 0]],
+    "row": [list(range(10_000))],
+    "object": type("Endless", (), {"__repr__": lambda self: "x" * 10_000})(),
+    "columns": {f"column {'x' * 1000} {index}": [1] for index in range(100)},
+}
+
+
+@pytest.mark.parametrize("kind", LONG)
+def test_messages_stay_short(metric, kind):
+    for side in INPUTS:
+        with pytest.raises(ValueError, match=side) as caught:
+            metric().compute(**{"predictions": GOOD, "references": GOOD, side: LONG[kind]})
+        assert len(str(caught.value)) < 1500
+    for option in ("thresholds", "unit", "method", "missing", "earth_radius"):
+        with pytest.raises(ValueError, match=option) as caught:
+            metric().compute(predictions=GOOD, references=GOOD, **{option: ["x" * 10_000] * 9})
+        assert len(str(caught.value)) < 500
+
+
+# two pairs of columns
+
+
+UNCLEAR = {
+    "lat beside latitude": {"latitude": 0.0, "longitude": 0.0, "lat": 0.0, "lon": 0.0},
+    "lat alone": {"latitude": 0.0, "longitude": 0.0, "lat": 0.0},
+    "Latitude": {"latitude": 0.0, "longitude": 0.0, "Latitude": 0.0},
+    "one of each pair": {"lat": 0.0, "pred_lon": 0.0},
+}
+
+
+@pytest.mark.parametrize("kind", UNCLEAR)
+@pytest.mark.parametrize("side", INPUTS)
+@pytest.mark.parametrize("form", ["frame", "columns", "rows"])
+def test_of_two_pairs_of_columns_none_is_guessed(metric, kind, side, form):
+    rows = [UNCLEAR[kind]]
+    frame = pd.DataFrame(rows)
+    given = {"frame": frame, "columns": frame.to_dict("list"), "rows": rows}[form]
+    with pytest.raises(ValueError, match=f"{side}.*rename"):
+        metric().compute(**{"predictions": [[0, 0]], "references": [[0, 0]], side: given})
+
+
+@pytest.mark.parametrize("mark", ["gt", "true", "target", "label", "ref"])
+def test_ground_truth_is_never_a_prediction(metric, mark):
+    truth = {f"{mark}_lat": [1.0], f"{mark}_lon": [2.0]}
+    both = pd.DataFrame({**truth, "pred_lat": [1.0], "pred_lon": [3.0]})
+    with pytest.raises(ValueError, match=f"predictions: .*{mark}_lat"):
+        metric().compute(predictions=truth, references=truth)
+    result = metric().compute(predictions=both, references=both)
+    assert result["median_km"] == pytest.approx(111.2, abs=0.1)
+
+
+def test_two_columns_of_one_name(metric):
+    twice = pd.DataFrame(np.zeros((2, 3)), columns=["latitude", "latitude", "longitude"])
+    with pytest.raises(ValueError, match="several columns fit the latitude"):
+        metric().compute(predictions=twice, references=np.zeros((2, 2)))
+
+
+# rows that carry ids
+
+IDS = ["a.jpg", "b.jpg", "c.jpg"]
+
+
+def test_ids_that_disagree_are_refused(metric):
+    truth = {"image_id": IDS, "latitude": [0, 1, 2], "longitude": [0, 1, 2]}
+    m = metric()
+    for guess in ({**truth, "image_id": ["a.jpg", "b.jpg", "x"]}, None):
+        if guess is None:  # one row fewer
+            guess = {key: column[:2] for key, column in truth.items()}
+        for way in WAYS:
+            with pytest.raises(ValueError, match=r"1 of 3 ids of references .*predictions.*c\.jpg"):
+                getattr(m, way)(predictions=guess, references=truth)
+        with pytest.raises(ValueError, match="^a: .*c.jpg"):
+            compare(guess, truth, truth)
+    with pytest.raises(ValueError, match=r"1 duplicate ids: a\.jpg.*by position"):
+        m.compute(predictions=truth, references={**truth, "image_id": ["a.jpg", "a.jpg", "c"]})
+    with pytest.raises(ValueError, match="predictions: row 1 has no id"):
+        m.compute(predictions={**truth, "image_id": ["a.jpg", None, "c"]}, references=truth)
+    many = pd.DataFrame({"id": range(5000), "latitude": 0.0, "longitude": 0.0})
+    with pytest.raises(ValueError, match="5000 of 5000 ids") as caught:
+        m.compute(predictions=many.assign(id=many.id + 10**6), references=many)
+    assert len(str(caught.value)) < 500
+    still_computes(m)
+
+
+def test_two_models_in_different_orders_need_references_with_ids():
+    a = pd.DataFrame({"image_id": IDS, "latitude": [0.0, 1, 2], "longitude": [0.0, 1, 2]})
+    with pytest.raises(ValueError, match="different orders"):
+        compare(a, a[::-1], np.zeros((3, 2)))
+    assert compare(a, a[::-1], a)["acc@1km"]["difference"] == 0
+
+
+# longitudes of 0 to 360
+
+
+def test_one_wild_longitude_is_refused(metric):
+    for row in ([0, 200], [0, 361], [0, -200]):
+        truth = [[40.7, -74.0], [48.9, 2.4], row]
+        with pytest.raises(ValueError, match="references: row 2 has a longitude beyond 180"):
+            metric().compute(predictions=[[0, 0]] * 3, references=truth)
+    with pytest.raises(ValueError, match="either all within ±180 or all from 0 to 360"):
+        metric().compute(predictions=[[0, 0]] * 2, references=[[40.7, -74.0], [48.9, 200]])
+    with pytest.raises(ValueError, match="swapped columns"):
+        metric().compute(predictions=[[286.0, 40.7], [2.4, 48.9]], references=[[40.7, -74]] * 2)

@@ -1,5 +1,8 @@
 """evaluate.load finds the metric: from the checkout, from other folders, beside namesakes."""
 
+import doctest
+import importlib
+import inspect
 from pathlib import Path
 
 import evaluate
@@ -92,7 +95,7 @@ def test_the_file_in_its_own_folder_as_in_a_space(python):
 
 def test_the_name_and_the_default_configuration():
     loaded = evaluate.load("gcd_metric")
-    assert (loaded.name, loaded.config_name) == ("gcd_metric", "im2gps")
+    assert (loaded.name, loaded.config_name) == ("gcd_metric", "standard")
     assert type(loaded) is gcd_metric.GcdMetric
 
 
@@ -116,6 +119,14 @@ def test_other_names_go_through_unchanged(tmp_path):
     )
     loaded = evaluate.load(str(other), cache_dir=str(tmp_path))
     assert loaded.compute(predictions=[1.0], references=[1.0]) == {"constant": 7}
+
+
+def test_the_examples_run_where_evaluates_own_tests_look_for_them():
+    module = importlib.import_module(gcd_metric.GcdMetric.__module__)
+    results = doctest.testmod(module)
+    assert results.failed == 0 and results.attempted >= 4
+    parameters = inspect.signature(gcd_metric.GcdMetric._compute).parameters.values()
+    assert not [one for one in parameters if one.kind == one.VAR_KEYWORD]
 
 
 # the contract with evaluate: the private names that this package stands on

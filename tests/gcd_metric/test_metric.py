@@ -1,19 +1,27 @@
 """What compute returns, for every form of input, and add, num_process, combine and pickling."""
 
+import json
 import math
 import pickle
+import re
 import tracemalloc
+import unicodedata
+import warnings
+from dataclasses import dataclass
+from typing import NamedTuple
 
 import datasets
 import dill
 import evaluate
 import numpy as np
 import pandas as pd
+import polars
+import pyarrow
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gcd_metric import CONFIGURATIONS, haversine, wilson_interval
+from gcd_metric import CONFIGURATIONS, compare, haversine, wilson_interval
 
 KM = math.degrees(1 / 6371)  # degrees of latitude
 TRUTH = np.array([[0.0, 0.0], [10.0, 20.0], [-30.0, 170.0], [60.0, -100.0]])
@@ -23,8 +31,9 @@ GUESS = TRUTH + np.array([[100 * KM, 0], [500 * KM, 0], [2000 * KM, 0], [-4000 *
 def test_figures_of_the_default_configuration(metric):
     result = metric().compute(predictions=GUESS, references=TRUTH)
     assert list(result) == [
-        *("acc@200km", "acc@200km_ci95", "acc@750km", "acc@750km_ci95"),
-        *("acc@2500km", "acc@2500km_ci95", "mean_km", "median_km", "geoscore", "n"),
+        *("acc@1km", "acc@1km_ci95", "acc@25km", "acc@25km_ci95", "acc@200km", "acc@200km_ci95"),
+        *("acc@750km", "acc@750km_ci95", "acc@2500km", "acc@2500km_ci95"),
+        *("mean_km", "median_km", "geoscore", "n"),
     ]
     assert [result[f"acc@{t}km"] for t in (200, 750, 2500)] == [0.25, 0.5, 0.75]
     assert result["mean_km"] == pytest.approx(1650)
@@ -36,10 +45,12 @@ def test_figures_of_the_default_configuration(metric):
     assert all(type(value) is float for value in floats)
 
 
-def test_standard_adds_street_and_city(metric):
-    result = metric("standard").compute(predictions=GUESS, references=TRUTH)
+def test_im2gps_has_the_thresholds_of_its_authors(metric):
+    result = metric("im2gps").compute(predictions=GUESS, references=TRUTH)
     thresholds = [int(key[4:-2]) for key in result if key.startswith("acc@") and "_" not in key]
-    assert thresholds == [1, 25, 200, 750, 2500]
+    assert thresholds == [200, 750, 2500]
+    everything = metric().compute(predictions=GUESS, references=TRUTH)
+    assert result.items() <= everything.items()
 
 
 def test_justzoomin_is_in_metres_on_its_own_sphere(metric):
@@ -94,6 +105,17 @@ def test_geodesic_without_pyproj_says_how_to_get_it(metric, monkeypatch):
 def test_distances_on_request(metric):
     result = metric().compute(predictions=GUESS, references=TRUTH, return_distances=True)
     assert result["distances_km"] == pytest.approx([100, 500, 2000, 4000])
+    assert np.median(result["distances_km"]) == result["median_km"]
+
+
+def test_evaluate_saves_every_result(metric, tmp_path):
+    result = metric().compute(
+        predictions=[None, [0, 0]], references=TRUTH[:2], missing="miss", return_distances=True
+    )
+    path = evaluate.save(tmp_path / "result.json", **result)
+    saved = json.loads(path.read_text())
+    assert math.isnan(saved["distances_km"][0])
+    assert saved["distances_km"][1] == result["distances_km"][1]
 
 
 # forms of input
@@ -101,6 +123,17 @@ def test_distances_on_request(metric):
 
 def frame(array):
     return pd.DataFrame({"longitude": array[:, 1], "name": "x", "latitude": array[:, 0]})
+
+
+class Place(NamedTuple):
+    lng: float
+    lat: float
+
+
+@dataclass
+class Point:
+    longitude: float
+    latitude: float
 
 
 FORMS = {
@@ -118,6 +151,25 @@ FORMS = {
     "columns": lambda a: {"latitude": a[:, 0], "longitude": a[:, 1]},
     "data set": lambda a: datasets.Dataset.from_pandas(frame(a)),
     "generator": lambda a: (row for row in a.tolist()),
+    "records": lambda a: frame(a).to_records(index=False),
+    "structured array": lambda a: np.asarray(frame(a).to_records()).view(np.ndarray),
+    "one record a row": lambda a: list(frame(a).to_records()),
+    "named tuples": lambda a: list(frame(a).itertuples()),
+    "named tuples, streamed": lambda a: frame(a).itertuples(index=False),
+    "named tuples of two": lambda a: [Place(x, y) for y, x in a.tolist()],
+    "objects": lambda a: [Point(x, y) for y, x in a.tolist()],
+    "series of a frame": lambda a: [row for _, row in frame(a).iterrows()],
+    "arrow table": lambda a: pyarrow.Table.from_pandas(frame(a)),
+    "arrow batch": lambda a: pyarrow.RecordBatch.from_pandas(frame(a)),
+    "arrow rows": lambda a: pyarrow.array(a.tolist()),
+    "polars": lambda a: polars.from_pandas(frame(a)),
+    "polars rows": lambda a: polars.from_pandas(frame(a)).rows(named=True),
+    "polars structs": lambda a: polars.from_pandas(frame(a)).to_struct("place"),
+    "polars pairs": lambda a: polars.Series(a.tolist()),
+    "masked, without a mask": np.ma.array,
+    "text": lambda a: [[str(y), str(x)] for y, x in a.tolist()],
+    "text with a typeset minus": lambda a: np.char.replace(a.astype(str), "-", "\u2212"),
+    "text in a frame": lambda a: frame(a).astype(str),
 }
 
 
@@ -278,6 +330,14 @@ print(m.compute(predictions=rows, references=[[0, 0]] * len(rows)))
     assert other.strip() == "None"
 
 
+def test_combine_by_name_row_by_row(monkeypatch, tmp_path):
+    both = evaluate.combine(["gcd_metric"])
+    both.add(prediction=GUESS[0], reference=TRUTH[0])
+    both.add_batch(predictions=GUESS[1:], references=TRUTH[1:])
+    result = both.compute()
+    assert (result["n"], result["acc@200km"]) == (4, 0.25)
+
+
 def test_combine(metric):
     both = evaluate.combine({"a": metric(), "b": metric("justzoomin")}, force_prefix=True)
     both.add_batch(predictions=GUESS, references=TRUTH)
@@ -337,3 +397,192 @@ def test_a_data_set_that_streams(metric, known):
         assert stream.column_names is None
     guess = [[float(i), 2.0] for i in range(5)]
     assert metric().compute(predictions=guess, references=stream)["mean_km"] == 0
+
+
+# pairs by id
+
+IDS = ["Zürich_1.jpg", "b/2.JPG", "3", "4"]
+
+
+def with_ids(array, ids=IDS, column="image_id"):
+    table = frame(array).assign(name=["not", "an", "id", "id"])
+    return table.assign(**{column: ids})
+
+
+SHUFFLED = {
+    "frame": lambda table: table,
+    "other spelling": lambda table: table.assign(
+        image_id=[unicodedata.normalize("NFD", one).removesuffix(".jpg") for one in table.image_id]
+    ),
+    "other column": lambda table: table.rename(columns={"image_id": "IMG_ID"}),
+    "beside another id": lambda table: table.assign(id=range(4)),
+    "index": lambda table: table.set_index("image_id"),
+    "rows": lambda table: table.to_dict("records"),
+    "columns": lambda table: table.to_dict("list"),
+    "named tuples": lambda table: list(table.itertuples()),
+    "records": lambda table: table.to_records(),
+    "data set": lambda table: datasets.Dataset.from_pandas(table),
+    "stream": lambda table: datasets.Dataset.from_pandas(table).to_iterable_dataset(),
+    "polars": polars.from_pandas,
+    "arrow": pyarrow.Table.from_pandas,
+}
+
+
+@pytest.mark.parametrize("form", SHUFFLED)
+def test_rows_with_ids_are_paired_by_id(metric, form):
+    expected = metric().compute(predictions=GUESS, references=TRUTH, return_distances=True)
+    table = with_ids(GUESS).iloc[[2, 0, 3, 1]]
+    shuffled, truth = SHUFFLED[form](table), with_ids(TRUTH)
+    for references in (truth, datasets.Dataset.from_pandas(truth)):
+        found = metric().compute(predictions=shuffled, references=references, return_distances=True)
+        assert found == expected
+    m = metric()
+    m.add_batch(predictions=SHUFFLED[form](table), references=truth)
+    assert m.compute(return_distances=True) == expected
+    assert haversine(SHUFFLED[form](table), truth) == pytest.approx(expected["distances_km"])
+    result = compare(SHUFFLED[form](table), GUESS, truth)
+    assert result["acc@750km"]["difference"] == result["median_km"]["difference"] == 0
+
+
+def test_ids_on_one_side_only_are_ignored(metric):
+    expected = metric().compute(predictions=GUESS, references=TRUTH)
+    ids = with_ids(GUESS, ids=[9, 8, 7, 6])
+    assert metric().compute(predictions=ids, references=TRUTH) == expected
+    # one value for all is no id
+    same = with_ids(TRUTH, ids="x", column="id")
+    assert metric().compute(predictions=ids, references=same) == expected
+
+
+def test_whole_numbers_and_text_are_the_same_id(metric):
+    guess, truth = with_ids(GUESS, ids=[4, 3, 2, 1]), with_ids(TRUTH, ids=["4", "3", "2", "1"])
+    assert metric().compute(predictions=guess[::-1], references=truth)["acc@200km"] == 0.25
+
+
+# what is said of coordinates that can be scored
+
+
+def noted(function, *args, **kwargs):
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        function(*args, **kwargs)
+    return [str(one.message) for one in caught if one.category is UserWarning]
+
+
+WORLD = np.random.default_rng(5).uniform((-60, -180), (70, 180), (50, 2))
+COARSE = {
+    "float16": lambda torch: torch.tensor(WORLD).half(),
+    "bfloat16": lambda torch: torch.tensor(WORLD).bfloat16(),
+    "float8_e4m3fn": lambda torch: torch.tensor(WORLD).to(torch.float8_e4m3fn),
+    "int8": lambda torch: (WORLD / 2).astype(np.int8),
+    "qint8": lambda torch: quantised(torch, WORLD),
+}
+
+
+def quantised(torch, array):
+    return torch.quantize_per_tensor(torch.tensor(array).float(), 2.0, 0, torch.qint8)
+
+
+@pytest.mark.filterwarnings("ignore:torch.quantize_per_tensor")
+@pytest.mark.parametrize("dtype", COARSE)
+@pytest.mark.parametrize("rows", [1, 50])
+def test_small_types_are_said_with_their_error(metric, dtype, rows):
+    torch = pytest.importorskip("torch")
+    guess, truth = COARSE[dtype](torch)[:rows], WORLD[:rows]
+    (note,) = noted(metric().compute, predictions=guess, references=truth)
+    assert note.startswith("predictions: ") and dtype in note and " km" in note
+    (note,) = noted(compare, guess, truth, truth)
+    assert note.startswith("a: predictions: ") and dtype in note
+    m = metric()
+    m.add_batch(predictions=guess, references=truth)
+    (note,) = noted(m.compute)
+    assert dtype in note
+    assert not noted(m.compute, predictions=WORLD, references=WORLD)
+
+
+def test_the_error_of_a_small_type_is_that_of_its_rounding(metric):
+    guess = WORLD.astype(np.float16)
+    (note,) = noted(metric().compute, predictions=guess, references=WORLD)
+    worst = float(re.search("up to ([0-9.]+) km", note)[1])
+    true = haversine(guess, WORLD).max()
+    assert true <= worst * 1.05 and worst < 3 * true
+    assert not noted(metric("im2gps").compute, predictions=guess, references=WORLD)
+
+
+def test_a_small_type_shows_after_it_is_gone(metric):
+    for dtype in (np.float16, np.float32):
+        array = WORLD.astype(np.float16).astype(dtype)
+        for form in (array, array.astype(float).tolist(), frame(array)):
+            (note,) = noted(metric().compute, predictions=form, references=WORLD)
+            assert "float16" in note
+
+
+def test_float32_is_enough_for_40_metres_and_not_for_one(metric):
+    guess = WORLD.astype(np.float32)
+    assert not noted(metric("justzoomin").compute, predictions=guess, references=WORLD)
+    (note,) = noted(
+        metric("justzoomin").compute, predictions=guess, references=WORLD, thresholds=[0.5, 40]
+    )
+    assert "float32" in note
+
+
+EXACT = {
+    "whole degrees": np.round(WORLD),
+    "cells of half a degree": np.floor(WORLD * 2) / 2 + 0.25,
+    "one decimal": np.round(WORLD, 1),
+    "a single place": np.array([[48.5, 2.25]]),
+}
+
+
+@pytest.mark.parametrize("kind", EXACT)
+def test_numbers_on_a_grid_are_exact(metric, kind):
+    array = EXACT[kind]
+    assert not noted(metric().compute, predictions=array, references=array)
+    assert not noted(metric().compute, predictions=array.tolist(), references=array)
+
+
+def test_longitudes_from_0_to_360_are_west_above_180(metric):
+    guess, truth = GUESS.copy(), TRUTH.copy()
+    expected = metric().compute(predictions=GUESS, references=TRUTH)["mean_km"]
+    for array in (guess, truth):
+        array[:, 1] %= 360
+    notes = noted(metric().compute, predictions=guess, references=truth)
+    assert len(notes) == 2 and "1 above 180 are taken as west" in notes[0]
+    for form in ("lists", "frame", "rows"):
+        m = metric()
+        result = m.compute(predictions=FORMS[form](guess), references=truth)
+        assert result["mean_km"] == pytest.approx(expected)
+        m.add_batch(predictions=FORMS[form](guess), references=TRUTH)
+        assert m.compute()["mean_km"] == pytest.approx(expected)
+    assert compare(guess, GUESS, truth)["median_km"]["difference"] == pytest.approx(0)
+    assert haversine(guess, TRUTH) == pytest.approx(haversine(GUESS, TRUTH))
+
+
+def test_radians_on_both_sides_are_said(metric):
+    europe = WORLD * 0.15 + (48, 10)
+    for degrees in (WORLD, europe):
+        radians = np.radians(degrees)
+        (note,) = noted(metric().compute, predictions=radians, references=radians)
+        assert "radians on both sides" in note
+        assert not noted(metric().compute, predictions=degrees, references=degrees)
+        assert not noted(metric().compute, predictions=radians[:5], references=radians[:5])
+    one_place = WORLD / 1000
+    assert not noted(metric().compute, predictions=one_place, references=one_place)
+    nowhere = np.zeros((50, 2))
+    assert not noted(metric().compute, predictions=nowhere, references=nowhere)
+
+
+def test_what_is_masked_is_missing(metric):
+    mask = [[False, False], [True, False], [False, True], [False, False]]
+    masked = np.ma.array(GUESS, mask=mask)
+    forms = {
+        "array": masked,
+        "columns": {"lat": masked[:, 0], "lon": masked[:, 1]},
+        "rows": list(masked),
+        "objects": masked.astype(object),
+        "cells": [[masked[row, 0], masked[row, 1]] for row in range(4)],
+    }
+    for form in forms.values():
+        result = metric().compute(predictions=form, references=TRUTH, missing="miss")
+        assert (result["n_missing"], result["acc@200km"]) == (2, 0.25)
+        with pytest.raises(ValueError, match="predictions: row 1 is missing"):
+            metric().compute(predictions=form, references=TRUTH)

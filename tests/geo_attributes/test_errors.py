@@ -49,11 +49,11 @@ ROWS = {
     "latitude": ([90.1, 0], r"row 1 has a latitude beyond 90.*\(90.1, 0.0\); 1 of 3 rows are bad"),
     "longitude": ([0, -180.1], r"row 1 has a longitude beyond.*1 of 3 rows"),
     "infinite": ([math.inf, 0], r"row 1 is infinite.*inf"),
-    "text": (["48.86", "2.35"], r"row 1 holds '48.86', which is not a number"),
+    "text": (["north", "2.35"], r"row 1 holds 'north', which is not a number"),
     "truth value": ([True, 0], r"row 1 holds True"),
     "three values": ([1, 2, 3], r"row 1 is not a pair.*3 values"),
     "one number": (1.5, r"row 1 is not a pair.*1.5"),
-    "no names": ({"x": 1, "y": 2}, r"row 1: found no 'latitude' and 'longitude' among \['x'"),
+    "no names": ({"x": 1, "y": 2}, r"row 1: found no single pair of .*'x'"),
 }
 
 
@@ -89,7 +89,7 @@ SHAPES = {
     "text": ("48.86,2.35", GOOD, "predictions: expected pairs.*got text"),
     "a number": (3, GOOD, "got 3"),
     "one side": (GOOD, None, "references: none were given"),
-    "other columns": ({"x": [1], "y": [2]}, GOOD, "no 'latitude' and 'longitude'"),
+    "other columns": ({"x": [1], "y": [2]}, GOOD, "no single pair of 'latitude' and 'longitude'"),
     "columns": ({"lat": [1, 2], "lon": [2]}, GOOD, "2 latitudes and 1 longitudes"),
 }
 

@@ -1,1 +1,0 @@
-"""Faults while the commands write: `make soak`, or `python -m tests.soak --help`."""
