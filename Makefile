@@ -6,7 +6,7 @@ TORCH ?= torch==2.13.0
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test docs compat bench fuzz space metric-space space-check explorer-check clean
+.PHONY: demo test docs compat bench fuzz soak space metric-space space-check explorer-check clean
 
 demo: $(VENV)/.ready
 	HF_HUB_OFFLINE=1 $(BIN)/python examples/demo.py demo
@@ -44,6 +44,11 @@ bench: $(VENV)/.tests
 fuzz: SECONDS ?= 60
 fuzz: $(VENV)/.tests
 	$(BIN)/python -m tests.fuzz --seconds $(SECONDS) --seed $(or $(SEED),0) --targets "$(TARGETS)"
+
+# What writes, killed and on broken disks, and then again: `make soak ROUNDS=50 TARGETS=build`.
+soak: ROUNDS ?= 16
+soak: $(VENV)/.tests
+	$(BIN)/python -m tests.soak --rounds $(ROUNDS) --seed $(or $(SEED),0) --targets "$(TARGETS)"
 
 # The explorer's page, on this machine: of miniatures, or of what IM2GPS_REPO and JUSTZOOMIN_REPO name.
 space: $(VENV)/.space

@@ -67,18 +67,32 @@ def main(argv: Sequence[str] | None = None) -> int:
         whoever reads the output has gone.
     """
     try:
-        try:
-            arguments = _with_one_value(sys.argv[1:] if argv is None else argv)
-            return _run(_parser().parse_args(arguments))
-        except (ValueError, ImportError) as error:
-            print(f"gcd-metric: {' '.join(str(error).split())}", file=sys.stderr)
-            return 2
-        finally:
-            sys.stdout.flush()  # here, since nobody could catch what is raised at the exit
-    except BrokenPipeError:  # as with `| head`: who reads has seen enough
-        nowhere = os.open(os.devnull, os.O_WRONLY)
-        os.dup2(nowhere, sys.stdout.fileno())
+        return _status(sys.argv[1:] if argv is None else argv)
+    except BrokenPipeError:  # nobody reads on, so there is nobody to tell
         return 141
+    finally:
+        for stream in (sys.stdout, sys.stderr):
+            try:
+                stream.flush()
+            except OSError:  # it would be written, and fail, again at the exit
+                os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
+
+
+def _status(argv: Sequence[str]) -> int:
+    try:
+        try:
+            return _run(_parser().parse_args(_with_one_value(argv)))
+        finally:
+            sys.stdout.flush()
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        said = f"{error.filename or 'output'}: {error.strerror or error}"
+        print(f"gcd-metric: {said}", file=sys.stderr)
+        return 2
+    except (ValueError, ImportError) as error:
+        print(f"gcd-metric: {' '.join(str(error).split())}", file=sys.stderr)
+        return 2
 
 
 class _Version(argparse.Action):
@@ -235,14 +249,18 @@ def _check_references(arguments: argparse.Namespace) -> None:
     name = arguments.references
     if tables.is_table(name):
         _refuse_data_set_options(arguments)
-    elif not Path(name).is_dir() and (
-        Path(name).is_file() or Path(name).suffix.lower() in _OTHER_FILES
-    ):
+    elif Path(name).is_file() or (_is_named_as_a_file(name) and not Path(name).is_dir()):
         raise ValueError(f"{name}: references are a .csv or .parquet file, or a data set's name")
     elif name.startswith((".", "/", "~")) and not Path(name).exists():
         raise ValueError(f"{name}: no such file or folder")
     else:
         _refuse_mistaken(name)
+
+
+def _is_named_as_a_file(name: str) -> bool:
+    ending = Path(name).suffix.lower()
+    # owner/data.v2 may be on the Hub
+    return ending in _OTHER_FILES or ("/" not in name and ending[1:].isalpha())
 
 
 def _refuse_data_set_options(arguments: argparse.Namespace) -> None:

@@ -59,6 +59,8 @@ _NO_TEXT = "this is no text in UTF-8; save it as UTF-8 CSV"
 _LARGEST_EXACT = 2**53  # beyond it a float has lost digits of an integer
 _LONGEST_LINE = 10_000_000  # characters
 _END = "\x1e the end \x1e"
+# of all readers in the process, which is why it is never lowered
+csv.field_size_limit(max(csv.field_size_limit(), _LONGEST_LINE))
 
 
 def is_table(path: str | Path) -> bool:

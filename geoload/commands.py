@@ -46,6 +46,19 @@ def run(
         the keyboard; 141 when whoever reads the output has left, as `head` does.
     """
     parser.add_argument("--version", action="version", version=f"{parser.prog} {__version__}")
+    try:
+        return _status(parser, argv, work)
+    except BrokenPipeError:  # nobody reads on, so there is nobody to tell
+        return 141
+    finally:
+        _drop_output()
+
+
+def _status(
+    parser: argparse.ArgumentParser,
+    argv: Sequence[str] | None,
+    work: Callable[[dict[str, Any]], int | None],
+) -> int:
     options: dict[str, Any] = {}
     try:
         try:
@@ -56,13 +69,21 @@ def run(
             sys.stdout.flush()  # here, since nobody could catch what is raised at the exit
     except (ValueError, ImportError, OSError) as error:
         if isinstance(error, BrokenPipeError) and _reader_left():
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-            return 141
+            raise
         print(f"{parser.prog}: {one_line(error, options)}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         print(f"{parser.prog}: stopped", file=sys.stderr)
         return 130
+
+
+def _drop_output() -> None:
+    """Drop what cannot be written, which would fail again at the exit."""
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            stream.flush()
+        except OSError:
+            os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
 
 
 def _with_home(value: Any) -> Any:
@@ -75,9 +96,10 @@ def _with_home(value: Any) -> Any:
 
 
 def _reader_left() -> bool:
-    """Whether the pipe that broke is the one to which the output goes."""
+    """Whether the pipe that broke is one to which this process prints."""
     output = select.poll()
-    output.register(sys.stdout.fileno())
+    for stream in (sys.stdout, sys.stderr):
+        output.register(stream.fileno())
     return any(event & select.POLLERR for _, event in output.poll(0))
 
 

@@ -10,12 +10,12 @@ import hashlib
 import json
 import logging
 import os
-import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO
 
 from geoload.shards import Member, members
+from geoload.writing import whole_file
 
 # A pass that was killed reads this much again, at most.
 KEEP_EVERY = 256 * 2**20
@@ -97,13 +97,11 @@ class Contents:
             return
         self._kept = self.position
         body = json.dumps([_FORMAT, self._key, self.complete, self.members]).encode()
-        part = f"{self._place}.{os.getpid()}.{threading.get_ident()}.part"
         try:
             os.makedirs(self._place.parent, exist_ok=True)
-            Path(part).write_bytes(_digest(body) + body)
-            os.replace(part, self._place)
+            with whole_file(self._place) as file:
+                file.write(_digest(body) + body)
         except OSError as error:
-            Path(part).unlink(missing_ok=True)
             _log.warning(
                 "What %s holds cannot be kept in %s (%s): another run will read it again.",
                 self.label, self._place.parent, error.strerror,

@@ -15,6 +15,7 @@ from typing import Any, BinaryIO
 import aiohttp
 import fsspec
 import tenacity
+from fsspec.asyn import sync
 from fsspec.spec import AbstractBufferedFile
 
 # One request's worth: large enough that a pass makes few requests, small enough that the first
@@ -87,6 +88,24 @@ def is_clutter(name: str) -> bool:
     return name.endswith((".db", ".ini")) and _CLUTTER.search(name) is not None
 
 
+def files_below(folder: str | Path) -> list[Path]:
+    """List the files of a folder at any depth, in the order of their paths, without clutter.
+
+    Folders behind links are looked into as well, each folder once.
+    """
+    found: list[Path] = []
+    seen = set()
+    for where, folders, names in os.walk(folder, followlinks=True):
+        folders[:] = sorted(name for name in folders if not is_clutter(name))
+        place = os.path.realpath(where)
+        if place in seen:  # by another link, perhaps from below itself
+            folders.clear()
+        else:
+            found += [Path(where, name) for name in names if not is_clutter(name)]
+        seen.add(place)
+    return sorted(path for path in found if path.is_file())
+
+
 def is_transport_error(error: BaseException) -> bool:
     """Tell an error of the connection, or of a busy server, that a second try can mend.
 
@@ -140,7 +159,7 @@ class _HttpFile(AbstractBufferedFile):
                 return size if (first, last) == (0, 0) else None
 
         try:
-            return fsspec.asyn.sync(system.loop, ask)
+            return sync(system.loop, ask)
         except aiohttp.ClientConnectorError as error:  # not worth trying again for long
             raise ConnectionError(f"{url} cannot be reached ({error})") from error
 
@@ -166,7 +185,7 @@ class _HttpFile(AbstractBufferedFile):
                 except asyncio.IncompleteReadError as error:
                     raise aiohttp.ClientPayloadError(f"{self.path} broke off") from error
 
-        return fsspec.asyn.sync(self.fs.loop, fetch)
+        return sync(self.fs.loop, fetch)
 
 
 async def _get(system: Any, url: str, wanted: str) -> Any:

@@ -179,7 +179,7 @@ def _last_header(
     prefix = header[345:500].partition(b"\0")[0]
     if prefix and header[257:263] == b"ustar\0":
         name = prefix + b"/" + name
-    name = known.get(b"path") or name
+    name = known.get(b"GNU.sparse.name") or known.get(b"path") or name
     if known.get(b"size"):
         size = _decimal(known[b"size"])
     data = position + BLOCK

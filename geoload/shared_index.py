@@ -86,7 +86,9 @@ def read_published(path: str | Path, archive_size: int, digest: str) -> TarIndex
             raise ValueError(f"it is larger than {_MAX_FILE:,} bytes")
         content = json.loads(Path(path).read_bytes())
         if content["filesize"] != archive_size:
-            raise ValueError(f"it is of a TAR of {content['filesize']} bytes, not {archive_size:,}")
+            raise ValueError(
+                f"it is of a TAR of {content['filesize']!s:.20} bytes, not {archive_size:,}"
+            )
         if digest not in (content["hash"], content["hash_lfs"]):
             raise ValueError("the TAR has another digest than the one that it is of")
         return _index(content["files"], archive_size)

@@ -9,7 +9,6 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import threading
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -19,6 +18,7 @@ import numpy as np
 from tqdm import tqdm
 
 from geoload.shards import Member, members
+from geoload.writing import whole_file
 
 _FORMAT = b"TAR index 3\n"
 _NUMBER = np.dtype("<i8")
@@ -133,15 +133,9 @@ class TarIndex:
         columns = (self._ends, self.offsets, self.sizes)
         numbers = [column.astype(_NUMBER).tobytes() for column in columns]
         body = b"".join([_FORMAT, header, b"\n", *numbers, self._blob])
-        part = f"{path}.{os.getpid()}.{threading.get_ident()}.part"
         os.makedirs(os.path.dirname(path), exist_ok=True)
-        try:
-            with open(part, "wb") as file:
-                file.write(_digest(body) + body)
-            os.replace(part, path)
-        except BaseException:
-            Path(part).unlink(missing_ok=True)
-            raise
+        with whole_file(path) as file:
+            file.write(_digest(body) + body)
 
     @classmethod
     def load(cls, path: str | Path, key: list, file_size: int) -> TarIndex | None:

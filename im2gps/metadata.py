@@ -12,7 +12,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from geoload.builder import Config
-from geoload.files import signature
+from geoload.files import is_clutter, signature
 from im2gps.lists.columns import SCHEMA
 from im2gps.parquet import reading
 
@@ -55,7 +55,7 @@ def find_table(data_dir: str | None) -> str:
     path = Path(data_dir)
     if path.is_file():
         return str(path)
-    tables = sorted(path.glob("*.parquet"))
+    tables = sorted(p for p in path.glob("*.parquet") if not is_clutter(p.name))
     if path / TABLE in tables:
         return str(path / TABLE)
     if len(tables) != 1:

@@ -21,6 +21,7 @@ from typing import BinaryIO
 import aiohttp
 
 from geoload.files import (
+    files_below,
     is_clutter,
     is_remote,
     is_transport_error,
@@ -81,17 +82,7 @@ def open_pack(source: str, report: Report) -> Iterator[list[Photo]]:
 
 def folder_photos(folder: str) -> list[Path]:
     """List the photos of a folder, at any depth and behind links, in the order of their paths."""
-    found: list[Path] = []
-    seen = set()
-    for where, folders, names in os.walk(folder, followlinks=True):
-        folders[:] = sorted(name for name in folders if not is_clutter(name))
-        place = os.path.realpath(where)
-        if place in seen:  # by another link, perhaps from below itself
-            folders.clear()
-        else:
-            found += [Path(where, name) for name in names if _is_photo(name)]
-        seen.add(place)
-    return sorted(path for path in found if path.is_file())
+    return [path for path in files_below(folder) if _is_photo(path.name)]
 
 
 def find_pack(folder: str, archive: str, others: Collection[str]) -> str:

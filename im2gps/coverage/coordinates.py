@@ -13,6 +13,7 @@ from tqdm import tqdm
 
 from gcd_metric.columns import ADVICE, Unclear, find_pair
 from gcd_metric.tables import is_table, open_csv
+from geoload.files import is_clutter
 from geoload.report import Report
 
 TRAINING_TABLE = "photos.parquet"
@@ -36,7 +37,8 @@ def find_table(source: str | Path) -> Path:
         return path
     if not path.is_dir():
         raise ValueError(f"{path}: there is no such file or folder")
-    tables = sorted(file for file in path.iterdir() if file.is_file() and is_table(file))
+    files = [file for file in path.iterdir() if file.is_file() and not is_clutter(file.name)]
+    tables = sorted(file for file in files if is_table(file))
     usual = [table for table in tables if table.name == TRAINING_TABLE]
     if len(usual or tables) != 1:
         found = ", ".join(table.name for table in tables[:5]) or "none"

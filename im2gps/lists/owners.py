@@ -13,6 +13,7 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from geoload.files import files_below
 from geoload.report import Report
 from im2gps.lists.columns import OWNER
 from im2gps.packs import open_pack
@@ -67,7 +68,8 @@ def read_owners(source: str | Path) -> tuple[set[str], int]:
 
 
 def _photo_names(path: Path) -> Iterator[str]:
-    packs = [path, *sorted(path.rglob("*.zip"))] if path.is_dir() else [path]
+    zips = [file for file in files_below(path) if file.suffix == ".zip"]  # none below a file
+    packs = [path, *zips]
     for pack in packs:
         with open_pack(str(pack), Report()) as photos:
             yield from (name for name, _ in photos)

@@ -24,7 +24,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from tqdm import tqdm
 
-from geoload.files import printable
+from geoload.files import files_below, printable
 from geoload.report import Report, write_json
 from geoload.writing import whole_file
 from im2gps.lists.columns import SCHEMA, photo_ids
@@ -159,7 +159,7 @@ def find_lists(paths: Sequence[str | Path]) -> list[Path]:
     found: dict[str, Path] = {}
     for path in map(Path, paths):
         if path.is_dir():
-            files = sorted(p for p in path.rglob("*.txt") if p.is_file())
+            files = [p for p in files_below(path) if p.suffix == ".txt"]
             if not files:
                 raise FileNotFoundError(f"{path} holds no .txt files: those are the Flickr lists.")
         elif path.is_file():

@@ -1,5 +1,6 @@
 """What a visitor may send: bounds before a parser sees it, names instead of paths, one error."""
 
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pandas as pd
@@ -51,6 +52,40 @@ def test_figures_are_those_of_the_metric(sent):
     assert name == "mine" and report.title == "mine on pasted truth.csv"
     assert cells[1].startswith(f"{100 * result['acc@25km']:.1f} [")
     assert cells[5] == f"{result['median_km']:,.1f}" and report.scope == "n = 2"
+
+
+RESULTS = "img_id,gt_lat,predicted_lat,gt_long,predicted_long\na,48.85,48.86,2.29,2.35\nb,0,0,9,8\n"
+
+
+def test_the_columns_that_were_read_are_named(sent):
+    report = score(sent(RESULTS), nothing(), pasted(RESULTS, "truth"))
+    read = "mine.csv (img_id, predicted_lat, predicted_long); references (img_id, gt_lat, gt_long)"
+    assert f"Columns read: {read}" in report.remarks
+    doubtful = RESULTS.replace("gt_", "").replace("predicted_", "guess_")
+    assert "several columns fit the latitude: lat, guess_lat; rename" in refusal(sent(doubtful))
+
+
+def test_what_is_doubtful_is_said(sent):
+    report = score(sent(TRUTH + "c,1,2\n"), nothing(), pasted(TRUTH + "d,1,300\n", "truth"))
+    notes = "\n".join(report.notes)
+    assert "the score is over 2 of 3 references" in notes
+    assert "every error of mine is exactly 0" in notes
+    assert "pasted truth.csv: longitudes run from 0 to 360" in notes
+
+
+def test_visitors_at_the_same_time_change_nothing(sent):
+    shifted = sent("image_id,latitude,longitude\n" + "a,48,86,2,35\n" * 2000, "shifted.csv")
+
+    def visit(given):
+        try:
+            return score(given, nothing(), pasted(TRUTH, "truth")).scope
+        except ValueError as error:
+            return str(error)
+
+    with ThreadPoolExecutor(4) as pool:
+        found = list(pool.map(visit, [sent(GUESS), shifted] * 10))
+    assert found[::2] == ["n = 2"] * 10
+    assert all("row 1 has more fields than the header" in said for said in found[1::2])
 
 
 def test_two_files_of_one_name_are_told_apart(sent):

@@ -266,6 +266,7 @@ def test_a_separator_at_the_end_of_rows_is_no_field(table):
     [
         ('id,lat,lon,title\na,1,2,x\nb,3,4,"y\nc,5,6,z\n', "row 2 cannot be read: a quotation"),
         ('id,lat,lon,title\na,1,2,"y\n' + "c,5,6,z\n" * 50_000, "row 1 cannot be read: a quot"),
+        ('id,lat,lon,title\na,1,2,"y\n' + "c,5,6,z\n" * 1_300_000, "row 1 cannot be read: a quot"),
         ('id,"lat,lon\na,1,2\n', "the header cannot be read: a quotation mark is never closed"),
         ("id,lat,lon\na,1," + "2" * 10_000_000, "row 1 cannot be read: a line of more than 10,0"),
         ("x" * 10_000_000, "the header cannot be read: a line of more than 10,000,000 characters"),
@@ -275,6 +276,10 @@ def test_what_never_ends_is_one_error(table, text, message):
     with pytest.raises(ValueError, match=message) as caught:
         read_coordinates(table(text))
     assert len(str(caught.value)) < 300
+
+
+def test_a_cell_may_hold_a_picture(table):
+    assert len(read_coordinates(table(f"id,lat,lon,thumbnail\na,1,2,{'Q' * 300_000}\n"))) == 1
 
 
 def test_quotation_marks_within_a_title_do_no_harm(table):

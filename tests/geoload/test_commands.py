@@ -77,21 +77,36 @@ def test_every_command_tells_its_version(name, capsys):
     assert capsys.readouterr().out == f"{name} {__version__}\n"
 
 
-@pytest.mark.parametrize("command", ["im2gps", "justzoomin"])
-@pytest.mark.parametrize("unbuffered", ["", "1"])
-def test_a_reader_that_leaves_is_no_error(tmp_path, command, unbuffered):
+ROOT = str(Path(__file__).parents[2])
+SAMPLE = ["justzoomin", "sample", "made", "--train", "3", "--validation", "1"]
+
+
+def command(arguments, output, errors=subprocess.PIPE, unbuffered=""):
+    return subprocess.run(
+        [sys.executable, "-m", *arguments],
+        stdout=output,
+        stderr=errors,
+        env={**os.environ, "PYTHONPATH": ROOT, "PYTHONUNBUFFERED": unbuffered},
+    )
+
+
+@pytest.mark.parametrize(
+    ("arguments", "unbuffered"), [(["im2gps", "--help"], ""), (SAMPLE, ""), (SAMPLE, "1")]
+)
+@pytest.mark.parametrize("errors", [subprocess.PIPE, subprocess.STDOUT])
+def test_a_reader_that_leaves_is_no_error(tmp_path, monkeypatch, arguments, unbuffered, errors):
+    monkeypatch.chdir(tmp_path)
     reader, writer = os.pipe()
     os.close(reader)  # before a line is written, so that every line meets a closed pipe
     with os.fdopen(writer, "wb") as closed:
-        done = subprocess.run(
-            [sys.executable, "-m", command, "sample", str(tmp_path / "made")],
-            stdout=closed,
-            stderr=subprocess.PIPE,
-            env={
-                **os.environ,
-                "PYTHONPATH": str(Path(__file__).parents[2]),
-                "PYTHONUNBUFFERED": unbuffered,
-            },
-        )
-    assert (done.returncode, done.stderr) == (141, b"")
-    assert any((tmp_path / "made").iterdir())
+        done = command(arguments, closed, errors, unbuffered)
+    assert done.returncode == 141 and (errors == subprocess.STDOUT or b"Errno" not in done.stderr)
+    assert (arguments == SAMPLE) == any(tmp_path.iterdir())
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="needs a device that is always full")
+def test_output_to_a_full_disk_is_one_line():
+    with open("/dev/full", "wb") as full:
+        done = command(["justzoomin", "--version"], full)
+    assert done.returncode == 2
+    assert done.stderr.startswith(b"justzoomin: the disk is full") and done.stderr.count(b"\n") == 1

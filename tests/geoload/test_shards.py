@@ -369,8 +369,10 @@ def test_sparse_files_are_passed_over(tmp_path: Path, form):
     subprocess.run(command, cwd=tmp_path, check=True)
     assert os.path.getsize(tmp_path / "out.tar") < 2**20
     found = list(members(io.BytesIO((tmp_path / "out.tar").read_bytes())))
-    assert [(m.kind, data) for m, data in found] == [("other", None), ("file", b"z")]
-    assert found[1][0].name == "z.jpg"
+    assert [(m.name, m.kind, data) for m, data in found] == [
+        ("sparse", "other", None),
+        ("z.jpg", "file", b"z"),
+    ]
 
 
 CLUTTER = ["._a.jpg", "x/._a.json", "__MACOSX/x/a.jpg", ".DS_Store", "x/Thumbs.db", "@eaDir/a.jpg",

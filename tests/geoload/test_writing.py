@@ -1,6 +1,8 @@
 """Files that are whole or not there, and errors that name them."""
 
 import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -28,6 +30,32 @@ def test_the_file_of_another_program_beside_it_stays(tmp_path):
         assert part.name.startswith(".a.txt.") and part.name.endswith(".part")
     assert sorted(os.listdir(tmp_path)) == ["a.txt", "a.txt.part"]
     assert other.read_text(encoding="utf-8") == "mine"
+
+
+KILLED = """
+import os, signal, sys
+from geoload.writing import whole_file
+with whole_file(sys.argv[1]) as file:
+    file.write(b"half" * 10**5)
+    os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="nothing is swept there")
+def test_what_was_killed_is_swept_and_what_is_being_written_is_not(tmp_path):
+    path = tmp_path / "a.txt"
+    assert subprocess.run([sys.executable, "-c", KILLED, path], check=False).returncode == -9
+    (left,) = tmp_path.iterdir()
+    assert left.name.startswith(".a.txt.")
+    (tmp_path / ".b.txt.01234567.part").write_text("another file's")
+    with whole_file(path) as one:
+        assert not left.exists()
+        one.write(b"one")
+        one.flush()
+        with whole_file(path) as other:
+            other.write(b"other")
+    assert sorted(os.listdir(tmp_path)) == [".b.txt.01234567.part", "a.txt"]
+    assert path.read_bytes() == b"one"
 
 
 def test_an_error_of_the_system_names_the_file(tmp_path):

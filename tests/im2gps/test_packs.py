@@ -18,6 +18,8 @@ from hypothesis import strategies as st
 
 import im2gps  # noqa: F401 - makes the name known
 from geoload.report import Report
+from im2gps.lists.sample import write_lists
+from im2gps.lists.table import write_table
 from im2gps.packs import PackError, open_pack
 from im2gps.sample import with_comments
 from tests.support.shards import jpeg
@@ -212,3 +214,16 @@ def test_damage_gives_one_kind_of_error(tmp_path_factory, data):
                 read()
     except PackError as error:
         assert str(error)
+
+
+def test_lists_and_tables_are_found_behind_links_and_without_shadows(tmp_path):
+    write_lists(tmp_path / "disk", 40, repeated=0)
+    (tmp_path / "lists").mkdir()
+    os.symlink(tmp_path / "disk", tmp_path / "lists" / "more")
+    (tmp_path / "disk" / "._rome.txt").write_bytes(b"\0\5\x16\7")
+    write_table([tmp_path / "lists"], tmp_path / "out" / "photos.parquet")
+    os.rename(tmp_path / "out" / "photos.parquet", tmp_path / "out" / "mine.parquet")
+    (tmp_path / "out" / "._mine.parquet").write_bytes(b"\0\5\x16\7")
+    options = {"data_dir": str(tmp_path / "out"), "split": "train", "streaming": True}
+    rows = list(load_dataset("im2gps", "metadata", **options))
+    assert len(rows) > 30 and not {"._rome"} & {row["query"] for row in rows}
