@@ -7,7 +7,6 @@ hold on light and on dark.
 
 from __future__ import annotations
 
-import html
 import itertools
 import math
 
@@ -15,6 +14,7 @@ import numpy as np
 import plotly.graph_objects as go
 
 from .distances import haversine
+from .labels import for_plotly
 from .report import (
     COASTS_FROM,
     Report,
@@ -36,7 +36,6 @@ _GREY, _FAINT = "#808080", "rgba(128,128,128,0.25)"
 _CURVE_POINTS = 2000
 _ARC_POINTS = (2, 4, 8, 16, 32, 64)
 _ARC_STEPS = 120  # across the map; the longest arc has about half as many points
-_LONGEST_ID = 40  # characters of an id that a label shows; a phone has room for no more
 
 
 # --- the error curve ----------------------------------------------------------------------------
@@ -64,7 +63,7 @@ def error_curve(report: Report, narrow: bool = False) -> go.Figure:
         figure.add_scatter(
             x=distance,
             y=count / n * 100,
-            name=html.escape(run.name),
+            name=for_plotly(run.name),
             mode="lines",
             line={
                 "shape": "hv",
@@ -294,14 +293,13 @@ def _add_class(
 
 
 def _label(report: Report, run: Run, row: int) -> str:
-    name = str(report.ids[row])
-    name = name if len(name) <= _LONGEST_ID else name[: _LONGEST_ID - 1] + "…"
+    name = for_plotly(str(report.ids[row]))
     truth, guess = (
         f"{latitude:.5f}, {longitude:.5f}"
         for latitude, longitude in (report.references[row], run.predictions[row])
     )
     error = f"{run.measured[row]:,.1f} {report.unit}"
-    return f"<b>{html.escape(name)}</b><br>{error} off<br>truth {truth}<br>prediction {guess}"
+    return f"<b>{name}</b><br>{error} off<br>truth {truth}<br>prediction {guess}"
 
 
 def _arcs(start: np.ndarray, end: np.ndarray, step: float) -> list[np.ndarray]:

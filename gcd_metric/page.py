@@ -6,7 +6,6 @@ this folder.
 
 from __future__ import annotations
 
-import html
 import os
 import tempfile
 import traceback
@@ -30,6 +29,7 @@ from .intake import (
     score,
     truth_of,
 )
+from .labels import as_html
 from .report import Report, Run, html_table, worst_rows
 
 _LONGEST_MESSAGE = 1_000
@@ -202,7 +202,7 @@ def _show(results: _Results, inputs: Sequence[Any], narrow: bool) -> Iterator[di
             )
         yield results.nothing(_message(error))
         return
-    status = html.escape(f"Scored {report.title}: {report.scope}.")
+    status = as_html(f"Scored {report.title}: {report.scope}.")
     tables = {
         results.status: f'<p class="done">{status}</p>' + _paragraphs(report.notes),
         results.figures: _figures(report),
@@ -247,11 +247,11 @@ def _message(error: BaseException) -> str:
     message = " ".join(str(error).split())
     if len(message) > _LONGEST_MESSAGE:
         message = message[:_LONGEST_MESSAGE] + " …"
-    return f'<p class="error" role="alert"><strong>Not scored.</strong> {html.escape(message)}</p>'
+    return f'<p class="error" role="alert"><strong>Not scored.</strong> {as_html(message)}</p>'
 
 
 def _paragraphs(lines: Iterable[str]) -> str:
-    return "".join(f'<p class="remark">{html.escape(line)}</p>' for line in lines)
+    return "".join(f'<p class="remark">{as_html(line)}</p>' for line in lines)
 
 
 def _figures(report: Report) -> str:
@@ -262,7 +262,7 @@ def _figures(report: Report) -> str:
     ]
     if report.paired:
         parts += [
-            f"<h2>{html.escape(report.paired.title)}</h2>",
+            f"<h2>{as_html(report.paired.title)}</h2>",
             _table(report.paired.headers, report.paired.rows),
             _paragraphs([report.paired.remark]),
         ]
@@ -277,7 +277,7 @@ def _table(headers: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
 
 def _caption(run: Run) -> str:
     return (
-        f"<h2>Map of the errors of {html.escape(run.name)}</h2><p>Each line goes from the truth "
+        f"<h2>Map of the errors of {as_html(run.name)}</h2><p>Each line goes from the truth "
         "(the dot) to the prediction by the shortest way; point at one to read it.</p>"
         + _paragraphs([charts.arcs_line(run.measured)])
     )
@@ -287,7 +287,7 @@ def _worst(run: Run, report: Report) -> str:
     headers, rows = worst_rows(run, report, _WORST_ROWS)
     # the error second, where a phone still shows it
     rows = [[image, error, truth, guess] for image, truth, guess, error in [headers, *rows]]
-    return f"<h3>Worst predictions of {html.escape(run.name)}</h3>" + html_table(rows[0], rows[1:])
+    return f"<h3>Worst predictions of {as_html(run.name)}</h3>" + html_table(rows[0], rows[1:])
 
 
 # --- the server ---------------------------------------------------------------------------------

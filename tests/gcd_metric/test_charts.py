@@ -130,6 +130,30 @@ def test_a_label_says_the_row_and_holds_no_markup():
     assert "111.2 km off<br>truth 1.50000, 2.00000<br>prediction 1.50000, 3.00000" in text
 
 
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [
+        ("cost_$5_vs_$10", "cost_&#36;5_vs_&#36;10"),
+        ("<b>x</b><br>&amp;", "&lt;b&gt;x&lt;/b&gt;&lt;br&gt;&amp;amp;"),
+        ('it\'s "q"', 'it\'s "q"'),  # of named entities plotly knows but a few
+        ("a\n\u202eb\udcff", "a\\n\\u202eb\\udcff"),
+        ("x" * 100 + "y" * 100, "x" * 20 + "\u2026" + "y" * 19),
+        ("_a", "_a"),
+    ],
+)
+def test_names_are_text_to_plotly(name, expected):
+    shown = report([[0, 0], [1, 1]], [[0, 1], [1, 2]], [[1, 1], [2, 2]], ids=[name, "b"])
+    shown.runs[0].name = name
+    assert error_curve(shown).data[0].name == expected
+    texts = {
+        text
+        for trace in error_map(shown, shown.runs[0]).data
+        if trace.text is not None
+        for text in trace.text
+    }
+    assert any(text.startswith(f"<b>{expected}</b><br>") for text in texts)
+
+
 def test_a_town_is_shown_as_a_town_with_a_scale():
     random = np.random.default_rng(0)
     truth = [38.89, -77.01] + random.uniform(-0.04, 0.04, (500, 2))
