@@ -6,7 +6,6 @@ import asyncio
 import hashlib
 import os
 import re
-import shutil
 import tempfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -57,10 +56,10 @@ def open_binary(path: str, token: str | bool | None = None, read_ahead: bool = T
             lambda rest: fetch(end - rest, end), end - start
         )
         return file
-    size = persistently(_HttpFile.size_of)(system, plain)
-    if size is None:
-        return _whole(path)
-    return _HttpFile(system, plain, size=size, **caching)  # type: ignore[return-value]
+    found = _size_or_whole(system, plain)
+    if isinstance(found, int):
+        return _HttpFile(system, plain, size=found, **caching)  # type: ignore[return-value]
+    return found
 
 
 def read_exactly(read: Callable[[int], bytes | None], size: int) -> bytes:
@@ -145,24 +144,6 @@ persistently = tenacity.retry(
 class _HttpFile(AbstractBufferedFile):
     """A file of a web server, read in ranges; fsspec's own trusts whatever is answered."""
 
-    @staticmethod
-    def size_of(system: Any, url: str) -> int | None:
-        """Return the size in bytes of a file, or None where the server sends no ranges of it."""
-
-        async def ask() -> int | None:
-            async with await _get(system, url, "bytes=0-0") as answer:
-                if answer.status == 404:
-                    raise FileNotFoundError(url)
-                if answer.status != 416:  # as of an empty file
-                    answer.raise_for_status()
-                first, last, size = _range_of(answer)
-                return size if (first, last) == (0, 0) else None
-
-        try:
-            return sync(system.loop, ask)
-        except aiohttp.ClientConnectorError as error:  # not worth trying again for long
-            raise ConnectionError(f"{url} cannot be reached ({error})") from error
-
     def _fetch_range(self, start: int, end: int) -> bytes:
         # A server may send less than it was asked for, if it says so.
         return read_exactly(lambda rest: self._piece(end - rest, end), end - start)
@@ -170,7 +151,8 @@ class _HttpFile(AbstractBufferedFile):
     @persistently
     def _piece(self, start: int, end: int) -> bytes:
         async def fetch() -> bytes:
-            async with await _get(self.fs, self.path, f"bytes={start}-{end - 1}") as answer:
+            wanted = {"Range": f"bytes={start}-{end - 1}"}
+            async with await _get(self.fs, self.path, wanted) as answer:
                 answer.raise_for_status()
                 first, last, size = _range_of(answer)
                 if first != start or not start <= last < end or size not in (None, self.size):
@@ -188,11 +170,12 @@ class _HttpFile(AbstractBufferedFile):
         return sync(self.fs.loop, fetch)
 
 
-async def _get(system: Any, url: str, wanted: str) -> Any:
+async def _get(system: Any, url: str, wanted: dict[str, str]) -> Any:
     session = await system.set_session()
-    options = dict(system.kwargs)
+    # aiohttp's own limit, five minutes for all, is too short for a whole shard.
+    options = {"timeout": aiohttp.ClientTimeout(total=None, sock_read=60), **system.kwargs}
     # Packed on its way, a part of the file would be a part of something else.
-    headers = {"Range": wanted, "Accept-Encoding": "identity"}
+    headers = {"Accept-Encoding": "identity", **wanted}
     options["headers"] = {**options.get("headers", {}), **headers}
     return session.get(system.encode_url(url), **options)
 
@@ -210,13 +193,35 @@ def _range_of(answer: aiohttp.ClientResponse) -> tuple[int, int, int | None]:
 
 
 @persistently
-def _whole(path: str) -> BinaryIO:
-    """Fetch a file from a server without ranges; from its start again if the connection drops."""
-    copy = tempfile.TemporaryFile()  # noqa: SIM115 - the caller closes it
-    with fsspec.open(path, "rb", block_size=0).open() as file:
-        shutil.copyfileobj(file, copy)
-    copy.seek(0)
-    return copy  # type: ignore[return-value]
+def _size_or_whole(system: Any, url: str) -> int | BinaryIO:
+    """Return the size of a file that is sent in ranges, or else the file itself, fetched whole."""
+
+    async def ask(wanted: dict[str, str]) -> int | BinaryIO | None:
+        async with await _get(system, url, wanted) as answer:
+            if answer.status == 404:
+                raise FileNotFoundError(url)
+            if answer.status != 416:  # as of an empty file
+                answer.raise_for_status()
+            first, last, size = _range_of(answer)
+            if (first, last) == (0, 0) and size is not None:
+                return size
+            if answer.status != 200:
+                return None
+            copy = tempfile.TemporaryFile()  # noqa: SIM115 - the caller closes it
+            async for piece in answer.content.iter_chunked(2**20):
+                copy.write(piece)
+            copy.seek(0)
+            return copy  # type: ignore[return-value]
+
+    try:
+        found = sync(system.loop, ask, {"Range": "bytes=0-0"})
+        if found is None:
+            found = sync(system.loop, ask, {})
+    except aiohttp.ClientConnectorError as error:  # not worth trying again for long
+        raise ConnectionError(f"{url} cannot be reached ({error})") from error
+    if found is None:
+        raise OSError(f"{url}: the server sends neither parts of the file nor the whole.")
+    return found
 
 
 def signature(paths: Sequence[str | Path], base: str | Path) -> list[tuple[str, int, int, int]]:
