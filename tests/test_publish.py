@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import csv
 import hashlib
 import io
@@ -14,7 +15,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from datasets import Image, load_dataset
+from datasets import Features, Image, Value, load_dataset
 from PIL import Image as Pillow
 
 import geoload.publishing.upload
@@ -23,6 +24,7 @@ import justzoomin.cli
 from geoload.publishing import convert
 from geoload.publishing.card import split_card
 from geoload.publishing.features import undecoded
+from geoload.publishing.shard_writers import TarShard
 from im2gps.licences import LICENCES
 from im2gps.photo import fields
 from im2gps.sample import with_comments
@@ -162,10 +164,65 @@ def test_tar_files_for_webdataset_load_the_same(washington, tmp_path):
         expected = of_builder("justzoomin", config, split, washington)
         for manner in ("streamed", "whole"):
             rows = found[f"{folder}|{config}|{split}|{manner}"]
+            keys = [r["__key__"] for r in rows]
+            ids = [r["json"].get("image_id", f"{n:09d}") for n, r in enumerate(rows)]
+            assert keys == ids or split == "train" and set(keys) == set(ids)
             whole = [{**r["json"], **({"image": r["jpg"]} if "jpg" in r else {})} for r in rows]
             wanted = [{"image" if n == "view" else n: v for n, v in r.items()} for r in expected]
             assert whole == wanted
     assert len(list((folder / "streetview").glob("train-*.tar"))) > 1
+
+
+def test_the_keys_of_samples_are_image_ids_that_suit_a_tar(tmp_path):
+    names = [
+        "a.b/c.jpg",
+        "a_b_c.JPG",
+        "a.b/c.jpg",
+        ".hidden",
+        "x" * 300,
+        "Zürich 1@N00.jpeg",
+        ".jpg",
+    ]
+    features = Features({"image": Image(), "image_id": Value("string")})
+    shard = TarShard(tmp_path / "a.tar", features)
+    for name in names:
+        shard.add({"image": {"bytes": b"\xff\xd8", "path": None}, "image_id": name})
+    shard.close()
+    with tarfile.open(tmp_path / "a.tar") as archive:
+        found = archive.getnames()
+    keys = ["a_b_c", "a_b_c_000000001", "a_b_c_000000002", "_hidden", "x" * 100, "Zürich_1@N00",
+            "000000006"]  # fmt: skip
+    assert found == [f"{key}.{kind}" for key in keys for kind in ("jpg", "json")]
+    rows = load_dataset("webdataset", data_files=str(tmp_path / "a.tar"), split="train",
+                        cache_dir=str(tmp_path / "cache"))  # fmt: skip
+    assert [row["image_id"] for row in rows["json"]] == names
+
+
+@pytest.mark.parametrize("form", ["parquet", "webdataset"])
+@pytest.mark.parametrize("package", PACKAGES)
+def test_every_snippet_of_a_published_card_runs_with_datasets_alone(
+    packs, washington, tmp_path, package, form
+):
+    folder, elsewhere = tmp_path / "out", tmp_path / "elsewhere"
+    source = ["--data-dir", packs, "--include-unlicensed"]
+    source = source if package == "im2gps" else ["--data-dir", washington]
+    assert run(package, "--to", folder, "--format", form, *source) == 0
+    card = (folder / "README.md").read_text(encoding="utf-8")
+    blocks = [block.partition("```")[0] for block in card.split("```python\n")[1:]]
+    code = "\n".join(block for block in blocks if f"import {package}" not in block)
+    assert code.count(str(folder)) == (1 if package == "im2gps" else 2)
+    assert "<!-- tar" not in card and "<!-- parquet" not in card
+    columns = "print(sorted((photos[0] if 'photos' in vars() else next(iter(rows)))))"
+    elsewhere.mkdir()
+    ours = "import sys; assert not {'im2gps', 'justzoomin', 'geoload'} & set(sys.modules)"
+    done = subprocess.run([sys.executable, "-c", f"{code}\n{ours}\n{columns}"], cwd=elsewhere,
+                          capture_output=True, text=True, check=False)  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    found = ast.literal_eval(done.stdout.splitlines()[-1])
+    assert all(f"`{name}`" in card for name in found)
+    tar = ["__key__", "__url__", "jpg", "json"]
+    assert (found == tar) is (form == "webdataset")
+    assert ("The files are TAR archives" in card) is (form == "webdataset")
 
 
 def test_who_took_a_photo_stands_beside_the_data_and_not_in_them(packs, tmp_path):

@@ -22,6 +22,15 @@ MARK = "<!-- contents of this repository -->"
 _END = "<!-- end of contents -->"
 _UNFINISHED_NAME = "default"
 _UNFINISHED = "This upload is not finished. Publishing again sends what is missing."
+_TAR = (
+    "The files are TAR archives of samples, for `webdataset` or `load_dataset`. Their columns are "
+    "`jpg` (the picture, called `image` or `view` below), `json` (a dict of the other fields), "
+    "`__key__` and `__url__` (the archive). The key is the image id without its ending, with `_` "
+    "for all but letters, digits, `@` and `-`; where rows have no id, it is their number in the "
+    "archive."
+)
+# What differs by the form of the files: for TAR archives it stands in a comment.
+_BY_FORM = re.compile(r"<!-- parquet -->\n(.*?)<!-- tar\n(.*?)-->\n", re.DOTALL)
 _HEADER = re.compile(r"\A---\r?\n(.*?\n)---\r?\n", re.DOTALL)
 _SIZES = ((10**3, "n<1K"), (10**4, "1K<n<10K"), (10**5, "10K<n<100K"), (10**6, "100K<n<1M"),
           (10**7, "1M<n<10M"), (10**8, "10M<n<100M"), (10**9, "100M<n<1B"))  # fmt: skip
@@ -221,7 +230,9 @@ def _rendered(
     if infos:
         header["size_categories"] = [_size(infos)]
     header |= {"configs": files, "dataset_info": infos}
-    return _with_header(header, body.replace(MARK, _contents(lines, notes)))
+    tar = any(path.endswith(".tar") for one in files for _, path in _data_files(one))
+    body = _BY_FORM.sub(r"\2" if tar else r"\1", body)
+    return _with_header(header, body.replace(MARK, _contents(lines, notes + [_TAR] * tar)))
 
 
 def megabytes(size: int) -> str:

@@ -7,6 +7,7 @@ lie and what they are called when they are whole is `convert.py`.
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,9 @@ ROWS_WITH_PICTURES = 100
 ROWS_WITHOUT = 10_000
 _GROUP_BYTES = 32 * 2**20
 _KINDS = {b"\xff\xd8": "jpg", b"\x89P": "png", b"RI": "webp"}
+_ENDING = re.compile(r"\.(jpe?g|png|webp)$", re.IGNORECASE)
+_NO_KEY = re.compile(r"[^\w@-]")
+_KEY_LENGTH = 100
 # What a number or a list of a few weighs, roughly: the pictures decide.
 _ROW_BYTES = 64
 
@@ -81,19 +85,28 @@ class TarShard:
         self._file = open(path, "wb")  # noqa: SIM115 - closed by close()
         # Without a time of their own the same rows give the same bytes.
         self._writer = TarWriter(self._file, encoder=False, mtime=0)
-        self._count = 0
+        self._keys: set[str] = set()
         self.weight = 0
 
     def add(self, row: dict[str, Any]) -> None:
-        """Write one row; its number is its key, as file names may hold dots, which end a key."""
+        """Write one row; its key is its image id, or its number where it has none."""
         fields = {name: value for name, value in row.items() if name not in self._pictures}
-        sample = {"__key__": f"{self._count:09d}", "json": json.dumps(fields, default=str).encode()}
+        sample = {"__key__": self._key(row), "json": json.dumps(fields, default=str).encode()}
         for name in self._pictures:
             data = row[name]["bytes"]
             sample[_KINDS.get(data[:2], "jpg")] = data
         self._writer.write(sample)
-        self._count += 1
         self.weight += _weight(row, self._pictures)
+
+    def _key(self, row: dict[str, Any]) -> str:
+        """Return a member's name, without a dot, which would end it, or a slash; each once."""
+        number = f"{len(self._keys):09d}"
+        name = _ENDING.sub("", str(row.get("image_id", number)))
+        key = _NO_KEY.sub("_", name)[:_KEY_LENGTH] or number
+        while key in self._keys:
+            key = f"{key}_{number}"
+        self._keys.add(key)
+        return key
 
     def close(self) -> None:
         """Write the archive's end."""
