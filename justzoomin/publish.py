@@ -10,6 +10,7 @@ from geoload.builder import Builder
 from geoload.hub import list_files
 from geoload.publishing.convert import NO_JPEG, Screened, without_metadata
 from geoload.publishing.publish import Offer, Settings, add_options, publish
+from justzoomin.archives import WHITE
 from justzoomin.justzoomin import JustZoomIn
 from justzoomin.sources import ATTRIBUTION, Folder, other_split
 from justzoomin.table import read_table
@@ -66,7 +67,9 @@ def run(
 
 
 def screened(row: dict[str, Any]) -> Screened:
-    """Take the metadata out of a street photo, should there be any."""
+    """Take the metadata out of a street photo, should there be any; count white views."""
+    if row.get("white"):
+        return Screened(row, remark=WHITE)
     if "image_id" not in row or "image" not in row:
         return Screened(row)
     image = without_metadata(row["image"])

@@ -555,3 +555,28 @@ def test_the_zoom_path_is_made_from_views_as_the_card_says(washington, tmp_path)
                           check=False)  # fmt: skip
     assert done.returncode == 0, done.stderr
     assert np.allclose(json.loads(done.stdout), [0, 40, 80, 120], atol=3)
+
+
+def test_white_views_are_published_and_said(washington, tmp_path, capsys):
+    """Two of the views were rendered without any tile: command and card say how many."""
+    folder = tmp_path / "some"
+    (folder / "views").mkdir(parents=True)
+    shard = folder / "views" / "views_384.tar"
+    with tarfile.open(washington / "views" / "views_384.tar") as archive:
+        content = [(m.name, archive.extractfile(m).read()) for m in archive]
+    with tarfile.open(shard, "w") as archive:
+        for number, (name, data) in enumerate(content):
+            if name.endswith(".json") and number < 4:
+                data = json.dumps({**json.loads(data), "tiles": 9, "tiles_missing": 9}).encode()
+            info = tarfile.TarInfo(name)
+            info.size = len(data)
+            archive.addfile(info, io.BytesIO(data))
+    where = ["--data-dir", folder, "--to", tmp_path / "out", "--configs", "views"]
+    for _ in range(2):  # done anew from the manifest it says the same
+        assert run("justzoomin", *where) == 0
+        said = "2 views that are white, as none of their tiles is there"
+        assert f"views: {said}" in capsys.readouterr().out
+        card = (tmp_path / "out" / "README.md").read_text(encoding="utf-8")
+        assert f"none; {said} |" in card
+    rows = load_dataset(str(tmp_path / "out"), "views", split="train", cache_dir=str(tmp_path))
+    assert sum(rows["white"]) == 2

@@ -49,6 +49,8 @@ class Entry:
         For each split: pattern of its files, rows, bytes of the rows, bytes of the files.
     left_out : dict of str to int
         Rows that were not published, by reason.
+    remarks : dict of str to int
+        Rows that were published all the same, by what is to be said of them.
     note : str
         A sentence for the head of the contents, which stays as long as the configuration does.
     """
@@ -57,6 +59,7 @@ class Entry:
     features: datasets.Features | None
     splits: dict[str, tuple[str, int, int, int]]
     left_out: dict[str, int] = field(default_factory=dict)
+    remarks: dict[str, int] = field(default_factory=dict)
     note: str = ""
 
     def info(self) -> dict[str, Any]:
@@ -86,8 +89,10 @@ class Entry:
     def lines(self) -> list[str]:
         """Return the lines of the table in the text."""
         reasons = "; ".join(f"{count:,} {reason}" for reason, count in self.left_out.items())
+        remarks = "".join(f"; {count:,} {what}" for what, count in self.remarks.items())
+        last = f"{reasons or 'none'}{remarks}"
         return [
-            f"| `{self.name}` | {split} | {rows:,} | {megabytes(on_disk)} | {reasons or 'none'} |"
+            f"| `{self.name}` | {split} | {rows:,} | {megabytes(on_disk)} | {last} |"
             for split, (_, rows, _, on_disk) in self.splits.items()
         ]
 

@@ -35,11 +35,15 @@ _SHARD = re.compile(r"-[0-9]{5}-of-[0-9]{5}\.(parquet|tar)")
 
 
 class Screened(NamedTuple):
-    """A row as it is published, or why it is not; and its line of the attribution table."""
+    """A row as it is published, or why it is not; and its line of the attribution table.
+
+    `remark` is what is counted of a row that is published all the same.
+    """
 
     row: dict[str, Any] | None
     left_out: str = ""
     credit: dict[str, Any] | None = None
+    remark: str = ""
 
 
 def without_metadata(picture: dict[str, Any]) -> dict[str, Any] | None:
@@ -96,6 +100,7 @@ class Manifest:
     key: str
     shards: list[Shard] = field(default_factory=list)
     left_out: dict[str, int] = field(default_factory=dict)
+    remarks: dict[str, int] = field(default_factory=dict)
     state: dict[str, Any] | None = None
     complete: bool = False
 
@@ -274,6 +279,7 @@ def _size(path: Path) -> int:
 
 def _write(split: Split, work: Path, form: str, shard_bytes: int, manifest: Manifest) -> None:
     stream, left_out = split.stream, Counter(manifest.left_out)
+    remarks = Counter(manifest.remarks)
     if manifest.state is not None:
         stream.load_state_dict(manifest.state)
     part: _Part | None = None
@@ -282,7 +288,7 @@ def _write(split: Split, work: Path, form: str, shard_bytes: int, manifest: Mani
     def finish() -> None:
         if part is not None:
             manifest.shards.append(part.finish())
-        manifest.left_out = dict(left_out)
+        manifest.left_out, manifest.remarks = dict(left_out), dict(remarks)
         manifest.state = stream.state_dict()
         _keep(work, manifest)
 
@@ -294,6 +300,8 @@ def _write(split: Split, work: Path, form: str, shard_bytes: int, manifest: Mani
                 continue
             part = part or _Part(work, len(manifest.shards), form, split.features)
             part.add(screened.row, screened.credit)
+            if screened.remark:
+                remarks[screened.remark] += 1
             if part.weight >= shard_bytes:
                 finish()
                 part = None

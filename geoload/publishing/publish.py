@@ -254,6 +254,8 @@ def _convert(
         entry = _entry(splits, written, settings.form, offer.note)
         for reason, count in entry.left_out.items():
             settings.say(f"{entry.name}: {count:,} rows left out: {reason}")
+        for what, count in entry.remarks.items():
+            settings.say(f"{entry.name}: {count:,} {what}")
         if not entry.splits:
             settings.say(f"{entry.name}: no row is left to publish")
             continue
@@ -266,15 +268,16 @@ def _convert(
 
 def _entry(splits: list[Split], written: dict[str, Manifest], form: str, note: str) -> Entry:
     config, suffix = splits[0].config, FORMATS[form].suffix
-    stated, left_out = {}, Counter()  # type: ignore[var-annotated]
+    stated, left_out, remarks = {}, Counter(), Counter()  # type: ignore[var-annotated]
     for split, manifest in written.items():
         left_out.update(manifest.left_out)
+        remarks.update(manifest.remarks)
         if manifest.shards:
             pattern = f"{config}/{split}-*-of-{len(manifest.shards):05d}.{suffix}"
             rows, on_disk = manifest.rows, sum(shard.size for shard in manifest.shards)
             stated[split] = pattern, rows, sum(shard.bytes for shard in manifest.shards), on_disk
     features = splits[0].features if form == "parquet" else None
-    return Entry(config, features, stated, dict(left_out), note)
+    return Entry(config, features, stated, dict(left_out), dict(remarks), note)
 
 
 def _files(
