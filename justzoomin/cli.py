@@ -57,6 +57,7 @@ def _parser() -> argparse.ArgumentParser:
     render.add_argument("--output", help="default: views/views_SIZE.tar under --data-dir, or here")
     render.add_argument("--size", type=int, default=SIZE, help=f"pixels ({SIZE})")
     render.add_argument("--quality", type=int, default=QUALITY, help=f"of the JPEGs ({QUALITY})")
+    render.add_argument("--strict", action="store_true", help="fail where a view is white")
     render.add_argument("--workers", type=int, help="processes (all cores)")
 
     preview = commands.add_parser("preview", help="draw samples as a sheet, or one as an animation")
@@ -104,15 +105,16 @@ def _sample(folder: str, tiles: bool, **options: Any) -> None:
         print(f"and the tiles around the validation photos to {folder}/archives")
 
 
-def _render(output: str | None, size: int, quality: int, workers: int | None, **where: Any) -> None:
+def _render(
+    output: str | None, size: int, quality: int, workers: int | None, strict: bool, **where: Any
+) -> None:
     import justzoomin
 
     builder = justzoomin.JustZoomIn(config_name="metadata", **_given(where))
     source = where["data_dir"] or builder.config.source(builder.token)
     if output is None:
         output = str(Path(where["data_dir"] or ".", "views", f"views_{size}.tar"))
-    Path(output).parent.mkdir(parents=True, exist_ok=True)
-    count = justzoomin.render(source, output, size, quality, workers=workers)
+    count = justzoomin.render(source, output, size, quality, workers=workers, strict=strict)
     print(f"Rendered {count:,} views of {size} pixels to {output} "
           f"({Path(output).stat().st_size / 1e6:,.1f} MB)")  # fmt: skip
 

@@ -21,14 +21,21 @@ from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
 from typing import Any
 
+import filelock
 from tqdm import tqdm
 
+from geoload.disk import clear_errors
+from geoload.files import signature
 from geoload.shards import members
 from justzoomin import zoom
+from justzoomin.overhead import overhead_files
 from justzoomin.sources import ATTRIBUTION
 from justzoomin.tiles import TilePyramid
-from justzoomin.views import QUALITY, SIZE, Prefix, name_of, place_of, to_jpeg
+from justzoomin.views import QUALITY, SIZE, Prefix, is_white, name_of, place_of, to_jpeg
 
+_ADVICE = (
+    "Make room, or name another place with output=, and render again: it goes on where it was."
+)
 _log = logging.getLogger(__name__)
 
 
@@ -39,11 +46,12 @@ def render(
     quality: int = QUALITY,
     depth: int = zoom.DEPTH,
     workers: int | None = None,
+    strict: bool = False,
 ) -> int:
     """Draw every view that precedes an action into a TAR shard.
 
-    Stopped and run again with the same arguments it goes on where it was. The same tiles give the
-    same bytes, whatever the number of workers.
+    Stopped and run again with the same arguments, and the same tiles, it goes on where it was. The
+    same tiles give the same bytes, whatever the number of workers.
 
     Parameters
     ----------
@@ -61,31 +69,54 @@ def render(
         Number of actions; the views after the last one are not drawn, as no action follows them.
     workers : int, optional
         Processes; None is one for each core.
+    strict : bool
+        Raise ValueError, and write no shard, where a view is white, as none of its tiles is there.
 
     Returns
     -------
     int
         How many views the shard holds. Those that lack tiles are counted in the log.
+
+    Raises
+    ------
+    FileNotFoundError
+        Before any work, when the tiles for the size are not there; says which sizes there are.
+    OSError
+        When another process is rendering the same, or the disk is full.
     """
-    TilePyramid(source)  # what is wrong with it shows here, and not in every worker
+    # What is wrong shows here, and not after a while in every worker.
+    TilePyramid(source).check([place_of((0,) * length)[2] for length in range(depth)], size)
     output = Path(output)
     folder = parts_folder(output, source, size, quality, depth)
-    os.makedirs(folder, exist_ok=True)
-    try:
-        total = _draw(source, folder, size, quality, depth, workers)
-    except BaseException:
-        with contextlib.suppress(OSError):
-            folder.rmdir()  # where nothing is drawn yet
-        raise
-    _join([path for path, _ in plan(folder, depth)], output)
-    shutil.rmtree(folder)
+    parts = plan(folder, depth)
+    with clear_errors(output, _ADVICE), _alone(folder):
+        total = _draw(source, parts, size, quality, workers)
+        whole = folder / "whole.part"
+        _join([path for path, _ in parts], whole, output, strict)
+        os.replace(whole, output)
+        shutil.rmtree(folder)
     return total
 
 
+@contextlib.contextmanager
+def _alone(folder: Path) -> Iterator[None]:
+    """Make the folder for what is drawn so far, and keep other processes out of it."""
+    os.makedirs(folder, exist_ok=True)
+    try:
+        with filelock.FileLock(folder / "lock", timeout=0):
+            yield
+    except filelock.Timeout:
+        raise OSError(f"Another process is rendering into {folder}. Wait for it.") from None
+    except BaseException:
+        if folder.is_dir() and not list(folder.glob("*.tar")):  # nothing is drawn yet
+            shutil.rmtree(folder)
+        raise
+
+
 def _draw(
-    source: Any, folder: Path, size: int, quality: int, depth: int, workers: int | None
-) -> int:
-    parts = plan(folder, depth)
+    source: Any, parts: list[tuple[Path, list[Prefix]]], size: int, quality: int,
+    workers: int | None,
+) -> int:  # fmt: skip
     todo = [(path, group) for path, group in parts if not path.exists()]
     total = sum(len(group) for _, group in parts)
     with tqdm(total=total, desc="views", unit="view", delay=2) as bar:
@@ -107,7 +138,9 @@ def _draw(
 
 def parts_folder(output: Path, source: Any, size: int, quality: int, depth: int) -> Path:
     """Return the folder for what is drawn so far; other arguments have another."""
-    settings = json.dumps([str(source), size, quality, depth])
+    tiles = overhead_files(os.fspath(source)) if isinstance(source, (str, os.PathLike)) else []
+    state = signature([path for path in tiles if "/views/" not in path], "/")
+    settings = json.dumps([str(source), state, size, quality, depth])
     digest = hashlib.sha256(settings.encode()).hexdigest()[:12]
     return output.with_name(f"{output.name}.{digest}.parts")
 
@@ -166,10 +199,9 @@ def _sample(prefix: Prefix, size: int, quality: int) -> Iterator[tuple[str, byte
     yield f"{name_of(prefix)}.json", json.dumps(record).encode()
 
 
-def _join(paths: list[Path], output: Path) -> None:
-    part = output.with_name(output.name + ".part")
+def _join(paths: list[Path], whole: Path, output: Path, strict: bool) -> None:
     white = gaps = total = 0
-    with tarfile.open(part, "w", format=tarfile.GNU_FORMAT) as archive:
+    with tarfile.open(whole, "w", format=tarfile.GNU_FORMAT) as archive:
         for path in paths:
             with open(path, "rb") as file:
                 for found, data in members(file, label=str(path)):
@@ -179,9 +211,14 @@ def _join(paths: list[Path], output: Path) -> None:
                     if found.name.endswith(".json"):
                         record = json.loads(data or b"{}")
                         total += 1
-                        white += record["tiles_missing"] == record["tiles"]
+                        white += is_white(record)
                         gaps += 0 < record["tiles_missing"] < record["tiles"]
-    os.replace(part, output)
     if white or gaps:
-        _log.warning("%s: of %d views %d are white, as none of their tiles is there, and %d more "
-                     "lack some.", output, total, white, gaps)  # fmt: skip
+        said = (
+            f"{output}: of {total} views {white} are white, as none of their tiles is there, and "
+            f"{gaps} more lack some."
+        )
+        if white and strict:
+            shutil.rmtree(whole.parent)
+            raise ValueError(f"{said} (strict=True)")
+        _log.warning(said)

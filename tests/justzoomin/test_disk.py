@@ -79,7 +79,7 @@ def test_a_table_of_the_hub_that_cannot_be_kept(zoom, hub, tmp_path, closed):
     assert f"{closed}" in line and "cannot be written" in line and "HF_HOME" in line
 
 
-@pytest.mark.parametrize("drawn", ["x.gif"])
+@pytest.mark.parametrize("drawn", ["views.tar", "x.gif"])
 def test_pictures_that_cannot_be_written(tmp_path, city, closed, drawn):
     pytest.importorskip("cv2")
     command = ["render", "--size", "8", "--workers", "1", "--output"]

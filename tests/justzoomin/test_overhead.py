@@ -13,6 +13,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from datasets import Dataset, Image, load_dataset
+from filelock import FileLock
 from PIL import Image as PillowImage
 
 import justzoomin
@@ -130,6 +131,27 @@ def test_rendering_is_the_same_however_it_was_stopped(data, rendered, tmp_path):
     assert justzoomin.render(str(data), tmp_path / "third.tar", PIXELS, depth=3, workers=1) == 273
     assert (tmp_path / "third.tar").read_bytes() == whole
     assert not folder.exists()
+
+
+def test_two_processes_do_not_render_the_same(data, tmp_path):
+    output = tmp_path / "v.tar"
+    folder = justzoomin.rendering.parts_folder(output, str(data), PIXELS, 95, 1)
+    folder.mkdir()
+    busy = pytest.raises(OSError, match=r"Another process is rendering into .*v\.tar")
+    with FileLock(folder / "lock"), busy:
+        justzoomin.render(str(data), output, PIXELS, depth=1)
+    assert justzoomin.render(str(data), output, PIXELS, depth=1) == 1
+    assert [path.name for path in tmp_path.iterdir()] == ["v.tar"]
+
+
+def test_other_tiles_are_not_mixed_with_what_was_drawn(data, tmp_path):
+    first = justzoomin.rendering.parts_folder(tmp_path / "v.tar", str(data), PIXELS, 95, 1)
+    copy = tmp_path / "copy"
+    shutil.copytree(data, copy)
+    before = justzoomin.rendering.parts_folder(tmp_path / "v.tar", str(copy), PIXELS, 95, 1)
+    write_tiles(copy, levels=(-3,), around=[(38.9, -77.0)], radius_m=100)
+    after = justzoomin.rendering.parts_folder(tmp_path / "v.tar", str(copy), PIXELS, 95, 1)
+    assert len({first, before, after}) == 3
 
 
 def test_the_shard_carries_the_attribution(rendered):
@@ -302,6 +324,9 @@ def test_views_without_a_tile_are_counted_and_said(data, tmp_path, caplog):
     folder = tmp_path / "few"
     shutil.copytree(data, folder)
     write_tiles(folder, levels=[-5], around=[(38.9, -77.0)], whole=-9, radius_m=100)
+    with pytest.raises(ValueError, match=r"of 273 views \d+ are white.*strict=True"):
+        justzoomin.render(str(folder), tmp_path / "v.tar", PIXELS, depth=3, workers=1, strict=True)
+    assert [path.name for path in tmp_path.iterdir()] == ["few"]
     caplog.clear()
     assert justzoomin.render(str(folder), tmp_path / "v.tar", PIXELS, depth=3, workers=1) == 273
     with tarfile.open(tmp_path / "v.tar") as archive:
@@ -365,7 +390,13 @@ def test_zoom_gives_views_of_any_size_from_the_usual_levels(usual, size):
     assert [view.size for view in row["views"]] == [(size, size)] * 4
 
 
-def test_sizes_that_cannot_be_drawn_are_refused_before_any_work(usual):
+def test_sizes_that_cannot_be_drawn_are_refused_before_any_work(usual, tmp_path, capsys):
+    output = tmp_path / "views" / "v.tar"
+    arguments = ["render", "--data-dir", str(usual), "--output", str(output), "--size", "2000"]
+    assert main(arguments) == 2
+    said = capsys.readouterr().err
+    assert "up to 976 pixels can be drawn" in said and len(said.splitlines()) == 1
+    assert not list(tmp_path.iterdir())
     options = {"data_dir": str(usual), "split": "train", "streaming": True}
     with pytest.raises(FileNotFoundError, match="up to 244 pixels can be drawn"):
         load_dataset("justzoomin", "cells", size=384, **options)
