@@ -79,6 +79,7 @@ Examples:
 """
 
 _MOST_CLASSES = 1000
+_FINEST_CELL_KM = 0.03  # of maps of the world; coordinates should tell such cells apart
 
 
 # --- classes ------------------------------------------------------------------------------------
@@ -526,7 +527,7 @@ def _pair_up(predictions: Any, references: Any) -> tuple[np.ndarray, np.ndarray]
     sides = pair(predictions, references, ("predictions", "references"))
     if not any(len(side.degrees) for side in sides):
         return sides[0].degrees, sides[1].degrees
-    checked = examine(*sides, "miss")
+    checked = examine(*sides, "miss", _FINEST_CELL_KM)
     for note in checked.notes:
         warnings.warn(note, stacklevel=3)
     return checked.predictions, checked.references

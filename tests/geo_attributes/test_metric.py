@@ -227,6 +227,17 @@ def test_rows_added_before(density):
         metric.compute(raster=density, kind="quantity")
 
 
+def test_rows_are_paired_by_id(density):
+    truth = pd.DataFrame({"id": list("abc"), "latitude": 0.0, "longitude": [5.0, 15, 25]})
+    guess = truth.sample(frac=1, random_state=1)
+    assert guess["id"].tolist() != list("abc")
+    asked = {"raster": density, "kind": "quantity"}
+    assert (
+        GeoAttributes().compute(predictions=guess, references=truth, **asked)["mean_absolute_error"]
+        == 0
+    )
+
+
 def test_an_empty_batch_adds_nothing(density):
     metric = GeoAttributes()
     metric.add_batch(predictions=[], references=[])
@@ -249,8 +260,11 @@ def test_what_lies_under_a_mask_is_missing(density):
 def test_half_precision_of_torch(density):
     torch = pytest.importorskip("torch")
     metric = GeoAttributes()
-    metric.add_batch(predictions=torch.tensor(PAIRS, dtype=torch.bfloat16), references=PAIRS)
-    metric.add_batch(predictions=torch.tensor(PAIRS).half().requires_grad_(), references=PAIRS)
+    with pytest.warns(UserWarning, match="predictions.*rounded to bfloat16, by up to"):
+        metric.add_batch(predictions=torch.tensor(PAIRS, dtype=torch.bfloat16), references=PAIRS)
+    half = torch.tensor(PAIRS).half().requires_grad_()
+    with pytest.warns(UserWarning, match="predictions.*rounded to float16"):
+        metric.add_batch(predictions=half, references=PAIRS)
     assert metric.compute(raster=density, kind="quantity")["mean_absolute_error"] == 0
 
 
@@ -266,8 +280,9 @@ def test_combined_with_another_metric(density):
 
     both = evaluate.combine([evaluate.load("gcd_metric"), evaluate.load("geo_attributes")])
     assert [module.name for module in both.evaluation_modules] == ["gcd_metric", "geo_attributes"]
-    both.evaluation_modules = both.evaluation_modules[1:]
     for pair in PAIRS[1:]:
         both.add(prediction=pair, reference=pair)
     both.add_batch(predictions=PAIRS[:1], references=PAIRS[:1])
+    assert both.evaluation_modules[0].compute()["n"] == 3
+    both.evaluation_modules = both.evaluation_modules[1:]
     assert both.compute(raster=density, kind="quantity")["n"] == 3
