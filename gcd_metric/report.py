@@ -3,22 +3,27 @@
 from __future__ import annotations
 
 import base64
-import html
+import contextlib
 import io
 import json
 import math
+import os
 import textwrap
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from .files import atomic_write
+from .labels import as_html, for_matplotlib
+
 _METRES_PER_DEGREE = 111_195.0
 _WORLD_FROM = 40.0  # degrees; data that spread further are shown on the whole world
 COASTS_FROM = 5.0  # degrees; below, coastlines at 1:110 million say nothing
 _MOST_ARCS = 3000
+_HEADING = 120  # columns of a heading; tables have the whole names
 _COLOURS = ("#1f5fa8", "#d1691c")
 
 
@@ -101,16 +106,17 @@ def write_report(path: str | Path, report: Report) -> None:
     Raises
     ------
     ValueError
-        For another ending.
+        For another ending, or if it cannot be written.
     ImportError
         If matplotlib is not installed.
     """
-    path = Path(path)
     check_report_path(path)
-    if path.suffix.lower() == ".png":
-        path.write_bytes(_overview(report))
-    else:
-        path.write_text(_page(report), encoding="utf-8")
+    with _own_looks():
+        if Path(path).suffix.lower() == ".png":
+            content = _overview(report)
+        else:
+            content = _page(report).encode()
+    atomic_write(path, content)
 
 
 def check_report_path(path: str | Path) -> None:
@@ -118,18 +124,33 @@ def check_report_path(path: str | Path) -> None:
     path = Path(path)
     if path.suffix.lower() not in (".html", ".htm", ".png"):
         raise ValueError(f"{path}: a report's name ends in .html or .png")
-    if not path.parent.is_dir():
+    if os.path.isdir(path):
+        raise ValueError(f"{path} is a folder; give the report another name")
+    if not os.path.isdir(path.parent):
         raise ValueError(f"{path}: there is no folder {path.parent}")
-    _figure(1, 1)
+    if not os.access(path.parent, os.W_OK):
+        raise ValueError(f"{path}: the folder {path.parent} cannot be written to")
+    new_figure("a report", 1, 1)
 
 
-def _figure(width: float, height: float) -> Any:
+@contextlib.contextmanager
+def _own_looks() -> Iterator[None]:
+    """matplotlib as it is delivered: whoever makes it, the same report looks the same."""
+    from matplotlib import rc_context, style
+
+    # a fixed salt: the same scores give the same file
+    with style.context("default"), rc_context({"svg.hashsalt": "gcd_metric"}):
+        yield
+
+
+def new_figure(what: str, width: float, height: float) -> Any:
+    """An empty figure, in inches; without matplotlib an ImportError that says who needs it."""
     try:
         from matplotlib.backends.backend_agg import FigureCanvasAgg
         from matplotlib.figure import Figure
     except ImportError:
         raise ImportError(
-            "a report needs matplotlib: pip install 'im2gps-justzoomin[report]'"
+            f"{what} needs matplotlib: pip install 'im2gps-justzoomin[report]'"
         ) from None
     figure = Figure(figsize=(width, height), layout="constrained")
     FigureCanvasAgg(figure)
@@ -137,15 +158,12 @@ def _figure(width: float, height: float) -> Any:
 
 
 def _render(figure: Any, kind: str) -> bytes:
-    from matplotlib import rc_context
-
     buffer = io.BytesIO()
-    # a fixed salt and no date: the same scores give the same file
-    with rc_context({"svg.hashsalt": "gcd_metric"}):
-        nothing = dict.fromkeys(("Creator", "Date", "Format", "Type")) if kind == "svg" else None
-        figure.savefig(
-            buffer, format=kind, dpi=150, metadata=nothing, bbox_inches="tight", pad_inches=0.15
-        )
+    # and no date, for the same reason
+    nothing = dict.fromkeys(("Creator", "Date", "Format", "Type")) if kind == "svg" else None
+    figure.savefig(
+        buffer, format=kind, dpi=150, metadata=nothing, bbox_inches="tight", pad_inches=0.15
+    )
     return buffer.getvalue()
 
 
@@ -153,7 +171,7 @@ def _overview(report: Report) -> bytes:
     count, paired = len(report.runs), report.paired
     heights = [4.2] + [5.8] * count
     heights += [0.7 + 0.3 * len(paired.rows)] if paired else []
-    figure = _figure(11, 0.4 + sum(heights))
+    figure = new_figure("a report", 11, 0.4 + sum(heights))
     axes = figure.subplots(len(heights), 1, height_ratios=heights)
     draw_curve(axes[0], report)
     norm = colour_scale(report.runs)
@@ -161,13 +179,23 @@ def _overview(report: Report) -> bytes:
         draw_map(axes[1 + index], run, report.references, report.unit, norm)
     if paired:
         _draw_table(axes[-1], paired)
-    figure.suptitle("\n".join(filter(None, [report.title, report.scope])), fontsize=13)
+    _draw_title(figure, [line for line in (report.title, report.scope) if line])
     return _render(figure, "png")
+
+
+def _draw_title(figure: Any, lines: list[str]) -> None:
+    drawn = [for_matplotlib(line, 100) for line in lines]
+    text = "\n".join(line for line, _ in drawn)
+    families = dict.fromkeys(family for _, plain in drawn for family in plain["fontfamily"])
+    if "\\u" in text.lower():
+        text += "\n(\\u… stands for a character that cannot be drawn here)"
+    figure.suptitle(text, fontsize=13, **drawn[0][1] | {"fontfamily": list(families)})
 
 
 def _draw_table(axes: Any, table: Table) -> None:
     axes.axis("off")
-    axes.set_title(table.title, fontsize=11)
+    title, plain = for_matplotlib(table.title, 110)
+    axes.set_title(title, fontsize=11, **plain)
     cells = axes.table(list(table.rows), colLabels=list(table.headers), loc="upper center")
     cells.auto_set_font_size(False)
     cells.set_fontsize(9)
@@ -189,10 +217,12 @@ def draw_curve(axes: Any, report: Report) -> None:
     unit, n = report.unit, len(report.references)
     answered = [run.measured[~np.isnan(run.measured)] for run in report.runs]
     low, high = curve_limits(answered, report.thresholds)
-    for index, (run, values) in enumerate(zip(report.runs, answered, strict=True)):
+    for index, values in enumerate(answered):
         distance = np.concatenate([[low], np.sort(np.clip(values, low, None)), [high]])
         share = np.concatenate([[0], np.arange(1, len(values) + 1), [len(values)]]) / n * 100
-        axes.step(distance, share, where="post", color=_COLOURS[index % 2], lw=1.8, label=run.name)
+        axes.step(
+            distance, share, where="post", color=_COLOURS[index % 2], lw=1.8, label=str(index)
+        )
     for threshold in report.thresholds:
         shares = [np.count_nonzero(values <= threshold) / n for values in answered]
         axes.axvline(threshold, color="0.45", lw=0.8, ls="--", zorder=0)
@@ -212,7 +242,11 @@ def draw_curve(axes: Any, report: Report) -> None:
     axes.set_ylabel("photos within it (%)")
     axes.xaxis.set_major_formatter(lambda value, _: f"{value:,.10g}")
     axes.grid(color="0.9", lw=0.6)
-    axes.legend(loc="upper left", frameon=True, fontsize=9)
+    legend = axes.legend(loc="upper left", frameon=True, fontsize=9)
+    # not as labels: one that begins with _ would be left out
+    for text, run in zip(legend.get_texts(), report.runs, strict=True):
+        name, plain = for_matplotlib(run.name)
+        text.set(text=name, **plain)
 
 
 def curve_limits(answered: list[np.ndarray], thresholds: tuple[float, ...]) -> tuple[float, float]:
@@ -320,13 +354,15 @@ def draw_map(
     axes.set(xlim=(west, east), ylim=(south, north))
     middle = math.radians((south + north) / 2) if east - west < _WORLD_FROM else 0.0
     axes.set_aspect(1 / math.cos(middle))
-    axes.set_title(_map_title(run, len(shown)), fontsize=10)
+    name, plain = for_matplotlib(run.name)
+    axes.set_title(_map_title(name, run.measured), fontsize=10, **plain)
 
 
-def _map_title(run: Run, shown: int) -> str:
-    answered = int(np.count_nonzero(~np.isnan(run.measured)))
+def _map_title(name: str, measured: np.ndarray) -> str:
+    answered = int(np.count_nonzero(~np.isnan(measured)))
+    shown = len(_spread(measured))
     some = f" ({shown:,} of {answered:,} arcs, evenly over the errors)" if shown < answered else ""
-    return f"Errors of {run.name}, from the truth (dot) to the prediction{some}"
+    return f"Errors of {name}, from the truth (dot) to the prediction{some}"
 
 
 def _spread(measured: np.ndarray) -> np.ndarray:
@@ -461,49 +497,69 @@ body { font: 15px/1.5 system-ui, sans-serif; max-width: 1100px; margin: 2em auto
 table { border-collapse: collapse; margin: 1em 0; font-size: 13px }
 th, td { border-bottom: 1px solid #ddd; padding: .3em .7em; text-align: right }
 th:first-child, td:first-child { text-align: left }
+td:first-child { min-width: 12em; overflow-wrap: anywhere }
 svg, img { max-width: 100%; height: auto }
+h1, h2, h3, p { overflow-wrap: anywhere }
 .wide { overflow-x: auto }
 """
 
 
 def _page(report: Report, worst: int = 20) -> str:
-    figure = _figure(10, 4.4)
-    draw_curve(figure.subplots(), report)
-    curve = _render(figure, "svg").decode()
+    title = as_html(report.title, _HEADING)
     parts = [
-        f"<h1>{html.escape(report.title)}</h1>",
+        f"<h1>{title}</h1>",
         *map(_paragraph, filter(None, [report.scope, *report.notes])),
         html_table(report.headers, report.rows),
         *map(_paragraph, report.remarks),
         *(_paired(report.paired) if report.paired else ()),
         "<h2>Error curve</h2>",
-        curve[curve.index("<svg") :],
+        _curve(report),
         "<h2>Map of errors</h2>",
     ]
     norm = colour_scale(report.runs)
     for run in report.runs:
-        figure = _figure(11, 5.8)
-        draw_map(figure.subplots(), run, report.references, report.unit, norm)
-        data = base64.b64encode(_render(figure, "png")).decode()
-        alt = html.escape(f"Map of the errors of {run.name}", quote=True)
-        parts.append(f'<img alt="{alt}" src="data:image/png;base64,{data}">')
+        parts += _map(run, report, norm)
     for run in report.runs:
-        parts.append(f"<h2>Worst predictions: {html.escape(run.name)}</h2>")
+        parts.append(f"<h2>Worst predictions: {as_html(run.name, _HEADING)}</h2>")
         parts.append(html_table(*worst_rows(run, report, worst)))
     return (
         '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">'
-        f"<title>{html.escape(report.title)}</title><style>{_STYLE}</style></head>\n<body>\n"
+        f"<title>{title}</title><style>{_STYLE}</style></head>\n<body>\n"
         + "\n".join(parts)
         + "\n</body></html>\n"
     )
 
 
+def _curve(report: Report) -> str:
+    """The curve, with its legend as text of the page, which has fonts for any name."""
+    figure = new_figure("a report", 10, 4.4)
+    axes = figure.subplots()
+    draw_curve(axes, report)
+    axes.get_legend().remove()
+    legend = [
+        f'<span style="color:{_COLOURS[index % 2]}">&#9632;</span> {as_html(run.name, _HEADING)}'
+        for index, run in enumerate(report.runs)
+    ]
+    curve = _render(figure, "svg").decode()
+    return f"<p>{'<br>'.join(legend)}</p>{curve[curve.index('<svg') :]}"
+
+
+def _map(run: Run, report: Report, norm: Any) -> list[str]:
+    figure = new_figure("a report", 11, 5.8)
+    axes = figure.subplots()
+    draw_map(axes, run, report.references, report.unit, norm)
+    axes.set_title("")
+    data = base64.b64encode(_render(figure, "png")).decode()
+    title = as_html(_map_title(run.name, run.measured), _HEADING)
+    return [f"<h3>{title}</h3>", f'<img alt="{title}" src="data:image/png;base64,{data}">']
+
+
 def _paragraph(line: str) -> str:
-    return f"<p>{html.escape(line)}</p>"
+    return f"<p>{as_html(line)}</p>"
 
 
 def _paired(table: Table) -> list[str]:
-    heading = f"<h2>{html.escape(table.title)}</h2>"
+    heading = f"<h2>{as_html(table.title, _HEADING)}</h2>"
     return [heading, html_table(table.headers, table.rows), _paragraph(table.remark)]
 
 
@@ -528,11 +584,15 @@ def worst_rows(run: Run, report: Report, count: int) -> tuple[list[str], list[li
     return ["image", "truth", "prediction", f"error ({report.unit})"], rows
 
 
+def _lines(cell: str) -> str:
+    return "\n".join(map(as_html, cell.split("\n")))
+
+
 def html_table(headers: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     """A table of text as HTML, every cell escaped, in an element of the class `wide`."""
 
     def line(tag: str, cells: Sequence[str]) -> str:
-        return "<tr>" + "".join(f"<{tag}>{html.escape(cell)}</{tag}>" for cell in cells) + "</tr>"
+        return "<tr>" + "".join(f"<{tag}>{_lines(cell)}</{tag}>" for cell in cells) + "</tr>"
 
     body = "".join(line("td", row) for row in rows)
     # reached by Tab, so that a wide one can be scrolled without a mouse

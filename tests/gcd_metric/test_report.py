@@ -1,7 +1,11 @@
 """Reports: self-contained, escaped, of the region they should show, written or refused early."""
 
+import html
 import json
+import os
 import re
+import sys
+import warnings
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -169,6 +173,56 @@ def test_without_matplotlib_it_says_how_to_get_it(files, monkeypatch, capsys):
     assert "pip install 'im2gps-justzoomin[report]'" in capsys.readouterr().err
 
 
+FULL = """
+import resource, signal, sys
+from gcd_metric.cli import main
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+resource.setrlimit(resource.RLIMIT_FSIZE, (50_000, 50_000))  # as a disk with so much room
+sys.exit(main(sys.argv[1:]))
+"""
+
+
+@pytest.mark.parametrize("name", ["out.html", "out.png"])
+@pytest.mark.skipif(sys.platform != "linux", reason="limits of files are Linux's")
+def test_a_full_disk_leaves_what_was_there(python, files, tmp_path, name):
+    Path(name).write_text("the report of yesterday")
+    before = set(os.listdir())
+    done = python("-c", FULL, *files, "--report", name, cwd=tmp_path, check=False)
+    assert done.returncode == 2
+    assert done.stderr.splitlines()[-1] == f"gcd-metric: {name} was not written: File too large"
+    assert "Traceback" not in done.stderr
+    assert Path(name).read_text() == "the report of yesterday" and set(os.listdir()) == before
+
+
+def test_places_that_cannot_hold_a_report(files, capsys):
+    Path("folder.html").mkdir()
+    Path("file").write_text("")
+    for name, said in {
+        "folder.html": "folder.html is a folder",
+        "file/out.html": "there is no folder file",
+        "nowhere/out.png": "there is no folder nowhere",
+        "out.pdf": "ends in .html or .png",
+        "n" * 300 + ".html": "was not written: File name too long",
+    }.items():
+        assert main([*files, "--report", name]) == 2
+        assert said in capsys.readouterr().err
+    assert not list(Path().glob("*.part")) and not list(Path().glob(".*"))
+
+
+def test_a_report_is_written_where_a_link_leads(files):
+    Path("kept.html").write_text("before")
+    Path("link.html").symlink_to("kept.html")
+    assert main([*files, "--report", "link.html"]) == 0
+    assert Path("link.html").is_symlink() and "GeoScore" in Path("kept.html").read_text()
+    assert Path("kept.html").stat().st_mode & 0o777 == 0o666 & ~current_umask()
+
+
+def current_umask():
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask
+
+
 def test_as_a_module_and_without_pyplot(python, files, tmp_path):
     done = python(
         "-X",
@@ -257,3 +311,119 @@ def test_coastlines_are_small_named_and_on_earth():
     points = np.concatenate([np.array(line) for line in document["polylines"]])
     assert (np.abs(points) <= [180, 90]).all() and len(points) > 4000
     assert all(np.abs(np.diff(line, axis=0)).max() < 180 for line in document["polylines"])
+
+
+# --- names --------------------------------------------------------------------------------------
+
+NAMES = [
+    "cost_$5_vs_$10",
+    "$\\frac{",
+    "a\\$b",
+    "_hidden",
+    "__",
+    "x" * 100 + "y" * 100,
+    "\u6a21\u578b_\u5317\u4eac",  # Chinese
+    "\u30e2\u30c7\u30eb" * 40,  # Japanese, long
+    "\u05e9\u05dc\u05d5\u05dd",  # Hebrew
+    "\u1d81",  # DejaVu Sans has none, STIXGeneral, which comes with matplotlib, does
+    "a\nb\tc\rd",
+    "\u202egnp.exe",
+    "a\udcffb",  # a byte of a file's name that is no UTF-8
+    "<b>&amp;</b>",
+    "%{x} {y} %s",
+    "e\u0301\U0001f600",
+    "\U0010ffff\ue000\x00\u2028",
+]
+
+
+def named(*names):
+    places = np.array([[10.0, 20], [30, 40], [50, 60]])
+    runs = [Run(name, places + 1, np.array([5.0, 50, 500])) for name in names]
+    title = f"{' and '.join(names)} on truth"
+    return Report(title, runs, places, list("abc"), (20.0, 200.0), "km", [""], [[n] for n in names])
+
+
+@pytest.fixture()
+def drawn(monkeypatch):
+    """The figure of a report, when it has been drawn; every warning is an error."""
+    figures = []
+
+    def render(figure, kind):
+        figures.append(figure)
+        return b"<svg></svg>"
+
+    def make(report):
+        with monkeypatch.context() as patch, warnings.catch_warnings():
+            patch.setattr("gcd_metric.report._render", render)
+            _overview(report)
+            warnings.simplefilter("error")
+            figures[-1].canvas.draw()
+        return figures[-1]
+
+    return make
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_any_name_is_in_the_legend_and_leaves_the_plot_its_room(drawn, name):
+    plain, odd = drawn(named("plain", "other")), drawn(named(name, "other"))
+    first, second = odd.axes[0].get_legend().get_texts()
+    assert second.get_text() == "other" and first.get_text()
+    assert not first.get_parse_math()
+    for before, after in zip(plain.axes[:3], odd.axes[:3], strict=True):
+        wanted, found = before.get_window_extent(), after.get_window_extent()
+        assert found.width > 0.9 * wanted.width and found.height > 0.9 * wanted.height
+    box = odd.get_tightbbox()
+    assert box.width <= 11.5  # inches; the figure has 11
+
+
+def legend(drawn, name):
+    return drawn(named(name)).axes[0].get_legend().get_texts()[0]
+
+
+def test_names_are_drawn_as_they_are(drawn):
+    for name in ("cost_$5_vs_$10", "a\\$b", "_hidden", "<b>&amp;</b>", "%{x} {y} %s"):
+        figure = drawn(named(name))
+        assert figure.axes[0].get_legend().get_texts()[0].get_text() == name
+        assert name in figure.get_suptitle() and name in figure.axes[1].get_title()
+
+
+def test_long_names_keep_both_ends(drawn):
+    text = legend(drawn, "x" * 100 + "y" * 100).get_text()
+    assert len(text) == 40 and text.startswith("xxx") and text.endswith("yyy") and "\u2026" in text
+
+
+def test_what_cannot_be_seen_or_drawn_is_escaped(drawn):
+    assert legend(drawn, "a\nb\tc").get_text() == "a\\nb\\tc"
+    assert legend(drawn, "\u202egnp.exe").get_text() == "\\u202egnp.exe"
+    assert legend(drawn, "a\udcffb").get_text() == "a\\udcffb"
+    figure = drawn(named("a\ue000"))
+    assert "\\u\u2026 stands for a character" in figure.get_suptitle()
+    assert "stands for" not in drawn(named("plain")).get_suptitle()
+
+
+def test_another_font_is_taken_where_it_has_the_character(drawn):
+    text = legend(drawn, "a\u1d81")
+    assert text.get_text() == "a\u1d81" and len(text.get_fontfamily()) == 2
+    assert text.get_fontfamily()[0] == "DejaVu Sans"
+
+
+def test_the_page_has_whole_names_in_its_table_and_none_in_its_pictures(monkeypatch):
+    page = _page(named(NAMES[0]))
+    assert not any(NAMES[0] in svg for svg in re.findall("<svg.*?</svg>", page, re.DOTALL))
+    monkeypatch.setattr("gcd_metric.report._render", lambda *_: b"<svg></svg>")
+    for name in NAMES:
+        page = _page(named(name))
+        assert page.encode()  # no half of a pair is left
+        cell = re.search("<td>(.*?)</td>", page, re.DOTALL).group(1)
+        if name.isprintable() and "\ue000" not in name:
+            assert html.unescape(cell) == name
+        assert not any(char in page for char in ("\u202e", "\x00", "\u2028", "\udcff"))
+
+
+def test_settings_of_matplotlib_do_not_change_a_report(files):
+    import matplotlib
+
+    assert main([*files, "--report", "before.png"]) == 0
+    with matplotlib.rc_context({"text.usetex": True, "font.size": 40, "axes.facecolor": "red"}):
+        assert main([*files, "--report", "after.png"]) == 0
+    assert Path("before.png").read_bytes() == Path("after.png").read_bytes()
