@@ -16,6 +16,8 @@ _FLICKR_PARTS = re.compile(r"^(?:.+_\d{5}_)?(\d+_[0-9a-zA-Z]+_\d+_[^_@]+@N\d+)$"
 _ANY_EXTENSION = re.compile(r"\.[0-9A-Za-z]{1,5}$")
 _SPOILT_SHORT = re.compile(r"^\d+\.0$")
 
+_NOBODY = -1  # the partner of an id of which several may be
+
 
 @dataclass
 class Match:
@@ -74,7 +76,7 @@ def match_ids(left: Iterable[str], right: Iterable[str]) -> Match:
             break
         waiting, groups = _match_by(reduce, left, right, waiting, pairs)
         ambiguous += groups
-    matched_right = np.array(sorted(pairs), dtype=np.intp)
+    matched_right = np.array(sorted(i for i in pairs if pairs[i] != _NOBODY), dtype=np.intp)
     matched_left = np.array([pairs[index] for index in matched_right], dtype=np.intp)
     return Match(
         matched_left,
@@ -142,6 +144,7 @@ def _match_by(
             pairs[free[0]] = lefts[0]
         elif free and (len(rights) > 1 or len(lefts) > 1):
             ambiguous.append(([left[i] for i in lefts], [right[i] for i in rights]))
+            pairs.update(dict.fromkeys(free, _NOBODY))  # or a looser key would choose one
         else:
             still += lefts
     return still, ambiguous

@@ -455,6 +455,9 @@ def test_two_references_of_one_key_are_reported():
 def test_two_predictions_of_one_key_are_reported():
     match = match_ids(["x/a.jpg", "y/a.jpg"], ["a.jpg"])
     assert match.ambiguous == [(["x/a.jpg", "y/a.jpg"], ["a.jpg"])] and not len(match.left)
+    # nor does a looser key choose for it
+    one, several = ["a.jpg"], ["x/a.jpg", "/a.jpg", "a.JPG"]
+    assert not len(match_ids(one, several).left) and not len(match_ids(several, one).left)
 
 
 @pytest.mark.parametrize("side", ["left", "right"])
