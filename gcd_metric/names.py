@@ -9,8 +9,8 @@ _LONGEST = 100  # characters
 
 
 def shortened(name: object) -> str:
-    """A name or a cell as text, cut where it is long."""
-    text = str(name)
+    """A name or a cell as text in one line, cut where it is long."""
+    text = " ".join(str(name).splitlines())
     return text if len(text) <= _LONGEST else f"{text[:_LONGEST]}…"
 
 

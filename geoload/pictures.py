@@ -15,7 +15,7 @@ from typing import Any
 import fsspec
 import numpy as np
 import simplejpeg
-from PIL import ExifTags, Image, ImageOps
+from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
 
 from geoload.jpeg import clean
 
@@ -196,6 +196,8 @@ def _opened(data: bytes) -> Iterator[tuple[Image.Image, bytes]]:
             data = clean(data)
         with Image.open(io.BytesIO(data)) as picture:
             yield picture, data
+    except UnidentifiedImageError as error:  # whose message names a place in memory
+        raise PictureError("it cannot be decoded (no picture that Pillow knows)") from error
     except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
         raise PictureError(f"it cannot be decoded ({error})") from error
 

@@ -106,14 +106,14 @@ def _read_csv(path: str) -> pd.DataFrame:
     as_text = pa.csv.ConvertOptions(column_types=dict.fromkeys(COLUMNS, pa.string()))
     try:
         content = pa.csv.read_csv(path, parse_options=quoted, convert_options=as_text)
+        names = content.column_names
     except (pa.ArrowException, UnicodeDecodeError) as error:
         what = " ".join(str(error).split())
         raise TableError(f"{path} is no CSV file: {what}. Get it again.") from error
-    names = content.column_names
     for column in COLUMNS:
         if names.count(column) != 1:
             many = "more than one" if column in names else "no"
-            raise TableError(f"{path} has {many} column {column}; it has {', '.join(names)}.")
+            raise TableError(f"{path} has {many} column {column}; it has {reprlib.repr(names)}.")
     return content.select(list(COLUMNS)).to_pandas()
 
 
@@ -122,8 +122,8 @@ def _degrees(frame: pd.DataFrame, column: str, limit: int, path: str) -> list[fl
     bad = np.flatnonzero(~(np.abs(values) <= limit))
     if len(bad):
         raise TableError(
-            f"{path}, line {bad[0] + 2}: {column} is {frame[column][bad[0]]!r}; {len(bad)} of "
-            f"{len(frame)} rows have no number within ±{limit} there."
+            f"{path}, line {bad[0] + 2}: {column} is {reprlib.repr(frame[column][bad[0]])}; "
+            f"{len(bad)} of {len(frame)} rows have no number within ±{limit} there."
         )
     return values.tolist()
 
@@ -160,7 +160,7 @@ def parse_sequences(texts: Sequence[str], where: str) -> list[list[int]]:
         usual = counts.most_common(1)[0][0]
         line = next(i for i, one in enumerate(sequences, 2) if len(one) != usual)
         raise TableError(
-            f"{where}, line {line}: sequence is {texts[line - 2]!r}, which has not {usual} actions "
-            "as most have."
+            f"{where}, line {line}: sequence is {reprlib.repr(texts[line - 2])}, which has not "
+            f"{usual} actions as most have."
         )
     return sequences

@@ -150,7 +150,11 @@ class Old:
         section, end, _ = rest.partition(_END)
         self.foreign = bool(text.strip()) and not (mark and end)
         self._lines = [] if self.foreign else section.splitlines()
-        self._files = {str(one.get("config_name")): one for one in _list(header, "configs")}
+        # What has no name is for the Hub the configuration `default`, which is none of ours.
+        named = [
+            (one.get("config_name", _UNFINISHED_NAME), one) for one in _list(header, "configs")
+        ]
+        self._files = {str(name): {**one, "config_name": str(name)} for name, one in named}
         self._infos = {str(one.get("config_name")): one for one in _list(header, "dataset_info")}
         self._files.pop(_UNFINISHED_NAME, None)
         if not self.foreign:

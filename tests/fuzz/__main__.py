@@ -8,6 +8,7 @@ from __future__ import annotations
 import argparse
 import hashlib
 import json
+import logging
 import resource
 import signal
 import subprocess
@@ -182,6 +183,7 @@ def main() -> int:
     if unknown := set(chosen) - set(names):
         parser.error(f"no target {', '.join(sorted(unknown))}; there are {', '.join(names)}")
     warnings.simplefilter("ignore")
+    logging.disable()
     signal.signal(signal.SIGPROF, _too_long)
     if options.file:
         from tests.fuzz.targets import TARGETS
