@@ -146,7 +146,7 @@ class World:
             ),
             "publish-zoom": Task(
                 lambda out: [*they, "publish", "--to", f"{out}/x", "--data-dir", zoom, "--format",
-                             "webdataset", "--max-shard-size", "100KB"],
+                             "webdataset", "--max-shard-size", "100KB", "--configs", "streetview"],
                 folders=("x/streetview", "x/.publish/streetview"),
             ),
             "publish-hub": Task(
