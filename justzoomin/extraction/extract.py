@@ -95,8 +95,9 @@ def extract(
 ) -> Extracted:
     """Write the extracted layout into a folder, or what is missing of it there.
 
-    A picture that is there with the size that it has in the TAR is not written again: files are
-    written beside their place and renamed, so that one under its own name is whole.
+    A picture that is there is not written again: files are written beside their place and renamed,
+    so that one under its own name is whole. With a TAR file on this machine its bytes are compared;
+    of the Hub's only the size is known before it is downloaded (`verify --deep` looks inside).
 
     Parameters
     ----------
@@ -287,7 +288,7 @@ class _Extraction:
         if archive.level is None and image_id_of(path) not in self._ids:
             report.add(STRANGERS, path.rpartition("/")[2])
         count = self._result.counts[archive.group]
-        if target.size(path) == member.size:
+        if self._is_there(path, archive, member, file, target):
             with self._lock:
                 count.there += 1
             return
@@ -295,6 +296,17 @@ class _Extraction:
         with self._lock:
             count.written += 1
             count.bytes += member.size
+
+    def _is_there(
+        self, path: str, archive: Archive, member: Member, file: BinaryIO, target: Target
+    ) -> bool:
+        """Tell whether a picture is in the folder: by its bytes, or of the Hub's by its size."""
+        if target.size(path) != member.size:
+            return False
+        if archive.key is not None:
+            return True
+        data = read_member(file, member, archive.path, MAX_PICTURE)
+        return target.read(path, member.size) == data
 
     def _is_first(self, path: str, number: int, member: Member) -> bool:
         """Tell whether nobody took the picture yet; of several the first TAR's counts."""

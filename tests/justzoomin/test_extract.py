@@ -183,6 +183,23 @@ def test_what_does_not_exist_is_refused(city, tmp_path, capsys, options, says):
 # Again, and after it was broken off
 
 
+def test_a_picture_that_was_overwritten_is_written_again(city, tmp_path, capsys):
+    """Of the same size all the same: 400 bytes in the middle are others, or the whole is zeros."""
+    command = ["extract", str(tmp_path), "--data-dir", str(city)]
+    assert main(command) == 0
+    photo, tile = next((tmp_path / IMAGES).iterdir()), next(tmp_path.glob("satellite/-7/*/*"))
+    middle = photo.stat().st_size // 2 - 200
+    for path, start, count in ((photo, middle, 400), (tile, 0, tile.stat().st_size)):
+        with open(path, "r+b") as file:
+            file.seek(start)
+            file.write(bytes(count))
+    capsys.readouterr()
+    assert main(command) == 0
+    printed = capsys.readouterr().out
+    assert "1 photos written" in printed and "1 tiles of level -7 written" in printed
+    assert files_below(tmp_path) == by_tar(city)
+
+
 def test_a_second_run_writes_only_what_is_missing(city, tmp_path, capsys):
     command = ["extract", str(tmp_path), "--data-dir", str(city)]
     assert main(command) == 0
