@@ -77,6 +77,27 @@ def compare(
             "right, carry none: pass references with ids, or bring a and b into one order"
         )
     measured = [_measured(name, given, truth, options) for name, given in (("a", a), ("b", b))]
+    return compare_distances(measured, options, n_resamples, seed)
+
+
+def compare_distances(
+    measured: list[np.ndarray], options: Options, n_resamples: int = 2000, seed: int = 0
+) -> dict[str, Any]:
+    """Compare two models by the distances of their predictions, as `compare` does.
+
+    Parameters
+    ----------
+    measured : two ndarrays of shape (n,)
+        In the unit of `options`; NaN where a model gave no answer.
+    options : Options
+    n_resamples, seed : int
+        As in `compare`.
+
+    Returns
+    -------
+    dict
+        As `compare` returns it.
+    """
     result: dict[str, Any] = {}
     for threshold in options.thresholds:
         hits = measured[0] <= threshold, measured[1] <= threshold
@@ -84,7 +105,7 @@ def compare(
     both = ~np.isnan(measured[0]) & ~np.isnan(measured[1])
     pair = np.stack(measured)[:, both]
     result[f"median_{options.unit}"] = _compare_medians(pair, n_resamples, seed)
-    result["n"] = len(truth.degrees)
+    result["n"] = len(measured[0])
     return result
 
 

@@ -17,7 +17,9 @@ import numpy as np
 import pandas as pd
 
 from . import figures, report, tables, text
-from .comparison import compare
+from .checks import examine
+from .comparison import compare_distances
+from .coordinates import Given
 from .names import listed, shortened
 
 
@@ -288,17 +290,17 @@ def score_runs(
     options = figures.make_options(**settings)
     positions = runs[0].positions
     truth = references[["latitude", "longitude"]].to_numpy(dtype=np.float64)[positions]
-    scored = [figures.score(run.coordinates, truth, options) for run in runs]
-    results = [result for result, _ in scored]
+    measured, doubts = zip(*(_measure(run, truth, options) for run in runs), strict=True)
+    results = [figures.summarise(distances, options) for distances in measured]
     beside, why = _published_beside(benchmark, len(positions), options)
     notes = text.notes(runs, results, len(references), options, wording.count_missing)
     comparison = None
     if len(runs) > 1:
-        a, b = (run.coordinates for run in runs)
-        comparison = compare(a, b, truth, **settings)
-        if np.array_equal(a, b, equal_nan=True):
+        comparison = compare_distances(list(measured), options)
+        if np.array_equal(runs[0].coordinates, runs[1].coordinates, equal_nan=True):
             notes.append("WARNING: both files hold the same predictions")
-    notes += dict.fromkeys(chain(*(run.notes for run in runs), references.attrs["notes"]))
+    read = (run.notes for run in runs)
+    notes += dict.fromkeys(chain(*read, references.attrs["notes"], *doubts))
     notes += [line for line in (why or none_known,) if line]
     return Scored(
         runs,
@@ -307,13 +309,26 @@ def score_runs(
         len(references),
         options,
         results,
-        [measured for _, measured in scored],
+        list(measured),
         beside,
         comparison,
         notes,
         text.columns(runs, references.attrs["columns"]),
         *text.table(runs, results, beside, options, len(references)),
     )
+
+
+def _measure(
+    run: Joined, truth: np.ndarray, options: figures.Options
+) -> tuple[np.ndarray, list[str]]:
+    """The distance of each pair, and what is doubtful."""
+    sides = Given(run.coordinates, {}), Given(truth, {})
+    try:
+        checked = examine(*sides, options.missing, figures.finest_km(options))
+    except ValueError as error:
+        raise ValueError(f"{run.file}: {error}") from None
+    notes = [f"WARNING: {run.file}: {note}" for note in checked.notes]
+    return figures.measure(checked.predictions, checked.references, options), notes
 
 
 def as_report(scored: Scored, title: str) -> report.Report:

@@ -609,6 +609,28 @@ def test_longitudes_from_0_to_360_are_read_and_said(files, guess, run, capsys):
     assert "guess.csv: longitudes run from 0 to 360; those above 180" in printed.err
 
 
+def test_radians_on_both_sides_are_doubted(files, truth, guess, capsys):
+    for frame, name in ((truth, "truth.csv"), (guess, "guess.csv")):
+        places = frame.columns[-2:]
+        frame[places] = np.radians(frame[places])
+        frame.to_csv(name, index=False)
+    guess.to_csv("other.csv", index=False)
+    assert main(files) == 0
+    said = " ".join(capsys.readouterr().err.split())
+    assert "WARNING: guess.csv: all 237 predictions and references lie within" in said
+    assert "Likely cause: radians on both sides" in said and "UserWarning" not in said
+
+
+def test_half_precision_is_doubted_where_it_matters(files, guess, capsys):
+    places = ["pred_lat", "pred_lng"]
+    guess[places] = guess[places].astype(np.float16)
+    guess.astype(dict.fromkeys(places, np.float32)).to_parquet("guess.parquet")
+    assert main(["guess.parquet", *files[1:]]) == 0
+    assert "rounded to float16" in capsys.readouterr().err
+    assert main([*files, "--compare", "guess.parquet"]) == 0
+    assert "guess.parquet: predictions: " in " ".join(capsys.readouterr().err.split())
+
+
 # the command line
 
 

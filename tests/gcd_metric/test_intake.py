@@ -73,6 +73,13 @@ def test_what_is_doubtful_is_said(sent):
     assert "pasted truth.csv: longitudes run from 0 to 360" in notes
 
 
+def test_radians_on_both_sides_are_said():
+    rows = [f"{index},{0.1 * (index % 13) - 0.6},{0.2 * (index % 29) - 3}" for index in range(40)]
+    guess = "id,lat,lon\n" + "\n".join(rows)
+    report = score(pasted(guess), nothing(), pasted(guess.replace(".1", ".2"), "truth"))
+    assert any("Likely cause: radians on both sides" in note for note in report.notes)
+
+
 def test_visitors_at_the_same_time_change_nothing(sent):
     shifted = sent("image_id,latitude,longitude\n" + "a,48,86,2,35\n" * 2000, "shifted.csv")
 

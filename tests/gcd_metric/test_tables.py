@@ -7,6 +7,7 @@ import sys
 import unicodedata
 from concurrent.futures import ThreadPoolExecutor
 
+import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pytest
@@ -378,7 +379,7 @@ def test_types_of_ids_in_parquet(tmp_path, kind):
 
 PLACES = {
     "decimal": (pa.array([decimal.Decimal("1.5"), None]), [1.5]),
-    "half": (pa.array([1.5, None], pa.float16()), [1.5]),
+    "half": (pa.array([np.float16(1.5), None], pa.float16()), [1.5]),
     "text": (pa.array(["1.5", "unknown"]), [1.5]),
     "bytes": (pa.array([b"1.5", None]), [1.5]),
     "bool": (pa.array([True, False]), "column lat .*holds true and false"),
