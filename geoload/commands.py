@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from geoload import __version__
+from geoload.hiding import hide
 
 _ADVICE = {
     errno.ENOSPC: "the disk is full: make room, or write to another one",
@@ -120,8 +121,16 @@ def one_line(error: BaseException, options: Collection[str]) -> str:
         space = " " if re.match(r"[\w'\"\[]", match[2]) else ""  # before a value
         return f"--{match[1].replace('_', '-')}{space}"
 
-    parts = _CALLS.split(" ".join(said(error).split()))
+    parts = _CALLS.split(" ".join(without_token(said(error)).split()))
     return "".join(p if _CALLS.fullmatch(p) else option.sub(typed, p) for p in parts)
+
+
+def without_token(text: str) -> str:
+    """Return a text, which may be a server's, without the user's token for the Hub."""
+    hub = sys.modules.get("huggingface_hub")
+    if hub is None or not text:  # without it no token was sent
+        return text
+    return hide(text, hub.get_token()) or "The Hub's answer holds your token, and is not shown."
 
 
 def said(error: BaseException) -> str:

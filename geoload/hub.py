@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 from huggingface_hub import HfApi, constants, hf_hub_download, try_to_load_from_cache
 from huggingface_hub.utils import EntryNotFoundError, HfHubHTTPError, OfflineModeIsEnabled
 
+from geoload.commands import without_token
 from geoload.disk import CACHES, clear_errors, is_disk_error
 from geoload.files import is_transport_error, persistently
 
@@ -178,7 +179,8 @@ def _gigabytes(size: int) -> str:
 
 
 def _first_line(error: Exception) -> str:
-    return str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+    said = without_token(str(error).strip()) or type(error).__name__
+    return said.splitlines()[0]
 
 
 def _unreachable(what: str, error: Exception) -> str:

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import html
 import io
+import os
 import re
 import subprocess
 import sys
 import tarfile
 import zipfile
 from pathlib import Path
+from urllib.parse import unquote
 
 import pytest
 from datasets import load_dataset
@@ -19,6 +22,7 @@ import im2gps.cli
 import justzoomin.cli
 from geoload.publishing.card import split_card
 from im2gps.sample import with_comments
+from tests.support.hub import Answer, Incoming, Loopback
 from tests.support.hub_write import OWNER, TOKEN
 from tests.support.shards import jpeg, pair, write_shard
 
@@ -265,6 +269,45 @@ def test_a_damaged_card_is_one_error_that_says_what_to_do(data, hub, tmp_path, c
     assert found == broken
     assert im2gps.cli.main([*command, "--replace"]) == 0
     assert split_card(card.read_text(encoding="utf-8"))[0]["configs"]
+
+
+def test_the_token_is_in_no_output_log_or_file(publish, tmp_path, caplog, capfd):
+    caplog.set_level("DEBUG")
+    assert publish() == 0 and publish() == 0
+    shown = [caplog.text.encode(), *(text.encode() for text in capfd.readouterr())]
+    shown += [path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()]
+    assert len(shown) > 10 and not any(TOKEN.encode() in text for text in shown)
+
+
+class Echo(Loopback):
+    """Refuses everything, with the token that came in what it says."""
+
+    def __init__(self, form: str) -> None:
+        super().__init__()
+        self._form = form
+        self.tokens: list[str] = []
+
+    def route(self, request: Incoming) -> Answer:
+        token = request.headers.get("Authorization", "").removeprefix("Bearer ")
+        self.tokens.append(token)
+        message = "no: " + "".join(self._form.format(c, ord(c)) for c in token)
+        return Answer(400, message.encode(), {"X-Error-Message": message})
+
+
+@pytest.mark.parametrize("form", ["{0}", "%{1:02x}", "&#{1};"])
+def test_a_token_that_the_hub_sends_back_is_not_shown(data, tmp_path, form):
+    commands = [
+        ["im2gps", "publish", "tester/x", "--data-dir", data, "--to", tmp_path / "out"],
+        ["justzoomin", "extract", tmp_path / "extracted"],
+    ]
+    with Echo(form) as server:
+        environment = os.environ | {"HF_ENDPOINT": server.endpoint, "HF_TOKEN": TOKEN}
+        for command in commands:
+            done = subprocess.run([sys.executable, "-m", *map(str, command)], env=environment,
+                                  capture_output=True, text=True, check=False)  # fmt: skip
+            assert done.returncode == 2 and TOKEN in server.tokens
+            said = html.unescape(unquote(done.stdout + done.stderr))
+            assert TOKEN not in said and "Traceback" not in said
 
 
 def test_a_lost_attribution_is_made_anew(publish, tmp_path, capsys):

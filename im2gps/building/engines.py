@@ -195,7 +195,8 @@ def _raise(trouble: str) -> None:
 
 
 def _first_line(error: BaseException) -> str:
-    return f"{type(error).__name__}: {str(error).strip().splitlines()[0]}"
+    said = next(iter(str(error).strip().splitlines()), "")
+    return f"{type(error).__name__}: {said}"
 
 
 ENGINES: dict[str, Engine] = {"local": on_cores, "ray": on_ray, "spark": on_spark}
