@@ -27,6 +27,7 @@ from tqdm import tqdm
 from geoload.disk import clear_errors
 from geoload.files import signature
 from geoload.shards import members
+from geoload.workers import die_with_parent
 from justzoomin import zoom
 from justzoomin.overhead import overhead_files
 from justzoomin.sources import ATTRIBUTION
@@ -166,6 +167,7 @@ _pyramid: TilePyramid
 
 def _open(source: Any) -> None:
     global _pyramid
+    die_with_parent()
     _pyramid = TilePyramid(source)
     _pyramid.warns = False  # white views are counted in the end
 

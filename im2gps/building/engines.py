@@ -15,7 +15,6 @@ import os
 import signal
 import socket
 import sys
-import threading
 from collections.abc import Callable
 from concurrent.futures import (
     FIRST_COMPLETED,
@@ -28,6 +27,7 @@ from concurrent.futures import (
 from concurrent.futures.process import BrokenProcessPool
 from typing import Any
 
+from geoload.workers import die_with_parent
 from im2gps.building.shard import Job, outcome
 
 Advance = Callable[[int], Any]
@@ -101,18 +101,10 @@ def _start(counter: Any) -> None:
     global _counter
     _counter = counter
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    threading.Thread(target=_die_with_parent, daemon=True).start()
+    die_with_parent()
 
 
 _counter: Any
-
-
-def _die_with_parent() -> None:
-    """A process pool's workers would wait for ever, and go on fetching, if it was killed."""
-    parent = multiprocessing.parent_process()
-    assert parent is not None
-    parent.join()
-    os._exit(1)
 
 
 def _count() -> None:

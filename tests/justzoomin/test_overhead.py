@@ -6,6 +6,9 @@ import io
 import json
 import pickle
 import shutil
+import signal
+import subprocess
+import sys
 import tarfile
 from pathlib import Path
 
@@ -131,6 +134,37 @@ def test_rendering_is_the_same_however_it_was_stopped(data, rendered, tmp_path):
     assert justzoomin.render(str(data), tmp_path / "third.tar", PIXELS, depth=3, workers=1) == 273
     assert (tmp_path / "third.tar").read_bytes() == whole
     assert not folder.exists()
+
+
+KILLED = """
+import os, signal, sys, threading
+from pathlib import Path
+import justzoomin
+
+def kill():
+    while not list(Path(sys.argv[2]).parent.glob("*.parts/*.tar")):
+        pass
+    os.kill(os.getpid(), signal.SIGKILL)
+
+if __name__ == "__main__":
+    threading.Thread(target=kill).start()
+    justzoomin.render(sys.argv[1], sys.argv[2], 64, depth=3, workers=2)
+"""
+
+
+def test_killed_it_leaves_no_worker_behind_and_goes_on(data, rendered, tmp_path):
+    script, output = tmp_path / "killed.py", tmp_path / "views.tar"
+    script.write_text(KILLED, encoding="utf-8")
+    command = [sys.executable, script, data, output]
+    with subprocess.Popen(list(map(str, command)), stderr=subprocess.PIPE) as killed:
+        killed.communicate(timeout=60)  # its workers have the other end of the pipe
+    assert killed.returncode == -signal.SIGKILL
+    assert not output.exists()
+    assert justzoomin.render(str(data), output, PIXELS, depth=3, workers=2) == 273
+    assert output.read_bytes() == rendered.read_bytes()
+    assert sorted(p.name for p in tmp_path.iterdir() if p.suffix != ".lock") == [
+        "killed.py", "views.tar",
+    ]  # fmt: skip
 
 
 def test_two_processes_do_not_render_the_same(data, tmp_path):
