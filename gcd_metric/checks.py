@@ -251,12 +251,10 @@ def _both_in_radians(predictions: np.ndarray, references: np.ndarray) -> list[st
     there are radians. One place is not enough: 0, 0 stands for "unknown", and what is made up for
     a trial often lies around it.
     """
-    answered = references[~np.isnan(predictions).any(axis=1)]
-    if len(answered) < _RADIANS_FROM or not (
-        _fits_radians(references) and _fits_radians(predictions)
-    ):
+    if not (_fits_radians(references) and _fits_radians(predictions)):
         return []
-    if (np.ptp(answered, axis=0) < _RADIANS_SPREAD).any():
+    answered = references[~np.isnan(predictions).any(axis=1)]
+    if len(answered) < _RADIANS_FROM or (np.ptp(answered, axis=0) < _RADIANS_SPREAD).any():
         return []
     return [
         f"all {len(references):,} predictions and references lie within ±pi/2 and ±pi, in the sea "
@@ -266,14 +264,14 @@ def _both_in_radians(predictions: np.ndarray, references: np.ndarray) -> list[st
 
 def _coarse(given: Given, name: str, finest_km: float) -> list[str]:
     """Note that numbers were rounded to a type that cannot tell places apart well enough."""
-    degrees = given.degrees[~np.isnan(given.degrees).any(axis=1)]
     stored = given.stored
-    step: np.ndarray = np.full(2, given.step)
-    if not given.step:
-        digits = _DIGITS.get(stored.removesuffix("fn"), 53)
-        if digits >= 24:  # numbers may have been of a smaller type before
-            stored, digits = _looks_like(degrees, finest_km)
-        step = _steps(degrees, digits)
+    digits = _DIGITS.get(stored.removesuffix("fn"), 53)
+    if digits >= 24 and not given.step:  # numbers may have been of a smaller type before
+        stored, digits = _looks_like(given.degrees, finest_km)
+        if digits == 53:
+            return []
+    degrees = given.degrees[~np.isnan(given.degrees).any(axis=1)]
+    step: np.ndarray = np.full(2, given.step) if given.step else _steps(degrees, digits)
     north, east = np.broadcast_to(step, degrees.shape).T
     apart = np.hypot(north, east * np.cos(np.radians(degrees[:, 0])))
     apart_km = _KM_PER_DEGREE * float(apart.max(initial=0))
@@ -292,10 +290,11 @@ def _looks_like(degrees: np.ndarray, finest_km: float) -> tuple[str, int]:
     Numbers on an even grid, such as whole degrees or the centres of cells, are taken as exact.
     """
     exact = ("float64", 53)
-    sample = _digits(degrees[:_SAMPLE])
+    sample = _digits(degrees[:_SAMPLE])  # which settles it for nearly every input
     if sample > 24 or (sample > 11 and finest_km > _FLOAT32_KM):
         return exact
     digits = _digits(degrees)
+    degrees = degrees[~np.isnan(degrees)]
     for stored in ("bfloat16", "float16", "float32"):
         most = _DIGITS[stored]
         if digits <= most:
@@ -307,7 +306,7 @@ def _looks_like(degrees: np.ndarray, finest_km: float) -> tuple[str, int]:
 
 def _digits(degrees: np.ndarray) -> int:
     """Binary digits that the numbers need, at most 53."""
-    whole = (np.frexp(degrees)[0] * 2.0**53).astype(np.int64)
+    whole = (np.frexp(degrees[~np.isnan(degrees)])[0] * 2.0**53).astype(np.int64)
     last = (whole & -whole)[whole != 0].min(initial=2**53)
     return 54 - int(last).bit_length()
 

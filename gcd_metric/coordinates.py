@@ -276,6 +276,8 @@ def _cells_of(rows: Iterable[Any], key: Any) -> Callable[[], list[Any]]:
 
 def _names_of(row: Any) -> tuple[Any, ...] | None:
     """Names in a row, which is then no pair: of a mapping, a named tuple, a record or an object."""
+    if type(row) in (list, tuple):
+        return None
     if hasattr(row, "keys"):
         return tuple(row.keys())
     names = getattr(getattr(row, "dtype", None), "names", None) or getattr(row, "_fields", None)
