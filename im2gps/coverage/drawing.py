@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from gcd_metric.report import new_figure
 from im2gps.coverage.density import Coverage
 
 _DPI = 150
@@ -30,16 +31,7 @@ def check(path: str) -> None:
 
 
 def _figure() -> Any:
-    try:
-        from matplotlib.backends.backend_agg import FigureCanvasAgg
-        from matplotlib.figure import Figure
-    except ImportError:
-        raise ImportError(
-            "a map needs matplotlib: pip install 'im2gps-justzoomin[report]'"
-        ) from None
-    figure = Figure(figsize=(_WIDTH, _HEIGHT), layout="constrained")
-    FigureCanvasAgg(figure)
-    return figure
+    return new_figure("a map", _WIDTH, _HEIGHT)
 
 
 def draw(coverage: Coverage, path: str, name: str) -> None:
