@@ -170,10 +170,11 @@ def _finish(
     if place.repository is None:
         settings.say(f'Wrote {place.folder}: load_dataset("{place.folder}")')
         return
-    unfinished = {file.name.partition("/")[0] for file in lacking(files, place.there)}
+    missing = lacking(files, place.there)
+    unfinished = {file.name.partition("/")[0] for file in missing}
     until_then = meanwhile(text, unfinished, offer.default, place.old)
     check = functools.partial(place.check_readers, splits)
-    place.repository.send(files, card, until_then, place.there, check, settings.say)
+    place.repository.send(files, missing, card, until_then, place.there, check, settings.say)
     who = "you, and who else may read this private repository" if check() else "everybody"
     settings.say(f'load_dataset("{place.name}") gives these rows now to {who}. The converted files '
                  f"stay in {place.folder}; remove them when you like.")  # fmt: skip

@@ -144,19 +144,19 @@ class Repository:
     def send(
         self,
         files: list[File],
+        missing: list[File],
         card: str,
         until_then: str,
         there: dict[str, tuple[int, str]],
         check: Callable[[], Any],
         say: Callable[[str], None],
     ) -> None:
-        """Send the files that are missing, a few a commit, and last the card.
+        """Send the files that are missing (see `lacking`), a few a commit, and last the card.
 
         Until the last commit the repository has the card `until_then`, under which what is half
         there does not load. Shards of the same configurations that are no longer part of them are
         removed. `check` is called before each commit, and may raise.
         """
-        missing = lacking(files, there)
         stale = _stale(files, there)
         parts = list(_parts(missing))
         say(
