@@ -148,11 +148,9 @@ def _coordinates(names: Iterable[str]) -> list[_Coordinate]:
     """Columns whose names say latitude or longitude; a doubtful one only beside its partner."""
     found = [one for name in names if (one := _coordinate(name))]
     there = {(one.axis, one.grid, one.words) for one in found}
-    sure = [
+    return [
         one for one in found if one.certain or (_ACROSS[one.axis], one.grid, one.words) in there
     ]
-    # y and x without a mark may be those of a picture or of another map
-    return [one for one in sure if not one.grid or one.marks]
 
 
 def _may_hold_places(name: str) -> bool:
@@ -254,6 +252,9 @@ def find_pair(
         ((role, name),) = given.items()
         return given | {_ACROSS[role]: _partner(role, name, columns, names)}
     wrong = _OPPOSITE.get(of or "")
+    # y and x without a mark may be places of a picture: never read, but predictions may be there
+    plain_grid = [one.column for one in columns if one.grid and not one.marks]
+    columns = [one for one in columns if one.column not in plain_grid]
     fits = [one for one in columns if wrong not in one.marks]
     marked = [one for one in fits if one.marks]
     if of == "references" and len({one.axis for one in marked}) == 2:
@@ -269,7 +270,7 @@ def find_pair(
     latitude, longitude = (one.column for one in pair)
     if pair[0].kind != pair[1].kind:
         raise Unclear(f"{latitude} and {longitude} do not look like one pair", "longitude")
-    others = [name for name in names if _may_hold_places(name)]
+    others = [name for name in names if name in plain_grid or _may_hold_places(name)]
     if of == "predictions" and others and not pair[0].marks:
         raise Unclear(
             f"the predictions may be {latitude} and {longitude}, or {listed(others)}", "latitude"
@@ -283,8 +284,9 @@ def _partner(role: str, name: str, columns: list[_Coordinate], names: Sequence[s
     if any(one.column == name and one.axis == axis for one in columns):
         raise Unclear(f"{name} is named as the {axis}; if it is the {role}, choose both", axis)
     fits = [one for one in columns if one.axis == axis and one.column != name]
-    known = next((one for one in columns if one.column == name and one.axis == role), None)
-    if known:
+    known = _coordinate(name)
+    if known and known.axis == role:
+        fits = [one for one in fits if one.grid == known.grid]
         same = [one for one in fits if one.words == known.words]
         fits = same or [one for one in fits if one.kind == known.kind]
     else:

@@ -71,6 +71,15 @@ def test_predictions_without_an_axis_make_an_unmarked_pair_doubtful(column):
     assert pair(f"id,lat,lon,{column}", "references") == ("lat", "lon")
 
 
+def test_y_and_x_may_hold_the_predictions():
+    header = "id,lat,lon,y,x"
+    assert "may be lat and lon, or y, x" in refusal(header)
+    assert pair(header, "references") == ("lat", "lon")
+    assert pair(header, latitude="y") == ("y", "x")
+    assert pair(header, longitude="lon") == ("lat", "lon")
+    assert "forms a pair with y" in refusal("id,lat,lon,y", latitude="y")
+
+
 @pytest.mark.parametrize(
     ("header", "message"),
     [
