@@ -268,13 +268,12 @@ def find_pair(
         _only([one.column for one in here], axis, names)
         pair += here
     latitude, longitude = (one.column for one in pair)
+    both = f"{shortened(latitude)} and {shortened(longitude)}"
     if pair[0].kind != pair[1].kind:
-        raise Unclear(f"{latitude} and {longitude} do not look like one pair", "longitude")
+        raise Unclear(f"{both} do not look like one pair", "longitude")
     others = [name for name in names if name in plain_grid or _may_hold_places(name)]
     if of == "predictions" and others and not pair[0].marks:
-        raise Unclear(
-            f"the predictions may be {latitude} and {longitude}, or {listed(others)}", "latitude"
-        )
+        raise Unclear(f"the predictions may be {both}, or {listed(others)}", "latitude")
     return {"latitude": latitude, "longitude": longitude}
 
 
@@ -299,7 +298,8 @@ def _partner(role: str, name: str, columns: list[_Coordinate], names: Sequence[s
 def _refuse_mixed(latitude: str, longitude: str) -> None:
     marks = {_marks(_split(name)) for name in (latitude, longitude)} - {frozenset()}
     if len(marks) > 1:
-        raise Unclear(f"{latitude} and {longitude} are not of one pair", "longitude")
+        both = f"{shortened(latitude)} and {shortened(longitude)}"
+        raise Unclear(f"{both} are not of one pair", "longitude")
 
 
 def _named(names: Sequence[str], wanted: str, role: str) -> str:

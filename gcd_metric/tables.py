@@ -312,6 +312,7 @@ def tidy(
 def _degrees(cells: list[Any], column: str, where: str, allow_missing: bool | str) -> np.ndarray:
     numbers = pd.to_numeric(pd.Series(cells, dtype=object), errors="coerce")
     values = numbers.to_numpy(dtype=np.float64, na_value=np.nan, copy=True)
+    named = f"column {shortened(column)}"
     for index in np.flatnonzero(np.isnan(values)).tolist():
         number = _number(cells[index])
         if number is None and allow_missing == "any":
@@ -323,9 +324,9 @@ def _degrees(cells: list[Any], column: str, where: str, allow_missing: bool | st
         else:
             values[index] = number
             continue
-        raise ValueError(f"{where}: row {index + 1}, column {column} {fault}")
+        raise ValueError(f"{where}: row {index + 1}, {named} {fault}")
     if bool in set(map(type, cells)):
-        raise ValueError(f"{where}: column {column} holds true and false, which are no numbers")
+        raise ValueError(f"{where}: {named} holds true and false, which are no numbers")
     return values
 
 
