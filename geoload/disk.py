@@ -1,4 +1,4 @@
-"""Files that appear whole or not at all, and one line for a disk that is full or read-only."""
+"""One line for a disk that is full or read-only."""
 
 from __future__ import annotations
 
@@ -6,12 +6,9 @@ import contextlib
 import errno
 import os
 from collections.abc import Iterator
-from pathlib import Path
 
 _FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 _CLOSED = {errno.EROFS, errno.EACCES, errno.EPERM, errno.ENOTDIR, errno.EEXIST}
-
-
 CACHES = "Make room there, or name another folder: HF_HOME for all caches, cache_dir= for rows."
 
 
@@ -49,19 +46,3 @@ def clear_errors(place: str | os.PathLike, advice: str) -> Iterator[None]:
         if not is_disk_error(error) or not (where.startswith(place) or place.startswith(where)):
             raise
         raise OSError(f"{where} cannot be written ({error.strerror}). {advice}") from error
-
-
-@contextlib.contextmanager
-def replacing(path: str | os.PathLike, advice: str = "Name another place.") -> Iterator[Path]:
-    """Give a path to write to, and rename what was written there to `path` when it is whole.
-
-    Where writing fails nothing is left, and the error is that of `clear_errors`.
-    """
-    part = Path(f"{os.fspath(path)}.{os.getpid()}.part")
-    with clear_errors(path, advice):
-        try:
-            yield part
-            os.replace(part, path)
-        except BaseException:
-            part.unlink(missing_ok=True)
-            raise

@@ -11,14 +11,16 @@ from typing import Any
 import numpy as np
 from PIL import Image, ImageDraw, ImageOps
 
-from geoload.disk import replacing
+from geoload.disk import clear_errors
 from geoload.optional import needed_for
+from geoload.writing import whole_file
 from justzoomin import zoom
 
 ATTRIBUTION = (
     "Street view: Mapillary, CC BY-SA 4.0.  Aerial imagery: Open Data DC / Government of the "
     "District of Columbia, CC BY 4.0."
 )
+_ELSEWHERE = "Name another place."
 _GRID, _CHOSEN, _TRUTH = (255, 255, 255), (255, 210, 0), (230, 30, 60)
 _STEPS, _HOLD = 12, 6  # frames of a zoom between two views, and of rest at each
 
@@ -56,8 +58,8 @@ def sheet(rows: Sequence[dict[str, Any]], path: str | os.PathLike) -> None:
         for cell in line:
             cell.set_axis_off()
     figure.supxlabel(ATTRIBUTION, fontsize=7)
-    with replacing(path) as part:
-        figure.savefig(part, format="png", dpi=130)
+    with clear_errors(path, _ELSEWHERE), whole_file(Path(path)) as file:
+        figure.savefig(file, format="png", dpi=130)
 
 
 def animation(row: dict[str, Any], path: str | os.PathLike, size: int = 384) -> None:
@@ -67,8 +69,8 @@ def animation(row: dict[str, Any], path: str | os.PathLike, size: int = 384) -> 
         raise ValueError(f"{path}: an animation is a .gif or a .webp file")
     frames = list(_frames(row, size))
     options: dict[str, Any] = {"save_all": True, "append_images": frames[1:], "loop": 0}
-    with replacing(path) as part:
-        frames[0].save(part, format=kind[1:].upper(), duration=70, **options)
+    with clear_errors(path, _ELSEWHERE), whole_file(Path(path)) as file:
+        frames[0].save(file, format=kind[1:].upper(), duration=70, **options)
 
 
 def annotated(row: dict[str, Any], step: int) -> Image.Image:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from geoload.disk import clear_errors, replacing
+from geoload.disk import clear_errors
 
 ROOT = Path(__file__).parents[2]
 # Runs a piece of code with a limit on the size of files, which is an error as a full disk is.
@@ -105,15 +105,3 @@ def test_errors_about_other_files_stay_as_they_are(tmp_path, closed):
         closed.read_bytes()
     with pytest.raises(KeyError), clear_errors(tmp_path, "advice"):
         raise KeyError(1)
-
-
-def test_a_file_is_replaced_when_it_is_whole(tmp_path):
-    path = tmp_path / "a"
-    path.write_text("old")
-    with pytest.raises(ZeroDivisionError), replacing(path) as part:
-        part.write_text("half")
-        part.write_text(str(1 / 0))
-    assert path.read_text() == "old" and os.listdir(tmp_path) == ["a"]
-    with replacing(path) as part:
-        part.write_text("new")
-    assert path.read_text() == "new" and os.listdir(tmp_path) == ["a"]
