@@ -435,6 +435,9 @@ def test_a_published_file_that_was_changed_is_said_and_written_anew(
     assert run("im2gps", *arguments) == 0
     before = files_of(out)
     (shard,) = (out / "human").glob("test-*")
+    parts = [out / "README.md.part", out / "human" / "attribution.csv.part"]
+    for path in parts:
+        path.write_bytes(b"mine")
     (credits,) = (out / convert.WORK / "human" / "test").glob("*.credits")
     stat, data = shard.stat(), shard.read_bytes()
     # Of another program, for all that we know.
@@ -457,8 +460,9 @@ def test_a_published_file_that_was_changed_is_said_and_written_anew(
     said = capsys.readouterr().out
     name = {"credits": credits.name, "manifest": "test.json"}.get(damage, shard.name)
     assert f"human, test: {name} changed or removed since it was written: starting anew" in said
-    assert foreign.read_bytes() == b"mine"
-    foreign.unlink()
+    for path in (foreign, *parts):
+        assert path.read_bytes() == b"mine"
+        path.unlink()
     assert files_of(out) == before
 
 

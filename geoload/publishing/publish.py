@@ -28,6 +28,7 @@ from geoload.publishing.features import undecoded
 from geoload.publishing.place import Place
 from geoload.publishing.shard_writers import FORMATS
 from geoload.publishing.upload import File, Repository, lacking
+from geoload.writing import whole_file
 
 SHARD_BYTES = 400 * 10**6
 _UNITS = {"": 1, "B": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9}
@@ -166,7 +167,8 @@ def _finish(
     card = render(text, entries, offer.default, place.old)
     if settings.replace:
         convert.drop_others(place.folder, splits)
-    _write_card(place.folder, card)
+    with whole_file(place.folder / "README.md", "w", encoding="utf-8") as file:
+        file.write(card)
     if place.repository is None:
         settings.say(f'Wrote {place.folder}: load_dataset("{place.folder}")')
         return
@@ -296,12 +298,6 @@ def _files(
         path = folder / credits
         files.append(File(credits, path, path.stat().st_size, sha256(path)))
     return files
-
-
-def _write_card(folder: Path, card: str) -> None:
-    part = folder / "README.md.part"
-    part.write_text(card, encoding="utf-8")
-    os.replace(part, folder / "README.md")
 
 
 def _nothing(offer: Offer, settings: Settings) -> str:
