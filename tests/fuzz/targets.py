@@ -28,7 +28,7 @@ from gcd_metric.tables import match_ids, read_coordinates
 from geo_attributes.geo_attributes import Raster
 from geoload import contents, tar_index
 from geoload.contents import Contents
-from geoload.jpeg import PhotoError, clean
+from geoload.jpeg import PhotoError, clean, segments
 from geoload.pictures import PictureError, decode
 from geoload.publishing.card import Old, render
 from geoload.report import Report
@@ -182,7 +182,8 @@ def jpeg(data: bytes) -> object:
     except PhotoError:
         place = None
     assert place is None, "coordinates are left"
-    before = _pixels(data)
+    # Of a damaged scan libjpeg makes something else where bytes follow the end of the picture.
+    before = _pixels(data[: max(segment.stop for segment in segments(data))])
     assert before is None or before == _pixels(cleaned), "other pixels than before"
     return cleaned
 

@@ -17,7 +17,15 @@ from tests.support.flickr_photos import FlickrPhotos, row, write_list
 from tests.support.hub_write import OWNER, TOKEN, WritableHub
 
 # Of what a run did, and not of what it made.
-_VOLATILE = ("seconds", "process seconds", "requests", "retries", "bytes received", "counts")
+_VOLATILE = (
+    "seconds",
+    "process seconds",
+    "requests",
+    "retries",
+    "bytes received",
+    "counts",
+    "times",
+)
 # Locks, and what `publish` documents as its own; they may stay.
 _KEPT = re.compile(r"(^|/)(\.publish/|[^/]*\.lock$)")
 _LOAD = """
