@@ -101,7 +101,7 @@ def read_published(path: str | Path, archive_size: int, digest: str) -> TarIndex
         AttributeError,
     ) as error:
         raise ValueError(
-            f"{path} is no index of the TAR file beside it ({type(error).__name__}: {error}). "
+            f"{path} is no index of the TAR file beside it ({type(error).__name__}: {str(error):.200}). "
             "Publish it anew with `justzoomin index`, or remove it there."
         ) from error
 

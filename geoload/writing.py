@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import os
 import re
-import time
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,7 +14,6 @@ try:
     import fcntl
 except ImportError:  # not a POSIX system: nothing is swept
     fcntl = None  # type: ignore[assignment]
-_MOMENT = 60  # seconds
 
 
 @contextlib.contextmanager
@@ -41,12 +39,12 @@ def whole_file(path: str | Path, mode: str = "wb", **options: Any) -> Iterator[A
     path = Path(path)
     with naming(path, path.parent):
         _sweep(path)
-    part = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}.part")
+    part, file = _begin(path, mode, options)
     try:
         with naming(path, part), contextlib.ExitStack() as until_renamed:
-            with open(part, mode.replace("w", "x"), **options) as file:
-                if fcntl is not None:
-                    until_renamed.callback(os.close, _lock(file))
+            if fcntl is not None:
+                until_renamed.callback(os.close, os.dup(file.fileno()))  # keeps the lock
+            with file:
                 yield file
             os.replace(part, path)
     except BaseException:
@@ -55,11 +53,18 @@ def whole_file(path: str | Path, mode: str = "wb", **options: Any) -> Iterator[A
         raise
 
 
-def _lock(file: Any) -> int:
-    """Mark a file as being written, for as long as the returned descriptor is open."""
-    with contextlib.suppress(OSError):  # a file system without locks
-        fcntl.flock(file, fcntl.LOCK_SH)
-    return os.dup(file.fileno())
+def _begin(path: Path, mode: str, options: dict[str, Any]) -> tuple[Path, Any]:
+    """Create an unfinished file and lock it, for as long as this process has it open."""
+    while True:
+        part = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}.part")
+        with naming(path, part):
+            file = open(part, mode.replace("w", "x"), **options)  # noqa: SIM115
+        if fcntl is not None:
+            with contextlib.suppress(OSError):  # a file system without locks
+                fcntl.flock(file, fcntl.LOCK_EX)
+        if os.fstat(file.fileno()).st_nlink:
+            return part, file
+        file.close()  # swept away by another process, before it was locked
 
 
 def _sweep(path: Path) -> None:
@@ -69,10 +74,7 @@ def _sweep(path: Path) -> None:
         left = path.with_name(name)
         with contextlib.suppress(OSError), open(left, "rb") as file:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            found = os.fstat(file.fileno())
-            # One that was begun this moment may not be locked yet.
-            if found.st_size or time.time() - found.st_mtime > _MOMENT:
-                left.unlink()
+            left.unlink()
 
 
 @contextlib.contextmanager

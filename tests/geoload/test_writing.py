@@ -36,15 +36,16 @@ KILLED = """
 import os, signal, sys
 from geoload.writing import whole_file
 with whole_file(sys.argv[1]) as file:
-    file.write(b"half" * 10**5)
+    file.write(b"half" * int(sys.argv[2]))
     os.kill(os.getpid(), signal.SIGKILL)
 """
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="nothing is swept there")
-def test_what_was_killed_is_swept_and_what_is_being_written_is_not(tmp_path):
+@pytest.mark.parametrize("count", ["0", "100000"])
+def test_what_was_killed_is_swept_and_what_is_being_written_is_not(tmp_path, count):
     path = tmp_path / "a.txt"
-    assert subprocess.run([sys.executable, "-c", KILLED, path], check=False).returncode == -9
+    assert subprocess.run([sys.executable, "-c", KILLED, path, count], check=False).returncode == -9
     (left,) = tmp_path.iterdir()
     assert left.name.startswith(".a.txt.")
     (tmp_path / ".b.txt.01234567.part").write_text("another file's")
