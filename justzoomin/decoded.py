@@ -6,8 +6,8 @@ decoding its photo; uncompressed they are two gigabytes, which the system keeps 
 
 from __future__ import annotations
 
-import glob
 import os
+import re
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
@@ -19,6 +19,7 @@ import simplejpeg
 from tqdm import tqdm
 
 from geoload.indexed_tar import IndexedTar, place_of
+from geoload.writing import whole_file
 from justzoomin.views import Prefix, lacks, name_of
 
 
@@ -96,8 +97,10 @@ class DecodedViews:
                 mapped = _load(place, len(names))
                 if mapped is not None:
                     return mapped
-                for old in place.parent.glob(f"{glob.escape(stem)}-*.npy*"):
-                    old.unlink()
+                ours = re.compile(rf"\.?{re.escape(stem)}(-\d+){{3}}\.npy(\.[0-9a-f]{{8}}\.part)?")
+                for old in place.parent.iterdir():
+                    if ours.fullmatch(old.name):
+                        old.unlink()
                 self._decode(names, place)
         except OSError as error:
             raise OSError(
@@ -113,10 +116,9 @@ class DecodedViews:
         need, free = len(names) * first.nbytes, shutil.disk_usage(place.parent).free
         if need > free:
             raise OSError(f"they take {need / 1e9:.1f} GB, and {free / 1e9:.1f} GB are free")
-        part = place.with_name(f"{place.name}.part")
         header = {"descr": "|u1", "fortran_order": False, "shape": (len(names), *first.shape)}
         # Written and not mapped: on a full disk a mapped file ends the process without a word.
-        with open(part, "wb") as file:
+        with whole_file(place) as file:
             np.lib.format.write_array_header_1_0(file, header)
             for name in tqdm(names, "Decoding views", unit="view", delay=2):
                 picture = self._picture(name)
@@ -126,7 +128,6 @@ class DecodedViews:
                         f"pixels, {names[0]} {first.shape[1]} x {first.shape[0]}. Render it anew."
                     )
                 file.write(picture.tobytes())
-        os.replace(part, place)
 
     def _picture(self, name: str) -> np.ndarray:
         data = self._archive.read(name) or b""

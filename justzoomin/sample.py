@@ -19,6 +19,7 @@ import pyarrow.parquet
 from PIL import Image
 from tqdm import tqdm
 
+from geoload.writing import whole_file
 from justzoomin.side_files import COVERED
 from justzoomin.sources import IMAGES, TABLES
 from justzoomin.streetview import SUFFIX
@@ -137,8 +138,10 @@ def _write_covered_table(folder: Path, rows: list[tuple], angles: list[float]) -
 
 
 def _write_shard(path: Path, rows: list[tuple], width: int, seed: int, bar: tqdm) -> None:
-    part = path.with_suffix(".part")
-    with tarfile.open(part, "w", format=tarfile.GNU_FORMAT) as archive:
+    with (
+        whole_file(path) as file,
+        tarfile.open(fileobj=file, mode="w", format=tarfile.GNU_FORMAT) as archive,
+    ):
         for image_id, latitude, longitude, _ in rows:
             rng = np.random.default_rng([seed, int(image_id)])
             buffer = io.BytesIO()
@@ -148,4 +151,3 @@ def _write_shard(path: Path, rows: list[tuple], width: int, seed: int, bar: tqdm
             buffer.seek(0)
             archive.addfile(member, buffer)
             bar.update()
-    os.replace(part, path)

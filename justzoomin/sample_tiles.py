@@ -18,6 +18,7 @@ import numpy.typing as npt
 from PIL import Image
 from tqdm import tqdm
 
+from geoload.writing import whole_file
 from justzoomin.archives import level_name
 from justzoomin.layout import Layout
 from justzoomin.sample import LAYOUT
@@ -153,10 +154,11 @@ def _tile(layout: Layout, zoom: int, x: int, y: int, finest_m: float) -> np.ndar
 
 
 def _write_archive(path: Path, members: Iterable[tuple[str, bytes]]) -> None:
-    part = path.with_suffix(".part")
-    with tarfile.open(part, "w", format=tarfile.GNU_FORMAT) as archive:
+    with (
+        whole_file(path) as file,
+        tarfile.open(fileobj=file, mode="w", format=tarfile.GNU_FORMAT) as archive,
+    ):
         for name, data in members:
             member = tarfile.TarInfo(name)
             member.size = len(data)
             archive.addfile(member, io.BytesIO(data))
-    os.replace(part, path)
