@@ -264,7 +264,8 @@ def read_member(
     """
     if member.size > max_size:
         raise ShardError(
-            f"{label}: {member.name} is {member.size:,} bytes, more than the {max_size:,} allowed."
+            f"{label}: {_shown(member.name)} is {member.size:,} bytes, more than the {max_size:,} "
+            "allowed."
         )
     file.seek(member.data)
     data = read_exactly(file.read, member.size)
@@ -275,8 +276,8 @@ def read_member(
 
 def _cut_inside(label: str, member: Member, there: int) -> str:
     return (
-        f"{label} is cut inside {member.name}: {max(there, 0):,} of {member.size:,} bytes are "
-        "there. Get the file again."
+        f"{label} is cut inside {_shown(member.name)}: {max(there, 0):,} of {member.size:,} bytes "
+        "are there. Get the file again."
     )
 
 
@@ -284,9 +285,14 @@ def _cut_message(end: int, label: str, last: Member | None) -> str:
     if last is None:
         return f"{label} is empty or no TAR file ({end:,} bytes). Get the file again."
     return (
-        f"{label} is cut after {last.name}, with no end-of-archive mark: {end:,} bytes are there. "
-        "Get the file again."
+        f"{label} is cut after {_shown(last.name)}, with no end-of-archive mark: {end:,} bytes are "
+        "there. Get the file again."
     )
+
+
+def _shown(name: str) -> str:
+    """Return a name as a message can hold it, whatever somebody called a member."""
+    return "".join(c if c.isprintable() else "?" for c in name[:300])
 
 
 def _check_trailer(file: BinaryIO, label: str, position: int) -> None:

@@ -100,8 +100,9 @@ def read_published(path: str | Path, archive_size: int, digest: str) -> TarIndex
         OverflowError,
         AttributeError,
     ) as error:
+        reason = f"{type(error).__name__}: {str(error):.200}"
         raise ValueError(
-            f"{path} is no index of the TAR file beside it ({type(error).__name__}: {str(error):.200}). "
+            f"{path} is no index of the TAR file beside it ({reason}). "
             "Publish it anew with `justzoomin index`, or remove it there."
         ) from error
 

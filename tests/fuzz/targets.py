@@ -138,7 +138,8 @@ def _by_tarfile(data: bytes) -> list[tuple[str, bytes]]:
             fileobj=io.BytesIO(data), mode="r:", errors="backslashreplace"
         ) as archive:
             for one in archive:
-                if one.isreg() and not one.issparse():
+                # A file whose name ends in a slash is a folder for GNU tar and for us.
+                if one.isreg() and not one.issparse() and not one.name.endswith("/"):
                     read.append((one.name, archive.extractfile(one).read()))
     except (tarfile.TarError, ValueError):
         pass
