@@ -213,8 +213,12 @@ def _from_columns(values: Any, names: list[Any], name: str) -> Given:
         raise ValueError(f"{name}: {len(columns[0])} latitudes and {len(columns[1])} longitudes")
     known = _id_columns(values) if hasattr(values, "features") else names
     ids = {_plain(key): _column_of(values, key) for key in known if _plain(key) in IDS}
-    if hasattr(values, "iloc") and _plain(values.index.name) in IDS:
-        ids[_plain(values.index.name)] = values.index.tolist
+    if hasattr(values, "iloc"):
+        index = values.index
+        if _plain(index.name) in IDS:
+            ids[_plain(index.name)] = index.tolist
+        elif index.name is None and index.inferred_type == "string":  # labels, not row numbers
+            ids.setdefault(IDS[0], index.tolist)
     kinds = {column.dtype for column in columns}
     stored = min(kinds, key=lambda kind: kind.itemsize)
     degrees = np.column_stack(columns).astype(np.float64, copy=False)

@@ -417,6 +417,7 @@ SHUFFLED = {
     "other column": lambda table: table.rename(columns={"image_id": "IMG_ID"}),
     "beside another id": lambda table: table.assign(id=range(4)),
     "index": lambda table: table.set_index("image_id"),
+    "index without a name": lambda table: table.set_index("image_id").rename_axis(None),
     "rows": lambda table: table.to_dict("records"),
     "columns": lambda table: table.to_dict("list"),
     "named tuples": lambda table: list(table.itertuples()),
