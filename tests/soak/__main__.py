@@ -59,7 +59,7 @@ def kinds_of(task: Task, name: str, own_disk: bool) -> list:
         kinds = [*kinds, faults.broken_disk]
     if task.folders:
         kinds = [*kinds, faults.links]
-    return [*kinds, faults.busy_hub, faults.busy_hub] if "hub" in name else kinds
+    return [faults.busy_hub, faults.busy_hub, *kinds] if "hub" in name else kinds
 
 
 def rounds(task: Task, name: str, options: argparse.Namespace, world: World) -> Counter[str]:
