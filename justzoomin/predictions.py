@@ -145,7 +145,9 @@ def read_predictions(path: str | os.PathLike) -> Columns:
 def _read_csv(path: str, separator: str) -> Columns:
     parse = pa.csv.ParseOptions(delimiter=separator, newlines_in_values=True)
     text = pa.csv.ConvertOptions(column_types=dict.fromkeys(KNOWN, pa.string()))
-    columns = pa.csv.read_csv(path, parse_options=parse, convert_options=text).to_pydict()
+    # Of several damaged columns, threads would name one or the other.
+    one_thread = pa.csv.ReadOptions(use_threads=False)
+    columns = pa.csv.read_csv(path, one_thread, parse, text).to_pydict()
     for name in COLUMNS["coordinates"]:
         if name in columns:
             values = pd.to_numeric(pd.Series(columns[name], dtype=object), errors="coerce")

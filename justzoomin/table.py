@@ -102,10 +102,12 @@ def _read_table(path: str, state: tuple) -> Table:
 
 def _read_csv(path: str) -> pd.DataFrame:
     """Read the columns as text; Arrow, unlike pandas, refuses rows longer than the header."""
+    # Of several damaged columns, threads would name one or the other.
+    one_thread = pa.csv.ReadOptions(use_threads=False)
     quoted = pa.csv.ParseOptions(newlines_in_values=True)
     as_text = pa.csv.ConvertOptions(column_types=dict.fromkeys(COLUMNS, pa.string()))
     try:
-        content = pa.csv.read_csv(path, parse_options=quoted, convert_options=as_text)
+        content = pa.csv.read_csv(path, one_thread, quoted, as_text)
         names = content.column_names
     except (pa.ArrowException, UnicodeDecodeError) as error:
         what = " ".join(str(error).split())
