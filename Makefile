@@ -40,15 +40,18 @@ space-check: $(VENV)/.tests
 bench: $(VENV)/.tests
 	$(BIN)/python -m benchmarks
 
-# Every parser with damaged input: `make fuzz SECONDS=300 TARGETS=tar,jpeg SEED=1`.
+# Every parser with damaged input: `make fuzz SECONDS=300 TARGETS=tar,jpeg SEED=1`. With INPUTS the
+# run ends after so many, and a seed gives the same inputs on every machine.
 fuzz: SECONDS ?= 60
 fuzz: $(VENV)/.tests
-	$(BIN)/python -m tests.fuzz --seconds $(SECONDS) --seed $(or $(SEED),0) --targets "$(TARGETS)"
+	$(BIN)/python -m tests.fuzz --seconds $(SECONDS) --seed $(or $(SEED),0) \
+	  --targets "$(TARGETS)" $(if $(INPUTS),--inputs $(INPUTS))
 
 # What writes, killed and on broken disks, and then again: `make soak ROUNDS=50 TARGETS=build`.
 soak: ROUNDS ?= 16
 soak: $(VENV)/.tests
-	$(BIN)/python -m tests.soak --rounds $(ROUNDS) --seed $(or $(SEED),0) --targets "$(TARGETS)"
+	$(BIN)/python -m tests.soak --rounds $(ROUNDS) --seed $(or $(SEED),0) \
+	  --targets "$(TARGETS)" $(if $(INPUTS),--inputs $(INPUTS))
 
 # The explorer's page, on this machine: of miniatures, or of what IM2GPS_REPO and JUSTZOOMIN_REPO name.
 space: $(VENV)/.space

@@ -9,6 +9,7 @@ import argparse
 import hashlib
 import json
 import logging
+import os
 import resource
 import signal
 import subprocess
@@ -110,16 +111,17 @@ def smaller(target: Any, data: bytes, found: tuple[str, str, str]) -> bytes:
     return data
 
 
-def fuzz(name: str, seconds: float, seed: int, folder: Path) -> dict[str, Any]:
+def fuzz(name: str, options: argparse.Namespace) -> dict[str, Any]:
     """Fuzz one target for some seconds, and return what there is to say of it."""
     from tests.fuzz.targets import TARGETS
 
-    target, random, coverage = TARGETS[name], Random(f"{seed} {name}"), Coverage()
-    current, waiting = folder / f"{name}-current", corpus(name)
+    target, random, coverage = TARGETS[name], Random(f"{options.seed} {name}"), Coverage()
+    folder, waiting = options.out, corpus(name)
+    current = folder / f"{name}-current"
     pool: list[bytes] = []
     findings: dict[tuple[str, str], str] = {}
-    inputs, slowest, end = 0, 0.0, time.monotonic() + seconds
-    while waiting or time.monotonic() < end:
+    inputs, slowest, end = 0, 0.0, time.monotonic() + options.seconds
+    while waiting or (inputs < options.inputs and time.monotonic() < end):
         given = bool(waiting)
         data = waiting.pop() if given else target.repair(mutate(random.choice(pool), pool, random))
         current.write_bytes(data)  # for whoever finds this process dead
@@ -148,9 +150,12 @@ def _save(folder: Path, name: str, data: bytes) -> str:
 def child(name: str, options: argparse.Namespace) -> dict[str, Any]:
     """Fuzz one target in another process; its death is a finding."""
     command = [sys.executable, "-m", "tests.fuzz", "--one", name, "--out", str(options.out)]
-    command += ["--seconds", str(options.seconds), "--seed", str(options.seed)]
+    for option in ("seconds", "seed", "inputs"):
+        command += [f"--{option}", str(getattr(options, option))]
+    # one seed, one row of inputs: sets of text have the same order in every run
+    environment = {**os.environ, "PYTHONHASHSEED": "0"}
     with (options.out / f"{name}.log").open("w") as log:
-        process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=log)
+        process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=log, env=environment)
         try:
             said, _ = process.communicate(timeout=4 * options.seconds + 240)
         except subprocess.TimeoutExpired:
@@ -173,6 +178,9 @@ def main() -> int:
     names = sorted(path.name for path in CORPUS.iterdir())
     parser = argparse.ArgumentParser(prog="python -m tests.fuzz", description=__doc__)
     parser.add_argument("--seconds", type=float, default=60, help="of each target (60)")
+    parser.add_argument(
+        "--inputs", type=int, default=sys.maxsize, help="at most, of each target (no limit)"
+    )
     parser.add_argument("--targets", default="", help=f"some of {','.join(names)} (all)")
     parser.add_argument("--seed", type=int, default=0, help="another one, other inputs (0)")
     parser.add_argument("--out", type=Path, default=Path("fuzz-findings"), help="for findings")
@@ -193,7 +201,7 @@ def main() -> int:
         return found is not None
     options.out.mkdir(parents=True, exist_ok=True)
     if options.one:
-        print(json.dumps(fuzz(options.one, options.seconds, options.seed, options.out)))
+        print(json.dumps(fuzz(options.one, options)))
         return 0
     print(f"{options.seconds:g} s for each of {len(chosen)} targets, seed {options.seed}")
     print(f"{'target':20} {'inputs':>9} {'findings':>9} {'slowest s':>10} {'peak MB':>8}")
