@@ -287,7 +287,8 @@ class _SlowReader:
 def _block_size(lines: list[bytes]) -> int:
     """Return how many of the lines from one `photo:` line to the next are its block.
 
-    An empty line ends it, unless its title goes on behind that: keys follow, but no owner.
+    An empty line or a progress line ends it, unless its title goes on behind that: keys follow, but
+    no owner.
 
     Raises
     ------
@@ -295,6 +296,8 @@ def _block_size(lines: list[bytes]) -> int:
         When those keys can be this block's or the rest of another's.
     """
     blank = next((i for i, line in enumerate(lines) if not line.strip()), len(lines))
+    while _BETWEEN.fullmatch(lines[blank - 1]):  # progress lines right behind the block
+        blank -= 1
     end = len(lines)
     while end > blank and _BETWEEN.fullmatch(lines[end - 1]):
         end -= 1

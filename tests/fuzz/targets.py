@@ -125,8 +125,9 @@ def tar(data: bytes) -> object:
     assert len(index) == sum(one.kind == "file" for one, _ in found)
     if len(data) < 20_000:  # tarfile takes hours over large extended headers
         ours = [(one.name, content) for one, content in found if one.kind == "file"]
-        theirs = _by_tarfile(data)
-        assert theirs == ours[: len(theirs)], "tarfile reads other members"
+        for (name, content), (its_name, its_content) in zip(ours, _by_tarfile(data), strict=False):
+            # What GNU tar keeps in the place of a prefix tarfile takes for one.
+            assert its_name.endswith(name) and its_content == content, "tarfile reads other members"
     return found
 
 

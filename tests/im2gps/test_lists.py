@@ -117,6 +117,7 @@ def test_lists_of_other_systems_and_scripts_are_read_alike(tmp_path):
         "blanks": plain.replace("\n\n", "\n\n\n \n"),
         "progress": plain.replace("\n\n", f"\n{SLICE}\n"),
         "joined": plain.replace("\n\n", f"\n{SLICE[1:]}", 1),
+        "all joined": plain.replace("\n\n", f"\n{SLICE[1:]}"),
         "marked": "\ufeff" + plain,
         "marked progress": "\ufeff" + SLICE[1:] + plain,
         "joined marked": plain.replace("\nphoto:", "\n\ufeffphoto:"),
