@@ -34,6 +34,7 @@ from justzoomin.views import (
     DrawnViews,
     RenderedViews,
     Views,
+    check_view_size,
     find_rendered,
     open_views,
     place_of,
@@ -85,8 +86,8 @@ class JustZoomInConfig(Config):
         Path of the shard that `justzoomin render` wrote, where it is not `views/views_384.tar`
         of the source. For `zoom`, `views` and `cells`.
     size : int, optional
-        Side of the overhead views in pixels. By default 384; for cells of four actions 96, which is
-        what a cell has in the view before it.
+        Side of the overhead views in pixels, 8 to 16,384. By default 384; for cells of four
+        actions 96, which is what a cell has in the view before it.
     depth : int
         How many actions lead to a cell of `cells`.
     levels : list of int, optional
@@ -196,6 +197,8 @@ class JustZoomIn(Builder):
     DEFAULT_CONFIG_NAME = "streetview"
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
+        if kwargs.get("size") is not None:
+            kwargs["size"] = check_view_size(kwargs["size"])
         for option in ("data_dir", "metadata_dir", "views"):
             if kwargs.get(option) is not None:
                 kwargs[option] = local_path(kwargs[option], option)

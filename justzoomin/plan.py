@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import functools
 import numbers
+import re
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -89,4 +90,5 @@ def photo_id(value: Any) -> str | None:
     if not isinstance(value, (str, numbers.Integral)) or isinstance(value, bool):
         return None
     name = str(value).strip().replace("\\", "/").rpartition("/")[2]
-    return name.removesuffix(SUFFIX).removesuffix(".jpg").removesuffix("_undistorted") or None
+    name = re.sub(r"\.jpe?g$", "", name, flags=re.IGNORECASE)
+    return name.removesuffix("_undistorted") or None

@@ -32,7 +32,16 @@ from justzoomin import zoom
 from justzoomin.overhead import overhead_files
 from justzoomin.sources import ATTRIBUTION
 from justzoomin.tiles import TilePyramid
-from justzoomin.views import QUALITY, SIZE, Prefix, is_white, name_of, place_of, to_jpeg
+from justzoomin.views import (
+    QUALITY,
+    SIZE,
+    Prefix,
+    check_view_size,
+    is_white,
+    name_of,
+    place_of,
+    to_jpeg,
+)
 
 _ADVICE = (
     "Make room, or name another place with output=, and render again: it goes on where it was."
@@ -63,7 +72,7 @@ def render(
         width_m, of how many tiles it was made and how many of them were missing, and the
         attribution that the imagery's licence asks for.
     size : int
-        Side of the pictures in pixels.
+        Side of the pictures in pixels, 8 to 16,384.
     quality : int
         Of the JPEGs, 1 to 100.
     depth : int
@@ -85,6 +94,7 @@ def render(
     OSError
         When another process is rendering the same, or the disk is full.
     """
+    size = check_view_size(size)
     # What is wrong shows here, and not after a while in every worker.
     TilePyramid(source).check([place_of((0,) * length)[2] for length in range(depth)], size)
     output = Path(output)

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from gcd_metric.names import listed
 from justzoomin import zoom
 from justzoomin.predictions import (
     COLUMNS,
@@ -191,7 +192,7 @@ def _kind_of_columns(columns: Mapping[str, Any], kind: str | None) -> str:
         there = [name for name in there if name == kind]
     if not there:
         needed = "; or ".join(" and ".join(COLUMNS[name]) for name in ([kind] if kind else COLUMNS))
-        raise ValueError(f"predictions have no column {needed}; they have {', '.join(columns)}")
+        raise ValueError(f"predictions have no column {needed}; they have {listed(columns)}")
     if len(there) > 1:
         raise ValueError(
             f"predictions have columns of {' and of '.join(there)}: say with kind= which to score"
@@ -205,6 +206,13 @@ def _kind(found: np.ndarray) -> str:
     if found.ndim == 2 and found.dtype.kind in "iu":
         return "sequences"
     if found.ndim == 2 and found.shape[1] == 2 and found.dtype.kind == "f":
+        actions = (found >= 0) & (found < zoom.GRID**2) & (found == np.floor(found))
+        if found.size and actions.all():
+            raise ValueError(
+                "predictions are whole numbers from 0 to 15 as float, shape (n, 2): sequences of "
+                "two actions or coordinates? Give sequences as int; for coordinates say "
+                'kind="coordinates"'
+            )
         return "coordinates"
     raise ValueError(
         f"predictions of shape {found.shape} and type {found.dtype} are neither sequences (int, "
@@ -216,7 +224,8 @@ def _check_shape(found: np.ndarray, truth: np.ndarray, kind: str) -> None:
     (n, depth), own = truth.shape, found.shape[-1] if found.ndim > 1 else 0
     own = own if 1 <= own <= depth else depth
     wanted = {
-        "sequences": (n, own), "coordinates": (n, 2), "ranked": (n, *found.shape[1:2], own),
+        "sequences": (n, own), "coordinates": (n, 2),
+        "ranked": (n, max(*found.shape[1:2], 1, 1), own),
     }[kind]  # fmt: skip
     if found.shape != wanted:
         raise ValueError(f"{kind}: expected shape {wanted} for these references, got {found.shape}")

@@ -11,6 +11,7 @@ import io
 import itertools
 import json
 import logging
+import operator
 import os
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Protocol
@@ -25,6 +26,7 @@ from justzoomin.predictions import as_array
 from justzoomin.sources import Folder, Hub
 
 SIZE = 384
+MIN_SIZE, MAX_SIZE = 8, 16_384  # pixels; blurring for a smaller view takes minutes
 QUALITY = 95
 ROOT = "root"
 # Of the views before the last action there are few, and every path shares them.
@@ -34,6 +36,20 @@ WHITE_PHOTOS = "photos with views that are white, as none of their tiles is ther
 _log = logging.getLogger(__name__)
 
 Prefix = tuple[int, ...]
+
+
+def check_view_size(size: Any) -> int:
+    """Return the side of a view in pixels as an int; raises ValueError where it is none."""
+    try:
+        pixels = 0 if isinstance(size, (bool, np.bool_)) else operator.index(size)
+    except TypeError:
+        pixels = 0
+    if not MIN_SIZE <= pixels <= MAX_SIZE:
+        raise ValueError(
+            f"size={size!r}: give a whole number of pixels, {MIN_SIZE} to {MAX_SIZE}, the side of "
+            "the square views"
+        )
+    return pixels
 
 
 class Views(Protocol):
@@ -188,7 +204,7 @@ class ZoomViews:
         When there is no such shard, or there are no tiles from which views of the size can be
         drawn; says which sizes can.
     ValueError
-        When the views of the shard have another size.
+        When the views of the shard have another size, or `size` is not 8 to 16,384.
 
     Examples
     --------
@@ -205,6 +221,7 @@ class ZoomViews:
         cache_dir: Any = None,
         strict: bool = False,
     ) -> None:
+        size = None if size is None else check_view_size(size)
         if is_shard(source) and not os.path.exists(source):
             raise FileNotFoundError(
                 f"There is no {os.path.abspath(source)}: `justzoomin render --data-dir DIR` writes "
@@ -285,6 +302,7 @@ def open_views(source: Any, size: int | None = None, depth: int = zoom.DEPTH) ->
     -------
     RenderedViews or DrawnViews
     """
+    size = None if size is None else check_view_size(size)
     if is_shard(source):
         return RenderedViews(os.fspath(source), size)
     widths = [place_of((0,) * length)[2] for length in range(depth)]

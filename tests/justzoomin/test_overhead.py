@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import io
 import json
 import pickle
@@ -438,6 +439,22 @@ def test_sizes_that_cannot_be_drawn_are_refused_before_any_work(usual, tmp_path,
         load_dataset("justzoomin", "zoom", size=2000, **options)
     with pytest.raises(FileNotFoundError, match="up to 976 pixels can be drawn"):
         justzoomin.ZoomViews(str(usual), size=2000)
+
+
+@pytest.mark.parametrize("size", [0, -3, 1, 7, 16_385, "a", (224, 224), True, float("nan"), 96.0])
+def test_a_size_that_is_none_is_refused_at_every_door(usual, rendered, tmp_path, size):
+    doors = [
+        lambda: justzoomin.ZoomViews(str(usual), size=size),
+        lambda: justzoomin.ZoomViews(rendered, size=size),
+        lambda: justzoomin.render(str(usual), tmp_path / "v.tar", size),
+    ]
+    for name in ("zoom", "cells", "views"):
+        options = {"data_dir": str(usual), "split": "train", "streaming": True}
+        doors.append(functools.partial(load_dataset, "justzoomin", name, size=size, **options))
+    for door in doors:
+        with pytest.raises(ValueError, match=r"size=.*: give a whole number of pixels, 8 to 16384"):
+            door()
+    assert not list(tmp_path.iterdir())
 
 
 def white_cells(folder: Path, depth: int, **options):

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pyarrow as pa
+import pyarrow.parquet
 import pytest
 from datasets import Dataset, load_dataset
 
@@ -107,6 +108,92 @@ def test_what_cannot_be_paired_is_refused(truth, found, change, message):
         justzoomin.score(change(list(found)), truth)
 
 
+NAMES: dict[str, Callable[[pd.DataFrame], Any]] = {
+    "index": lambda frame: frame.set_index("image_id"),
+    "unnamed index": lambda frame: frame.set_index(pd.Index(frame.pop("image_id").tolist())),
+    "filename": lambda frame: frame.rename(columns={"image_id": "filename"}),
+    "File Name": lambda frame: frame.rename(columns={"image_id": "File Name"}).to_dict("list"),
+    "rows": lambda frame: frame.rename(columns={"image_id": "filename"}).to_dict("records"),
+    "Arrow": lambda frame: pa.table(
+        {"filename": frame["image_id"], "sequence": frame["sequence"],
+         **{name: frame[name] for name in frame.columns if name.endswith("tude")}}
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("form", NAMES)
+def test_ids_of_other_names_are_ids_too(truth, found, form):
+    references = NAMES[form](truth.to_pandas()[["image_id", "sequence", "latitude", "longitude"]])
+    assert justzoomin.score(NAMES[form](found.to_pandas()), references)["r@1"] == 1
+    assert justzoomin.score(found, references)["r@1"] == 1
+
+
+def test_of_two_columns_of_ids_neither_is_guessed(truth, found):
+    frame = found.to_pandas().rename(columns={"image_id": "filename"}).assign(id=range(10))
+    with pytest.raises(ValueError, match="image ids may be in filename, id: name the right"):
+        justzoomin.score(frame, truth)
+    both = found.to_pandas().assign(filename="x.jpg")
+    assert justzoomin.score(both, truth)["r@1"] == 1
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "prediction",
+        "output",
+        "Guess",
+        "answer_0",
+        "response",
+        "pred_y",
+        "ypred",
+        "predCell",
+        "yhat",
+    ],
+)
+def test_a_marked_column_beside_an_unmarked_one_is_refused(truth, found, name):
+    frame = found.to_pandas()
+    with pytest.raises(ValueError, match=f"columns {name} may hold predictions too"):
+        justzoomin.score(frame.assign(**{name: 0}), truth)
+    assert justzoomin.score(frame.assign(prediction_id=0, pred_score=0, chat=0), truth)["r@1"] == 1
+
+
+def test_a_column_that_is_there_twice_is_refused(truth, found):
+    frame = found.to_pandas()
+    twice = pd.concat([frame, frame[["sequence"]]], axis=1)
+    table = pa.Table.from_pandas(frame)
+    for rows in (twice, table.append_column("sequence", table["sequence"])):
+        with pytest.raises(ValueError, match="column sequence is there more than once"):
+            justzoomin.score(rows, truth)
+
+
+def test_whole_numbers_as_float_are_not_taken_for_coordinates(truth, found):
+    shallow = np.array(found["sequence"][:], float)[:, :2]
+    with pytest.raises(ValueError, match="sequences of two actions or coordinates"):
+        justzoomin.score(shallow, truth, ids=found["image_id"])
+    assert justzoomin.score(shallow.astype(int), truth, ids=found["image_id"])["r@1"] == 1
+    assert justzoomin.score(shallow, truth, "coordinates", found["image_id"])["r@1"] < 1
+
+
+def test_shapes_and_ids_that_are_none_are_value_errors(truth, found):
+    with pytest.raises(ValueError, match=r"expected shape \(10, 1, 4\)"):
+        justzoomin.score(np.zeros((10, 0, 4), int), truth, ids=found["image_id"])
+    for ids in (5, "12", np.array(5)):
+        with pytest.raises(ValueError, match="ids are no list"):
+            justzoomin.score(found["sequence"], truth, ids=ids)
+    for suffix in (".JPG", ".jpeg", "_undistorted.Jpeg"):
+        ids = [one + suffix for one in found["image_id"]]
+        assert justzoomin.score(found["sequence"], truth, ids=ids)["r@1"] == 1
+
+
+def test_long_cells_and_many_columns_are_shortened(truth, found):
+    with pytest.raises(ValueError, match="may hold predictions too") as caught:
+        justzoomin.score({"sequence": [0], **{f"lat_{i}": [0] for i in range(400)}}, truth)
+    assert len(str(caught.value)) < 400
+    with pytest.raises(ValueError, match="no prediction is of a photo") as caught:
+        justzoomin.score(found["sequence"], truth, ids=[f"{i}" + "x" * 5000 for i in range(10)])
+    assert len(str(caught.value)) < 1000
+
+
 def test_a_data_set_without_ids_is_refused_for_predictions_with_ids(truth, found):
     with pytest.raises(ValueError, match="references have no image_id to find them by"):
         justzoomin.score(found, truth.remove_columns("image_id"))
@@ -172,6 +259,12 @@ def test_the_command_scores_files(zoom, truth, found, tmp_path, capsys, suffix):
         ("a.csv", "image_id,latitude,longitude\n1,38.9,west\n", "line 2: longitude is 'west'"),
         ("a.csv", "id,sequence\n1,\"[1]\"\n", "has no column image_id; it has id, sequence"),
         ("a.csv", "image_id,latitude,longitude,gt_lat,gt_lon\n1,2,3,4,5\n", "gt_lat, gt_lon may"),
+        ("a.csv", "image_id,latitude,longitude,latitude\n1,2,3,4\n", "column latitude is"),
+        ("a.csv", "image_id,sequence,sequence\n1,[1],[2]\n", "column sequence is there more than"),
+        ("a.csv", "image_id,image_id,sequence\n1,2,[2]\n", "column image_id is there more than"),
+        ("a.csv", "image_id,sequence,output\n1,[1],[2]\n", "columns output may hold predictions"),
+        ("a.csv", "image_id,latitude,longitude,pred_y,pred_x\n1,2,3,4,5\n", "pred_y, pred_x may"),
+        ("a.jsonl", '{"image_id": 1, "sequence": [1], "sequence": [2]}', "column sequence is"),
         ("a.jsonl", '{"image_id": 1}\n{"image_id"', "line 2 is no JSON"),
         ("a.jsonl", '{"image_id": 1}\n{"id": 1}', "line 2 is no record with the fields"),
         ("a.parquet", "PAR1", "a.parquet: "),
@@ -184,6 +277,24 @@ def test_a_file_that_cannot_be_scored_is_named(zoom, tmp_path, capsys, name, tex
     said = capsys.readouterr().err
     assert name in said and message in said
     assert len(said.splitlines()) == 1
+
+
+def test_a_long_cell_of_a_file_is_shortened(zoom, tmp_path, capsys):
+    for text in (f"image_id,latitude,longitude\n1,{'x' * 5000},2\n",
+                 f"image_id,sequence\n1,{'x' * 5000}\n",
+                 ",".join(f"c{i}" for i in range(400)) + "\n"):  # fmt: skip
+        (tmp_path / "a.csv").write_text(text, encoding="utf-8")
+        assert main(["score", str(tmp_path / "a.csv"), "--data-dir", str(zoom)]) == 2
+        assert len(capsys.readouterr().err) < 600
+
+
+def test_a_repeated_column_of_a_parquet_file_is_refused(zoom, tmp_path, capsys):
+    one = pa.array([[1, 2]])
+    table = pa.Table.from_arrays([pa.array(["1"]), one, one], ["image_id", "sequence", "sequence"])
+    pa.parquet.write_table(table, tmp_path / "a.parquet")
+    assert main(["score", str(tmp_path / "a.parquet"), "--data-dir", str(zoom)]) == 2
+    said = capsys.readouterr().err
+    assert "a.parquet" in said and "sequence" in said and len(said.splitlines()) == 1
 
 
 def test_the_table_of_the_command(zoom, found, tmp_path, capsys):
