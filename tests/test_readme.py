@@ -49,6 +49,7 @@ def can_run(code: str) -> bool:
 PAGES = [ROOT / "README.md", *sorted(ROOT.glob("docs/*.md"))]
 
 
+@pytest.mark.timeout(600)  # many commands, each with the start of its libraries
 def test_every_snippet_runs(demo):
     assert len(PAGES) >= 4
     for page in PAGES:
