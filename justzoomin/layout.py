@@ -16,8 +16,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
-import yaml
 
+from geoload import plain_yaml
 from geoload.optional import needed_for
 from justzoomin.zoom import EARTH_RADIUS_M  # what a pixel covers is measured on this sphere too
 
@@ -241,13 +241,9 @@ def _load(path: str) -> dict:
     if len(text) > _MAX_FILE:
         raise ValueError(f"{path}: a layout is a few lines; this is more than {_MAX_FILE:,} bytes.")
     try:
-        # A few nested references can stand for more nodes than fit in memory.
-        if any(isinstance(event, yaml.AliasEvent) for event in yaml.parse(text, yaml.SafeLoader)):
-            raise ValueError("it refers to parts of itself")
-        content = yaml.safe_load(text)
-    except (yaml.YAMLError, RecursionError, ValueError) as error:
-        what = " ".join(str(error).split())
-        raise ValueError(f"{path}: no YAML that can be read ({what[:200]}).") from None
+        content = plain_yaml.load(text)
+    except ValueError as error:
+        raise ValueError(f"{path}: no YAML that can be read ({error}).") from None
     if not isinstance(content, dict):
         raise ValueError(f"{path}: no layout; it has no keys.")
     return content

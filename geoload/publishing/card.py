@@ -16,6 +16,7 @@ from typing import Any
 import datasets
 import yaml
 
+from geoload import plain_yaml
 from geoload.publishing.features import card_features
 
 MARK = "<!-- contents of this repository -->"
@@ -118,13 +119,9 @@ def split_card(text: str) -> tuple[dict[str, Any], str]:
     if match is None:
         return {}, text
     try:
-        # References would let a few lines stand for gigabytes; no card here needs them.
-        if any(isinstance(event, yaml.AliasEvent) for event in yaml.parse(match[1])):
-            raise ValueError("it refers to parts of itself")
-        header = yaml.safe_load(match[1])
-    except (yaml.YAMLError, ValueError, ArithmeticError, RecursionError) as error:
-        reason = " ".join(str(error).split()) or type(error).__name__
-        raise ValueError(f"the header of its README.md is no YAML ({reason[:200]})") from None
+        header = plain_yaml.load(match[1])
+    except ValueError as error:
+        raise ValueError(f"the header of its README.md is no YAML ({error})") from None
     if not isinstance(header, dict):
         raise ValueError("the header of its README.md is no YAML mapping")
     return header, text[match.end() :]
