@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import hashlib
 import os
 import re
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -56,7 +57,8 @@ def open_binary(path: str, token: str | bool | None = None, read_ahead: bool = T
             lambda rest: fetch(end - rest, end), end - start
         )
         return file
-    found = _size_or_whole(system, plain)
+    with _named_errors(plain):
+        found = _size_or_whole(system, plain)
     if isinstance(found, int):
         return _HttpFile(system, plain, size=found, **caching)  # type: ignore[return-value]
     return found
@@ -111,6 +113,8 @@ def is_transport_error(error: BaseException) -> bool:
     The Hub's client changed its HTTP library twice (requests, httpx, httpx2); all name their base
     error so, and importing each of them to ask would need all of them installed.
     """
+    if isinstance(error, _BAD_REDIRECT):
+        return False
     if isinstance(error, (aiohttp.ClientResponseError, FileNotFoundError)):
         return getattr(error, "status", 0) in _BUSY
     if isinstance(error, (aiohttp.ClientError, asyncio.TimeoutError)):
@@ -129,7 +133,12 @@ _CLUTTER = re.compile(
 )
 
 _CONTENT_RANGE = re.compile(r"bytes ([0-9]{1,18})-([0-9]{1,18})/([0-9]{1,18}|\*)", re.IGNORECASE)
-_BUSY = (429, 500, 502, 503, 504)
+# The second came with aiohttp 3.10.
+_BAD_REDIRECT = (
+    aiohttp.InvalidURL,
+    getattr(aiohttp, "NonHttpUrlClientError", aiohttp.InvalidURL),
+)
+_BUSY = (408, 429, 500, 502, 503, 504)
 
 # For what the clients do not try again themselves: fsspec's HTTP files never do, the Hub's client
 # gives up a download when the connection is reset.
@@ -146,7 +155,8 @@ class _HttpFile(AbstractBufferedFile):
 
     def _fetch_range(self, start: int, end: int) -> bytes:
         # A server may send less than it was asked for, if it says so.
-        return read_exactly(lambda rest: self._piece(end - rest, end), end - start)
+        with _named_errors(self.path):
+            return read_exactly(lambda rest: self._piece(end - rest, end), end - start)
 
     @persistently
     def _piece(self, start: int, end: int) -> bytes:
@@ -168,6 +178,21 @@ class _HttpFile(AbstractBufferedFile):
                     raise aiohttp.ClientPayloadError(f"{self.path} broke off") from error
 
         return sync(self.fs.loop, fetch)
+
+
+@contextlib.contextmanager
+def _named_errors(url: str) -> Iterator[None]:
+    """Raise OSError, or ConnectionError, with the address for errors of the HTTP library."""
+    try:
+        yield
+    except aiohttp.ClientResponseError as error:
+        what = f"status {error.status}" if error.status >= 400 else type(error).__name__
+        raise OSError(f"{url}: the server does not send the file ({what})") from error
+    except _BAD_REDIRECT as error:
+        raise OSError(f"{url} leads to what is no web address ({error})") from error
+    except (aiohttp.ClientError, asyncio.TimeoutError) as error:
+        name = type(error).__name__
+        raise ConnectionError(f"{url}: the connection broke off ({name}: {error})") from error
 
 
 async def _get(system: Any, url: str, wanted: dict[str, str]) -> Any:
@@ -200,8 +225,10 @@ def _size_or_whole(system: Any, url: str) -> int | BinaryIO:
         async with await _get(system, url, wanted) as answer:
             if answer.status == 404:
                 raise FileNotFoundError(url)
-            if answer.status != 416:  # as of an empty file
-                answer.raise_for_status()
+            # Some refuse ranges instead of ignoring them; of an empty file there is none either.
+            if wanted and answer.status >= 400 and answer.status not in _BUSY:
+                return None
+            answer.raise_for_status()
             first, last, size = _range_of(answer)
             if (first, last) == (0, 0) and size is not None:
                 return size

@@ -109,7 +109,10 @@ class Resize:
         """Return the batch with arrays of uint8, shape (height, width, 3), for pictures."""
         if self._column not in batch:
             raise KeyError(f"There is no column {self._column!r}; there are {', '.join(batch)}.")
-        return {**batch, self._column: [self._array(entry) for entry in batch[self._column]]}
+        return {
+            **batch,
+            self._column: [self._array(*row) for row in enumerate(batch[self._column])],
+        }
 
     def image_bytes(self, key: str, data: bytes) -> np.ndarray | None:
         """Decode a webdataset sample's JPEG: a handler for `pipeline.decode`."""
@@ -117,17 +120,21 @@ class Resize:
             return None
         return decode(data, self._size)
 
-    def _array(self, entry: Any) -> np.ndarray:
-        if isinstance(entry, Image.Image):
-            return np.array(_resized(entry, self._size))
-        data = entry["bytes"]
-        if data is None:
-            with fsspec.open(entry["path"], "rb") as file:
-                data = file.read()
+    def _array(self, row: int, entry: Any) -> np.ndarray:
+        decoded = isinstance(entry, Image.Image)
+        path = getattr(entry, "filename", None) if decoded else entry.get("path")
         try:
+            if decoded:
+                with _picture_errors():
+                    return np.array(_resized(entry, self._size))
+            data = entry["bytes"]
+            if data is None:
+                with fsspec.open(path, "rb") as file:
+                    data = file.read()
             return decode(data, self._size)
         except PictureError as error:
-            raise PictureError(f"{entry['path']}: {error}") from error
+            place = path or f"row {row} of the batch (counted from 0)"
+            raise PictureError(f"{place}: {error}") from error
 
 
 def check_size(size: Any) -> Size:
@@ -191,11 +198,18 @@ def _upright(picture: Image.Image, orientation: int) -> Image.Image:
 @contextlib.contextmanager
 def _opened(data: bytes) -> Iterator[tuple[Image.Image, bytes]]:
     """Open a picture; a JPEG without its metadata, of which only the orientation stays."""
-    try:
+    with _picture_errors():
         if data.startswith(b"\xff\xd8"):
             data = clean(data)
         with Image.open(io.BytesIO(data)) as picture:
             yield picture, data
+
+
+@contextlib.contextmanager
+def _picture_errors() -> Iterator[None]:
+    """Raise PictureError for whatever Pillow raises."""
+    try:
+        yield
     except UnidentifiedImageError as error:  # whose message names a place in memory
         raise PictureError("it cannot be decoded (no picture that Pillow knows)") from error
     except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
@@ -208,12 +222,12 @@ def _decode(picture: Image.Image, data: bytes, size: Size) -> Image.Image:
         shape = _target(picture.size[::-1], size, orientation in _SWAPPED)
         scaled = _decode_scaled(picture, data, shape)
         return _upright(_resample(scaled, *shape), orientation)
-    if picture.mode.startswith(("I", "F")):
-        raise ValueError(f"its pixels are of mode {picture.mode}, not of eight bits")
     return _resized(picture, size)
 
 
 def _resized(picture: Image.Image, size: Size) -> Image.Image:
+    if picture.mode.startswith(("I", "F")):
+        raise ValueError(f"its pixels are of mode {picture.mode}, not of eight bits")
     # Pillow knows which formats it has turned already, as it does with TIFF.
     upright = ImageOps.exif_transpose(picture).convert("RGB")
     return _resample(upright, *_target(upright.size[::-1], size, False))

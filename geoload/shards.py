@@ -18,6 +18,9 @@ _MAX_EXTENDED_HEADERS = 8  # of one member
 _MAX_DIGITS = 20
 _MAX_TRAILER_READ = 2**20
 _EMPTY = bytes(BLOCK)
+_COMPRESSED = {
+    "gzip": b"\x1f\x8b", "bzip2": b"BZh", "xz": b"\xfd7zXZ\0", "zstd": b"\x28\xb5\x2f\xfd"
+}  # fmt: skip
 # D is a folder of GNU's incremental archives, with a list of what is in it as contents.
 _KINDS = {b"0": "file", b"\0": "file", b"7": "file", b"1": "link", b"2": "link", b"5": "dir",
           b"D": "dir"}  # fmt: skip
@@ -90,7 +93,7 @@ def members(
         file.seek(position)
         header = read_exactly(file.read, BLOCK)
         if len(header) < BLOCK:
-            raise ShardError(_cut_message(end, label, last))
+            raise ShardError(_compressed(label, header) or _cut_message(end, label, last))
         if header == _EMPTY:
             if stop is not None:
                 raise ShardError(
@@ -163,10 +166,20 @@ def _extended_member(file: BinaryIO, label: str, start: int, header: bytes) -> t
             header = read_exactly(file.read, BLOCK)
         raise ValueError("too many extended headers in a row")
     except ValueError as error:
+        packed = _compressed(label, header) if position == 0 else None
         raise ShardError(
-            f"{label}: no valid TAR header at byte {position} ({error}). The file is damaged: "
+            packed
+            or f"{label}: no valid TAR header at byte {position} ({error}). The file is damaged: "
             "get it again."
         ) from error
+
+
+def _compressed(label: str, header: bytes) -> str | None:
+    """Return the message about a compressed file, or None for another."""
+    for kind, magic in _COMPRESSED.items():
+        if header.startswith(magic):
+            return f"{label} is compressed ({kind}), not a plain TAR file: unpack it first."
+    return None
 
 
 def _last_header(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import math
 import os
 from collections import Counter
@@ -13,6 +14,7 @@ from geoload.report import Report
 from im2gps import photo
 
 _TABLES = (".csv", ".parquet")
+_log = logging.getLogger(__name__)
 
 
 class Labeller:
@@ -55,6 +57,8 @@ class Labeller:
         found = self._rows[name]
         if any(map(math.isnan, found)):
             raise PhotoError(f"no coordinates in its row of {os.path.basename(self._table)}")
+        if not any(found):  # as in comments and EXIF
+            raise PhotoError(f"only 0, 0 in its row of {os.path.basename(self._table)}")
         return found
 
 
@@ -93,6 +97,8 @@ def _rows(
             f"…), so {table} cannot tell them apart. Give the photos names of their own."
         )
     truth = read_coordinates(table, of="references", allow_missing="any" if skip_broken else False)
+    for note in truth.attrs["notes"]:
+        _log.warning("%s.", note)
     named = truth["image_id"].tolist()
     if not skip_broken:
         refuse_duplicates(named, table)
@@ -101,6 +107,12 @@ def _rows(
     ids = truth["image_id"].tolist()
     match = match_ids(names, ids)
     repeated = match_ids(names, [name for name, count in counts.items() if name and count > 1])
+    if match.ambiguous and not len(match.left) and not len(repeated.left):
+        photos, rows = match.ambiguous[0]
+        raise ValueError(
+            f"{table}: it is ambiguous which photo a row means: {', '.join(rows[:3])} could be any "
+            f"of {', '.join(photos[:3])}. Write the full file names into the table."
+        )
     if not len(match.left) and not len(repeated.left):
         raise ValueError(
             f"{table}: none of its {len(named)} rows names any of the {len(names)} photos "

@@ -38,6 +38,7 @@ _UNICODE_PATH = 0x7075
 _METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
 _SUFFIXES = (".jpg", ".jpeg")
 # An encrypted member is a RuntimeError, an unknown compression a NotImplementedError.
+_NETWORK_ERRORS = (aiohttp.ClientError, asyncio.TimeoutError)
 _UNPACKING_ERRORS = (
     zipfile.BadZipFile, zlib.error, EOFError, RuntimeError, NotImplementedError,
     ValueError, IndexError, OverflowError, struct.error,
@@ -133,7 +134,7 @@ def explained(source: str, archive: str) -> Iterator[None]:
     """Let an error of the network say what to do instead."""
     try:
         yield
-    except (OSError, aiohttp.ClientError, asyncio.TimeoutError) as error:
+    except (OSError, *_NETWORK_ERRORS) as error:
         if not is_remote(source):
             raise
         raise ConnectionError(
@@ -152,7 +153,7 @@ def _cause(error: BaseException, source: str) -> str:
             text = f"{one.status} {one.message}"
         if isinstance(one, FileNotFoundError) and source in text:
             text = "there is no such file"
-        if isinstance(one, (OSError, aiohttp.ClientError, asyncio.TimeoutError)):
+        if isinstance(one, (OSError, *_NETWORK_ERRORS)):
             said = text or said or type(one).__name__
         one = one.__cause__ or (None if one.__suppress_context__ else one.__context__)
     return said
@@ -172,9 +173,13 @@ def _archive(source: str, file: BinaryIO) -> zipfile.ZipFile:
         # Buffered, because zipfile takes a read that gives less than asked for the file's end.
         return zipfile.ZipFile(io.BufferedReader(file))  # type: ignore[type-var]
     except (*_UNPACKING_ERRORS, OSError) as error:
-        if is_transport_error(error):
+        if _of_network(error):
             raise
         raise PackError(f"{source} is no whole ZIP file ({error}). Get it again.") from error
+
+
+def _of_network(error: BaseException) -> bool:
+    return isinstance(error.__cause__, _NETWORK_ERRORS) or is_transport_error(error)
 
 
 def _member_reader(archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> Callable[[], bytes]:
@@ -186,7 +191,7 @@ def _member_reader(archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> Callable[
             with archive.open(info) as member:
                 data = member.read(MAX_PHOTO + 1)
         except (*_UNPACKING_ERRORS, OSError) as error:
-            if is_transport_error(error):
+            if _of_network(error):
                 raise
             raise PackError(f"it cannot be unpacked ({error})") from error
         if len(data) > MAX_PHOTO:

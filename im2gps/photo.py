@@ -6,6 +6,7 @@ the bytes of one JPEG; which photos there are is not its concern.
 
 from __future__ import annotations
 
+import codecs
 import io
 import math
 import re
@@ -16,6 +17,7 @@ from geoload.exif import Value
 from geoload.jpeg import COM, PhotoError, Segment, clean, read_exif, segments
 
 _GPS_IFD = 0x8825
+_NUMBER = re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)(e[+-]?[0-9]+)?", re.IGNORECASE)
 _FIELD = re.compile(r"\s*(latitude|longitude)\s*:(.*)", re.DOTALL | re.IGNORECASE)
 
 
@@ -102,12 +104,12 @@ def _from_comments(parts: list[Segment]) -> tuple[float, float] | None:
     for segment in parts:
         if segment.marker != COM:
             continue
-        match = _FIELD.fullmatch(segment.payload.decode("latin-1").strip("\0 \t\r\n"))
+        match = _FIELD.fullmatch(_text(segment.payload))
         if match is None:
             continue
         key, text = match[1].lower(), match[2].strip("\0 \t\r\n")
         try:
-            value = float(text)
+            value = _number(text)
         except ValueError:
             raise PhotoError(f"its comment field {key} holds {text[:40]!r}, not a number") from None
         if not math.isfinite(value) or found.get(key, value) != value:
@@ -146,7 +148,7 @@ def _degrees(value: Value | None) -> float | None:
     """
     if isinstance(value, bytes):
         try:
-            value = tuple(float(part) for part in _text(value).replace(":", " ").split())
+            value = tuple(_number(part) for part in _text(value).replace(":", " ").split())
         except ValueError:
             return None
     parts = [abs(part) for part in value or ()]
@@ -158,9 +160,19 @@ def _degrees(value: Value | None) -> float | None:
     return sum(part / 60**power for power, part in enumerate(parts))
 
 
+def _number(text: str) -> float:
+    """Return a plain decimal number, possibly with U+2212 as its minus, or raise ValueError."""
+    text = text.replace("\u2212", "-")
+    if _NUMBER.fullmatch(text) is None:
+        raise ValueError(f"{text!r} is no decimal number")
+    return float(text)
+
+
 def _text(payload: bytes) -> str:
-    """Old photos have Latin-1 there, newer ones UTF-8."""
+    """Old photos have Latin-1 there, newer ones UTF-8, or UTF-16 with a byte order mark."""
+    marked = payload.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
     try:
-        return payload.strip(b"\0 \t\r\n").decode("utf-8")
+        text = payload.decode("utf-16" if marked else "utf-8-sig")
     except UnicodeDecodeError:
-        return payload.strip(b"\0 \t\r\n").decode("latin-1")
+        text = payload.decode("latin-1")
+    return text.strip("\0 \t\r\n")

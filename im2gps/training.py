@@ -156,7 +156,10 @@ def _record(file: BinaryIO, path: str, member: Member, report: Report) -> dict[s
         record = json.loads(text, object_pairs_hook=_clear_object)
         if not isinstance(record, dict):
             raise ValueError("no JSON object")
-        return {**record, **{name: _coordinate(record, name) for name in _SPELLINGS}}
+        place = {name: _coordinate(record, name) for name in _SPELLINGS}
+        if not any(place.values()):
+            raise ValueError("its coordinates are 0, 0, which stands for an unknown place")
+        return {**record, **place}
     except (ValueError, RecursionError) as error:
         report.add(BROKEN, f"{path}: {member.name}: {error}")
         return None

@@ -22,6 +22,7 @@ from tqdm import tqdm
 from geoload.files import sha256
 from geoload.report import read_json, write_json
 from im2gps.building import missing
+from im2gps.training import find_shards
 
 if TYPE_CHECKING:
     from im2gps.building.shard import Job
@@ -171,11 +172,11 @@ def _check_manifest(job: Job, rows: int) -> None:
         "photo_host": job.manners.host,
     }
     if not path.exists():
-        strangers = sorted(Path(job.folder).glob("im2gps-*.tar"))
+        strangers = find_shards(job.folder)
         if strangers:
             raise BuildError(
-                f"{job.folder} holds shards ({strangers[0].name}, …) but no {MANIFEST}, so it "
-                "cannot be told what they are of: give another folder"
+                f"{job.folder} holds shards ({Path(strangers[0]).name}, …) but no {MANIFEST}, so "
+                "it cannot be told what they are of: give another folder"
             )
         write_json(path, manifest)
         return

@@ -134,7 +134,7 @@ def list_name(word: str) -> str:
 
 def keyword(name: str) -> str:
     """Return the keyword of a list from its file name."""
-    return unquote(printable(name.removesuffix(".txt")))
+    return unquote(printable(name[:-4] if name.lower().endswith(".txt") else name))
 
 
 class _Text:

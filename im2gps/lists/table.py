@@ -159,7 +159,7 @@ def find_lists(paths: Sequence[str | Path]) -> list[Path]:
     found: dict[str, Path] = {}
     for path in map(Path, paths):
         if path.is_dir():
-            files = [p for p in files_below(path) if p.suffix == ".txt"]
+            files = [p for p in files_below(path) if p.suffix.lower() == ".txt"]
             if not files:
                 raise FileNotFoundError(f"{path} holds no .txt files: those are the Flickr lists.")
         elif path.is_file():

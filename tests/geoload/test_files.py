@@ -69,6 +69,27 @@ class Handler(BaseHTTPRequestHandler):
     def whole_of_no_length(self, *_: int) -> None:
         self.send(200, DATA)
 
+    def refuse_400(self, *_: int) -> None:
+        self.send(400, b"")
+
+    def refuse_403(self, *_: int) -> None:
+        self.send(403, b"")
+
+    def refuse_405(self, *_: int) -> None:
+        self.send(405, b"")
+
+    def refuse_501(self, *_: int) -> None:
+        self.send(501, b"")
+
+    def loop(self, *_: int) -> None:
+        self.send(302, b"", Location="/x.tar", Content_Length=0)
+
+    def to_no_web_address(self, *_: int) -> None:
+        self.send(302, b"", Location="ftp://127.0.0.1/x.tar", Content_Length=0)
+
+    def refuse_later(self, start: int, end: int) -> None:
+        self.part(start, end) if start == 0 else self.send(403, b"")
+
     def gzip(self, *_: int) -> None:
         self.send(200, GZIPPED, Content_Encoding="gzip", Content_Length=len(GZIPPED))
 
@@ -110,7 +131,8 @@ class Handler(BaseHTTPRequestHandler):
 
 
 RIGHT = ["part", "whole", "whole_of_no_length", "gzip", "gzipped_part", "less", "of_no_total",
-         "without_content_range", "broken_off_once"]  # fmt: skip
+         "without_content_range", "broken_off_once", "refuse_400", "refuse_403", "refuse_405",
+         "refuse_501"]  # fmt: skip
 WRONG = ["other", "more", "grown", "forgotten", "gzipped_later"]
 
 
@@ -136,6 +158,24 @@ def test_other_bytes_than_were_asked_for_are_an_error(way):
         file.seek(50_000)
         with pytest.raises(OSError, match=r"x\.tar: bytes 50,000 to 50,009 .*the server sent"):
             file.read(10)
+
+
+@pytest.mark.parametrize(("way", "asked"), [("loop", 11), ("to_no_web_address", 1)])
+def test_a_bad_redirect_is_an_error_that_names_the_address_and_not_tried_again(way, asked):
+    server = Odd(way)
+    with server as url:
+        with pytest.raises(OSError, match=r"x\.tar(: | leads to what)") as caught:
+            open_binary(url)
+        assert type(caught.value) is OSError and server.asked <= asked
+
+
+def test_a_refusal_while_reading_names_the_address_and_is_not_tried_again():
+    server = Odd("refuse_later")
+    with server as url, open_binary(url, read_ahead=False) as file:
+        file.seek(50_000)
+        with pytest.raises(OSError, match=r"x\.tar: .*status 403") as caught:
+            file.read(10)
+        assert type(caught.value) is OSError and server.asked == 2
 
 
 def test_a_server_without_ranges_is_asked_for_the_file_once():

@@ -223,6 +223,16 @@ def test_sixteen_bits_are_refused():
         decode(buffer.getvalue(), 4)
 
 
+@pytest.mark.parametrize("dtype", [np.uint16, np.int32, np.float32])
+def test_a_batch_refuses_sixteen_bits_the_same_by_either_way(dtype):
+    picture = Image.fromarray(np.full((8, 8), 30000, dtype))
+    picture.save(buffer := io.BytesIO(), "TIFF")
+    good = Image.new("RGB", (8, 8))
+    for entry in (picture, {"bytes": buffer.getvalue(), "path": None}):
+        with pytest.raises(PictureError, match=r"^row 1 of the batch .*: .*not of eight bits"):
+            Resize(4)({"image": [good, entry]})
+
+
 def test_a_damaged_picture_of_a_batch_is_named():
     with pytest.raises(PictureError, match=r"a\.jpg: it cannot be decoded"):
         Resize(100)({"image": [{"bytes": b"\xff\xd8", "path": "a.jpg"}]})

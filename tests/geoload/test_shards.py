@@ -52,6 +52,16 @@ def header(name: str, size: int | bytes = 0, kind: bytes = b"0", **fields: bytes
     return bytes(block)
 
 
+@pytest.mark.parametrize("kind", ["gzip", "bzip2", "xz", "zstd"])
+@pytest.mark.parametrize("size", [100, 5000])
+def test_a_compressed_archive_is_called_so(kind, size):
+    magic = {"gzip": b"\x1f\x8b", "bzip2": b"BZh9", "xz": b"\xfd7zXZ\0", "zstd": b"(\xb5/\xfd"}
+    data = magic[kind] + bytes(range(256)) * 20
+    with pytest.raises(ShardError, match=rf"a\.tar is compressed \({kind}\).*unpack it first"):
+        list(members(io.BytesIO(data[:size]), label="a.tar"))
+    assert [m.name for m, _ in members(io.BytesIO(pack({"BZh9": b"x"})))] == ["BZh9"]
+
+
 def with_pax(records: bytes, name: str = "a.jpg", data: bytes = b"abc") -> bytes:
     """An archive of one member, with a PAX header of these records before it."""
     padded = records + bytes(-len(records) % 512)

@@ -201,6 +201,9 @@ def test_a_folder_of_another_list_is_refused_with_what_to_do(tmp_path):
         (tmp_path / "out" / "build.json").unlink()
         with pytest.raises(BuildError, match=r"holds shards \(im2gps-00000\.tar"):
             build(table, tmp_path / "out", **options)
+        (tmp_path / "new").mkdir()
+        (tmp_path / "new" / "im2gps-foo.tar").write_bytes(b"")
+        build(table, tmp_path / "new", **options)
 
 
 def test_two_builds_do_not_write_to_one_folder(tmp_path):

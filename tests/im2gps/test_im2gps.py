@@ -257,7 +257,7 @@ def test_photos_take_their_coordinates_from_a_table(tmp_path, caplog):
     folder = pack(tmp_path, {name: jpeg(comments=[]) for name in names}, "any.zip")
     (tmp_path / "truth.csv").write_text(
         "IMG_ID,AUTHOR,LAT,LON\n231521295_0a1b_97_12@N00.jpg,x,41.5,12.25\n"
-        "104123223_74_19_19@N00,y,-1.5,2\nabsent.jpg,z,0,0\n",
+        "104123223_74_19_19@N00,y,-1.5,2\nabsent.jpg,z,0,1\n",
         encoding="utf-8",
     )
     rows = load(folder, "photos")
@@ -300,6 +300,30 @@ def test_a_broken_row_of_a_table_is_one_error_that_names_it(tmp_path, name):
     text = f"IMG_ID,LAT,LON\ngood.jpg,1,2\n{BROKEN_ROWS[name]}\n"
     (tmp_path / "t.csv").write_text(text, encoding="utf-8")
     with pytest.raises(ValueError, match=r"t\.csv: row 2, column (LAT|LON)"):
+        load(folder, "photos")
+
+
+def test_zeros_in_a_table_stand_for_no_place(tmp_path, caplog):
+    folder = pack(tmp_path, {"a.jpg": jpeg(), "b.jpg": jpeg(), "c.jpg": jpeg()}, "any.zip")
+    (tmp_path / "t.csv").write_text("IMG_ID,LAT,LON\na.jpg,0,2\nb.jpg,0,-0.0\nc.jpg,3,0\n", "utf-8")
+    rows = load(folder, "photos", skip_broken=True)
+    assert [r["image_id"] for r in rows] == ["a.jpg", "c.jpg"]
+    assert "1 photos that cannot be used (b.jpg: only 0, 0 in its row of t.csv" in caplog.text
+    with pytest.raises(ValueError, match="b.jpg: only 0, 0 in its row of t.csv"):
+        load(folder, "photos")
+
+
+def test_longitudes_up_to_360_of_a_table_are_told(tmp_path, caplog):
+    folder = pack(tmp_path, {"a.jpg": jpeg()}, "any.zip")
+    (tmp_path / "t.csv").write_text("IMG_ID,LAT,LON\na.jpg,1,200\n", "utf-8")
+    assert load(folder, "photos")[0]["longitude"] == -160
+    assert caplog.text.count("those above 180 are taken as west") == 1
+
+
+def test_rows_that_fit_several_photos_are_called_ambiguous(tmp_path):
+    folder = pack(tmp_path, {"a.jpg": jpeg(), "a.jpeg": jpeg()}, "any.zip")
+    (tmp_path / "t.csv").write_text("IMG_ID,LAT,LON\na,1,2\n", "utf-8")
+    with pytest.raises(ValueError, match=r"t\.csv: it is ambiguous .*: a could be any of a\.jp"):
         load(folder, "photos")
 
 

@@ -16,7 +16,7 @@ from im2gps.cli import main
 from im2gps.lists import records
 from im2gps.lists import table as lists
 from im2gps.lists.columns import SCHEMA
-from im2gps.lists.records import KEYS
+from im2gps.lists.records import KEYS, keyword
 from im2gps.lists.sample import write_lists
 
 WHOLE = {
@@ -348,6 +348,12 @@ def test_where_all_is_broken_each_reason_is_said_once(tmp_path, capsys):
     error = capsys.readouterr().err.replace(str(tmp_path / "a.txt"), "LIST")
     assert "10 broken: 9 its latitude is missing or not within ±90 (LIST:1, …), 1 its" in error
     assert error.count("broken") == 1 and error.count("LIST") == 2
+
+
+def test_lists_may_end_in_capital_letters(tmp_path):
+    (tmp_path / "Rome.TXT").write_text(numbered(1), encoding="utf-8")
+    assert main(["lists", str(tmp_path), "-o", str(tmp_path / "p.parquet")]) == 0
+    assert keyword("Rome.TXT") == keyword("Rome.txt") == "Rome"
 
 
 def test_what_cannot_be_is_one_line_and_leaves_the_old_table(tmp_path, capsys):

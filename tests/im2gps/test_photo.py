@@ -74,11 +74,37 @@ def test_reads_fields_by_key_in_any_order(latitude, longitude, random):
         [b"latitude: 41.89" + b"\0" * 65518, b"longitude: 12.5"],
         [b"", b"title:", b"latitude: 41.89", b"longitude: 12.5", b"no colon"],
         [b"latitude: 41.890", b"latitude: 41.89", b"longitude: 1.25e1"],
+        ["\ufefflatitude: 41.89".encode(), b"longitude: +12.5"],
+        ["\ufefflatitude: 41.89\0".encode("utf-16-le"), "longitude: 12.5".encode("utf-16")],
+        ["\ufefflatitude: 41.89".encode("utf-16-be"), b"longitude: 12.5"],
     ],
-    ids=["NUL-ended", "Latin-1", "UTF-8", "maximal", "NUL-filled", "odd fields", "twice the same"],
+    ids=[
+        "NUL-ended",
+        "Latin-1",
+        "UTF-8",
+        "maximal",
+        "NUL-filled",
+        "odd fields",
+        "twice the same",
+        "byte order mark",
+        "UTF-16",
+        "UTF-16 big-endian",
+    ],
 )
 def test_reads_fields_however_they_are_written(fields):
     assert coordinates(with_comments(jpeg(), fields)) == (41.89, 12.5)
+
+
+def test_reads_the_minus_sign_of_unicode():
+    data = with_comments(jpeg(), ["latitude: \u22121.5".encode(), b"longitude: -.5"])
+    assert coordinates(data) == (-1.5, -0.5)
+
+
+@pytest.mark.parametrize("text", ["1_0", "\u0661", "0x1", "1,5", "nan", "inf", "- 1", "1e", ""])
+def test_refuses_fields_that_are_no_plain_decimal_number(text):
+    data = with_comments(jpeg(), [f"latitude: {text}".encode(), b"longitude: 2"])
+    with pytest.raises(PhotoError, match="its comment field latitude holds .*, not a number"):
+        coordinates(data)
 
 
 def test_reads_comments_between_the_scans_of_a_progressive_jpeg():
@@ -105,7 +131,7 @@ def test_falls_back_to_exif():
         (with_comments(jpeg(), [b"title: latitude: 1.0 longitude: 2.0"]), "no coordinates"),
         (with_comments(jpeg(), [b"latitude: 1.0"]), "only the latitude"),
         (with_comments(jpeg(), [b"latitude: north", b"longitude: 2"]), "'north', not a number"),
-        (with_comments(jpeg(), [b"latitude: nan", b"longitude: 2"]), "latitude is 'nan'"),
+        (with_comments(jpeg(), [b"latitude: nan", b"longitude: 2"]), "'nan', not a number"),
         (with_comments(jpeg(), [b"latitude: 91", b"longitude: 2"]), "not on the globe"),
         (
             with_comments(jpeg(), [b"latitude: 1", b"latitude: 2", b"longitude: 2"]),

@@ -35,7 +35,7 @@ def write_build(folder: Path, photos: int = PHOTOS, shards: int = 4) -> Path:
         members = []
         for number in range(shard * photos // shards, (shard + 1) * photos // shards):
             record = {"owner": f"{1000 + number % 8}@N00", "title": "lat: 1"}
-            record |= {"latitude": number / 10, "longitude": -number / 5}
+            record |= {"latitude": number / 10, "longitude": 1 - number / 5}
             members += pair(name_of(number), record, jpeg(number))
         write_shard(folder / f"im2gps-{shard:05d}.tar", members)
     return folder
@@ -91,7 +91,7 @@ def test_a_build_and_a_pack_give_three_splits(whole, cache):
 def test_photo_and_place_belong_together(built):
     for row in stream(built):
         number = ALL.index(row["image_id"])
-        assert (row["latitude"], row["longitude"]) == (number / 10, -number / 5)
+        assert (row["latitude"], row["longitude"]) == (number / 10, 1 - number / 5)
         assert row["image"] == {"bytes": jpeg(number), "path": row["image_id"]}
 
 
@@ -315,6 +315,7 @@ GOOD = {"lat": 1, "lon": 2}
         (pair("bad", b'{"lat": 1%s, "lon": 2}' % (b"0" * 5000), jpeg()), r"bad\.json: "),
         (pair("bad", b'{"lat": 1, "lon": -Infinity}', jpeg()), "lon -inf is not on the globe"),
         (pair("bad", b'{"lat": 1e999, "lon": 2}', jpeg()), "lat inf is not on the globe"),
+        (pair("bad", {"lat": 0, "lon": "-0.0"}, jpeg()), "its coordinates are 0, 0"),
         (pair("bad", {"lat": True, "lon": 2}, jpeg()), "lat is 'True', not a number"),
         (pair("bad", {"lat": "1_5", "lon": 2}, jpeg()), "lat is '1_5', not a number"),
         (pair("bad", {"lat": [1], "lon": 2}, jpeg()), "not a number"),
