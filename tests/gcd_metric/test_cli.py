@@ -705,9 +705,9 @@ def test_a_reader_that_leaves_is_no_error(files, arguments, unbuffered, errors):
             stderr=errors,
             env={**os.environ, "PYTHONPATH": str(ROOT), "PYTHONUNBUFFERED": unbuffered},
         )
-    # argparse itself passes over the closed pipe where nothing is buffered
-    code = 0 if unbuffered and "--help" in arguments else 141
-    assert done.returncode == code and not done.stderr
+    # argparse of some versions of Python passes over the closed pipe where nothing is buffered
+    codes = (0, 141) if unbuffered and "--help" in arguments else (141,)
+    assert done.returncode in codes and not done.stderr
     assert ("--report" in arguments) == os.path.exists("r.html")
 
 
