@@ -66,6 +66,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         0, or 2 for input that cannot be scored, with one line on stderr that says why; 141 where
         whoever reads the output has gone.
     """
+    _prepare_output()
     try:
         return _status(sys.argv[1:] if argv is None else argv)
     except BrokenPipeError:  # nobody reads on, so there is nobody to tell
@@ -76,6 +77,16 @@ def main(argv: Sequence[str] | None = None) -> int:
                 stream.flush()
             except OSError:  # it would be written, and fail, again at the exit
                 os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
+
+
+def _prepare_output() -> None:
+    """Escape what the terminal's encoding lacks, and drop what goes to a closed stream."""
+    for name in ("stdout", "stderr"):
+        stream = getattr(sys, name)
+        if stream is None:
+            setattr(sys, name, open(os.devnull, "w", encoding="utf-8"))  # noqa: SIM115
+        elif hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="backslashreplace")
 
 
 def _status(argv: Sequence[str]) -> int:
@@ -218,6 +229,8 @@ def _advice(prefix: str) -> str:
 
 
 def _read_predictions(path: str, arguments: argparse.Namespace, prefix: str) -> pd.DataFrame:
+    if not path.strip():
+        raise ValueError("the name of the predictions is empty; give a .csv or .parquet file")
     if Path(path).is_dir():
         raise ValueError(f"{path} is a folder; predictions are one .csv or .parquet file")
     if not Path(path).is_file():
@@ -247,6 +260,8 @@ def _read_references(arguments: argparse.Namespace) -> pd.DataFrame:
 def _check_references(arguments: argparse.Namespace) -> None:
     """Refuse, before anything is read, what cannot be references."""
     name = arguments.references
+    if not name.strip():
+        raise ValueError("--references is empty; give a .csv or .parquet file, or a data set")
     if tables.is_table(name):
         _refuse_data_set_options(arguments)
     elif Path(name).is_file() or (_is_named_as_a_file(name) and not Path(name).is_dir()):

@@ -53,6 +53,10 @@ _WORDS = (
     re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|\d+|[^\W\d_]+"),  # of camelCase
     re.compile(r"[^\W_]+"),  # LATpred
 )
+# what is predicted in words, or marked so in one word with the axis: ypred, predy, yhat
+_ANSWER = re.compile(
+    r"(?:^|[\W\d_])(?:pred|guess|answer|response)|pred(?:$|[\W\d_])|^[xy]hat$|^p_?\d+$"
+)
 _NUMBER = re.compile(r"^\s*[-+]?\d+[.,]\d+\s*$")  # of degrees; a column may well be called 2
 
 
@@ -156,6 +160,8 @@ def _coordinates(names: Iterable[str]) -> list[_Coordinate]:
 def _may_hold_places(name: str) -> bool:
     """Whether predicted places may be in a column without an axis: `prediction`, `output_0`."""
     words = [word for word in _split(name) if word != "model"]  # which says who predicted
+    if _ANSWER.search(name.lower()) and "truth" not in _marks(words):
+        return True
     return _marks(words) == {"prediction"} and all(
         word.isdigit()
         or any(word in known for known in (_GENERIC, _GRID, _DERIVED))

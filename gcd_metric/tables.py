@@ -40,7 +40,7 @@ __all__ = [
 Row = tuple[Any, ...]
 _LIMITS = {"latitude": 90, "longitude": 180}
 _SEPARATORS = {".csv": ",", ".tsv": "\t"}
-_DECIMAL_COMMA = re.compile(r"^(\s*[-+]?\d+),(\d+\s*)$")
+_DECIMAL_COMMA = re.compile(r"^(\s*[-+\u2010-\u2015\u2212]?\d+),(\d+\s*°?\s*)$")
 # what spreadsheets and data frames make of long ids; short ones with ".0" lost nothing
 _SPOILT = re.compile(r"^\d(?:[.,]\d+)?E\+\d+$|^\d{6,}\.0$", re.IGNORECASE)
 # what models, spreadsheets, data bases and C write where there is no number
@@ -162,21 +162,28 @@ def open_csv(path: Path, where: str) -> tuple[list[str], Callable[[list[str]], I
 
     def read(columns: list[str]) -> Iterator[Row]:
         pick = itemgetter(*map(names.index, columns))
+        named = max(at for at, name in enumerate(names, 1) if name.strip())
         for number, row in enumerate(_records(path, where, separator)):
             if not number:
                 continue
-            if any(cell.strip() for cell in row[len(names) :]):
+            cells = pick(row + [""] * (len(names) - len(row)))
+            extra = len(row) > len(names) or any(cell.strip() for cell in row[named:])
+            # harmless beside 48.86, but 48,86,2,35 would be read as 48 and 86
+            shifted = extra and separator == "," and _without_fraction(cells[1:])
+            if shifted or any(cell.strip() for cell in row[len(names) :]):
                 raise ValueError(
                     f"{where}: row {number} has more fields than the header ({len(row):,} and "
-                    f"{len(names):,}); put quotation marks around what holds a separator, and "
+                    f"{named:,}); put quotation marks around what holds a separator, and "
                     "semicolons between the columns where numbers have decimal commas"
                 )
-            cells = pick(row + [""] * (len(names) - len(row)))
-            if separator != ",":  # a table of a country that writes 48,86
-                cells = (cells[0], *(_DECIMAL_COMMA.sub(r"\1.\2", cell) for cell in cells[1:]))
-            yield cells
+            yield (cells[0], *(_DECIMAL_COMMA.sub(r"\1.\2", cell) for cell in cells[1:]))
 
     return names, read
+
+
+def _without_fraction(cells: Row) -> bool:
+    """Whether there are numbers, and none of them has a decimal point."""
+    return any(map(str.strip, cells)) and not any(re.search(r"\.\d|\d\.", it) for it in cells)
 
 
 def _header(path: Path, where: str, separator: str) -> list[str]:

@@ -724,3 +724,27 @@ def test_what_is_not_used_is_not_imported():
         check=True,
     )
     assert done.stdout == "\n"
+
+
+@pytest.mark.parametrize("closed", [">&-", ">&- 2>&-"])
+def test_closed_output_is_no_error(files, closed):
+    command = f'"{sys.executable}" -m gcd_metric {" ".join(files)} --report r.html {closed}'
+    env = {**os.environ, "PYTHONPATH": str(ROOT)}
+    done = subprocess.run(["sh", "-c", command], env=env, capture_output=True, text=True)
+    assert done.returncode == 0 and "Error" not in done.stderr and os.path.exists("r.html")
+
+
+def test_what_the_encoding_lacks_is_escaped(files):
+    env = {**os.environ, "PYTHONPATH": str(ROOT), "PYTHONIOENCODING": "ascii"}
+    done = subprocess.run(
+        [sys.executable, "-m", "gcd_metric", *files], env=env, capture_output=True, text=True
+    )
+    assert done.returncode == 0 and r"\u2013" in done.stdout
+
+
+@pytest.mark.parametrize(
+    "arguments", [["", "--references", "truth.csv"], ["guess.csv", "--references", ""]]
+)
+def test_an_empty_name_is_said(files, capsys, arguments):
+    assert main(arguments) == 2
+    assert "is empty; give a .csv" in capsys.readouterr().err

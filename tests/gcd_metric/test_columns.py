@@ -187,3 +187,25 @@ def test_the_truth_is_never_taken_for_predictions(truth, predicted, others, data
     except ValueError:
         return
     assert [found["latitude"], found["longitude"]] == truth
+
+
+@pytest.mark.parametrize(
+    "others",
+    [
+        "ypred,xpred",
+        "yhat,xhat",
+        "predy,predx",
+        "pred_northing,pred_easting",
+        "predicted_place,score",
+        "answer_0,answer_1",
+        "prediction_json",
+        "pred_a,pred_b",
+        "response",
+        "p0,p1",
+    ],
+)
+def test_the_truth_is_not_taken_beside_what_may_be_predictions(others):
+    assert "the predictions may be lat and lon, or" in refusal(f"image_id,lat,lon,{others}")
+    assert pair(f"image_id,lat,lon,{others}", of="references") == ("lat", "lon")
+    chosen = {"latitude": "lat", "longitude": "lon"}
+    assert pair(f"image_id,lat,lon,{others}", **chosen) == ("lat", "lon")

@@ -216,7 +216,7 @@ def test_numbers_as_they_are_typeset(table, cell, value):
 
 
 @pytest.mark.parametrize(
-    "cell", ["1_000", "0x10", "2 5", "2-5", "48,86", "2.5N", "True", "9" * 5000]
+    "cell", ["1_000", "0x10", "2 5", "2-5", "4,8,6", "2.5N", "True", "9" * 5000]
 )
 def test_what_could_be_meant_otherwise_is_no_number(table, cell):
     with pytest.raises(ValueError, match="row 1, column lat") as caught:
@@ -259,7 +259,24 @@ def test_reading_in_threads_loses_no_check(table):
 
 
 def test_a_separator_at_the_end_of_rows_is_no_field(table):
-    assert len(read_coordinates(table("id,lat,lon\na,1,2,\n\n \nb,3,4,,\n"))) == 2
+    assert len(read_coordinates(table("id,lat,lon\na,1.5,2,\n\n \nb,3.0,4,,\nc,5,6\n"))) == 3
+    assert len(read_coordinates(table("id;lat;lon\na;1;2;\n", "t.csv"))) == 1
+
+
+@pytest.mark.parametrize("header", ["id,lat,lon,note,comment", "id,lat,lon,", "id,lat,lon,,"])
+@pytest.mark.parametrize("end", ["", ",", ",,"])
+def test_decimal_commas_before_empty_columns_are_no_coordinates(table, header, end):
+    row = "a,22,95,31,61" + ("," * max(header.count(",") - 4, 1) + end if "note" in header else end)
+    with pytest.raises(ValueError, match="row 1 has more fields than the header .*decimal commas"):
+        read_coordinates(table(f"{header}\n{row}\n"))
+
+
+@pytest.mark.parametrize("separator", [",", ";", "\t"])
+@pytest.mark.parametrize("cell", ["-48,86", "\u221248,86", "-48,86\xb0", "-48,86 \xb0"])
+def test_decimal_commas_as_they_are_typeset(table, separator, cell):
+    rows = ["id", "lat", "lon"], ["a", f'"{cell}"', '"2,35"']
+    found = read_coordinates(table("\n".join(map(separator.join, rows))))
+    assert found.to_numpy().tolist() == [["a", -48.86, 2.35]]
 
 
 @pytest.mark.parametrize(
