@@ -265,11 +265,18 @@ def _both_in_radians(predictions: np.ndarray, references: np.ndarray) -> list[st
 def _coarse(given: Given, name: str, finest_km: float) -> list[str]:
     """Note that numbers were rounded to a type that cannot tell places apart well enough."""
     stored = given.stored
-    digits = _DIGITS.get(stored.removesuffix("fn"), 53)
+    digits: int | np.ndarray = _DIGITS.get(stored.removesuffix("fn"), 53)
     if digits >= 24 and not given.step:  # numbers may have been of a smaller type before
-        stored, digits = _looks_like(given.degrees, finest_km)
-        if digits == 53:
+        found = [_looks_like(given.degrees, finest_km)]
+        if found[0][1] >= 24:  # one column may be coarser than the other
+            found = [
+                min(found[0], _looks_like(column, finest_km), key=lambda kind: kind[1])
+                for column in given.degrees.T
+            ]
+        stored, coarsest = min(found, key=lambda kind: kind[1])
+        if coarsest == 53:
             return []
+        digits = np.array([kind[1] for kind in found])
     degrees = given.degrees[~np.isnan(given.degrees).any(axis=1)]
     step: np.ndarray = np.full(2, given.step) if given.step else _steps(degrees, digits)
     north, east = np.broadcast_to(step, degrees.shape).T
@@ -311,6 +318,6 @@ def _digits(degrees: np.ndarray) -> int:
     return 54 - int(last).bit_length()
 
 
-def _steps(degrees: np.ndarray, digits: int) -> np.ndarray:
-    """Distance from each number to the next one that has so many binary digits."""
+def _steps(degrees: np.ndarray, digits: int | np.ndarray) -> np.ndarray:
+    """Distance from each number to the next one of so many binary digits, or so many by column."""
     return np.where(degrees == 0, 0.0, np.exp2(np.frexp(degrees)[1] - digits))

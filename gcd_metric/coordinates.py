@@ -5,9 +5,11 @@ from __future__ import annotations
 import contextlib
 import math
 import numbers
+import os
 import re
 import reprlib
 import unicodedata
+import uuid
 from collections.abc import Callable, Iterable, Mapping
 from functools import lru_cache
 from itertools import chain
@@ -20,6 +22,9 @@ from .columns import Unclear, find_pair
 # the names of columns that hold ids, without case and punctuation, the surest first
 IDS = ("imageid", "imgid", "photoid", "id", "filename", "image", "key")
 _ATTRIBUTES = ("latitude", "lat", "longitude", "lon", "lng")
+_ID_ATTRIBUTES = ("image_id", "img_id", "photo_id", "id", "filename", "file_name", "key")
+# what a label of a row is, unlike the number of a row
+_LABEL = (str, bytes, os.PathLike, uuid.UUID)
 # whole numbers to which coordinates are rounded, rather than whole by intention
 _SMALL = ("int8", "uint8", "int16", "uint16")
 _DASHES = dict.fromkeys(map(ord, "\u2010\u2011\u2012\u2013\u2014\u2212"), "-")
@@ -93,6 +98,10 @@ def read(values: Any, name: str) -> Given:
         raise ValueError(f"{name}: none were given")
     if isinstance(values, (str, bytes)):
         raise ValueError(f"{name}: expected pairs (latitude, longitude), got text")
+    if isinstance(values, (set, frozenset)):
+        raise ValueError(f"{name}: a set has no order of rows; pass a list of pairs")
+    if hasattr(values, "readline"):
+        raise ValueError(f"{name}: expected pairs (latitude, longitude), got a file; read it first")
     if hasattr(values, "dims") and hasattr(values, "to_pandas"):  # of xarray
         values = values.to_pandas()
     if hasattr(values, "detach"):
@@ -111,17 +120,21 @@ def read(values: Any, name: str) -> Given:
         if values.dtype.kind in "fiu":
             return _from_array(np.ma.getdata(_filled(values)), values.dtype, name)
         return _from_rows(values.tolist(), name)._replace(stored=values.dtype.name)
+    index = values.index if hasattr(values, "iloc") else None
     if not isinstance(values, Iterable):
         got = reprlib.repr(values)
         raise ValueError(f"{name}: expected pairs (latitude, longitude), got {got}")
-    return _from_rows(values if isinstance(values, (list, tuple)) else list(values), name)
+    given = _from_rows(values if isinstance(values, (list, tuple)) else list(values), name)
+    if index is not None:
+        given.ids.update(_index_ids(index, given.ids))
+    return given
 
 
 # --- arrays -------------------------------------------------------------------------------------
 
 
 def _from_tensor(values: Any, name: str) -> Given:
-    values = values.detach().cpu()
+    values = _dense(values, name)
     stored, step = str(values.dtype).removeprefix("torch."), 0.0
     if values.is_quantized:
         per_tensor = "tensor" in str(values.qscheme())
@@ -129,7 +142,15 @@ def _from_tensor(values: Any, name: str) -> Given:
         values = values.dequantize()
     elif stored in _SMALL:
         step = 1.0
+    elif stored.startswith(("bool", "complex")):
+        return _from_rows(values.tolist(), name)  # which are no numbers of degrees
     return Given(_checked_shape(values.double().numpy(), name), {}, stored, step)
+
+
+def _dense(tensor: Any, name: str) -> Any:
+    if tensor.is_meta or tensor.is_nested or str(tensor.layout) != "torch.strided":
+        raise ValueError(f"{name}: pass a dense tensor (n, 2), not a sparse, nested or meta one")
+    return tensor.detach().cpu()
 
 
 def _from_array(array: np.ndarray, dtype: np.dtype, name: str) -> Given:
@@ -204,25 +225,58 @@ def _id_columns(values: Any) -> list[Any]:
 
 
 def _from_columns(values: Any, names: list[Any], name: str) -> Given:
-    if len(names) == 2 and not any(isinstance(key, str) for key in names):
-        keys = (names[0], names[1])  # an unnamed frame: as an array
-    else:
-        keys = _find(tuple(names), name)
+    unnamed = not isinstance(values, Mapping) and not any(isinstance(key, str) for key in names)
+    # an unnamed frame is read as an array
+    keys = tuple(names) if len(names) == 2 and unnamed else _find(tuple(names), name)
     columns = [_as_column(values[key], f"{name}, column {key!r}") for key in keys]
     if len(columns[0]) != len(columns[1]):
         raise ValueError(f"{name}: {len(columns[0])} latitudes and {len(columns[1])} longitudes")
     known = _id_columns(values) if hasattr(values, "features") else names
-    ids = {_plain(key): _column_of(values, key) for key in known if _plain(key) in IDS}
+    ids = _ids_of(known, lambda key: _column_of(values, key), name)
     if hasattr(values, "iloc"):
-        index = values.index
-        if _plain(index.name) in IDS:
-            ids[_plain(index.name)] = index.tolist
-        elif index.name is None and index.inferred_type == "string":  # labels, not row numbers
-            ids.setdefault(IDS[0], index.tolist)
+        ids.update(_index_ids(values.index, ids))
     kinds = {column.dtype for column in columns}
     stored = min(kinds, key=lambda kind: kind.itemsize)
     degrees = np.column_stack(columns).astype(np.float64, copy=False)
     return Given(degrees, ids, stored.name, float(stored.name in _SMALL))
+
+
+def _ids_of(
+    keys: Iterable[Any], values_of: Callable[[Any], Callable[[], list[Any]]], name: str
+) -> dict[str, Callable[[], list[Any]]]:
+    ids: dict[str, Callable[[], list[Any]]] = {}
+    for key in keys:
+        plain = _plain(key)
+        if plain in IDS:
+            ids[plain] = _refusal(key, name) if plain in ids else values_of(key)
+    return ids
+
+
+def _refusal(key: Any, name: str) -> Callable[[], list[Any]]:
+    """Raise only when rows are to be paired by these ids."""
+
+    def refuse() -> list[Any]:
+        raise ValueError(f"{name}: two columns are called {key!r}, or nearly so; keep one of ids")
+
+    return refuse
+
+
+def _index_ids(index: Any, ids: Mapping[str, Any]) -> dict[str, Callable[[], list[Any]]]:
+    """Ids in the index of a frame: its levels with a name of ids, else labels of rows."""
+    found = {
+        _plain(key): index.get_level_values(level).tolist
+        for level, key in enumerate(index.names)
+        if _plain(key) in IDS
+    }
+    labels = IDS[0] not in ids if index.name is None else not ids
+    if not found and labels and _are_labels(index):
+        found[IDS[0]] = index.tolist
+    return found
+
+
+def _are_labels(values: Any) -> bool:
+    """Whether the first value that there is names a row, rather than counts it."""
+    return isinstance(next((one for one in values if not _is_nothing(one)), None), _LABEL)
 
 
 def _column_of(values: Any, key: Any) -> Callable[[], list[Any]]:
@@ -230,8 +284,12 @@ def _column_of(values: Any, key: Any) -> Callable[[], list[Any]]:
 
 
 def _as_column(values: Any, name: str) -> np.ndarray:
+    if isinstance(values, Mapping):
+        raise ValueError(f"{name}: expected a list, got a mapping; of a frame pass to_dict('list')")
     if hasattr(values, "detach"):
-        values = values.detach().cpu().double()
+        values = _dense(values, name)
+        is_number = not str(values.dtype).startswith(("torch.bool", "torch.complex"))
+        values = values.double() if is_number else values.numpy()
     if hasattr(values, "to_numpy"):
         values = values.to_numpy()
     elif not hasattr(values, "__array__") and hasattr(values, "__getitem__"):
@@ -258,11 +316,12 @@ def _from_rows(rows: list[Any] | tuple[Any, ...], name: str) -> Given:
     find = lru_cache(_find)
     for index, row in enumerate(rows):
         degrees[index] = _pair(row, name, index, find)
-    ids = {}
     first = next((row for row in rows if not _is_nothing(row)), None)
-    for key in _names_of(first) or ():
-        if _plain(key) in IDS:
-            ids[_plain(key)] = _cells_of(rows, key)
+    ids = _ids_of(_names_of(first) or (), lambda key: _cells_of(rows, key), name)
+    # of itertuples and iterrows
+    label = "Index" if hasattr(first, "_fields") else "name" if hasattr(first, "iloc") else None
+    if label and IDS[0] not in ids and isinstance(getattr(first, label, None), _LABEL):
+        ids[IDS[0]] = lambda: [None if _is_nothing(row) else getattr(row, label) for row in rows]
     return Given(degrees, ids, _stored(rows))
 
 
@@ -285,7 +344,10 @@ def _names_of(row: Any) -> tuple[Any, ...] | None:
     if hasattr(row, "keys"):
         return tuple(row.keys())
     names = getattr(getattr(row, "dtype", None), "names", None) or getattr(row, "_fields", None)
-    return names or tuple(name for name in _ATTRIBUTES if hasattr(row, name)) or None
+    if names:
+        return tuple(names)
+    named = tuple(name for name in _ATTRIBUTES if hasattr(row, name))
+    return named + tuple(name for name in _ID_ATTRIBUTES if named and hasattr(row, name)) or None
 
 
 def _cell(row: Any, key: Any) -> Any:

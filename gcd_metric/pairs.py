@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import math
+import os
+from collections.abc import Hashable
+from decimal import Decimal
 from typing import Any
 
 import numpy as np
@@ -39,26 +43,39 @@ def pair(left: Any, right: Any, names: tuple[str, str]) -> tuple[Given, Given]:
 
 def align(left: Given, right: Given, names: tuple[str, str]) -> tuple[Given, Given]:
     """Bring the left side into the order of the right one, as `pair` does."""
-    columns = _common_columns(left, right)
-    if columns is None:
+    order, used = None, ""
+    for columns in _common_columns(left, right):
+        left_ids = _texts(left.ids[columns[0]](), names[0], columns[0])
+        right_ids = _texts(right.ids[columns[1]](), names[1], columns[1])
+        if not (left_ids and right_ids):
+            continue
+        if not used:
+            order, used = _order(left_ids, right_ids, names), columns[0]
+            continue
+        try:
+            other = _order(left_ids, right_ids, names)
+        except ValueError:  # of other rows: no ids to pair by
+            continue
+        if not np.array_equal(_places(order, left), _places(other, left)):
+            raise ValueError(
+                f"{names[0]} and {names[1]}: the columns {used!r} and {columns[0]!r} pair the rows "
+                f"differently; keep one of them. {_BY_POSITION}"
+            )
+    if not used:
         _refuse_lengths(len(left.degrees), len(right.degrees), names)
-        return left, right
-    left_ids = _texts(left.ids[columns[0]](), names[0])
-    right_ids = _texts(right.ids[columns[1]](), names[1])
-    if not (left_ids and right_ids):
-        return align(left._replace(ids={}), right, names)
-    order = _order(left_ids, right_ids, names)
     return (left if order is None else left._replace(degrees=left.degrees[order])), right
 
 
-def _common_columns(left: Given, right: Given) -> tuple[str, str] | None:
-    """Which columns hold the ids of the two sides; of one name where that is possible."""
+def _places(order: np.ndarray | None, given: Given) -> np.ndarray:
+    return np.arange(len(given.degrees)) if order is None else order
+
+
+def _common_columns(left: Given, right: Given) -> list[tuple[str, str]]:
+    """Which columns hold the ids of the two sides, the surest first; of one name if possible."""
     if not (left.ids and right.ids):
-        return None
-    both = [key for key in IDS if key in left.ids and key in right.ids]
-    if both:
-        return both[0], both[0]
-    return min(left.ids, key=IDS.index), min(right.ids, key=IDS.index)
+        return []
+    both = [(key, key) for key in IDS if key in left.ids and key in right.ids]
+    return both or [(min(left.ids, key=IDS.index), min(right.ids, key=IDS.index))]
 
 
 def _refuse_lengths(left: int, right: int, names: tuple[str, str]) -> None:
@@ -69,20 +86,25 @@ def _refuse_lengths(left: int, right: int, names: tuple[str, str]) -> None:
         )
 
 
-def _texts(values: list[Any], name: str) -> list[str] | None:
-    """Ids as text; None for values of another kind, or all the same, which are no ids."""
+def _texts(values: list[Any], name: str, column: str) -> list[str] | None:
+    """Ids as text; None for pictures, or values all the same, which are no ids."""
     texts = []
     for row, value in enumerate(values):
         for method in ("item", "as_py"):
             value = getattr(value, method)() if hasattr(value, method) else value
-        if isinstance(value, float) and value.is_integer():
+        if isinstance(value, (float, Decimal)) and math.isfinite(value) and value % 1 == 0:
             value = int(value)
         if isinstance(value, bytes):
             value = value.decode(errors="replace")
         if value is None or value != value or value == "":
             raise ValueError(f"{name}: row {row} has no id, and others have; {_BY_POSITION}")
-        if not isinstance(value, (str, int)):
+        if column == "image" and not isinstance(value, (str, int, os.PathLike)):
             return None
+        if not isinstance(value, Hashable):
+            raise ValueError(
+                f"{name}: row {row} has a {type(value).__name__} for an id; write ids as text or "
+                f"whole numbers, or {_BY_POSITION}"
+            )
         texts.append(str(value).strip())
     return texts if len(set(texts)) > 1 or len(texts) == 1 else None
 

@@ -17,6 +17,8 @@ from xml.etree import ElementTree
 
 import numpy as np
 
+from gcd_metric.names import shortened
+
 _LARGEST_BLOCK = 256 * 2**20  # bytes; GDAL must unpack a whole block to read one cell
 SETTINGS = {
     "GDAL_CACHEMAX": 64,  # MB; by itself GDAL takes a share of the machine's memory
@@ -105,7 +107,7 @@ def _on_this_disk(path: str) -> str:
     if "://" in path or absolute.startswith("/vsi"):
         raise ValueError(f"{path}: a raster is read from this disk; download it, and give its path")
     if not os.path.isfile(absolute):
-        raise ValueError(f"{path}: there is no such file")
+        raise ValueError(f"{shortened(path)}: there is no such file")
     return absolute
 
 

@@ -129,7 +129,11 @@ def make_classes(classes: Any = None, threshold: Any = None) -> Classes:
     if classes is None:
         between = [f"{low:g} to {high:g}" for low, high in zip(at, at[1:], strict=False)]
         labels = [f"< {at[0]:g}", *between, f">= {at[-1]:g}"]
-    elif isinstance(classes, (str, bytes, Mapping)) or len(classes) != len(at) + 1:
+    elif (
+        isinstance(classes, (str, bytes, Mapping, set, frozenset))
+        or not hasattr(classes, "__len__")
+        or len(classes) != len(at) + 1
+    ):
         raise ValueError(
             f"{len(at)} thresholds part {len(at) + 1} classes: give as many names, from the lowest "
             f"up, not {classes!r:.80}"

@@ -326,7 +326,7 @@ def as_numbers(name: str, values: Any) -> np.ndarray:
     """Check an option that is a number or several."""
     try:
         array = np.atleast_1d(np.asarray(values, dtype=np.float64))
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         array = np.empty((0, 0))
     if array.ndim != 1:
         raise ValueError(f"{name} must be a number, or a list of numbers, not {values!r:.80}")

@@ -1,5 +1,6 @@
 """Bad input: what the error says, and that the same object computes again."""
 
+import io
 import math
 import os
 
@@ -395,3 +396,39 @@ def test_one_wild_longitude_is_refused(metric):
         metric().compute(predictions=[[0, 0]] * 2, references=[[40.7, -74.0], [48.9, 200]])
     with pytest.raises(ValueError, match="swapped columns"):
         metric().compute(predictions=[[286.0, 40.7], [2.4, 48.9]], references=[[40.7, -74]] * 2)
+
+
+TRUTH = pd.DataFrame(GOOD, columns=["latitude", "longitude"]).assign(image_id=list("abc"))
+UNCLEAR = {
+    "two columns of ids": (
+        lambda table: pd.concat([table, table[["image_id"]]], axis=1),
+        "two columns are called 'image_id'",
+    ),
+    "lists as ids": (lambda table: table.assign(image_id=[[1], [2], [3]]), "a list for an id"),
+    "ids that disagree": (
+        lambda table: table.assign(id=[2, 1, 0]),
+        "'imageid' and 'id' pair the rows differently",
+    ),
+    "whole numbers to pairs": (lambda table: dict(zip((11, 12), GOOD, strict=False)), "found no"),
+    "set": (lambda table: set(map(tuple, GOOD)), "no order"),
+    "frozen set": (lambda table: frozenset(map(tuple, GOOD)), "no order"),
+    "mapping of columns": (lambda table: table.to_dict(), "to_dict"),
+    "file": (lambda table: io.StringIO("1,2"), "got a file"),
+}
+
+
+@pytest.mark.parametrize("kind", UNCLEAR)
+def test_rows_that_cannot_be_told_apart_are_refused(metric, kind):
+    make, message = UNCLEAR[kind]
+    with pytest.raises(ValueError, match=message):
+        metric().compute(predictions=make(TRUTH), references=TRUTH.assign(id=range(3)))
+
+
+@pytest.mark.parametrize("kind", ["bool", "complex64", "sparse", "meta"])
+def test_tensors_of_no_plain_numbers_are_refused(metric, kind):
+    torch = pytest.importorskip("torch")
+    tensor = torch.tensor(GOOD)
+    change = {"sparse": tensor.to_sparse, "meta": lambda: tensor.to("meta")}
+    bad = change[kind]() if kind in change else tensor.to(getattr(torch, kind))
+    with pytest.raises(ValueError, match="predictions: .*(not a number|dense tensor)"):
+        metric().compute(predictions=bad, references=GOOD)

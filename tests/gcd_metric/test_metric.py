@@ -1,10 +1,13 @@
 """What compute returns, for every form of input, and add, num_process, combine and pickling."""
 
+import decimal
 import json
 import math
+import pathlib
 import pickle
 import re
 import tracemalloc
+import types
 import unicodedata
 import warnings
 from dataclasses import dataclass
@@ -418,6 +421,20 @@ SHUFFLED = {
     "beside another id": lambda table: table.assign(id=range(4)),
     "index": lambda table: table.set_index("image_id"),
     "index without a name": lambda table: table.set_index("image_id").rename_axis(None),
+    "index of another name": lambda table: table.set_index("image_id").rename_axis("photo"),
+    "index of categories": lambda table: (
+        table.astype({"image_id": "category"}).set_index("image_id").rename_axis(None)
+    ),
+    "index of bytes": lambda table: table.set_index(table.image_id.str.encode("utf-8")).drop(
+        columns="image_id"
+    ),
+    "index of levels": lambda table: table.assign(crop=0).set_index(["crop", "image_id"]),
+    "series of pairs": lambda table: pd.Series(
+        list(zip(table.latitude, table.longitude, strict=True)), index=list(table.image_id)
+    ),
+    "rows of a frame": lambda table: [row for _, row in table.set_index("image_id").iterrows()],
+    "named tuples of an index": lambda table: list(table.set_index("image_id").itertuples()),
+    "objects": lambda table: [types.SimpleNamespace(**row) for row in table.to_dict("records")],
     "rows": lambda table: table.to_dict("records"),
     "columns": lambda table: table.to_dict("list"),
     "named tuples": lambda table: list(table.itertuples()),
@@ -427,6 +444,13 @@ SHUFFLED = {
     "polars": polars.from_pandas,
     "arrow": pyarrow.Table.from_pandas,
 }
+
+
+@pytest.mark.parametrize("kind", [pathlib.PurePosixPath, lambda text: decimal.Decimal(len(text))])
+def test_ids_of_other_kinds_pair_rows(metric, kind):
+    ids = [kind(text) for text in ("a", "bb", "ccc", "dddd")]
+    guess, truth = with_ids(TRUTH, ids).iloc[[2, 0, 3, 1]], with_ids(TRUTH, ids)
+    assert metric().compute(predictions=guess, references=truth)["mean_km"] == 0
 
 
 @pytest.mark.parametrize("form", SHUFFLED)
@@ -587,3 +611,10 @@ def test_what_is_masked_is_missing(metric):
         assert (result["n_missing"], result["acc@200km"]) == (2, 0.25)
         with pytest.raises(ValueError, match="predictions: row 1 is missing"):
             metric().compute(predictions=form, references=TRUTH)
+
+
+def test_one_column_in_half_precision_is_noted(metric):
+    guess = WORLD.copy()
+    guess[:, 1] = guess[:, 1].astype(np.float16)
+    with pytest.warns(UserWarning, match="predictions: .* rounded to float16"):
+        metric().compute(predictions=guess, references=WORLD)

@@ -426,3 +426,19 @@ def test_messages_stay_short(world):
         with pytest.raises(ValueError) as caught:
             compute(world, **options)
         assert len(str(caught.value)) < 400, options
+
+
+@pytest.mark.parametrize(
+    "options",
+    [{"kind": "classes", "classes": 5, "threshold": 1}, {"nodata": 10**400}],
+    ids=["classes", "nodata"],
+)
+def test_options_of_the_wrong_kind_are_value_errors(world, options):
+    with pytest.raises(ValueError, match="names|nodata must be a number"):
+        compute(world, **options)
+
+
+def test_a_long_path_is_shortened_in_the_error():
+    with pytest.raises(ValueError, match="there is no such file") as error:
+        compute("x" * 5000)
+    assert len(str(error.value)) < 300
