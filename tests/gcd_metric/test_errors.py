@@ -398,8 +398,8 @@ def test_one_wild_longitude_is_refused(metric):
         metric().compute(predictions=[[286.0, 40.7], [2.4, 48.9]], references=[[40.7, -74]] * 2)
 
 
-TRUTH = pd.DataFrame(GOOD, columns=["latitude", "longitude"]).assign(image_id=list("abc"))
-UNCLEAR = {
+TABLE = pd.DataFrame(GOOD, columns=["latitude", "longitude"]).assign(image_id=list("abc"))
+NOT_ROWS = {
     "two columns of ids": (
         lambda table: pd.concat([table, table[["image_id"]]], axis=1),
         "two columns are called 'image_id'",
@@ -417,11 +417,11 @@ UNCLEAR = {
 }
 
 
-@pytest.mark.parametrize("kind", UNCLEAR)
+@pytest.mark.parametrize("kind", NOT_ROWS)
 def test_rows_that_cannot_be_told_apart_are_refused(metric, kind):
-    make, message = UNCLEAR[kind]
+    make, message = NOT_ROWS[kind]
     with pytest.raises(ValueError, match=message):
-        metric().compute(predictions=make(TRUTH), references=TRUTH.assign(id=range(3)))
+        metric().compute(predictions=make(TABLE), references=TABLE.assign(id=range(3)))
 
 
 @pytest.mark.parametrize("kind", ["bool", "complex64", "sparse", "meta"])
