@@ -38,7 +38,7 @@ def built(tmp_path) -> Path:
         for number in range(20 * shard, 20 * shard + 20):
             record = {"photo_id": str(231500000 + number), "owner": owner(number),
                       "title": f"=photo {number}", "license": LICENSES[number % 5],
-                      "latitude": number / 10, "longitude": -number / 5}  # fmt: skip
+                      "latitude": 1 + number / 10, "longitude": -number / 5}  # fmt: skip
             members += pair(photo(number), record, jpeg(number))
         write_shard(folder / f"im2gps-{shard:05d}.tar", members)
     return folder

@@ -179,7 +179,7 @@ def test_a_data_set_serves_as_references(zoom):
         (np.zeros((5, 5), int), r"expected shape \(5, 4\)"),
         (np.zeros((5, 3)), "neither sequences"),
         (np.zeros((5, 2, 5), int), r"expected shape \(5, 2, 4\)"),
-        (np.zeros((5, 2), np.float16), "float16 are kilometres apart"),
+        (np.full((5, 2), 38.9, np.float16), "float16 are kilometres apart"),
         (np.ma.masked_equal(np.zeros((5, 4), int), 0), "some values are masked"),
         ([[1, 2], [1]], "no array can be made"),
     ],
