@@ -146,10 +146,10 @@ def publish(offer: Offer, settings: Settings) -> None:
     (folder / convert.WORK).mkdir(parents=True, exist_ok=True)
     lock = filelock.FileLock(folder / convert.WORK / "lock")
     try:
-        lock.acquire(timeout=0)
+        held = lock.acquire(timeout=0)
     except filelock.Timeout:
         raise ValueError(f"{folder}: another `publish` is writing there") from None
-    with lock:
+    with held:
         entries, files = _convert(offer, settings, place)
         if not entries:
             raise ValueError(_nothing(offer, settings))
