@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO
 
-from geoload.shards import Member, members
+from geoload.tar import Member, members
 from geoload.writing import whole_file
 
 # A pass that was killed reads this much again, at most.

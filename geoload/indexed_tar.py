@@ -18,7 +18,7 @@ from typing import Any, BinaryIO
 import filelock
 
 from geoload.files import read_exactly
-from geoload.shards import MAX_MEMBER, ShardError
+from geoload.tar import MAX_MEMBER, ShardError
 from geoload.tar_index import TarIndex
 
 _log = logging.getLogger(__name__)

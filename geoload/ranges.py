@@ -7,7 +7,7 @@ from typing import BinaryIO
 
 from geoload.files import is_remote, open_binary, persistently, read_exactly
 from geoload.indexed_tar import shared_tar
-from geoload.shards import MAX_MEMBER, ShardError
+from geoload.tar import MAX_MEMBER, ShardError
 
 # Over a network a request costs as much as some hundred kilobytes; locally it costs nothing.
 _GAP = 256 * 2**10

@@ -17,7 +17,7 @@ from typing import BinaryIO
 import numpy as np
 from tqdm import tqdm
 
-from geoload.shards import Member, members
+from geoload.tar import Member, members
 from geoload.writing import whole_file
 
 _FORMAT = b"TAR index 3\n"

@@ -21,7 +21,7 @@ from typing import Any, BinaryIO, NamedTuple
 from geoload.files import open_binary
 from geoload.jpeg import PhotoError, clean
 from geoload.report import Report, read_json
-from geoload.shards import Member, ShardError, members, read_member
+from geoload.tar import Member, ShardError, members, read_member
 from im2gps.packs import MAX_PHOTO
 from im2gps.photo import check_header
 

@@ -16,7 +16,7 @@ from huggingface_hub import try_to_load_from_cache
 
 from geoload.contents import Contents
 from geoload.hub import HubFile, list_files
-from geoload.shards import Member
+from geoload.tar import Member
 from justzoomin.sources import IMAGES, REPOSITORY, Folder, Hub
 
 # The levels that the authors' loader reads for the four views of a zoom.

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from geoload.files import open_binary
-from geoload.shards import ShardError, members
+from geoload.tar import ShardError, members
 from justzoomin import zoom
 from justzoomin.sources import Part
 from justzoomin.views import Views, is_white, name_of, place_of

@@ -26,7 +26,7 @@ from tqdm import tqdm
 
 from geoload.disk import clear_errors
 from geoload.files import signature
-from geoload.shards import members
+from geoload.tar import members
 from geoload.workers import die_with_parent
 from justzoomin import zoom
 from justzoomin.overhead import overhead_files

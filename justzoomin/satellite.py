@@ -12,7 +12,7 @@ import numpy as np
 from geoload.files import is_clutter, open_binary, persistently, read_exactly, signature
 from geoload.hub import HubFile, announce_download
 from geoload.report import Report
-from geoload.shards import members
+from geoload.tar import members
 from justzoomin.archives import (
     MAX_PICTURE,
     NOT_FILES,

@@ -18,7 +18,7 @@ from geoload.member_files import member_address
 from geoload.pictures import PictureError, Size, shrink
 from geoload.ranges import read_pieces
 from geoload.report import Report
-from geoload.shards import Member, members
+from geoload.tar import Member, members
 from geoload.tar_index import TarIndex
 from justzoomin.plan import NOT_FILES, STRANGERS, SUFFIX, TWICE, Plan, id_of, plan_of
 from justzoomin.sources import Folder, Hub, Part, other_split

@@ -26,7 +26,7 @@ from geoload.hub import HubFile, download_small, list_files
 from geoload.indexed_tar import IndexedTar
 from geoload.optional import needed_for
 from geoload.report import Report
-from geoload.shards import ShardError
+from geoload.tar import ShardError
 from justzoomin.archives import WHITE, by_level, level_name
 from justzoomin.layout import Layout, Place
 from justzoomin.sources import REPOSITORY, REVISION, Hub

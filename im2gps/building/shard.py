@@ -27,7 +27,7 @@ from PIL import Image
 from geoload.commands import said
 from geoload.files import sha256
 from geoload.report import read_json, write_json
-from geoload.shards import members
+from geoload.tar import members
 from geoload.tar_index import TarIndex
 from geoload.writing import naming
 from im2gps.building import missing

@@ -25,7 +25,7 @@ from tqdm import tqdm
 from geoload.disk import is_full
 from geoload.files import open_binary
 from geoload.report import Report
-from geoload.shards import Member, ShardError, read_member
+from geoload.tar import Member, ShardError, read_member
 from geoload.target import Target
 from justzoomin.archives import (
     LOADER_LEVELS,

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from geoload.contents import Contents
-from geoload.shards import Member
+from geoload.tar import Member
 from geoload.target import Target
 from justzoomin.archives import Archive
 from justzoomin.sources import IMAGES

@@ -32,8 +32,8 @@ from geoload.jpeg import PhotoError, clean, segments
 from geoload.pictures import PictureError, decode
 from geoload.publishing.card import Old, render
 from geoload.report import Report
-from geoload.shards import ShardError, members
 from geoload.shared_index import read_published
+from geoload.tar import ShardError, members
 from geoload.tar_index import TarIndex
 from im2gps import photo, training
 from im2gps.building.missing import Missing

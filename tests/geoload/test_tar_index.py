@@ -18,8 +18,8 @@ from hypothesis import strategies as st
 
 from geoload.indexed_tar import IndexedTar, index_of
 from geoload.ranges import read_pieces
-from geoload.shards import ShardError
 from geoload.shared_index import read_published, write_index
+from geoload.tar import ShardError
 from geoload.tar_index import TarIndex
 
 

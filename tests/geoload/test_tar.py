@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 
 from geoload.contents import Contents
 from geoload.files import is_clutter
-from geoload.shards import Member, ShardError, members
+from geoload.tar import Member, ShardError, members
 from geoload.tar_index import TarIndex
 
 FORMATS = {"gnu": tarfile.GNU_FORMAT, "pax": tarfile.PAX_FORMAT, "ustar": tarfile.USTAR_FORMAT}

@@ -1,7 +1,7 @@
-"""The one TAR reader: every member in file order, the wanted ones with their bytes.
+"""Parse the members of a TAR file in file order, and read the bytes of those that are wanted.
 
-Headers are read one by one and whatever nobody wants is sought past, so a pass over a shard
-costs what its wanted members weigh. What it does not do: open files, extract, or judge names.
+Headers are read one by one and the contents of unwanted members are skipped with a seek. This
+module does not open files, extract them or check names.
 """
 
 from __future__ import annotations
