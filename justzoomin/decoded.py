@@ -20,7 +20,7 @@ from tqdm import tqdm
 
 from geoload.indexed_tar import IndexedTar, place_of
 from geoload.writing import whole_file
-from justzoomin.views import Prefix, lacks, name_of
+from justzoomin.views import Prefix, lacks, view_name
 
 
 class DecodedViews:
@@ -64,7 +64,7 @@ class DecodedViews:
         return self._mapped[[self._row_of(prefix) for prefix in prefixes]]
 
     def _row_of(self, prefix: Prefix) -> int:
-        name = f"{name_of(prefix)}.jpg"
+        name = f"{view_name(prefix)}.jpg"
         if name not in self._row:
             raise lacks(self._archive.path, prefix)
         return self._row[name]

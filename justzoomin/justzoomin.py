@@ -37,7 +37,6 @@ from justzoomin.views import (
     check_view_size,
     find_rendered,
     open_views,
-    place_of,
     white_views,
     zoom_record,
 )
@@ -440,7 +439,7 @@ class JustZoomIn(Builder):
             return open_views(tiles, config.pixels, len(sequences[0]) if sequences else DEPTH)
         if rendered and config.depth < DEPTH:
             return RenderedViews(rendered, config.size)
-        return DrawnViews(tiles, config.pixels, [place_of((0,) * config.depth)[2]])
+        return DrawnViews(tiles, config.pixels, [config.depth])
 
     def conclude(self, split: str, findings: Report, found: list[np.ndarray]) -> Report:
         """Add rows without a picture and ids that occur twice to the parts' findings."""

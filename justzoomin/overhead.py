@@ -12,7 +12,7 @@ from geoload.files import open_binary
 from geoload.tar import ShardError, members
 from justzoomin import zoom
 from justzoomin.sources import Part
-from justzoomin.views import Views, is_white, name_of, place_of
+from justzoomin.views import Views, footprint, record_is_white, view_name
 
 Row = tuple[str, dict[str, Any]]
 
@@ -55,7 +55,7 @@ def _view_row(path: str, name: str, picture: bytes, record: bytes) -> dict[str, 
             "latitude": float(fields["latitude"]),
             "longitude": float(fields["longitude"]),
             "width_m": float(fields["width_m"]),
-            "white": is_white(fields),
+            "white": record_is_white(fields),
         }
     except (ValueError, KeyError, TypeError) as error:
         raise ShardError(
@@ -76,8 +76,8 @@ def cell_rows(part: Part, depth: int, views: Views) -> Iterator[Row]:
     """Yield every cell of a depth that begins with the part's action, with its view."""
     for rest in zoom.cells(depth - 1).tolist():
         sequence = (part.number, *rest)
-        latitude, longitude, width = place_of(sequence)
-        name = name_of(sequence)
+        latitude, longitude, width = footprint(sequence)
+        name = view_name(sequence)
         image = {"bytes": views.jpeg(sequence), "path": f"{name}.jpg"}
         yield (
             name,

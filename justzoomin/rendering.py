@@ -37,10 +37,10 @@ from justzoomin.views import (
     SIZE,
     Prefix,
     check_view_size,
-    is_white,
-    name_of,
-    place_of,
+    footprint,
+    record_is_white,
     to_jpeg,
+    view_name,
 )
 
 _ADVICE = (
@@ -96,7 +96,7 @@ def render(
     """
     size = check_view_size(size)
     # What is wrong shows here, and not after a while in every worker.
-    TilePyramid(source).check([place_of((0,) * length)[2] for length in range(depth)], size)
+    TilePyramid(source).check([footprint((0,) * length)[2] for length in range(depth)], size)
     output = Path(output)
     folder = parts_folder(output, source, size, quality, depth)
     parts = plan(folder, depth)
@@ -195,7 +195,7 @@ def _draw_part(path: Path, group: list[Prefix], size: int, quality: int) -> int:
 
 
 def _sample(prefix: Prefix, size: int, quality: int) -> Iterator[tuple[str, bytes]]:
-    latitude, longitude, width = place_of(prefix)
+    latitude, longitude, width = footprint(prefix)
     view = _pyramid.view(latitude, longitude, width / size, size)
     tiles, missing = _pyramid.tiles_of_last_view()
     record = {
@@ -207,8 +207,8 @@ def _sample(prefix: Prefix, size: int, quality: int) -> Iterator[tuple[str, byte
         "tiles_missing": missing,
         "attribution": ATTRIBUTION,
     }
-    yield f"{name_of(prefix)}.jpg", to_jpeg(view, quality)
-    yield f"{name_of(prefix)}.json", json.dumps(record).encode()
+    yield f"{view_name(prefix)}.jpg", to_jpeg(view, quality)
+    yield f"{view_name(prefix)}.json", json.dumps(record).encode()
 
 
 def _join(paths: list[Path], whole: Path, output: Path, strict: bool) -> None:
@@ -223,7 +223,7 @@ def _join(paths: list[Path], whole: Path, output: Path, strict: bool) -> None:
                     if found.name.endswith(".json"):
                         record = json.loads(data or b"{}")
                         total += 1
-                        white += is_white(record)
+                        white += record_is_white(record)
                         gaps += 0 < record["tiles_missing"] < record["tiles"]
     if white or gaps:
         said = (

@@ -97,7 +97,7 @@ class RenderedViews:
 
     def jpeg(self, prefix: Prefix) -> bytes:
         """Return the view after some actions; raises ValueError when the shard has it not."""
-        data = self._archive.read(f"{name_of(prefix)}.jpg")
+        data = self._archive.read(f"{view_name(prefix)}.jpg")
         if data is None:
             raise lacks(self._archive.path, prefix)
         return data
@@ -106,18 +106,18 @@ class RenderedViews:
         """See `Views`; the shard has a record of each view."""
         white = self._white.get(prefix)
         if white is None:
-            record = self._archive.read(f"{name_of(prefix)}.json")
-            white = bool(record) and is_white(json.loads(record or b"{}"))
+            record = self._archive.read(f"{view_name(prefix)}.json")
+            white = bool(record) and record_is_white(json.loads(record or b"{}"))
             if white and not any(self._white.values()):
                 _log.warning(
                     "%s: view %s is white, as none of its tiles was there when it was rendered. "
-                    "(Said once.)", self._archive.path, name_of(prefix),
+                    "(Said once.)", self._archive.path, view_name(prefix),
                 )  # fmt: skip
             self._white[prefix] = white
         return white
 
 
-def is_white(record: dict[str, Any]) -> bool:
+def record_is_white(record: dict[str, Any]) -> bool:
     """Tell from its record whether a rendered view is white."""
     return record.get("tiles", 0) > 0 and record.get("tiles_missing") == record["tiles"]
 
@@ -125,7 +125,7 @@ def is_white(record: dict[str, Any]) -> bool:
 def lacks(shard: str, prefix: Prefix) -> ValueError:
     """Return the error for a shard that has not the view after some actions."""
     return ValueError(
-        f"{shard} holds no view {name_of(prefix)}: it was rendered for fewer actions, or is "
+        f"{shard} holds no view {view_name(prefix)}: it was rendered for fewer actions, or is "
         "another file. Render it anew with `justzoomin render`."
     )
 
@@ -138,15 +138,15 @@ class DrawnViews:
     source : path or Hub
     size : int
         Their side in pixels.
-    widths_m : sequence of float
-        How wide they will be; which sizes can be drawn is said at once.
+    lengths : iterable of int
+        The number of actions before the views that will be asked for.
     """
 
-    def __init__(self, source: Any, size: int, widths_m: Sequence[float]) -> None:
+    def __init__(self, source: Any, size: int, lengths: Iterable[int]) -> None:
         from justzoomin.tiles import TilePyramid
 
         self._pyramid = TilePyramid(source)
-        self._pyramid.check(widths_m, size)
+        self._pyramid.check([footprint((0,) * length)[2] for length in lengths], size)
         self._size = size
         self._kept: dict[Prefix, bytes] = {}
         self._white: dict[Prefix, bool] = {}
@@ -162,7 +162,7 @@ class DrawnViews:
 
     def array(self, prefix: Prefix) -> np.ndarray:
         """Draw the view after some actions: uint8 RGB of shape (size, size, 3)."""
-        latitude, longitude, width = place_of(prefix)
+        latitude, longitude, width = footprint(prefix)
         view = self._pyramid.view(latitude, longitude, width / self._size, self._size)
         made_of, lacked = self._pyramid.tiles_of_last_view()
         self._white[prefix] = made_of == lacked
@@ -272,7 +272,7 @@ class ZoomViews:
                     f"sequence {[*sequence]}: view {white[0]} is white, as none of its tiles is "
                     "there (strict=True)."
                 )
-            self.report.add(WHITE_PHOTOS, name_of(sequence))
+            self.report.add(WHITE_PHOTOS, view_name(sequence))
 
 
 def _actions(sequence: Any, row: int) -> Prefix:
@@ -305,8 +305,7 @@ def open_views(source: Any, size: int | None = None, depth: int = zoom.DEPTH) ->
     size = None if size is None else check_view_size(size)
     if is_shard(source):
         return RenderedViews(os.fspath(source), size)
-    widths = [place_of((0,) * length)[2] for length in range(depth)]
-    return DrawnViews(source, size or SIZE, widths)
+    return DrawnViews(source, size or SIZE, range(depth))
 
 
 def is_shard(source: Any) -> bool:
@@ -323,7 +322,7 @@ def zoom_record(sequence: Sequence[int], views: Views) -> dict[str, list]:
     """Return the views before each action, where they are, and how wide."""
     prefixes, places = _along(sequence)
     return {
-        "views": [{"bytes": views.jpeg(p), "path": f"{name_of(p)}.jpg"} for p in prefixes],
+        "views": [{"bytes": views.jpeg(p), "path": f"{view_name(p)}.jpg"} for p in prefixes],
         "view_centers": [[latitude, longitude] for latitude, longitude, _ in places],
         "view_widths_m": [width for _, _, width in places],
     }
@@ -331,23 +330,23 @@ def zoom_record(sequence: Sequence[int], views: Views) -> dict[str, list]:
 
 def white_views(sequence: Sequence[int], views: Views) -> list[str]:
     """Return the names of the white ones among the views before each action; all were given."""
-    return [name_of(prefix) for prefix in _along(sequence)[0] if views.is_white(prefix)]
+    return [view_name(prefix) for prefix in _along(sequence)[0] if views.is_white(prefix)]
 
 
 def _along(sequence: Sequence[int]) -> tuple[list[Prefix], list[tuple[float, float, float]]]:
     """Return the actions before each view of a path, and where those views are."""
     prefixes = [tuple(sequence[:length]) for length in range(len(sequence))]
-    return prefixes, [place_of(prefix) for prefix in prefixes]
+    return prefixes, [footprint(prefix) for prefix in prefixes]
 
 
-def name_of(prefix: Prefix) -> str:
+def view_name(prefix: Prefix) -> str:
     """Return a view's name in the shard: its actions, `7-6-6`, or `root`."""
     return "-".join(map(str, prefix)) or ROOT
 
 
 # As many as there are views before the last of four actions.
 @functools.lru_cache(maxsize=4369)
-def place_of(prefix: Prefix) -> tuple[float, float, float]:
+def footprint(prefix: Prefix) -> tuple[float, float, float]:
     """Return centre latitude, longitude and width in metres of the view after some actions."""
     latitude, longitude, widths = zoom.path(np.array(prefix, int))
     return float(latitude[-1]), float(longitude[-1]), float(widths[-1])

@@ -28,7 +28,7 @@ from geoload.publishing.shard_writers import TarShard
 from im2gps.licences import LICENCES
 from im2gps.photo import fields
 from im2gps.sample import with_comments
-from justzoomin.views import name_of, place_of
+from justzoomin.views import footprint, view_name
 from tests.support.hub_write import OWNER, TOKEN
 
 LOADER = Path(__file__).parent / "support" / "load_published.py"
@@ -53,11 +53,11 @@ def washington(zoom, tmp_path_factory) -> Path:
         for number, prefix in enumerate(prefixes):
             buffer = io.BytesIO()
             Pillow.new("RGB", (16, 16), (40 * number, 0, 0)).save(buffer, "JPEG")
-            latitude, longitude, width = place_of(prefix)
+            latitude, longitude, width = footprint(prefix)
             record = {"prefix": prefix, "latitude": latitude, "longitude": longitude}
             text = json.dumps({**record, "width_m": width}).encode()
             for suffix, data in (("jpg", buffer.getvalue()), ("json", text)):
-                member = tarfile.TarInfo(f"{name_of(prefix)}.{suffix}")
+                member = tarfile.TarInfo(f"{view_name(prefix)}.{suffix}")
                 member.size = len(data)
                 archive.addfile(member, io.BytesIO(data))
     return folder

@@ -12,7 +12,7 @@ from controls import HIDDEN, READ_ERRORS, collection_choice, live, plain
 from pictures import bare, figure
 from worldmap import map_component, mark, scene_of
 
-from justzoomin.views import place_of
+from justzoomin.views import footprint
 
 
 class Chosen(NamedTuple):
@@ -164,6 +164,6 @@ def _record(collection: Collection, split: str, row: int) -> list[tuple[str, str
     ]
     if rows.sequences is not None:
         actions = rows.sequences[row].tolist()
-        width = place_of(tuple(actions))[2]
+        width = footprint(tuple(actions))[2]
         entries.append(("sequence", f"{actions}, to a cell {width:,.4g} m wide"))
     return entries

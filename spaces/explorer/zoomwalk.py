@@ -13,7 +13,7 @@ from PIL import Image
 from gcd_metric import haversine
 from justzoomin import zoom
 from justzoomin.preview import annotated
-from justzoomin.views import place_of
+from justzoomin.views import footprint
 
 _PIXELS = 768
 _WHITE, _MUCH = 254, 0.02
@@ -50,7 +50,7 @@ def step_of(collection: Collection, split: str, row: int, number: int) -> Step:
         raise ValueError(f"{collection.title}, split {split}, has no zoom sequences")
     actions = [int(action) for action in rows.sequences[row]]
     prefix, action = tuple(actions[:number]), actions[number]
-    latitude, longitude, width = place_of(prefix)
+    latitude, longitude, width = footprint(prefix)
     line, column = divmod(action, zoom.GRID)
     where = f"row {line + 1} from the north, column {column + 1} from the west (action {action})"
     caption = f"View {number + 1} of {len(actions)}, {width:,.6g} m wide. "
@@ -86,5 +86,5 @@ def step_of(collection: Collection, split: str, row: int, number: int) -> Step:
 def _end(actions: list[int], place: np.ndarray) -> str:
     centre = np.array(zoom.decode(actions))
     off = haversine(centre[None], place[None], zoom.EARTH_RADIUS_M)[0]
-    width = place_of(tuple(actions))[2]
+    width = footprint(tuple(actions))[2]
     return f"The cell is {width:,.4g} m wide, its centre {off:.1f} m from where it was taken."
