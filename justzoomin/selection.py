@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from geoload.target import Target
+from geoload.output_folder import OutputFolder
 from justzoomin.archives import LOADER_LEVELS, Archive, choose_photos, choose_tiles
 from justzoomin.sources import TABLES
 
@@ -102,7 +102,7 @@ class Record:
     finished: bool = False
 
     @classmethod
-    def read(cls, target: Target) -> Record | None:
+    def read(cls, target: OutputFolder) -> Record | None:
         """Return a folder's record, or None where there is none that can be read."""
         data = target.read(RECORD, MAX_RECORD)
         return None if data is None else cls.parse(data)
@@ -141,7 +141,7 @@ class Record:
             self.finished and done,
         )  # fmt: skip
 
-    def write(self, target: Target, **more: Any) -> None:
+    def write(self, target: OutputFolder, **more: Any) -> None:
         """Write it into the folder."""
         content = {
             "finished": self.finished, "source": self.source,

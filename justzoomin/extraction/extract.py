@@ -24,9 +24,9 @@ from tqdm import tqdm
 
 from geoload.disk import is_full
 from geoload.files import open_binary
+from geoload.output_folder import OutputFolder
 from geoload.report import Report
 from geoload.tar import Member, ShardError, read_member
-from geoload.target import Target
 from justzoomin.archives import (
     LOADER_LEVELS,
     MAX_PICTURE,
@@ -141,7 +141,7 @@ def extract(
     )
     chosen = selection.archives(archives, name_of(source))
     there = {archive.level for archive in archives if archive.level is not None}
-    with Target(folder) as target:
+    with OutputFolder(folder) as target:
         target.lock()
         lacking = [level for level in LOADER_LEVELS if levels is None and level not in there]
         left_out = sorted(there - {*selection.levels})
@@ -192,7 +192,7 @@ class _Extraction:
         source: Hub | Folder,
         selection: Selection,
         archives: list[Archive],
-        target: Target,
+        target: OutputFolder,
         result: Extracted,
     ) -> None:
         self._token = source.token if isinstance(source, Hub) else None
@@ -260,7 +260,7 @@ class _Extraction:
     def _extract(self, number: int, bar: tqdm) -> Report:
         archive, contents, report = self._archives[number], self._contents[number], Report()
         position = 0
-        with Target(self._target.folder) as target, self._open(archive) as file:
+        with OutputFolder(self._target.folder) as target, self._open(archive) as file:
             for member in contents.read(file):
                 if self._stop.is_set():
                     break
@@ -273,7 +273,7 @@ class _Extraction:
         return report
 
     def _take(
-        self, number: int, member: Member, file: BinaryIO, target: Target, report: Report
+        self, number: int, member: Member, file: BinaryIO, target: OutputFolder, report: Report
     ) -> None:
         archive = self._archives[number]
         refused = refusal(archive, member)
@@ -298,7 +298,7 @@ class _Extraction:
             count.bytes += member.size
 
     def _is_there(
-        self, path: str, archive: Archive, member: Member, file: BinaryIO, target: Target
+        self, path: str, archive: Archive, member: Member, file: BinaryIO, target: OutputFolder
     ) -> bool:
         """Tell whether a picture is in the folder: by its bytes, or of the Hub's by its size."""
         if target.size(path) != member.size:
@@ -331,7 +331,7 @@ class _Extraction:
         archive: Archive,
         member: Member,
         file: BinaryIO,
-        target: Target,
+        target: OutputFolder,
         report: Report,
     ) -> None:
         data = read_member(file, member, archive.path, MAX_PICTURE)

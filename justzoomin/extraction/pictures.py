@@ -13,9 +13,9 @@ from PIL import Image
 
 from geoload.files import is_clutter, open_binary, read_exactly
 from geoload.jpeg import clean
+from geoload.output_folder import UNFINISHED
 from geoload.report import Report
 from geoload.tar import Member, ShardError
-from geoload.target import UNFINISHED
 from justzoomin.archives import (
     MAX_PICTURE,
     TWICE,

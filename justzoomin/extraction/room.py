@@ -8,8 +8,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from geoload.contents import Contents
+from geoload.output_folder import OutputFolder
 from geoload.tar import Member
-from geoload.target import Target
 from justzoomin.archives import Archive
 from justzoomin.sources import IMAGES
 
@@ -38,7 +38,7 @@ class Need:
 
 
 def check_room(
-    target: Target,
+    target: OutputFolder,
     archives: list[Archive],
     contents: list[Contents],
     place: Place,
@@ -87,7 +87,7 @@ def _compare(folder: str, needs: dict[str, Need], disk: os.statvfs_result) -> No
 
 
 def _add_known(
-    need: Need, target: Target, archive: Archive, known: Contents, place: Place, block: int
+    need: Need, target: OutputFolder, archive: Archive, known: Contents, place: Place, block: int
 ) -> None:
     seen = set()
     for member in known.members:

@@ -291,7 +291,7 @@ def test_two_at_a_time_are_refused(city, tmp_path, capsys):
         assert main(command) == 2
     finally:
         os.close(folder)
-    assert f"Another process is extracting into {tmp_path}." in capsys.readouterr().err
+    assert f"Another process is writing into {tmp_path}." in capsys.readouterr().err
     assert main(command) == 0
 
 
@@ -442,7 +442,7 @@ def test_nothing_is_written_through_a_link(city, tmp_path, capsys, link):
     (out / link).parent.mkdir(parents=True)
     (out / link).symlink_to(elsewhere)
     assert main(["extract", str(out), "--data-dir", str(city)]) == 2
-    assert f"{out / link} is a link or no folder" in capsys.readouterr().err
+    assert f"{out / link} is a link or not a folder" in capsys.readouterr().err
     assert not list(elsewhere.iterdir())
 
 
