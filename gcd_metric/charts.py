@@ -17,14 +17,13 @@ from .distances import haversine
 from .labels import for_plotly
 from .report import (
     COASTS_FROM,
-    Report,
-    Run,
     coastlines,
     curve_limits,
     great_circle_arcs,
     map_extent,
     scale_bar,
 )
+from .scoring import Run, Scored
 
 MOST_ARCS = 1000
 WORST_ARCS = 200
@@ -41,12 +40,12 @@ _ARC_STEPS = 120  # across the map; the longest arc has about half as many point
 # --- the error curve ----------------------------------------------------------------------------
 
 
-def error_curve(report: Report, narrow: bool = False) -> go.Figure:
+def error_curve(report: Scored, narrow: bool = False) -> go.Figure:
     """Cumulative share of photos within each distance, on a logarithmic axis.
 
     Parameters
     ----------
-    report : Report
+    report : Scored
     narrow : bool
         Whether it is for a phone.
 
@@ -54,12 +53,12 @@ def error_curve(report: Report, narrow: bool = False) -> go.Figure:
     -------
     plotly.graph_objects.Figure
     """
-    unit, n = report.unit, len(report.references)
+    unit, n = report.options.unit, len(report.references)
     answered = [np.sort(run.measured[~np.isnan(run.measured)]) for run in report.runs]
-    low, high = curve_limits(answered, report.thresholds)
+    low, high = curve_limits(answered, report.options.thresholds)
     figure = go.Figure()
     for index, (run, values) in enumerate(zip(report.runs, answered, strict=True)):
-        distance, count = _steps(np.clip(values, low, high), report.thresholds, (low, high))
+        distance, count = _steps(np.clip(values, low, high), report.options.thresholds, (low, high))
         figure.add_scatter(
             x=distance,
             y=count / n * 100,
@@ -73,7 +72,7 @@ def error_curve(report: Report, narrow: bool = False) -> go.Figure:
             },
             hovertemplate=f"%{{y:.1f}} % within %{{x:,.4~g}} {unit}",
         )
-    for threshold in report.thresholds:
+    for threshold in report.options.thresholds:
         figure.add_vline(threshold, line={"color": _GREY, "width": 1, "dash": "dot"})
         figure.add_annotation(
             x=math.log10(threshold),
@@ -157,12 +156,12 @@ def arcs_line(measured: np.ndarray) -> str:
     return line + (f" {lost:,} photos without an answer have no arc." if lost else "")
 
 
-def error_map(report: Report, run: Run, narrow: bool = False) -> go.Figure:
+def error_map(report: Scored, run: Run, narrow: bool = False) -> go.Figure:
     """Each error as a great-circle arc from the truth (a dot) to the prediction.
 
     Parameters
     ----------
-    report : Report
+    report : Scored
     run : Run
         One of the report's.
     narrow : bool
@@ -177,8 +176,8 @@ def error_map(report: Report, run: Run, narrow: bool = False) -> go.Figure:
     figure = go.Figure()
     _add_background(figure, extent)
     shown = chosen_arcs(run.measured)
-    classes = np.searchsorted(sorted(report.thresholds), run.measured[shown], side="left")
-    names = class_names(report.thresholds, report.unit)
+    classes = np.searchsorted(sorted(report.options.thresholds), run.measured[shown], side="left")
+    names = class_names(report.options.thresholds, report.options.unit)
     for index, name in enumerate(names):
         rows = shown[classes == index]
         if len(rows):
@@ -243,7 +242,7 @@ def _add_background(figure: go.Figure, extent: tuple[float, float, float, float]
 
 def _add_class(
     figure: go.Figure,
-    report: Report,
+    report: Scored,
     run: Run,
     rows: np.ndarray,
     extent: tuple[float, float, float, float],
@@ -292,13 +291,13 @@ def _add_class(
     )
 
 
-def _label(report: Report, run: Run, row: int) -> str:
+def _label(report: Scored, run: Run, row: int) -> str:
     name = for_plotly(str(report.ids[row]))
     truth, guess = (
         f"{latitude:.5f}, {longitude:.5f}"
         for latitude, longitude in (report.references[row], run.predictions[row])
     )
-    error = f"{run.measured[row]:,.1f} {report.unit}"
+    error = f"{run.measured[row]:,.1f} {report.options.unit}"
     return f"<b>{name}</b><br>{error} off<br>truth {truth}<br>prediction {guess}"
 
 

@@ -21,7 +21,7 @@ import pandas as pd
 from . import figures, report, scoring, tables, text
 from .columns import ROLES
 from .names import listed
-from .scoring import Joined, Wording, published
+from .scoring import Run, Wording, published
 
 _WORDING = Wording(
     "choose one with --{}-column", "choose the column with --id-column", "--missing miss"
@@ -404,11 +404,16 @@ def _run(arguments: argparse.Namespace) -> int:
     options = figures.make_options(**settings)  # a wrong one is said before any file is read
     runs, references = _read(arguments)
     scored = scoring.score_runs(
-        runs, references, settings, benchmark, _WORDING, none_known=none_known
+        runs,
+        references,
+        _references_name(arguments),
+        settings,
+        benchmark,
+        _WORDING,
+        none_known=none_known,
     )
     if arguments.report:  # before anything is printed, since who reads that may leave
-        title = f"{' and '.join(run.name for run in runs)} on {_references_name(arguments)}"
-        report.write_report(arguments.report, scoring.as_report(scored, title))
+        report.write_report(arguments.report, scored)
     if arguments.json:
         document = {
             "references": {
@@ -419,7 +424,7 @@ def _run(arguments: argparse.Namespace) -> int:
             },
             "metric_config": config_name,
             "method": options.method,
-            "runs": list(map(_json_run, runs, scored.results)),
+            "runs": list(map(_json_run, runs)),
             "comparison": scored.comparison,
             "benchmark": benchmark,
             "published": list(map(_json_published, scored.published)),
@@ -436,7 +441,7 @@ def _run(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def _read(arguments: argparse.Namespace) -> tuple[list[Joined], pd.DataFrame]:
+def _read(arguments: argparse.Namespace) -> tuple[list[Run], pd.DataFrame]:
     """Predictions first, since references may have to be downloaded."""
     _check_references(arguments)
     files = {"": arguments.predictions, "compare-": arguments.compare}
@@ -455,11 +460,11 @@ def _read(arguments: argparse.Namespace) -> tuple[list[Joined], pd.DataFrame]:
     return runs, references
 
 
-def _refuse_partial(runs: list[Joined], n_references: int) -> None:
+def _refuse_partial(runs: list[Run], n_references: int) -> None:
     n = len(runs[0].positions)
     if n == n_references:
         return
-    missing = [text.lacking(run) for run in runs if run.unmatched_references]
+    missing = [scoring.lacking(run) for run in runs if run.unmatched_references]
     for run in runs:
         for predictions, wanted in run.ambiguous[:1]:
             missing.append(f"among ambiguous ids {listed(predictions)} could be {listed(wanted)}")
@@ -470,29 +475,29 @@ def _refuse_partial(runs: list[Joined], n_references: int) -> None:
 
 
 def _print_tables(scored: scoring.Scored) -> None:
-    headers, rows, runs = scored.headers, scored.rows, scored.runs
-    count = sum(header.startswith("% ") for header in headers)
+    headers, rows = text.table(scored)
+    count = len(scored.options.thresholds)
     print("Accuracy in percent within each distance")
     print(text.narrow(headers, rows, count))
-    for name, *cells in rows[: len(runs)]:
+    for name, *cells in rows[: len(scored.runs)]:
         _, mean, geoscore, n = cells[count:]
-        unit = headers[count + 1].rpartition(" ")[2]
+        unit = scored.options.unit
         print(text.wrapped(f"{name}: mean error {mean} {unit}, GeoScore {geoscore}, n = {n}"))
-    print(text.wrapped(scored.columns))
+    print(text.wrapped(text.columns(scored)))
     if scored.published:
-        print(text.wrapped(text.sources(scored.published)))
+        print(text.wrapped(text.sources(scored)))
     if scored.comparison is not None:
-        print("\n" + text.wrapped(text.paired_title([run.name for run in runs])))
+        print("\n" + text.wrapped(text.paired_title(scored)))
         print(text.grid(*text.paired_table(scored.comparison)))
         print(text.wrapped(text.PAIRED))
 
 
-def _json_run(run: Joined, result: dict[str, Any]) -> dict[str, Any]:
+def _json_run(run: Run) -> dict[str, Any]:
     return {
         "name": run.name,
         "predictions": run.file,
         "columns": run.columns,
-        "scores": result,
+        "scores": run.scores,
         "unmatched_predictions": run.unmatched_predictions,
         "unmatched_references": run.unmatched_references,
         "ambiguous": run.ambiguous,

@@ -18,8 +18,7 @@ from typing import NamedTuple
 import pandas as pd
 
 from . import scoring, tables, text
-from .report import Report
-from .scoring import benchmarks
+from .scoring import Scored, benchmarks
 
 MOST_MEGABYTES = 32
 MOST_ROWS = 300_000
@@ -183,7 +182,7 @@ def score(
     benchmark: str = OWN,
     config_name: str = AUTOMATIC,
     count_missing: bool = False,
-) -> Report:
+) -> Scored:
     """Score what a visitor gave.
 
     Parameters
@@ -199,7 +198,7 @@ def score(
 
     Returns
     -------
-    Report
+    Scored
 
     Raises
     ------
@@ -224,5 +223,4 @@ def score(
         "config_name": config_name or ("justzoomin" if benchmark == "justzoomin" else "standard"),
         "missing": missing,
     }
-    scored = scoring.score_runs(runs, truth, settings, benchmark or None, _WORDING)
-    return scoring.as_report(scored, f"{' and '.join(names)} on {truth_name}")
+    return scoring.score_runs(runs, truth, truth_name, settings, benchmark or None, _WORDING)

@@ -16,7 +16,7 @@ os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")  # gradio reads it wh
 
 import gradio as gr
 
-from . import charts, figures, look, sample
+from . import charts, figures, look, sample, text
 from .intake import (
     AUTOMATIC,
     MOST_MEGABYTES,
@@ -30,7 +30,8 @@ from .intake import (
     truth_of,
 )
 from .labels import as_html
-from .report import Report, Run, html_table, worst_rows
+from .report import html_table, worst_rows
+from .scoring import Run, Scored
 
 _LONGEST_MESSAGE = 1_000
 _WORST_ROWS = 20
@@ -202,7 +203,7 @@ def _show(results: _Results, inputs: Sequence[Any], narrow: bool) -> Iterator[di
             )
         yield results.nothing(_message(error))
         return
-    status = as_html(f"Scored {report.title}: {report.scope}.")
+    status = as_html(f"Scored {report.title}: {text.scope(report)}.")
     tables = {
         results.status: f'<p class="done">{status}</p>' + _paragraphs(report.notes),
         results.figures: _figures(report),
@@ -232,7 +233,7 @@ def _score(
     benchmark: str,
     config_name: str,
     count_missing: bool,
-) -> Report:
+) -> Scored:
     return score(
         Given("predictions", file, pasted),
         Given("second predictions", other_file, other_pasted),
@@ -254,17 +255,17 @@ def _paragraphs(lines: Iterable[str]) -> str:
     return "".join(f'<p class="remark">{as_html(line)}</p>' for line in lines)
 
 
-def _figures(report: Report) -> str:
+def _figures(report: Scored) -> str:
     parts = [
         "<h2>Accuracy in percent within each distance</h2>",
-        _table(report.headers, report.rows),
-        _paragraphs(report.remarks),
+        _table(*text.table(report)),
+        _paragraphs(text.remarks(report)),
     ]
-    if report.paired:
+    if report.comparison:
         parts += [
-            f"<h2>{as_html(report.paired.title)}</h2>",
-            _table(report.paired.headers, report.paired.rows),
-            _paragraphs([report.paired.remark]),
+            f"<h2>{as_html(text.paired_title(report))}</h2>",
+            _table(*text.paired_table(report.comparison)),
+            _paragraphs([text.PAIRED]),
         ]
     return "".join(parts)
 
@@ -283,7 +284,7 @@ def _caption(run: Run) -> str:
     )
 
 
-def _worst(run: Run, report: Report) -> str:
+def _worst(run: Run, report: Scored) -> str:
     headers, rows = worst_rows(run, report, _WORST_ROWS)
     # the error second, where a phone still shows it
     rows = [[image, error, truth, guess] for image, truth, guess, error in [headers, *rows]]

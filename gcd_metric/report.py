@@ -10,14 +10,15 @@ import math
 import os
 import textwrap
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from . import text
 from .files import atomic_write
 from .labels import as_html, for_matplotlib
+from .scoring import Run, Scored
 
 _METRES_PER_DEGREE = 111_195.0
 _WORLD_FROM = 40.0  # degrees; data that spread further are shown on the whole world
@@ -27,81 +28,14 @@ _HEADING = 120  # columns of a heading; tables have the whole names
 _COLOURS = ("#1f5fa8", "#d1691c")
 
 
-@dataclass
-class Run:
-    """One model's predictions, with what was measured.
-
-    Attributes
-    ----------
-    name : str
-    predictions : ndarray of shape (n, 2)
-        Degrees; NaN where the model gave no answer.
-    measured : ndarray of shape (n,)
-        Distances in the report's unit; NaN where it gave no answer.
-    """
-
-    name: str
-    predictions: np.ndarray
-    measured: np.ndarray
-
-
-@dataclass
-class Table:
-    """A table of text with a title above and a remark below."""
-
-    title: str
-    headers: Sequence[str]
-    rows: Sequence[Sequence[str]]
-    remark: str = ""
-
-
-@dataclass
-class Report:
-    """What a report shows.
-
-    Attributes
-    ----------
-    title : str
-    runs : list of Run
-        One model, or two that are compared.
-    references : ndarray of shape (n, 2)
-    ids : sequence of str
-    thresholds : tuple of float
-        In `unit`.
-    unit : {"km", "m"}
-    headers, rows : the table of figures, as text
-    notes : sequence of str
-        Lines below the title: what was scored, what did not match.
-    scope : str
-        Over how many images; pictures say it too, since they are passed on alone.
-    remarks : sequence of str
-        Lines below the table: what its brackets are, where published rows come from.
-    paired : Table, optional
-        The paired differences of two models.
-    """
-
-    title: str
-    runs: list[Run]
-    references: np.ndarray
-    ids: Sequence[str]
-    thresholds: tuple[float, ...]
-    unit: str
-    headers: Sequence[str]
-    rows: Sequence[Sequence[str]]
-    notes: Sequence[str] = ()
-    scope: str = ""
-    remarks: Sequence[str] = ()
-    paired: Table | None = None
-
-
-def write_report(path: str | Path, report: Report) -> None:
+def write_report(path: str | Path, report: Scored) -> None:
     """Write a report that needs no other file and no network.
 
     Parameters
     ----------
     path : path-like
         Ends in `.html` or `.png`.
-    report : Report
+    report : Scored
 
     Raises
     ------
@@ -167,63 +101,65 @@ def _render(figure: Any, kind: str) -> bytes:
     return buffer.getvalue()
 
 
-def _overview(report: Report) -> bytes:
-    count, paired = len(report.runs), report.paired
-    heights = [4.2] + [5.8] * count
-    heights += [0.7 + 0.3 * len(paired.rows)] if paired else []
+def _overview(report: Scored) -> bytes:
+    paired = report.comparison
+    heights = [4.2] + [5.8] * len(report.runs)
+    heights += [0.7 + 0.3 * len(text.paired_table(paired)[1])] if paired else []
     figure = new_figure("a report", 11, 0.4 + sum(heights))
     axes = figure.subplots(len(heights), 1, height_ratios=heights)
     draw_curve(axes[0], report)
     norm = colour_scale(report.runs)
     for index, run in enumerate(report.runs):
-        draw_map(axes[1 + index], run, report.references, report.unit, norm)
+        draw_map(axes[1 + index], run, report.references, report.options.unit, norm)
     if paired:
-        _draw_table(axes[-1], paired)
-    _draw_title(figure, [line for line in (report.title, report.scope) if line])
+        _draw_paired(axes[-1], report)
+    _draw_title(figure, [report.title, text.scope(report)])
     return _render(figure, "png")
 
 
 def _draw_title(figure: Any, lines: list[str]) -> None:
     drawn = [for_matplotlib(line, 100) for line in lines]
-    text = "\n".join(line for line, _ in drawn)
+    title = "\n".join(line for line, _ in drawn)
     families = dict.fromkeys(family for _, plain in drawn for family in plain["fontfamily"])
-    if "\\u" in text.lower():
-        text += "\n(\\u… stands for a character that cannot be drawn here)"
-    figure.suptitle(text, fontsize=13, **drawn[0][1] | {"fontfamily": list(families)})
+    if "\\u" in title.lower():
+        title += "\n(\\u… stands for a character that cannot be drawn here)"
+    figure.suptitle(title, fontsize=13, **drawn[0][1] | {"fontfamily": list(families)})
 
 
-def _draw_table(axes: Any, table: Table) -> None:
+def _draw_paired(axes: Any, report: Scored) -> None:
+    assert report.comparison
     axes.axis("off")
-    title, plain = for_matplotlib(table.title, 110)
+    title, plain = for_matplotlib(text.paired_title(report), 110)
     axes.set_title(title, fontsize=11, **plain)
-    cells = axes.table(list(table.rows), colLabels=list(table.headers), loc="upper center")
+    headers, rows = text.paired_table(report.comparison)
+    cells = axes.table(rows, colLabels=headers, loc="upper center")
     cells.auto_set_font_size(False)
     cells.set_fontsize(9)
-    remark = textwrap.fill(table.remark, 120)
+    remark = textwrap.fill(text.PAIRED, 120)
     axes.text(0.5, 0, remark, ha="center", va="top", fontsize=8, transform=axes.transAxes)
 
 
 # --- the error curve ----------------------------------------------------------------------------
 
 
-def draw_curve(axes: Any, report: Report) -> None:
+def draw_curve(axes: Any, report: Scored) -> None:
     """Share of photos within each distance, with the thresholds marked.
 
     Parameters
     ----------
     axes : matplotlib Axes
-    report : Report
+    report : Scored
     """
-    unit, n = report.unit, len(report.references)
+    unit, n = report.options.unit, len(report.references)
     answered = [run.measured[~np.isnan(run.measured)] for run in report.runs]
-    low, high = curve_limits(answered, report.thresholds)
+    low, high = curve_limits(answered, report.options.thresholds)
     for index, values in enumerate(answered):
         distance = np.concatenate([[low], np.sort(np.clip(values, low, None)), [high]])
         share = np.concatenate([[0], np.arange(1, len(values) + 1), [len(values)]]) / n * 100
         axes.step(
             distance, share, where="post", color=_COLOURS[index % 2], lw=1.8, label=str(index)
         )
-    for threshold in report.thresholds:
+    for threshold in report.options.thresholds:
         shares = [np.count_nonzero(values <= threshold) / n for values in answered]
         axes.axvline(threshold, color="0.45", lw=0.8, ls="--", zorder=0)
         axes.annotate(
@@ -244,9 +180,9 @@ def draw_curve(axes: Any, report: Report) -> None:
     axes.grid(color="0.9", lw=0.6)
     legend = axes.legend(loc="upper left", frameon=True, fontsize=9)
     # not as labels: one that begins with _ would be left out
-    for text, run in zip(legend.get_texts(), report.runs, strict=True):
+    for entry, run in zip(legend.get_texts(), report.runs, strict=True):
         name, plain = for_matplotlib(run.name)
-        text.set(text=name, **plain)
+        entry.set(text=name, **plain)
 
 
 def curve_limits(answered: list[np.ndarray], thresholds: tuple[float, ...]) -> tuple[float, float]:
@@ -415,8 +351,8 @@ def _draw_background(axes: Any, extent: tuple[float, float, float, float]) -> No
 
 def coastlines() -> list[np.ndarray]:
     """The world's coasts as polylines of (longitude, latitude) in degrees, each (points, 2)."""
-    text = Path(__file__).with_name("coastlines.json").read_text(encoding="utf-8")
-    return [np.array(line) for line in json.loads(text)["polylines"]]
+    document = Path(__file__).with_name("coastlines.json").read_text(encoding="utf-8")
+    return [np.array(line) for line in json.loads(document)["polylines"]]
 
 
 def _draw_scale(axes: Any, extent: tuple[float, float, float, float]) -> None:
@@ -504,14 +440,14 @@ h1, h2, h3, p { overflow-wrap: anywhere }
 """
 
 
-def _page(report: Report, worst: int = 20) -> str:
+def _page(report: Scored, worst: int = 20) -> str:
     title = as_html(report.title, _HEADING)
     parts = [
         f"<h1>{title}</h1>",
-        *map(_paragraph, filter(None, [report.scope, *report.notes])),
-        html_table(report.headers, report.rows),
-        *map(_paragraph, report.remarks),
-        *(_paired(report.paired) if report.paired else ()),
+        *map(_paragraph, [text.scope(report), *report.notes]),
+        html_table(*text.table(report)),
+        *map(_paragraph, text.remarks(report)),
+        *(_paired(report) if report.comparison else ()),
         "<h2>Error curve</h2>",
         _curve(report),
         "<h2>Map of errors</h2>",
@@ -530,7 +466,7 @@ def _page(report: Report, worst: int = 20) -> str:
     )
 
 
-def _curve(report: Report) -> str:
+def _curve(report: Scored) -> str:
     """The curve, with its legend as text of the page, which has fonts for any name."""
     figure = new_figure("a report", 10, 4.4)
     axes = figure.subplots()
@@ -544,10 +480,10 @@ def _curve(report: Report) -> str:
     return f"<p>{'<br>'.join(legend)}</p>{curve[curve.index('<svg') :]}"
 
 
-def _map(run: Run, report: Report, norm: Any) -> list[str]:
+def _map(run: Run, report: Scored, norm: Any) -> list[str]:
     figure = new_figure("a report", 11, 5.8)
     axes = figure.subplots()
-    draw_map(axes, run, report.references, report.unit, norm)
+    draw_map(axes, run, report.references, report.options.unit, norm)
     axes.set_title("")
     data = base64.b64encode(_render(figure, "png")).decode()
     title = as_html(_map_title(run.name, run.measured), _HEADING)
@@ -558,12 +494,13 @@ def _paragraph(line: str) -> str:
     return f"<p>{as_html(line)}</p>"
 
 
-def _paired(table: Table) -> list[str]:
-    heading = f"<h2>{as_html(table.title, _HEADING)}</h2>"
-    return [heading, html_table(table.headers, table.rows), _paragraph(table.remark)]
+def _paired(report: Scored) -> list[str]:
+    assert report.comparison
+    heading = f"<h2>{as_html(text.paired_title(report), _HEADING)}</h2>"
+    return [heading, html_table(*text.paired_table(report.comparison)), _paragraph(text.PAIRED)]
 
 
-def worst_rows(run: Run, report: Report, count: int) -> tuple[list[str], list[list[str]]]:
+def worst_rows(run: Run, report: Scored, count: int) -> tuple[list[str], list[list[str]]]:
     """Headers and rows of the photos without an answer and of the largest errors, as text."""
     unanswered = np.flatnonzero(np.isnan(run.measured))
     order = np.argsort(run.measured)[: len(run.measured) - len(unanswered)][::-1]
@@ -581,7 +518,7 @@ def worst_rows(run: Run, report: Report, count: int) -> tuple[list[str], list[li
     if len(first) < len(unanswered):
         more = f"and {len(unanswered) - len(first):,} more without an answer"
         rows.insert(len(first), [more, "", "no answer", ""])
-    return ["image", "truth", "prediction", f"error ({report.unit})"], rows
+    return ["image", "truth", "prediction", f"error ({report.options.unit})"], rows
 
 
 def _lines(cell: str) -> str:

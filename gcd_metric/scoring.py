@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import csv
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import chain
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -16,11 +16,13 @@ from typing import Any, NamedTuple
 import numpy as np
 import pandas as pd
 
-from . import figures, report, tables, text
+from . import figures, tables
 from .checks import examine
 from .comparison import compare_distances
 from .coordinates import Given
 from .names import listed, shortened
+
+_MOST_GROUPS = 10  # of ambiguous ids that are listed
 
 
 class Wording(NamedTuple):
@@ -42,60 +44,57 @@ class Wording(NamedTuple):
 
 
 @dataclass
-class Joined:
-    """Predictions in the order of the references that they are scored against."""
+class Run:
+    """One model's predictions in the order of the references, and how far off they are."""
 
     name: str
     file: str
     columns: dict[str, str]  # that were read
     notes: list[str]  # what was changed in reading
     positions: np.ndarray  # of the references
-    coordinates: np.ndarray
+    predictions: np.ndarray  # degrees, shape (n, 2); NaN where the model gave no answer
     unmatched_predictions: list[str]
     unmatched_references: list[str]
     ambiguous: list[tuple[list[str], list[str]]]
+    measured: np.ndarray = field(default_factory=lambda: np.empty(0))  # distances, shape (n,)
+    scores: dict[str, Any] = field(default_factory=dict)  # as `compute` returns them
 
 
 @dataclass
 class Scored:
-    """One run, or two that are compared, with every figure and the lines that explain them.
+    """One run, or two that are compared, with every figure: what table, report and page show.
 
     Attributes
     ----------
-    runs : list of Joined
-    truth : ndarray of shape (n, 2)
-        Degrees, of the references that are scored.
+    title : str
+    runs : list of Run
+    references : ndarray of shape (n, 2)
+        Degrees, of the images that are scored.
     ids : list of str
+    options : Options
+        Distances of the runs are in `options.unit`.
     n_references : int
         Scored or not.
-    options : Options
-    results : list of dict
-        What the metric says of each run.
-    measured : list of ndarray of shape (n,)
-        Distances in the unit of `options`; NaN where a run gave no answer.
+    reference_columns : dict of str to str
+        The columns that were read.
     published : list of dict
-        Rows that may stand beside.
+        Published rows that are over the same images.
     comparison : dict or None
         Of two runs, as `compare` returns it.
     notes : list of str
-    columns : str
-        A line that names the columns that were read.
-    headers, rows : the table of figures, as text
+        What was not scored and why, and what is doubtful, a line each.
     """
 
-    runs: list[Joined]
-    truth: np.ndarray
+    title: str
+    runs: list[Run]
+    references: np.ndarray
     ids: list[str]
-    n_references: int
     options: figures.Options
-    results: list[dict[str, Any]]
-    measured: list[np.ndarray]
-    published: list[dict[str, str]]
-    comparison: dict[str, Any] | None
-    notes: list[str]
-    columns: str
-    headers: list[str]
-    rows: list[list[str]]
+    n_references: int = 0
+    reference_columns: dict[str, str] = field(default_factory=dict)
+    published: list[dict[str, str]] = field(default_factory=list)
+    comparison: dict[str, Any] | None = None
+    notes: list[str] = field(default_factory=list)
 
 
 # --- joining ------------------------------------------------------------------------------------
@@ -137,7 +136,7 @@ def join(
     references_name: str,
     missing: str,
     wording: Wording,
-) -> Joined:
+) -> Run:
     """Bring predictions into the order of their references, by id.
 
     Parameters
@@ -154,7 +153,7 @@ def join(
 
     Returns
     -------
-    Joined
+    Run
 
     Raises
     ------
@@ -179,7 +178,7 @@ def join(
         everyone = np.full((len(right), 2), np.nan)
         everyone[match.right] = found
         positions, found = np.arange(len(right)), everyone
-    return Joined(
+    return Run(
         name,
         file,
         table.attrs["columns"],
@@ -192,7 +191,7 @@ def join(
     )
 
 
-def restrict_to_common(runs: Sequence[Joined]) -> None:
+def restrict_to_common(runs: Sequence[Run]) -> None:
     """Keep what both runs answer, so that two columns of a table are of the same images."""
     if len(runs) < 2:
         return
@@ -201,7 +200,7 @@ def restrict_to_common(runs: Sequence[Joined]) -> None:
         raise ValueError(f"{runs[0].file} and {runs[1].file} have no image in common")
     for run in runs:
         keep = np.isin(run.positions, common)
-        run.positions, run.coordinates = run.positions[keep], run.coordinates[keep]
+        run.positions, run.predictions = run.positions[keep], run.predictions[keep]
 
 
 # --- published results --------------------------------------------------------------------------
@@ -255,8 +254,9 @@ def _published_beside(
 
 
 def score_runs(
-    runs: list[Joined],
+    runs: list[Run],
     references: pd.DataFrame,
+    references_name: str,
     settings: dict[str, Any],
     benchmark: str | None,
     wording: Wording,
@@ -267,16 +267,19 @@ def score_runs(
 
     Parameters
     ----------
-    runs : list of Joined
-        On the same references, as `restrict_to_common` leaves them.
+    runs : list of Run
+        On the same references, as `restrict_to_common` makes them; `measured` and `scores` are
+        set here.
     references : pandas.DataFrame
+    references_name : str
+        For the title.
     settings : dict
         Arguments of `make_options`.
     benchmark : str, optional
-        Whose published results are to stand beside, where they may.
+        Whose published results to show, if they are over the same images.
     wording : Wording
     none_known : str, optional
-        A line for a benchmark without any.
+        A line for a benchmark without published results.
 
     Returns
     -------
@@ -290,84 +293,85 @@ def score_runs(
     options = figures.make_options(**settings)
     positions = runs[0].positions
     truth = references[["latitude", "longitude"]].to_numpy(dtype=np.float64)[positions]
-    measured, doubts = zip(*(_measure(run, truth, options) for run in runs), strict=True)
-    results = [figures.summarise(distances, options) for distances in measured]
+    doubts = [_measure(run, truth, options) for run in runs]
     beside, why = _published_beside(benchmark, len(positions), options)
-    notes = text.notes(runs, results, len(references), options, wording.count_missing)
+    notes = _notes(runs, len(references), options, wording)
     comparison = None
     if len(runs) > 1:
-        comparison = compare_distances(list(measured), options)
-        if np.array_equal(runs[0].coordinates, runs[1].coordinates, equal_nan=True):
+        comparison = compare_distances([run.measured for run in runs], options)
+        if np.array_equal(runs[0].predictions, runs[1].predictions, equal_nan=True):
             notes.append("WARNING: both files hold the same predictions")
     read = (run.notes for run in runs)
     notes += dict.fromkeys(chain(*read, references.attrs["notes"], *doubts))
     notes += [line for line in (why or none_known,) if line]
     return Scored(
+        f"{' and '.join(run.name for run in runs)} on {references_name}",
         runs,
         truth,
         references["image_id"].to_numpy()[positions].tolist(),
-        len(references),
         options,
-        results,
-        list(measured),
+        len(references),
+        references.attrs["columns"],
         beside,
         comparison,
         notes,
-        text.columns(runs, references.attrs["columns"]),
-        *text.table(runs, results, beside, options, len(references)),
     )
 
 
-def _measure(
-    run: Joined, truth: np.ndarray, options: figures.Options
-) -> tuple[np.ndarray, list[str]]:
-    """The distance of each pair, and what is doubtful."""
-    sides = Given(run.coordinates, {}), Given(truth, {})
+def _measure(run: Run, truth: np.ndarray, options: figures.Options) -> list[str]:
+    """Set the distances and scores of a run; returns what is doubtful."""
+    sides = Given(run.predictions, {}), Given(truth, {})
     try:
         checked = examine(*sides, options.missing, figures.finest_km(options))
     except ValueError as error:
         raise ValueError(f"{run.file}: {error}") from None
-    notes = [f"WARNING: {run.file}: {note}" for note in checked.notes]
-    return figures.measure(checked.predictions, checked.references, options), notes
+    run.measured = figures.measure(checked.predictions, checked.references, options)
+    run.scores = figures.summarise(run.measured, options)
+    return [f"WARNING: {run.file}: {note}" for note in checked.notes]
 
 
-def as_report(scored: Scored, title: str) -> report.Report:
-    """What pictures and pages show of a score; they need nothing else."""
-    return report.Report(
-        title,
-        [
-            report.Run(run.name, run.coordinates, measured)
-            for run, measured in zip(scored.runs, scored.measured, strict=True)
-        ],
-        scored.truth,
-        scored.ids,
-        scored.options.thresholds,
-        scored.options.unit,
-        scored.headers,
-        scored.rows,
-        scored.notes,
-        scope=_scope(scored),
-        remarks=[
-            text.INTERVALS,
-            scored.columns,
-            *([text.sources(scored.published)] if scored.published else []),
-        ],
-        paired=_paired(scored),
-    )
+def _notes(
+    runs: Sequence[Run], n_references: int, options: figures.Options, wording: Wording
+) -> list[str]:
+    notes = []
+    n = len(runs[0].positions)
+    if n < n_references:
+        notes.append(
+            f"WARNING: the score is over {n:,} of {n_references:,} references; "
+            f"{wording.count_missing} counts the others as wrong"
+        )
+    for run in runs:
+        if run.scores[f"mean_{options.unit}"] == 0:
+            columns = ", ".join(map(shortened, run.columns.values()))
+            notes.append(
+                f"WARNING: every error of {run.name} is exactly 0: the truth may have been taken "
+                f"for predictions; read were {columns}"
+            )
+        if run.scores.get("n_missing"):
+            notes.append(
+                f"{run.name}: n = {n:,}, {run.scores['n_missing']:,} without an answer, which "
+                "count as wrong; mean and median are of the others"
+            )
+        if run.unmatched_predictions:
+            count, ids = len(run.unmatched_predictions), listed(run.unmatched_predictions)
+            notes.append(
+                f"{run.file}: {count:,} predictions ({ids}) have no reference and are not scored"
+            )
+        if run.unmatched_references:
+            wrong = "count as wrong" if options.missing == "miss" else "are not scored"
+            notes.append(f"{lacking(run)} and {wrong}")
+        notes += [
+            f"{run.file}: ambiguous ids, not matched: {listed(predictions)} could be "
+            f"{listed(wanted)}"
+            for predictions, wanted in run.ambiguous[:_MOST_GROUPS]
+        ]
+        if len(run.ambiguous) > _MOST_GROUPS:
+            more = len(run.ambiguous) - _MOST_GROUPS
+            notes.append(f"{run.file}: {more:,} more such groups")
+    return notes
 
 
-def _scope(scored: Scored) -> str:
-    """Over how many images, for a picture that may be passed on alone."""
-    missing = [
-        f"{run.name}: {text.unanswered(result).removeprefix(', ')}"
-        for run, result in zip(scored.runs, scored.results, strict=True)
-        if result.get("n_missing")
-    ]
-    return "; ".join([f"n = {text.scope(scored.results[0]['n'], scored.n_references)}", *missing])
-
-
-def _paired(scored: Scored) -> report.Table | None:
-    if scored.comparison is None:
-        return None
-    title = text.paired_title([run.name for run in scored.runs])
-    return report.Table(title, *text.paired_table(scored.comparison), text.PAIRED)
+def lacking(run: Run) -> str:
+    """Which references have no prediction."""
+    count, ids = len(run.unmatched_references), listed(run.unmatched_references)
+    return f"{run.file}: {count:,} references ({ids}) have no prediction"

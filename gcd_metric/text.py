@@ -1,4 +1,4 @@
-"""What command and page say: tables, notes and names as text. Scores nothing, reads no file."""
+"""Formats scores as text: the tables and lines that the command, reports and the page show."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from .figures import Options, label
-from .names import listed, shortened
+from .figures import label
+from .names import shortened
+from .scoring import Scored
 
 WIDTH = 100  # of a line on a terminal
 _NARROWEST_NAME = 16
-_MOST_GROUPS = 10
 
 INTERVALS = "Intervals in brackets are 95 % Wilson intervals."
 PAIRED = (
@@ -46,103 +46,41 @@ def wrapped(text: str, prefix: str = "") -> str:
     )
 
 
-# --- notes --------------------------------------------------------------------------------------
+# --- lines --------------------------------------------------------------------------------------
 
 
-def scope(n: int, n_references: int) -> str:
-    """`237`, or `200 of 237` where some references are not scored."""
-    return f"{n:,}" if n == n_references else f"{n:,} of {n_references:,}"
-
-
-def unanswered(result: dict[str, Any]) -> str:
-    """`, 7 without an answer`, or nothing."""
-    count = result.get("n_missing", 0)
-    return f", {count:,} without an answer" if count else ""
-
-
-def notes(
-    runs: Sequence[Any],
-    results: Sequence[dict[str, Any]],
-    n_references: int,
-    options: Options,
-    count_missing: str,
-) -> list[str]:
-    """What was not scored and why, and what is doubtful, a line each.
-
-    Parameters
-    ----------
-    runs : sequence of scoring.Joined
-    results : sequence of dict
-        What the metric says of each run.
-    n_references : int
-    options : Options
-    count_missing : str
-        What would make references without a prediction count as wrong.
-
-    Returns
-    -------
-    list of str
-    """
-    found = []
-    n = results[0]["n"]
-    if n < n_references:
-        found.append(
-            f"WARNING: the score is over {n:,} of {n_references:,} references; "
-            f"{count_missing} counts the others as wrong"
-        )
-    for run, result in zip(runs, results, strict=True):
-        if result[f"mean_{options.unit}"] == 0:
-            found.append(
-                f"WARNING: every error of {run.name} is exactly 0: the truth may have been taken "
-                f"for predictions; read were {_read(run.columns)}"
-            )
-        if result.get("n_missing"):
-            found.append(
-                f"{run.name}: n = {n:,}{unanswered(result)}, which count as wrong; mean and "
-                "median are of the others"
-            )
-        wrong = "count as wrong" if options.missing == "miss" else "are not scored"
-        if run.unmatched_predictions:
-            count, ids = len(run.unmatched_predictions), listed(run.unmatched_predictions)
-            found.append(
-                f"{run.file}: {count:,} predictions ({ids}) have no reference and are not scored"
-            )
-        if run.unmatched_references:
-            found.append(f"{lacking(run)} and {wrong}")
-        found += _ambiguous(run)
-    return found
-
-
-def lacking(run: Any) -> str:
-    """Which references have no prediction."""
-    count, ids = len(run.unmatched_references), listed(run.unmatched_references)
-    return f"{run.file}: {count:,} references ({ids}) have no prediction"
-
-
-def _ambiguous(run: Any) -> list[str]:
-    groups = [
-        f"{run.file}: ambiguous ids, not matched: {listed(predictions)} could be {listed(wanted)}"
-        for predictions, wanted in run.ambiguous[:_MOST_GROUPS]
+def scope(scored: Scored) -> str:
+    """Over how many images: `n = 200 of 237; model: 7 without an answer`."""
+    missing = [
+        f"{run.name}: {run.scores['n_missing']:,} without an answer"
+        for run in scored.runs
+        if run.scores.get("n_missing")
     ]
-    more = len(run.ambiguous) - len(groups)
-    return [*groups, *([f"{run.file}: {more:,} more such groups"] if more else [])]
+    return "; ".join([f"n = {_count(scored)}", *missing])
 
 
-def columns(runs: Sequence[Any], references: dict[str, str]) -> str:
+def _count(scored: Scored) -> str:
+    n, whole = len(scored.ids), scored.n_references
+    return f"{n:,}" if n == whole else f"{n:,} of {whole:,}"
+
+
+def columns(scored: Scored) -> str:
     """One line that names the columns that were read."""
-    files = [f"{run.file} ({_read(run.columns)})" for run in runs]
-    return f"Columns read: {'; '.join(files)}; references ({_read(references)})"
+    files = [(run.file, run.columns) for run in scored.runs]
+    files.append(("references", scored.reference_columns))
+    read = (f"{name} ({', '.join(map(shortened, of.values()))})" for name, of in files)
+    return f"Columns read: {'; '.join(read)}"
 
 
-def _read(names: dict[str, str]) -> str:
-    return ", ".join(map(shortened, names.values()))
-
-
-def sources(rows: Sequence[dict[str, str]]) -> str:
+def sources(scored: Scored) -> str:
     """One line that names where published rows come from."""
-    return "Published figures as printed in: " + "; ".join(
-        dict.fromkeys(row["source"] for row in rows)
-    )
+    found = dict.fromkeys(row["source"] for row in scored.published)
+    return f"Published figures as printed in: {'; '.join(found)}"
+
+
+def remarks(scored: Scored) -> list[str]:
+    """Lines below the table of a report: intervals, columns and sources."""
+    return [INTERVALS, columns(scored), *([sources(scored)] if scored.published else [])]
 
 
 # --- tables -------------------------------------------------------------------------------------
@@ -158,40 +96,21 @@ def _percent(value: float, interval: tuple[float, float]) -> str:
     return f"{100 * value:.1f} [{100 * low:.1f}, {100 * high:.1f}]"
 
 
-def table(
-    runs: Sequence[Any],
-    results: Sequence[dict[str, Any]],
-    beside: Sequence[dict[str, str]],
-    options: Options,
-    n_references: int,
-) -> tuple[list[str], list[list[str]]]:
-    """Headers and rows of the figures: the runs, then published results.
-
-    Parameters
-    ----------
-    runs : sequence of scoring.Joined
-    results : sequence of dict
-        What the metric says of each run.
-    beside : sequence of dict
-        Published rows.
-    options : Options
-    n_references : int
-
-    Returns
-    -------
-    (headers, rows)
-    """
+def table(scored: Scored) -> tuple[list[str], list[list[str]]]:
+    """Headers and rows of the figures: the runs, then published results."""
+    options = scored.options
     keys = [label(threshold, options.unit) for threshold in options.thresholds]
     median, mean = f"median_{options.unit}", f"mean_{options.unit}"
     headers = ["", *(f"% {_spaced(key[4:])}" for key in keys), *(median, mean, "GeoScore", "n")]
     headers = [header.replace("_", " ") for header in headers]
     rows = []
-    for run, result in zip(runs, results, strict=True):
-        accuracies = [_percent(result[key], result[f"{key}_ci95"]) for key in keys]
-        others = [f"{result[key]:,.1f}" for key in (median, mean, "geoscore")]
-        n = scope(result["n"], n_references) + unanswered(result)
+    for run in scored.runs:
+        accuracies = [_percent(run.scores[key], run.scores[f"{key}_ci95"]) for key in keys]
+        others = [f"{run.scores[key]:,.1f}" for key in (median, mean, "geoscore")]
+        missing = run.scores.get("n_missing")
+        n = _count(scored) + (f", {missing:,} without an answer" if missing else "")
         rows.append([run.name, *accuracies, *others, n])
-    for row in beside:
+    for row in scored.published:
         name = f"{row['method']} ({row['year']})" if row["year"] else row["method"]
         accuracies = [row.get(key) or "" for key in keys]
         n = f"{int(row['n']):,}"
@@ -226,9 +145,10 @@ def paired_table(comparison: dict[str, Any]) -> tuple[list[str], list[list[str]]
     return ["", "difference", "only A : only B", "McNemar p"], rows
 
 
-def paired_title(names: Sequence[str]) -> str:
+def paired_title(scored: Scored) -> str:
     """What the paired differences are of."""
-    return f"Paired difference, {names[0]} - {names[1]} (A - B)"
+    a, b = scored.runs
+    return f"Paired difference: {a.name} minus {b.name} (A - B)"
 
 
 def narrow(headers: list[str], rows: list[list[str]], count: int) -> str:

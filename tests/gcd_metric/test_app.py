@@ -148,7 +148,7 @@ def test_one_click_shows_a_whole_score_that_says_it_is_synthetic(page, tmp_path)
     assert rows[1][:8] == ["SYNTHETIC-model-a", *expected(a, truth)]
     assert rows[2][:8] == ["SYNTHETIC-model-b", *expected(b, truth)]
     text = page.locator("#figures").inner_text()
-    assert "Paired difference, SYNTHETIC-model-a - SYNTHETIC-model-b" in text
+    assert "Paired difference: SYNTHETIC-model-a minus SYNTHETIC-model-b" in text
     assert "published" not in text
     worst = [float(row[1].replace(",", "")) for row in cells(page, "#map-1")[1:]]
     assert len(worst) == 20 and worst == sorted(worst, reverse=True)

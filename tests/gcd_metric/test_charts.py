@@ -9,7 +9,6 @@ from hypothesis import strategies as st
 
 pytest.importorskip("plotly")
 
-import gcd_metric
 from gcd_metric.charts import (
     ERROR_COLOURS,
     MOST_ARCS,
@@ -22,20 +21,10 @@ from gcd_metric.charts import (
     error_curve,
     error_map,
 )
-from gcd_metric.report import Report, Run, great_circle_arcs
+from gcd_metric.report import great_circle_arcs
+from tests.gcd_metric.scored import scored
 
 PLACES = st.tuples(st.floats(-90, 90), st.floats(-180, 180))
-
-
-def report(truth, *guesses, thresholds=(200.0, 750.0), unit="km", ids=None):
-    truth = np.array(truth, float)
-    runs = []
-    for name, guess in zip("ab", guesses, strict=False):
-        guess = np.array(guess, float)
-        measured = gcd_metric.haversine(guess, truth) * (1000 if unit == "m" else 1)
-        runs.append(Run(name, guess, measured))
-    ids = ids or [f"p{index}" for index in range(len(truth))]
-    return Report("t", runs, truth, ids, thresholds, unit, [], [])
 
 
 def lines(figure):
@@ -69,7 +58,7 @@ def test_a_broken_arc_is_the_same_way_and_stays_on_the_map(start, end):
 
 
 def test_an_arc_over_the_antimeridian_is_drawn_in_two_pieces():
-    figure = error_map(report([[0, 170]], [[10, -170]]), report([[0, 170]], [[10, -170]]).runs[0])
+    figure = error_map(scored([[0, 170]], [[10, -170]]), scored([[0, 170]], [[10, -170]]).runs[0])
     ((first, second),) = lines(figure).values()
     assert first[0].tolist() == [170, 0] and first[-1, 0] == 180
     assert second[0, 0] == -180 and second[-1].tolist() == [-170, 10]
@@ -80,10 +69,10 @@ def test_the_curve_passes_through_the_accuracies():
     truth = random.uniform(-60, 60, (50_000, 2))
     guess = truth + random.normal(0, 5, truth.shape)
     guess[:100] = np.nan
-    shown = report(truth, guess)
+    shown = scored(truth, guess)
     (trace,) = error_curve(shown).data
     assert len(trace.x) < 2100 and trace.line.shape == "hv"
-    for threshold in shown.thresholds:
+    for threshold in shown.options.thresholds:
         share = np.count_nonzero(shown.runs[0].measured <= threshold) / len(truth) * 100
         assert trace.y[list(trace.x).index(threshold)] == pytest.approx(share)
     assert trace.y[-1] == pytest.approx(99.8)  # no answer is within no distance
@@ -112,18 +101,18 @@ def test_a_map_draws_few_enough_and_the_worst_of_them():
 def test_colours_are_classes_between_the_thresholds():
     assert class_names((750.0, 200.0), "km") == ["up to 200 km", "200 to 750 km", "over 750 km"]
     truth, guess = [[0, 0], [10, 10], [20, 20]], [[0, 1], [10, 14], [20, 60]]
-    drawn = lines(error_map(report(truth, guess), report(truth, guess).runs[0]))
+    drawn = lines(error_map(scored(truth, guess), scored(truth, guess).runs[0]))
     assert {name: len(pieces) for name, pieces in drawn.items()} == {
         "up to 200 km": 1,
         "200 to 750 km": 1,
         "over 750 km": 1,
     }
-    exact = report([[0, 0]], [[0, 0]], thresholds=(0.5, 1.0))
+    exact = scored([[0, 0]], [[0, 0]], thresholds=(0.5, 1.0))
     assert list(lines(error_map(exact, exact.runs[0]))) == ["up to 0.5 km"]
 
 
 def test_a_label_says_the_row_and_holds_no_markup():
-    shown = report([[1.5, 2]], [[1.5, 3]], ids=["<b>&" + "x" * 300])
+    shown = scored([[1.5, 2]], [[1.5, 3]], ids=["<b>&" + "x" * 300])
     traces = error_map(shown, shown.runs[0]).data
     (text,) = {text for trace in traces if trace.text is not None for text in trace.text}
     assert text.startswith("<b>&lt;b&gt;&amp;xxx") and len(text) < 200
@@ -142,7 +131,7 @@ def test_a_label_says_the_row_and_holds_no_markup():
     ],
 )
 def test_names_are_text_to_plotly(name, expected):
-    shown = report([[0, 0], [1, 1]], [[0, 1], [1, 2]], [[1, 1], [2, 2]], ids=[name, "b"])
+    shown = scored([[0, 0], [1, 1]], [[0, 1], [1, 2]], [[1, 1], [2, 2]], ids=[name, "b"])
     shown.runs[0].name = name
     assert error_curve(shown).data[0].name == expected
     texts = {
@@ -157,7 +146,7 @@ def test_names_are_text_to_plotly(name, expected):
 def test_a_town_is_shown_as_a_town_with_a_scale():
     random = np.random.default_rng(0)
     truth = [38.89, -77.01] + random.uniform(-0.04, 0.04, (500, 2))
-    shown = report(truth, truth + 1e-4, unit="m", thresholds=(40.0, 100.0))
+    shown = scored(truth, truth + 1e-4, unit="m", thresholds=(40.0, 100.0))
     figure = error_map(shown, shown.runs[0])
     west, east = figure.layout.xaxis.range
     assert -77.1 < west < east < -76.9
@@ -178,7 +167,7 @@ def test_a_town_is_shown_as_a_town_with_a_scale():
     ],
 )
 def test_degenerate_maps_and_curves_are_drawn(truth, guess, narrow):
-    shown = report(truth, guess)
+    shown = scored(truth, guess)
     for figure in (error_curve(shown, narrow), error_map(shown, shown.runs[0], narrow)):
         assert "data" in figure.to_json()
 

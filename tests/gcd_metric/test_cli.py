@@ -189,7 +189,7 @@ def test_compare(run, files, guess):
         scores(out, 0)["acc@200km"] - scores(out, 1)["acc@200km"]
     )
     table = run(*files, "--compare", "other.csv", "--allow-partial")
-    assert "Paired difference, guess - other" in table and "McNemar" in table
+    assert "Paired difference: guess minus other" in table and "McNemar" in table
 
 
 def test_justzoomin_is_measured_in_metres(run):
@@ -436,7 +436,7 @@ def test_runs_of_one_file_name(run, files, guess):
     out = run("runA/p.csv", *files[1:], "--compare", "runB/p.csv", "--json")
     assert [each["name"] for each in json.loads(out)["runs"]] == ["runA/p", "runB/p"]
     out = run("runA/p.csv", *files[1:], "--compare", "runB/p.csv")
-    assert "Paired difference, runA/p - runB/p" in out and "only A : only B" in out
+    assert "Paired difference: runA/p minus runB/p" in out and "only A : only B" in out
     assert "Newcombe" in out and "exact McNemar" in out
 
 

@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 import gcd_metric
-from gcd_metric import intake
+from gcd_metric import intake, text
 from gcd_metric.intake import Given, benchmarks, score, truth_of
 from gcd_metric.sample import NAMES, write_sample
 from gcd_metric.scoring import published
@@ -48,10 +48,10 @@ def test_figures_are_those_of_the_metric(sent):
     result = gcd_metric.GcdMetric("standard").compute(
         predictions=[[48.86, 2.35], [0, -170]], references=[[48.85, 2.29], [0, 170]]
     )
-    name, *cells = report.rows[0]
+    name, *cells = text.table(report)[1][0]
     assert name == "mine" and report.title == "mine on pasted truth.csv"
     assert cells[1].startswith(f"{100 * result['acc@25km']:.1f} [")
-    assert cells[5] == f"{result['median_km']:,.1f}" and report.scope == "n = 2"
+    assert cells[5] == f"{result['median_km']:,.1f}" and text.scope(report) == "n = 2"
 
 
 RESULTS = "img_id,gt_lat,predicted_lat,gt_long,predicted_long\na,48.85,48.86,2.29,2.35\nb,0,0,9,8\n"
@@ -60,7 +60,7 @@ RESULTS = "img_id,gt_lat,predicted_lat,gt_long,predicted_long\na,48.85,48.86,2.2
 def test_the_columns_that_were_read_are_named(sent):
     report = score(sent(RESULTS), nothing(), pasted(RESULTS, "truth"))
     read = "mine.csv (img_id, predicted_lat, predicted_long); references (img_id, gt_lat, gt_long)"
-    assert f"Columns read: {read}" in report.remarks
+    assert f"Columns read: {read}" in text.remarks(report)
     doubtful = RESULTS.replace("gt_", "").replace("predicted_", "guess_")
     assert "several columns fit the latitude: lat, guess_lat; rename" in refusal(sent(doubtful))
 
@@ -85,7 +85,7 @@ def test_visitors_at_the_same_time_change_nothing(sent):
 
     def visit(given):
         try:
-            return score(given, nothing(), pasted(TRUTH, "truth")).scope
+            return text.scope(score(given, nothing(), pasted(TRUTH, "truth")))
         except ValueError as error:
             return str(error)
 
@@ -97,13 +97,14 @@ def test_visitors_at_the_same_time_change_nothing(sent):
 
 def test_two_files_of_one_name_are_told_apart(sent):
     report = score(sent(GUESS), sent(TRUTH, folder="77b0"), pasted(TRUTH, "truth"))
-    assert [row[0] for row in report.rows] == ["mine (1)", "mine (2)"]
-    assert report.paired and len(report.runs) == 2
+    assert [row[0] for row in text.table(report)[1]] == ["mine (1)", "mine (2)"]
+    assert report.comparison and len(report.runs) == 2
 
 
 def test_the_distances_are_the_benchmarks_or_chosen():
     def headers(**options):
-        return score(pasted(GUESS), nothing(), pasted(TRUTH, "truth"), **options).headers[1:4]
+        report = score(pasted(GUESS), nothing(), pasted(TRUTH, "truth"), **options)
+        return text.table(report)[0][1:4]
 
     assert headers() == ["% 1 km", "% 25 km", "% 200 km"]
     assert headers(benchmark="justzoomin") == ["% 40 m", "% 50 m", "% 100 m"]
@@ -115,7 +116,7 @@ def test_no_answer_is_an_error_that_names_the_box_to_tick():
     assert "row 1 (a) has no coordinates" in refusal(empty)
     assert f"“{intake.UNANSWERED}” counts them as wrong" in refusal(empty)
     report = score(empty, nothing(), pasted(TRUTH, "truth"), count_missing=True)
-    assert report.scope.endswith("1 without an answer")
+    assert text.scope(report).endswith("1 without an answer")
 
 
 @pytest.mark.parametrize(
@@ -202,7 +203,7 @@ def test_the_example_is_synthetic_by_name_and_the_same_each_time(tmp_path):
     assert list(truth["image_id"]) == list(a["image_id"]) == list(b["image_id"])
     assert len(truth) == 300 and truth["image_id"].str.startswith("synthetic_").all()
     report = score(*(Given("", str(path), "") for path in (one[1], one[2], one[0])))
-    better, worse = ([float(cell.split()[0]) for cell in row[1:6]] for row in report.rows)
+    better, worse = ([float(cell.split()[0]) for cell in row[1:6]] for row in text.table(report)[1])
     assert all(a > b for a, b in zip(better, worse, strict=True))
 
 

@@ -16,8 +16,6 @@ import pytest
 import gcd_metric
 from gcd_metric.cli import main
 from gcd_metric.report import (
-    Report,
-    Run,
     _colour_ticks,
     _overview,
     _page,
@@ -25,6 +23,8 @@ from gcd_metric.report import (
     draw_map,
     great_circle_arcs,
 )
+from gcd_metric.text import scope
+from tests.gcd_metric.scored import scored
 
 pytest.importorskip("matplotlib")
 from matplotlib.figure import Figure
@@ -50,10 +50,9 @@ def files(tmp_path, monkeypatch):
 
 
 def picture(references, predictions, unit="km"):
-    references, predictions = np.array(references, float), np.array(predictions, float)
-    measured = gcd_metric.haversine(predictions, references) * (1000 if unit == "m" else 1)
+    report = scored(references, predictions, unit=unit)
     axes = Figure().subplots()
-    draw_map(axes, Run("a", predictions, measured), references, unit)
+    draw_map(axes, report.runs[0], report.references, unit)
     axes.figure.canvas.draw()
     return axes
 
@@ -80,7 +79,7 @@ def test_html_stands_alone_and_escapes(files):
     assert not re.findall(r"https?://(?!www\.w3\.org)", text)
     rows = re.findall(r"<tr><td>(?!.*published)", text)
     assert len(rows) == 2 + 6 + 2 * 20
-    assert "Paired difference, a&lt;i&gt; - b" in text and "only A : only B" in text
+    assert "Paired difference: a&lt;i&gt; minus b" in text and "only A : only B" in text
     assert "95 % Wilson interval" in text and "<p>n = 60</p>" in text
 
 
@@ -105,17 +104,17 @@ def test_a_report_says_over_how_many(files, tmp_path, monkeypatch):
     table.loc[3, "lat"] = None
     table[:50].to_csv("b.csv", index=False)
     report = parts(files, tmp_path, monkeypatch, "--missing", "miss")
-    assert report.scope == "n = 60; b: 11 without an answer"
+    assert scope(report) == "n = 60; b: 11 without an answer"
     assert any("11 without an answer" in note for note in report.notes)
     page = _page(report)
-    assert report.scope in page
+    assert scope(report) in page
     worst = page[page.index("Worst predictions: b") :]
     rows = re.findall(r"<tr><td>.*?</tr>", worst)
     assert [row.count("no answer") for row in rows[:12]] == [1] * 10 + [1, 0]
     assert "and 1 more without an answer" in rows[10] and len(rows) == 21
     table.dropna()[:40].to_csv("b.csv", index=False)
     found = parts(files, tmp_path, monkeypatch, "--allow-partial")
-    assert found.scope == "n = 40 of 60"
+    assert scope(found) == "n = 40 of 60"
 
 
 @pytest.mark.parametrize("compare", [True, False])
@@ -269,21 +268,14 @@ def test_a_town_is_shown_as_a_town():
 )
 def test_degenerate_maps_and_curves_are_drawn(truth, guess):
     axes = picture(truth, guess)
-    measured = gcd_metric.haversine(guess, truth)
-    run = Run("a", np.array(guess, float), measured)
-    curve = Report("t", [run], np.array(truth, float), ["x"], (200.0,), "km", [], [])
-    draw_curve(axes.figure.subplots(), curve)
+    draw_curve(axes.figure.subplots(), scored(truth, guess, thresholds=(200.0,)))
     axes.figure.canvas.draw()
 
 
 def test_the_curve_passes_through_the_accuracies():
     truth, guess = np.zeros((4, 2)), np.array([[0, 0], [1, 0], [5, 0], [40, 0]], float)
-    measured = gcd_metric.haversine(guess, truth)
     axes = Figure().subplots()
-    report = Report(
-        "t", [Run("a", guess, measured)], truth, list("abcd"), (200.0, 750.0), "km", [], []
-    )
-    draw_curve(axes, report)
+    draw_curve(axes, scored(truth, guess))
     x, y = axes.lines[0].get_data()
     assert y[np.searchsorted(x, 200, "right") - 1] == 50
     assert y[np.searchsorted(x, 750, "right") - 1] == 75
@@ -338,9 +330,8 @@ NAMES = [
 
 def named(*names):
     places = np.array([[10.0, 20], [30, 40], [50, 60]])
-    runs = [Run(name, places + 1, np.array([5.0, 50, 500])) for name in names]
-    title = f"{' and '.join(names)} on truth"
-    return Report(title, runs, places, list("abc"), (20.0, 200.0), "km", [""], [[n] for n in names])
+    guesses = [places + 1] * len(names)
+    return scored(places, *guesses, thresholds=(20.0, 200.0), names=names)
 
 
 @pytest.fixture()

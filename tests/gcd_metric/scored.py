@@ -1,0 +1,27 @@
+"""Makes scores for the tests of pictures and pages, without files."""
+
+import numpy as np
+
+import gcd_metric
+from gcd_metric.figures import make_options, measure, summarise
+from gcd_metric.scoring import Run, Scored
+
+
+def scored(truth, *guesses, thresholds=(200.0, 750.0), unit="km", ids=None, names=("a", "b")):
+    """One model's score, or those of two, against places in degrees; NaN is no answer."""
+    truth = np.array(truth, float)
+    options = make_options("standard", thresholds, unit, missing="miss")
+    runs = []
+    for name, guess in zip(names, guesses, strict=False):
+        run = Run(
+            name, f"{name}.csv", {}, [], np.arange(len(truth)), np.array(guess, float), [], [], []
+        )
+        run.measured = measure(run.predictions, truth, options)
+        run.scores = summarise(run.measured, options)
+        runs.append(run)
+    ids = ids or [f"p{index}" for index in range(len(truth))]
+    title = f"{' and '.join(run.name for run in runs)} on truth"
+    comparison = None
+    if len(runs) > 1:
+        comparison = gcd_metric.comparison.compare_distances([r.measured for r in runs], options)
+    return Scored(title, runs, truth, ids, options, len(truth), comparison=comparison)
