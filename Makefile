@@ -1,7 +1,7 @@
-# What people type. `make demo` and `make test` set themselves up on a fresh machine.
+# The commands of this project. Each installs what it needs into .venv first.
 
 PYTHON ?= python3
-# The DataLoader tests need torch; any release from 2.4 on will do.
+# The DataLoader tests need torch 2.4 or later.
 TORCH ?= torch==2.13.0
 VENV := .venv
 BIN := $(VENV)/bin
@@ -18,46 +18,48 @@ test: $(VENV)/.tests
 	cd spaces/explorer && "$(CURDIR)/$(BIN)/mypy" --config-file ../../pyproject.toml *.py
 	$(BIN)/python -m pytest -n 2
 
-# The documentation site, in build/site; the code in its tutorials is run in build/docs.
+# Build the documentation into build/site. The code of its tutorials is run in build/docs.
 docs: $(VENV)/.docs
 	rm -rf build/docs && mkdir -p build/docs
 	cd build/docs && PATH="$(CURDIR)/$(BIN):$$PATH" NO_MKDOCS_2_WARNING=1 HF_HUB_OFFLINE=1 \
 	  HF_HOME="$(CURDIR)/build/docs/cache" HF_DATASETS_DISABLE_PROGRESS_BARS=1 \
 	  mkdocs build --strict --config-file "$(CURDIR)/mkdocs.yml"
 
-# The contract tests, with every supported version of `datasets`.
+# Test with other versions of `datasets`, pandas and Python.
 compat: $(VENV)/.tests
 	$(BIN)/nox -s compat
 
-# The metric's page, on this machine.
+# Serve the page of the metric on this machine.
 metric-space: $(VENV)/.space
 	$(BIN)/python gcd_metric/app.py
 
-# The same page with nothing but its requirements.txt, as the Hub installs it.
+# Test that page with only its requirements.txt installed, as on the Hub.
 space-check: $(VENV)/.tests
 	$(BIN)/nox -s space
 
 bench: $(VENV)/.tests
 	$(BIN)/python -m benchmarks
 
-# Every parser with damaged input: `make fuzz SECONDS=300 TARGETS=tar,jpeg SEED=1`. With INPUTS the
-# run ends after so many, and a seed gives the same inputs on every machine.
+# Give every parser damaged input: `make fuzz SECONDS=300 TARGETS=tar,jpeg SEED=1`. INPUTS limits the
+# number of inputs per parser; a run that reaches it gives the same inputs on every machine.
 fuzz: SECONDS ?= 60
 fuzz: $(VENV)/.tests
 	$(BIN)/python -m tests.fuzz --seconds $(SECONDS) --seed $(or $(SEED),0) \
 	  --targets "$(TARGETS)" $(if $(INPUTS),--inputs $(INPUTS))
 
-# What writes, killed and on broken disks, and then again: `make soak ROUNDS=50 TARGETS=build`.
+# Kill the commands that write, or break their disk, and run them again: `make soak ROUNDS=50
+# TARGETS=build`.
 soak: ROUNDS ?= 16
 soak: $(VENV)/.tests
 	$(BIN)/python -m tests.soak --rounds $(ROUNDS) --seed $(or $(SEED),0) \
 	  --targets "$(TARGETS)" $(if $(INPUTS),--inputs $(INPUTS))
 
-# The explorer's page, on this machine: of miniatures, or of what IM2GPS_REPO and JUSTZOOMIN_REPO name.
+# Serve the explorer on this machine, with synthetic data or with the repositories that IM2GPS_REPO
+# and JUSTZOOMIN_REPO name.
 space: $(VENV)/.space
 	EXPLORER_FOLDER="$${EXPLORER_FOLDER:-demo/explorer}" $(BIN)/python spaces/explorer/app.py
 
-# The same page as it is uploaded, with nothing but its requirements.txt, as the Hub installs it.
+# Test the folder that is uploaded, with only its requirements.txt installed, as on the Hub.
 explorer-check: $(VENV)/.tests
 	$(BIN)/nox -s explorer
 
