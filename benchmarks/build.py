@@ -34,21 +34,21 @@ import im2gps
 from benchmarks.streaming import bare, count
 from benchmarks.timing import compare
 from geoload.files import sha256
-from im2gps.building.addresses import key
-from im2gps.building.fetch import Manners
+from im2gps.building.recode import training_jpeg
 from im2gps.building.shard import Job, make_shard
-from im2gps.building.shrink import shrink
+from im2gps.flickr.http import RequestPolicy
+from im2gps.flickr.ids import file_stem
 from tests.support.flickr_photos import SCHEMA, FlickrPhotos, row, write_list
 
 PICTURES = 24  # different ones, over and over
 PHOTOS = 1000  # a shard
 MILLIONS = (1, 2, 4)
 _GROUPS = {
-    "aiohttp": ("aiohttp", "yarl", "multidict", "tenacity", "fetch.py"),
+    "aiohttp": ("aiohttp", "yarl", "multidict", "tenacity", "fetch.py", "http.py"),
     "asyncio, sockets": ("asyncio", "selectors", "socket", "_contextvars", "method 'send'",
                          "method 'recv", "epoll", "concurrent", "threading"),
     "JSON and TAR": ("tarfile", "json", "shard.py", "_io.", "blake2b"),
-    "reading the list": ("pyarrow", "partition.py", "addresses.py"),
+    "reading the list": ("pyarrow", "photo_table.py", "ids.py"),
 }  # fmt: skip
 
 
@@ -82,7 +82,9 @@ def shrinking(rounds: int) -> None:
     print("Checking and shrinking, one core")
     for width, height, times in ((1024, 768, 40), (1280, 960, 20), (4000, 3000, 4)):
         body = photo(width, height, 0)
-        seconds = min(cpu(functools.partial(shrink, body, "jpg"), times) for _ in range(rounds))
+        seconds = min(
+            cpu(functools.partial(training_jpeg, body, "jpg"), times) for _ in range(rounds)
+        )
         what = "recoded" if width > 1024 else "kept"
         print(f"  {width} x {height}, {len(body) / 1e3:5.0f} kB, {what:>7}: {1 / seconds:6.0f}/s")
 
@@ -102,8 +104,8 @@ def reading(folder: Path, rounds: int) -> None:
             for number in range(shard * PHOTOS, (shard + 1) * PHOTOS):
                 record = row(number, owner=f"{number}@N00")
                 text = json.dumps(record).encode()
-                add(archive, f"{key(record)}.json", text)
-                add(archive, f"{key(record)}.jpg", pictures[number % PICTURES])
+                add(archive, f"{file_stem(record)}.json", text)
+                add(archive, f"{file_stem(record)}.jpg", pictures[number % PICTURES])
     files = sorted(str(path) for path in folder.glob("*.tar"))
 
     def load(split: str) -> Any:
@@ -153,12 +155,12 @@ def building(folder: Path) -> None:
     rows = [row(number) for number in range(PHOTOS)]
     table = write_list(folder / "photos.parquet", rows)
     with serving(rows) as endpoint:
-        manners = Manners(host=endpoint, rate=0)
-        make_shard(Job(table, str(folder), 100, manners), 1)  # everything imported
+        policy = RequestPolicy(rate=0)
+        make_shard(Job(table, str(folder), 100, endpoint, policy), 1)  # everything imported
         profile = cProfile.Profile()
         start, whole, here = time.perf_counter(), time.process_time(), time.thread_time()
         profile.enable()
-        make_shard(Job(table, str(folder), PHOTOS, manners), 0)
+        make_shard(Job(table, str(folder), PHOTOS, endpoint, policy), 0)
         profile.disable()
         here = time.thread_time() - here
         whole = time.process_time() - whole

@@ -21,3 +21,10 @@ def die_with_parent() -> None:
 def _follow(parent: BaseProcess) -> None:
     parent.join()
     os._exit(1)
+
+
+def core_count() -> int:
+    """Return how many cores this process may use, often fewer than a cluster's node has."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1

@@ -8,7 +8,7 @@ from typing import Any
 
 from geoload.commands import run
 from im2gps import publish
-from im2gps.building import command as build
+from im2gps.building import build
 from im2gps.coverage import command as coverage
 from im2gps.flickr import search
 from im2gps.lists import table as lists

@@ -11,8 +11,10 @@ from __future__ import annotations
 import re
 from typing import Any, NamedTuple
 
+from im2gps.flickr.ids import OWNER, PHOTO_ID, SECRET, SERVER
+
 _CC = "https://creativecommons.org/"
-_NAME = re.compile(r"(?:.*_)?([0-9]+)_[0-9a-z]+_[0-9]+_([0-9]+@N[0-9]+)\.jpe?g", re.IGNORECASE)
+_NAME = re.compile(rf"(?:.*_)?({PHOTO_ID})_{SECRET}_{SERVER}_({OWNER})\.jpe?g", re.IGNORECASE)
 
 
 class Licence(NamedTuple):
@@ -66,7 +68,7 @@ def credit(name: str, record: dict[str, Any], licence: Licence) -> dict[str, Any
     photo, owner = (match[1], match[2]) if match else ("", "")
     photo = str(record.get("photo") or record.get("photo_id") or photo).split(" ")[0]
     owner = str(record.get("owner") or owner)
-    on_flickr = re.fullmatch(r"[0-9]+", photo) and re.fullmatch(r"[0-9]+@N[0-9]+", owner)
+    on_flickr = re.fullmatch(PHOTO_ID, photo) and re.fullmatch(OWNER, owner)
     return {
         "image_id": name,
         "title": str(record.get("title") or ""),

@@ -9,12 +9,10 @@ from typing import Any
 
 import datasets
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from geoload.builder import Config
 from geoload.files import is_clutter, signature
-from im2gps.lists.columns import SCHEMA
-from im2gps.parquet import reading
+from im2gps.photo_table import SCHEMA, open_table
 
 NAME = "metadata"
 TABLE = "photos.parquet"
@@ -78,18 +76,15 @@ def split_generators(data_dir: str | None) -> list[datasets.SplitGenerator]:
         When the file is no such table.
     """
     path = find_table(data_dir)
-    with reading(path):
-        metadata = pq.read_metadata(path)
-    missing = [name for name in SCHEMA.names if name not in metadata.schema.to_arrow_schema().names]
-    if missing:
-        raise ValueError(f"{path} has no column {missing[0]}: `im2gps lists` did not write it.")
-    arguments = {"source": path, "groups": list(range(metadata.num_row_groups))}
+    with open_table(path) as file:
+        groups = list(range(file.metadata.num_row_groups))
+    arguments = {"source": path, "groups": groups}
     return [datasets.SplitGenerator(datasets.Split.TRAIN, gen_kwargs=arguments)]
 
 
 def tables(source: str, groups: list[int]) -> Iterator[tuple[str, pa.Table]]:
     """Read the rows of some row groups, some thousand at a time; ValueError for damaged ones."""
-    with reading(source), pq.ParquetFile(source) as file:
+    with open_table(source) as file:
         for group in groups:
             batches = file.iter_batches(_BATCH, row_groups=[group], columns=SCHEMA.names)
             for number, batch in enumerate(batches):

@@ -1,77 +1,77 @@
-"""`im2gps build`: from a list of photos to shards, in one command that can be stopped.
+"""The command `im2gps build`: from a table of photos to shards.
 
-This module plans and reports; `shard.py` makes one shard, `engines.py` says where.
+This module plans and reports; `engines.py` says where shards are made, and `shard.py` makes one.
 """
 
 from __future__ import annotations
 
 import contextlib
-import importlib.util
 import logging
 import os
-import re
-import sys
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 from urllib.parse import urlsplit
 
+import filelock
+from tabulate import tabulate
 from tqdm import tqdm
 
 from geoload.files import sha256
 from geoload.report import read_json, write_json
 from im2gps.building import missing
+from im2gps.building.engines import ENGINES, BuildError
+from im2gps.building.fetch import PHOTO_HOST
+from im2gps.building.shard import Job
+from im2gps.flickr.http import RequestPolicy
+from im2gps.photo_table import open_table
 from im2gps.training import find_shards
-
-if TYPE_CHECKING:
-    from im2gps.building.shard import Job
 
 SHARD_SIZE = 1000
 MANIFEST = "build.json"
 REPORT = "report.json"
-PACKAGES = {"local": "simplejpeg", "ray": "ray", "spark": "pyspark"}
 _SUMS = ("rows", "photos", "recoded", "alike", "bytes", "requests", "retries", "bytes received")
-# What `shard.py` writes to, and what `write_json` does for the files of this folder.
-_PART = re.compile(
-    r"im2gps-[0-9]{5,}\.[0-9a-f]{12}(\.rest)?\.part"
-    r"|\.(im2gps-[0-9]{5,}|build|report)\.json\.[0-9a-f]{8}\.part"
-)
 _log = logging.getLogger(__name__)
 
 
 def build(
-    table: str | os.PathLike,
-    output: str | os.PathLike,
+    table: str | os.PathLike[str],
+    output: str | os.PathLike[str],
     engine: str = "local",
     shard_size: int = SHARD_SIZE,
     processes: int | None = None,
     again: bool = False,
-    **manners: Any,
+    host: str | None = None,
+    **policy: Any,
 ) -> dict[str, Any]:
-    """Fetch the photos of a list into shards that `load_dataset("im2gps", data_dir=…)` reads.
+    """Fetch the photos of a table into shards that `load_dataset("im2gps", data_dir=…)` reads.
 
-    Stopped and run again with the same list and shard size it goes on with the shards that are
-    not there; when all are there it does nothing.
+    A build that was stopped continues when it is run again with the same table and shard size:
+    only the shards that are not there are made.
 
     Parameters
     ----------
     table : path
         The Parquet table that `im2gps lists` writes.
     output : path
-        Folder for the shards; made if need be. On a cluster all machines must see both paths.
+        Folder for the shards, created if needed. On a cluster all machines must see both paths.
     engine : str
         "local", "ray" or "spark".
     shard_size : int
-        Rows of the list to a shard.
+        Rows of the table for each shard.
     processes : int, optional
-        Shards in the making at once. None is one for each core of this machine, or as many as the
+        Shards to make at once. By default one for each core of this machine, or as many as the
         cluster takes.
     again : bool
-        Ask again for photos that had no proper answer, in shards that are there already.
-    **manners
-        `host`, `concurrency`, `rate`, `tries`, `backoff`, `patience`: see
-        `im2gps.building.fetch.Manners`.
+        Fetch photos again that got no proper answer, in shards that are already there.
+    host : str, optional
+        Scheme and name of the photo host (https://live.staticflickr.com).
+    **policy
+        Of each process: `rate` (requests a second, 20; 0 for no limit), `concurrency` (requests at
+        once, 16), `tries` of an address (5), `backoff` (seconds before the second try, doubled
+        before each further one, 1) and `patience` (seconds to wait for a host that does not answer
+        at all, 3600).
 
     Returns
     -------
@@ -81,79 +81,58 @@ def build(
     Raises
     ------
     ValueError
-        When the list cannot be read, or an option makes no sense.
+        If the table cannot be read, or an option makes no sense.
     BuildError
-        When the folder belongs to another list, another build is at it, or the host is away.
+        If the folder holds another build, another build is running there, or the host is down.
     ImportError
-        When the packages of the extra are not there.
+        If the engine is not installed.
     """
-    _require("simplejpeg", "build")
-    _require(PACKAGES[engine], engine)
-    from im2gps.building.engines import ENGINES
-    from im2gps.building.fetch import Manners
-    from im2gps.building.partition import count_rows
-    from im2gps.building.shard import Job
-
-    manners = {name: value for name, value in manners.items() if value is not None}
+    policy = {name: value for name, value in policy.items() if value is not None}
     table, output = (os.path.abspath(os.path.expanduser(path)) for path in (table, output))
-    _check_positive(shard_size=shard_size, processes=processes, **manners)
-    manners["host"] = _origin(manners.get("host", Manners.host))
-    rows = count_rows(table)
-    if not rows:
-        raise ValueError(f"{table} holds no photos")
-    job = Job(table, output, shard_size, Manners(**manners), again)
-    numbers = range(-(-rows // shard_size))
-    os.makedirs(output, exist_ok=True)
-    with _alone(output):
-        _check_manifest(job, rows)
-        _sweep(output)
-        todo = [number for number in numbers if _is_due(job, number)]
-        if todo:
-            done = rows - sum(_rows_of(rows, shard_size, number) for number in todo)
-            try:
-                with _bar(rows, done) as bar:
-                    ENGINES[engine](job, todo, processes, bar.update)
-            finally:
-                _sweep(output)
-        return _report(job, numbers)
-
-
-def _require(package: str, extra: str) -> None:
-    if importlib.util.find_spec(package) is None:
-        raise ImportError(f"This needs {package}: pip install 'im2gps-justzoomin[{extra}]'")
-
-
-def _check_positive(**options: Any) -> None:
-    for name, value in options.items():
+    for name, value in {"shard_size": shard_size, "processes": processes, **policy}.items():
         least = 0 if name in ("rate", "backoff", "patience") else 1
         if isinstance(value, (int, float)) and not value >= least:
             raise ValueError(f"--{name.replace('_', '-')} {value}: must be at least {least}")
+    origin = _origin(host or PHOTO_HOST)
+    with open_table(table) as file:
+        rows = file.metadata.num_rows
+    if not rows:
+        raise ValueError(f"{table} holds no photos")
+    job = Job(table, output, shard_size, origin, RequestPolicy(**policy), again)
+    numbers = range(-(-rows // shard_size))
+    os.makedirs(output, exist_ok=True)
+    with _lock(output):
+        _check_manifest(job, rows)
+        due = [number for number in numbers if _is_due(job, number)]
+        done = rows - sum(min(shard_size, rows - number * shard_size) for number in due)
+        if due:
+            with tqdm(
+                total=rows, initial=done, desc="im2gps build", unit="photo", disable=None
+            ) as bar:
+                ENGINES[engine](job, due, processes, bar.update)
+        return _report(job, numbers)
 
 
 def _origin(host: str) -> str:
-    """Return scheme, name and port of the photo host; there is nothing else to it."""
+    """Return scheme, name and port of the photo host; ValueError if there is more."""
     parts = urlsplit(host.rstrip("/"))
     origin = f"{parts.scheme}://{parts.netloc}"
     named = parts.hostname and "@" not in origin
     if parts.scheme not in ("http", "https") or not named or host.rstrip("/") != origin:
-        raise ValueError(f"--photo-host {host}: should be like https://live.staticflickr.com")
+        raise ValueError(f"--photo-host {host}: should be like {PHOTO_HOST}")
     return origin
 
 
 @contextlib.contextmanager
-def _alone(folder: str) -> Iterator[None]:
-    """Keep other builds away from the folder; the lock goes with the process, however it ends."""
-    import filelock
-
-    from im2gps.building.engines import BuildError
-
+def _lock(folder: str) -> Iterator[None]:
+    """Keep other builds out of the folder, for as long as this process lives."""
     lock = filelock.FileLock(os.path.join(folder, ".build.lock"))
     try:
         lock.acquire(timeout=0)
     except filelock.Timeout:
         raise BuildError(f"another build is writing to {folder}: wait for it, or stop it") from None
     except NotImplementedError:
-        _log.warning("%s: no locks on this file system; run one build at a time.", folder)
+        _log.warning("%s: this file system has no locks; run one build at a time.", folder)
     try:
         yield
     finally:
@@ -161,73 +140,50 @@ def _alone(folder: str) -> Iterator[None]:
 
 
 def _check_manifest(job: Job, rows: int) -> None:
-    """Refuse a folder that was begun with another list, or cut into other shards."""
-    from im2gps.building.engines import BuildError
-
+    """Refuse a folder that holds the shards of another table, or shards of another size."""
     path = Path(job.folder, MANIFEST)
     manifest = {
-        "list": sha256(job.table),  # a list by another name, or elsewhere, is the same
+        "list": sha256(job.table),  # a renamed table is the same
         "rows": rows,
         "shard_size": job.shard_size,
-        "photo_host": job.manners.host,
+        "photo_host": job.host,
     }
     if not path.exists():
-        strangers = find_shards(job.folder)
-        if strangers:
+        if shards := find_shards(job.folder):
             raise BuildError(
-                f"{job.folder} holds shards ({Path(strangers[0]).name}, …) but no {MANIFEST}, so "
-                "it cannot be told what they are of: give another folder"
+                f"{job.folder} holds shards ({Path(shards[0]).name}, …) but no {MANIFEST}, so it "
+                "is unknown which photos they should hold: give another folder"
             )
         write_json(path, manifest)
         return
     before = read_json(path)
     for name, value in manifest.items():
         if before.get(name) != value:
-            what = "another list" if name in ("list", "rows") else f"{name} {before.get(name)}"
+            what = "another table" if name in ("list", "rows") else f"{name} {before.get(name)}"
             raise BuildError(
-                f"{job.folder} was begun with {what}. Go on with that, or give another folder; "
-                "for new photos a list and a folder of their own"
+                f"{job.folder} was begun with {what}. Continue with that, or give another folder; "
+                "new photos need a table and a folder of their own"
             )
-
-
-def _sweep(folder: str) -> None:
-    """Remove what a build that was killed had begun to write, and nothing else."""
-    for entry in os.scandir(folder):
-        if _PART.fullmatch(entry.name) and entry.is_file(follow_symlinks=False):
-            Path(entry).unlink(missing_ok=True)
 
 
 def _is_due(job: Job, number: int) -> bool:
     found = job.finished(number)
-    if not found and job.shard(number).exists() and job.statistics(number).exists():
-        _log.warning("%s is not as it was written: it is made again.", job.shard(number))
-    return not found or (job.again and any(map(missing.may_mend, found["missing"])))
-
-
-def _rows_of(rows: int, shard_size: int, number: int) -> int:
-    return min(shard_size, rows - number * shard_size)
-
-
-def _bar(total: int, done: int) -> tqdm:
-    seldom = 0.1 if sys.stderr.isatty() else 30
-    return tqdm(
-        total=total, initial=done, desc="im2gps build", unit="photo",
-        mininterval=seldom, maxinterval=max(10, seldom),
-    )  # fmt: skip
+    if found is None:
+        if job.shard(number).exists() and job.statistics(number).exists():
+            _log.warning("%s has changed since it was written: it is made again.",
+                         job.shard(number))  # fmt: skip
+        return True
+    return job.again and any(map(missing.can_change, found["missing"]))
 
 
 def _report(job: Job, numbers: range) -> dict[str, Any]:
-    """Add up the shards' statistics, and write them down where they are news."""
-    from im2gps.building.engines import BuildError
-
-    sums: Counter[str] = Counter()
-    sizes: Counter[str] = Counter()
-    lost: Counter[str] = Counter()
+    """Add up the statistics of all shards, and save the sums if they are new."""
+    sums, sizes, lost = Counter[str](), Counter[str](), Counter[str]()
     seconds = 0.0
     for number in numbers:
         statistics = job.finished(number)
         if statistics is None:
-            raise BuildError(f"{job.shard(number)} is gone again: run the same command once more")
+            raise BuildError(f"{job.shard(number)} has vanished: run the same command once more")
         sums.update({name: statistics[name] for name in _SUMS})
         sizes.update(statistics["sizes"])
         lost.update({reason: len(ids) for reason, ids in statistics["missing"].items()})
@@ -245,3 +201,55 @@ def _report(job: Job, numbers: range) -> dict[str, Any]:
             return report
     write_json(path, report)
     return report
+
+
+def add_command(commands: Any) -> None:
+    """Add `im2gps build` to the command line."""
+    parser = commands.add_parser(
+        "build",
+        help="fetch the photos of a table into shards",
+        description="Fetch the photos of a table into WebDataset shards. A build that was stopped "
+        "continues when the same command is run again.",
+    )
+    add = parser.add_argument
+    add("table", metavar="PHOTOS.parquet", help="what `im2gps lists` writes")
+    add("-o", "--output", required=True, metavar="FOLDER", help="folder for the shards")
+    text = "this machine's cores (default), or a cluster that sees the same files"
+    add("--engine", choices=list(ENGINES), default="local", help=text)
+    text = "shards to make at once (default: all cores, or all that the cluster has)"
+    add("--processes", type=int, metavar="N", help=text)
+    text = f"rows of the table for each shard ({SHARD_SIZE:,})"
+    add("--shard-size", type=int, default=SHARD_SIZE, metavar="N", help=text)
+    text = "fetch photos again that got no proper answer, in finished shards"
+    add("--again", action="store_true", help=text)
+    add = parser.add_argument_group("requests to the photo host, by each process").add_argument
+    add("--rate", type=float, metavar="N", help="requests a second (20; 0: no limit)")
+    add("--concurrency", type=int, metavar="N", help="requests at once (16)")
+    add("--tries", type=int, metavar="N", help="how often to try an address (5)")
+    text = "seconds before the second try, doubled before each further one (1)"
+    add("--backoff", type=float, metavar="S", help=text)
+    text = "seconds to wait for a host that does not answer at all (3600)"
+    add("--patience", type=float, metavar="S", help=text)
+    add("--photo-host", dest="host", metavar="URL", help=f"default: {PHOTO_HOST}")
+    parser.set_defaults(run=_run)
+
+
+def _run(**options: Any) -> None:
+    report = build(**options)
+    size = report["bytes"]
+    text = f"{size / 1e9:,.1f} GB" if size >= 1e9 else f"{size / 1e6:,.1f} MB"
+    entries = [
+        ("in the table", report["rows"]),
+        (f"in {report['shards']:,} shards ({text})", report["photos"]),
+        *report["missing"].items(),
+    ]
+    lines = [(f"{n:,}", f"{n / max(report['rows'], 1):.1%}", what) for what, n in entries]
+    print(tabulate(lines, tablefmt="plain", colalign=("right", "right", "left")))
+    if report["missing"]:
+        print(f"\nThe missing photos are named in {options['output']}/im2gps-*.json, by reason.")
+    again = sum(n for reason, n in report["missing"].items() if missing.can_change(reason))
+    if again:
+        print(f"{again:,} had no proper answer: run it with --again to ask once more.")
+    if report["alike"]:
+        print(f"{report['alike']:,} photos are identical to photos of other photographers: look at "
+              "some of them.")  # fmt: skip

@@ -1,7 +1,7 @@
-"""Where shards are made: on this machine's cores, or on a cluster that is there.
+"""Where shards are made: on the cores of this machine, or on a Ray or Spark cluster.
 
-Each engine takes a job, the numbers of its partitions and how many of them to be at at once, and
-says how many more rows are through, time and again. The shards are the same on all of them.
+Each engine takes a job, the numbers of the shards to make and how many to make at once, and calls
+`advance` with the number of rows that were finished since. The shards are the same on all engines.
 """
 
 from __future__ import annotations
@@ -18,7 +18,6 @@ import sys
 from collections.abc import Callable
 from concurrent.futures import (
     FIRST_COMPLETED,
-    Future,
     ProcessPoolExecutor,
     ThreadPoolExecutor,
     as_completed,
@@ -27,57 +26,59 @@ from concurrent.futures import (
 from concurrent.futures.process import BrokenProcessPool
 from typing import Any
 
-from geoload.workers import die_with_parent
-from im2gps.building.shard import Job, outcome
+from geoload.optional import needed_for
+from geoload.workers import core_count, die_with_parent
+from im2gps.building.shard import Job, try_shard
 
 Advance = Callable[[int], Any]
-Engine = Callable[[Job, list[int], "int | None", Advance], None]
+Engine = Callable[[Job, "list[int]", "int | None", Advance], None]
 _POLL = 0.5  # seconds
-_GO_ON = "Run the same command again: it goes on where it was."
+_CONTINUE = "Run the same command again to continue."
 
 
 class BuildError(OSError):
-    """A build that cannot go on now; what it has made stays, and the same command goes on."""
+    """A build cannot continue now. Finished shards stay, and the same command continues."""
 
 
 def on_cores(job: Job, numbers: list[int], processes: int | None, advance: Advance) -> None:
     """Make shards in processes of this machine, by default one for each core."""
-    processes = min(processes or _cores(), len(numbers))
+    processes = min(processes or core_count(), len(numbers))
     if processes == 1 and not _in_event_loop():
         for number in numbers:
-            _raise(outcome(job, number, lambda: advance(1)))
+            _check(try_shard(job, number, lambda: advance(1)))
         return
     context = multiprocessing.get_context("spawn")
     counter = context.Value("q", 0)
-    strangers = multiprocessing.active_children()
-    pool = ProcessPoolExecutor(processes, context, _start, (counter,))
+    others = multiprocessing.active_children()
+    pool = ProcessPoolExecutor(processes, context, _start_worker, (counter,))
     try:
-        _follow({pool.submit(outcome, job, n, _count) for n in numbers}, counter, advance)
+        running = {pool.submit(try_shard, job, number, _count_row) for number in numbers}
+        before = 0
+        while running:
+            done, running = wait(running, _POLL, FIRST_COMPLETED)
+            for future in done:
+                _check(future.result())
+            now = counter.value
+            advance(now - before)
+            before = now
     except BaseException as error:
-        # Not waiting for the shards under way: what is not whole is not there.
+        # Without waiting for unfinished shards: they do not have their names yet.
         pool.shutdown(wait=False, cancel_futures=True)
         for process in multiprocessing.active_children():
-            if process not in strangers:
+            if process not in others:
                 process.terminate()
                 process.join()
         if isinstance(error, BrokenProcessPool):
             raise BuildError(
-                f"a worker process was killed, perhaps because memory ran out. {_GO_ON} With fewer "
-                "--processes, if that was it."
+                f"a worker process was killed, perhaps because memory ran out. {_CONTINUE} If "
+                "memory is short, use fewer --processes."
             ) from None
         raise
     pool.shutdown()
 
 
-def _cores() -> int:
-    """Return how many cores are ours: on a cluster's node often not all."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
-
-
 def _in_event_loop() -> bool:
-    """Tell whether a notebook calls us: there, only another process can run a loop of its own."""
+    """Tell whether this is a notebook, where only another process can run an event loop."""
     try:
         asyncio.get_running_loop()
     except RuntimeError:
@@ -85,19 +86,8 @@ def _in_event_loop() -> bool:
     return True
 
 
-def _follow(running: set[Future[str]], counter: Any, advance: Advance) -> None:
-    before = 0
-    while running:
-        done, running = wait(running, _POLL, FIRST_COMPLETED)
-        for future in done:
-            _raise(future.result())
-        now = counter.value
-        advance(now - before)
-        before = now
-
-
-def _start(counter: Any) -> None:
-    """Make a new worker count rows, leave Ctrl-C to its parent, and not outlive it."""
+def _start_worker(counter: Any) -> None:
+    """Count rows in a shared counter, ignore Ctrl-C, and end when the parent process ends."""
     global _counter
     _counter = counter
     signal.signal(signal.SIGINT, signal.SIG_IGN)
@@ -107,88 +97,98 @@ def _start(counter: Any) -> None:
 _counter: Any
 
 
-def _count() -> None:
+def _count_row() -> None:
     with _counter.get_lock():
         _counter.value += 1
 
 
 def on_ray(job: Job, numbers: list[int], processes: int | None, advance: Advance) -> None:
     """Make shards as Ray tasks, on the cluster that RAY_ADDRESS names or on this machine."""
-    ray = importlib.import_module("ray")
+    with needed_for("The engine ray", "ray"):
+        ray = importlib.import_module("ray")
     started = not ray.is_initialized()
     if started:
-        _begin("Ray", ray.init)
-    task = ray.remote(_shard)
-    limit = processes or 2 * max(int(ray.cluster_resources().get("CPU", 1)), 1)
-    todo = iter(numbers)
+        _start("Ray", ray.init)
+    task = ray.remote(_remote_shard)
     running: list[Any] = []
+
+    def run(number: int) -> tuple[int, str]:
+        running.append(task.remote(job, number))
+        result: tuple[int, str] = ray.get(running[-1])
+        return result
+
+    def cancel() -> None:
+        for reference in running:
+            ray.cancel(reference)
+
+    threads = processes or 2 * max(int(ray.cluster_resources().get("CPU", 1)), 1)
     try:
-        while True:
-            running += [task.remote(job, n) for n in itertools.islice(todo, limit - len(running))]
-            if not running:
-                return
-            done, running = ray.wait(running)
-            for rows, trouble in ray.get(done):
-                _raise(trouble)
-                advance(rows)
-    except ray.exceptions.RayError as error:
-        raise BuildError(f"Ray gave up ({_first_line(error)}). {_GO_ON}") from error
+        _on_cluster("Ray", run, cancel, numbers, threads, advance)
     finally:
-        for left in running:
-            ray.cancel(left)
         if started:
             ray.shutdown()
 
 
 def on_spark(job: Job, numbers: list[int], processes: int | None, advance: Advance) -> None:
     """Make shards in jobs of the Spark application that is running, or of one on this machine."""
-    # Or workers on this machine would be whichever Python comes first on the PATH.
+    with needed_for("The engine spark", "spark"):
+        pyspark = importlib.import_module("pyspark")
+    # Otherwise workers on this machine would use whichever Python is first on the PATH.
     os.environ.setdefault("PYSPARK_PYTHON", sys.executable)
-    context = _begin("Spark", importlib.import_module("pyspark").SparkContext.getOrCreate)
+    context = _start("Spark", pyspark.SparkContext.getOrCreate)
     group = f"im2gps-{os.getpid()}"
 
     def run(number: int) -> tuple[int, str]:
-        # A job for each shard, and not one for all: it says at once when it is through.
         context.setJobGroup(group, f"im2gps build {job.folder}", interruptOnCancel=True)
-        return context.parallelize([number], 1).map(functools.partial(_shard, job)).collect()[0]
+        shard = functools.partial(_remote_shard, job)
+        result: tuple[int, str] = context.parallelize([number], 1).map(shard).collect()[0]
+        return result
 
-    with ThreadPoolExecutor(processes or 2 * context.defaultParallelism) as threads:
+    threads = processes or 2 * context.defaultParallelism
+    _on_cluster("Spark", run, lambda: context.cancelJobGroup(group), numbers, threads, advance)
+
+
+def _on_cluster(
+    name: str, run: Callable[[int], tuple[int, str]], cancel: Callable[[], None],
+    numbers: list[int], threads: int, advance: Advance,
+) -> None:  # fmt: skip
+    """Run each shard in a thread that waits for the cluster; cancel the others after an error."""
+    with ThreadPoolExecutor(threads) as pool:
         try:
-            for done in as_completed([threads.submit(run, number) for number in numbers]):
+            for done in as_completed([pool.submit(run, number) for number in numbers]):
                 if (error := done.exception()) is not None:
-                    raise BuildError(f"Spark gave up ({_first_line(error)}). {_GO_ON}") from error
-                rows, trouble = done.result()
-                _raise(trouble)
+                    raise BuildError(f"{name} gave up ({_summary(error)}). {_CONTINUE}") from error
+                rows, message = done.result()
+                _check(message)
                 advance(rows)
         except BaseException:
-            threads.shutdown(wait=False, cancel_futures=True)
-            context.cancelJobGroup(group)
+            pool.shutdown(wait=False, cancel_futures=True)
+            cancel()
             raise
 
 
-def _shard(job: Job, number: int) -> tuple[int, str]:
-    """Make a shard; return how many rows are through, and what went wrong on which machine."""
+def _remote_shard(job: Job, number: int) -> tuple[int, str]:
+    """Make a shard; return how many rows were finished, and what went wrong on which machine."""
     rows = itertools.count()
-    trouble = outcome(job, number, lambda: next(rows))
-    return next(rows), trouble and f"{trouble} (on {socket.gethostname()})"
+    message = try_shard(job, number, lambda: next(rows))
+    return next(rows), message and f"{message} (on {socket.gethostname()})"
 
 
-def _begin(name: str, start: Callable[[], Any]) -> Any:
-    """Start an engine, or say in one line that it does not."""
+def _start(name: str, start: Callable[[], Any]) -> Any:
     try:
         return start()
-    except Exception as error:  # of any class: they have no base of their own
-        raise BuildError(f"{name} does not start here ({_first_line(error)})") from error
+    except Exception as error:  # the libraries' errors have no common base
+        raise BuildError(f"{name} does not start here ({_summary(error)})") from error
 
 
-def _raise(trouble: str) -> None:
-    if trouble:
-        raise BuildError(trouble)
+def _check(message: str) -> None:
+    if message:
+        raise BuildError(message)
 
 
-def _first_line(error: BaseException) -> str:
-    said = next(iter(str(error).strip().splitlines()), "")
-    return f"{type(error).__name__}: {said}"
+def _summary(error: BaseException) -> str:
+    first = next(iter(str(error).strip().splitlines()), "")
+    return f"{type(error).__name__}: {first}"
 
 
 ENGINES: dict[str, Engine] = {"local": on_cores, "ray": on_ray, "spark": on_spark}

@@ -1,12 +1,12 @@
-"""Why a photo of the list did not come: the reasons that a build counts.
+"""The reasons why a photo of the table is missing from the shards.
 
-They are plain words, because they stand as they are in the report and in the shards' statistics.
+A build counts photos by these texts, in its report and in the statistics beside each shard.
 """
 
 from __future__ import annotations
 
 INVALID = "row that gives no address or place"
-TWICE = "photo that the list holds twice"
+TWICE = "photo that the table holds twice"
 GONE = "gone (404 or 410)"
 PLACEHOLDER = "placeholder instead of the photo"
 ELSEWHERE = "redirected away from the photo host"
@@ -18,13 +18,12 @@ TOO_LARGE = "body too large"
 BUSY = "server busy or broken (429 or 5xx)"
 NO_ANSWER = "connection broken or timed out"
 
-# A second try is due to these, and the smaller sizes of the photo are not.
-TEMPORARY = (BUSY, NO_ANSWER)
+TRANSIENT = (BUSY, NO_ANSWER)
 _REFUSED = "refused"
 
 
 class Missing(Exception):
-    """One address, or one photo, that gives no usable picture; `reason` is one of the above."""
+    """An address gives no usable picture; `reason` is one of the above."""
 
     def __init__(self, reason: str) -> None:
         super().__init__(reason)
@@ -32,18 +31,10 @@ class Missing(Exception):
 
 
 def refused(status: int) -> str:
-    """Return the reason for an HTTP status that has none of its own."""
+    """Return the reason for an HTTP status without a reason of its own."""
     return f"{_REFUSED} (HTTP {status})"
 
 
-def may_mend(reason: str) -> bool:
-    """Tell what another day may mend; all else stays as it is."""
-    return reason in TEMPORARY or reason.startswith(_REFUSED)
-
-
-def telling(reasons: list[str]) -> str:
-    """Return the one reason to count a photo under, of those for which its addresses failed.
-
-    That a size is gone says least: many sizes never existed.
-    """
-    return next((reason for reason in reasons if reason != GONE), GONE)
+def can_change(reason: str) -> bool:
+    """Tell whether the photo may come another day."""
+    return reason in TRANSIENT or reason.startswith(_REFUSED)

@@ -1,7 +1,6 @@
-"""One partition of the list becomes one shard, with its statistics beside it.
+"""Makes one shard from its rows of the table, with statistics in a JSON file beside it.
 
-The same on every engine: a job and a number say all, and what is written are files. Both are
-written beside their place and renamed, the statistics last, so a shard with statistics is whole.
+The statistics are written last, so that a shard with statistics is complete.
 """
 
 from __future__ import annotations
@@ -11,16 +10,14 @@ import contextlib
 import hashlib
 import io
 import json
-import os
 import tarfile
 import time
-import uuid
 import warnings
-from collections import Counter, defaultdict
-from collections.abc import Callable, Iterator
+from collections import Counter, defaultdict, deque
+from collections.abc import AsyncGenerator, Callable, Coroutine, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO, NamedTuple, TypeVar
 
 from PIL import Image
 
@@ -29,41 +26,41 @@ from geoload.files import sha256
 from geoload.report import read_json, write_json
 from geoload.tar import members
 from geoload.tar_index import TarIndex
-from geoload.writing import naming
+from geoload.writing import naming, whole_file
 from im2gps.building import missing
-from im2gps.building.addresses import RowError, check_row, key
-from im2gps.building.fetch import Fetcher, Found, Manners, Row, in_order
-from im2gps.building.partition import COLUMNS, read_rows
+from im2gps.building.fetch import Fetched, Fetcher, Row
+from im2gps.flickr.http import RequestPolicy
+from im2gps.flickr.ids import file_stem, invalid_field
+from im2gps.photo_table import SCHEMA, read_rows
 
-_IN_JSON = COLUMNS[:13]  # not what leads to the original
-_COUNTS = ("rows", "photos", "recoded", "alike", "requests", "retries", "bytes received")
-_TROUBLED = 20  # photos of a shard, besides being more than half of it
-
-# The JSON and the JPEG of a photo that is there already.
-Sample = tuple[bytes, bytes]
+_IN_JSON = SCHEMA.names[:13]  # without the columns of the original
+_TOO_MANY_FAILED = 20  # photos of a shard, if they are also more than half of it
+T = TypeVar("T")
+JsonAndJpeg = tuple[bytes, bytes]
 
 
 @dataclass(frozen=True)
 class Job:
-    """What all shards of a build have in common; plain data, for it goes to other machines.
+    """What all shards of a build have in common; plain data, because it goes to other machines.
 
-    Parameters
+    Attributes
     ----------
-    table : str
-        Path of the list's Parquet file.
-    folder : str
-        Where the shards go.
+    table, folder : str
+        Paths of the table of photos and of the folder for the shards.
     shard_size : int
-        Rows of the list to a shard.
-    manners : Manners
+        Rows of the table for each shard.
+    host : str
+        Scheme and name of the photo host.
+    policy : RequestPolicy
     again : bool
-        Keep the photos of a finished shard, and ask again for those that had no answer.
+        Keep the photos of finished shards, and fetch those again that got no proper answer.
     """
 
     table: str
     folder: str
     shard_size: int
-    manners: Manners
+    host: str
+    policy: RequestPolicy
     again: bool = False
 
     def shard(self, number: int) -> Path:
@@ -75,36 +72,46 @@ class Job:
         return self.shard(number).with_suffix(".json")
 
     def finished(self, number: int) -> dict[str, Any] | None:
-        """Return the statistics of a shard that is there as it was written; None where it is not.
+        """Return the statistics of a shard that is there unchanged, or None.
 
-        A shard is only read whole when its times are not those that were noted, as after copying.
+        The whole shard is read only if its times are not those in the statistics, as in a copy.
         """
         path = self.shard(number)
         try:
-            found = read_json(self.statistics(number))
-            if path.stat().st_size != found["bytes"]:
+            statistics = read_json(self.statistics(number))
+            if path.stat().st_size != statistics["bytes"]:
                 return None
-            if found.get("times") != _times(path):
-                # Those of earlier versions have no digest.
-                if found.get("sha256", "") not in ("", sha256(path)):
+            if statistics.get("times") != _times(path):
+                # Statistics of earlier versions have no digest.
+                if statistics.get("sha256", "") not in ("", sha256(path)):
                     return None
-                found["times"] = _times(path)
-                write_json(self.statistics(number), found)
-            return found
+                statistics["times"] = _times(path)
+                write_json(self.statistics(number), statistics)
+            return statistics
         except (FileNotFoundError, ValueError, KeyError):
             return None
 
 
+class Sample(NamedTuple):
+    """What the statistics say of a photo in a shard; `digest` is of the JPEG file."""
+
+    photo_id: str
+    name: str
+    owner: str
+    size: str
+    recoded: bool
+    digest: bytes
+
+
 def _times(path: Path) -> list[int]:
-    """Return the times of a file's last write and last change of state, in nanoseconds."""
-    found = path.stat()
-    return [found.st_mtime_ns, found.st_ctime_ns]
+    status = path.stat()
+    return [status.st_mtime_ns, status.st_ctime_ns]
 
 
-def outcome(job: Job, number: int, advance: Callable[[], Any] = lambda: None) -> str:
-    """Make a shard on whatever machine this is; return what went wrong, or nothing.
+def try_shard(job: Job, number: int, advance: Callable[[], Any] = lambda: None) -> str:
+    """Make a shard on whatever machine this is; return what went wrong, or an empty text.
 
-    Text, and no exception, because engines wrap those in pages of their own.
+    A text, because the engines wrap exceptions in pages of their own.
     """
     shard = job.shard(number)
     try:
@@ -117,230 +124,229 @@ def outcome(job: Job, number: int, advance: Callable[[], Any] = lambda: None) ->
 
 
 def make_shard(job: Job, number: int, advance: Callable[[], Any] = lambda: None) -> None:
-    """Fetch the photos of one partition and write them as a shard with its statistics.
+    """Fetch the photos of a shard's rows and write the shard and its statistics.
 
-    A sample is a `json` and then a `jpg` (so that a reader who does not want the photo can seek
-    past it), named as the test packs name photos, in the order of the list. The same photos make
-    the same bytes.
-
-    Parameters
-    ----------
-    job : Job
-    number : int
-        Of the partition, from 0.
-    advance : callable
-        Called once for each row.
+    A sample is a `json` and then a `jpg` (so that a reader can skip a photo that it does not
+    want), named as the test packs name photos, in the order of the table. The same photos give
+    the same bytes. `advance` is called once for each row.
 
     Raises
     ------
-    HostDown
-        When the photo host is away for too long. Nothing is written.
     ConnectionError
-        When most photos got no answer. Nothing is written.
+        If the photo host is down for too long, or most photos got no answer. Nothing is written.
     OSError, ValueError
-        When the list cannot be read or the shard not written.
+        If the table cannot be read or the shard not written.
     """
     began = time.monotonic()
-    shard = job.shard(number)
-    part = shard.with_name(f"{shard.stem}.{uuid.uuid4().hex[:12]}.part")
-    try:
-        partition = Partition(job, number)
-        with tarfile.open(part, "w", format=tarfile.GNU_FORMAT) as archive, _no_bomb_warnings():
-            asyncio.run(partition.fetch(archive, advance))
-        partition.check()
-        partition.drop_placeholders(part)
-        statistics = partition.statistics(part.stat().st_size, time.monotonic() - began)
-        digest = sha256(part)
-        os.replace(part, shard)
-        noted = {**statistics, "sha256": digest, "times": _times(shard)}
-        write_json(job.statistics(number), noted)
-    finally:
-        part.unlink(missing_ok=True)
+    path = job.shard(number)
+    build = _ShardBuild(job, number, advance)
+    with whole_file(path, "w+b") as file:
+        with tarfile.open(fileobj=file, mode="w", format=tarfile.GNU_FORMAT) as archive:
+            asyncio.run(build.fetch(archive))
+        build.check_failures()
+        if placeholders := build.drop_placeholders():
+            _remove(file, placeholders)
+    statistics = build.statistics() | {
+        "bytes": path.stat().st_size,
+        "seconds": round(time.monotonic() - began, 1),
+        "sha256": sha256(path),
+        "times": _times(path),
+    }
+    write_json(job.statistics(number), statistics)
 
 
-@contextlib.contextmanager
-def _no_bomb_warnings() -> Iterator[None]:
-    """`shrink` has a bound of its own, and Pillow's warning would stand amid the progress bar."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", Image.DecompressionBombWarning)
-        yield
+class _ShardBuild:
+    """The rows of one shard: which photos came, and why the others are missing."""
 
-
-class Partition:
-    """The rows of one partition on their way into a shard.
-
-    Parameters
-    ----------
-    job : Job
-    number : int
-    """
-
-    def __init__(self, job: Job, number: int) -> None:
-        self._job, self._number = job, number
+    def __init__(self, job: Job, number: int, advance: Callable[[], Any]) -> None:
+        self._job, self._number, self._advance = job, number, advance
+        self._rows = self._alike = 0
+        self._samples: list[Sample] = []
         self._missing: dict[str, list[str]] = defaultdict(list)
-        self._counts: Counter[str] = Counter()
-        self._sizes: Counter[str] = Counter()
-        # Photographer and name of each photo, by a digest of the picture.
-        self._alike: dict[bytes, list[tuple[str, str]]] = defaultdict(list)
-        before = job.finished(number) if job.again else None
-        self._earlier = Earlier(str(job.shard(number)), before["missing"]) if before else None
+        self._requests: Counter[str] = Counter()
 
-    async def fetch(self, archive: tarfile.TarFile, advance: Callable[[], Any]) -> None:
-        """Fetch all rows and write what comes."""
-        async with Fetcher(self._job.manners) as fetcher:
+    async def fetch(self, archive: tarfile.TarFile) -> None:
+        """Fetch the photos of all rows and write them."""
+        earlier = _Earlier(self._job, self._number)
+        async with Fetcher(self._job.host, self._job.policy) as fetcher:
 
-            async def start(row: Row) -> Found | Sample | str:
-                earlier = self._earlier.find(row) if self._earlier else None
-                return earlier or await fetcher.photo(row)
+            async def fetch(row: Row) -> Fetched | JsonAndJpeg | str:
+                return earlier.find(row) or await fetcher.photo(row)
 
-            ahead = 4 * self._job.manners.concurrency
-            async with contextlib.aclosing(in_order(self._good(advance), start, ahead)) as results:
-                async for row, result in results:
-                    self._take(archive, row, result)
-                    advance()
-            self._counts.update(fetcher.counts)
+            results = in_order(self._valid_rows(), fetch, 4 * self._job.policy.concurrency)
+            with warnings.catch_warnings():
+                # `training_jpeg` has a limit of its own.
+                warnings.simplefilter("ignore", Image.DecompressionBombWarning)
+                async with contextlib.aclosing(results):
+                    async for row, result in results:
+                        self._add(archive, row, result)
+                        self._advance()
+            self._requests = fetcher.counts
 
-    def _good(self, advance: Callable[[], Any]) -> Iterator[Row]:
-        """Yield the rows that can be asked for; the others are counted."""
+    def _valid_rows(self) -> Iterator[Row]:
         seen = set()
         first = self._number * self._job.shard_size
-        for place, row in enumerate(read_rows(self._job.table, first, self._job.shard_size), first):
-            self._counts["rows"] += 1
-            try:
-                check_row(row)
-            except RowError as error:
-                self._missing[missing.INVALID].append(f"row {place}: {error}")
-                advance()
-                continue
-            if row["photo_id"] in seen:
+        for number, row in enumerate(
+            read_rows(self._job.table, first, self._job.shard_size), first
+        ):
+            self._rows += 1
+            if invalid := invalid_field(row):
+                self._missing[missing.INVALID].append(f"row {number}: {invalid}")
+                self._advance()
+            elif row["photo_id"] in seen:
                 self._missing[missing.TWICE].append(row["photo_id"])
-                advance()
-                continue
-            seen.add(row["photo_id"])
-            yield row
+                self._advance()
+            else:
+                seen.add(row["photo_id"])
+                yield row
 
-    def _take(self, archive: tarfile.TarFile, row: Row, result: Found | Sample | str) -> None:
+    def _add(self, archive: tarfile.TarFile, row: Row, result: Fetched | JsonAndJpeg | str) -> None:
         if isinstance(result, str):
             self._missing[result].append(row["photo_id"])
             return
-        if isinstance(result, Found):
+        if isinstance(result, Fetched):
             data = result.picture.data
             text = json.dumps(_record(row, result), ensure_ascii=False).encode()
         else:
             text, data = result
-        record = json.loads(text)
-        self._counts["photos"] += 1
-        self._counts["recoded"] += record["recoded"]
-        self._sizes[record["size"]] += 1
-        name = key(row)
+        record, name = json.loads(text), file_stem(row)
         digest = hashlib.blake2b(data, digest_size=16).digest()
-        self._alike[digest].append((row["owner"], name))
-        _add(archive, f"{name}.json", text)
-        _add(archive, f"{name}.jpg", data)
+        self._samples.append(
+            Sample(row["photo_id"], name, row["owner"], record["size"], record["recoded"], digest)
+        )
+        for suffix, content in (("json", text), ("jpg", data)):
+            member = tarfile.TarInfo(f"{name}.{suffix}")
+            member.size = len(content)
+            archive.addfile(member, io.BytesIO(content))
 
-    def check(self) -> None:
-        """Raise where so many photos got no answer that the trouble must be the host's, or ours."""
-        troubles = {r: len(ids) for r, ids in self._missing.items() if missing.may_mend(r)}
-        count = sum(troubles.values())
-        if count >= _TROUBLED and 2 * count > self._counts["rows"]:
-            said = ", ".join(f"{reason}: {n}" for reason, n in troubles.items())
+    def check_failures(self) -> None:
+        """Raise if so many photos got no answer that the cause must be the host, or us."""
+        failed = {r: len(ids) for r, ids in self._missing.items() if missing.can_change(r)}
+        count = sum(failed.values())
+        if count >= _TOO_MANY_FAILED and 2 * count > self._rows:
+            reasons = ", ".join(f"{reason}: {n}" for reason, n in failed.items())
             raise ConnectionError(
-                f"of {self._counts['rows']} photos {count} got no proper answer ({said}). Nothing "
-                "of this shard is kept. Run the same command later; with a lower --rate, if the "
-                "photo host found us too fast."
+                f"of {self._rows} photos {count} got no proper answer ({reasons}). Nothing of this "
+                "shard is kept. Run the same command later, with a lower --rate if the photo host "
+                "refused us for being too fast."
             )
 
-    def drop_placeholders(self, part: Path) -> None:
-        """Take out again the one or two pictures that came for one photographer after another.
+    def drop_placeholders(self) -> set[str]:
+        """Count one or two pictures that came for three photographers or more as placeholders.
 
-        A host may answer with "photo unavailable" as with any photo. Where many pictures repeat,
-        or most of the photos are alike, that is how these photos are: they are only counted.
+        A host may answer with a picture "photo unavailable" as with any photo. Where more pictures
+        repeat, or most photos are alike, these are real photos, and only counted.
+
+        Returns the names of the photos to remove from the shard.
         """
-        groups = [g for g in self._alike.values() if len({owner for owner, _ in g}) >= 3]
-        names = {name for group in groups for _, name in group}
-        if len(groups) > 2 or 2 * len(names) > self._counts["photos"]:
-            self._counts["alike"] = len(names)
-            return
-        if not names:
-            return
-        rest = part.with_suffix(".rest.part")
-        try:
-            with open(part, "rb") as file, tarfile.open(rest, "w", format=tarfile.GNU_FORMAT) as to:
-                for member, data in members(file, label=str(part)):
-                    name, _, suffix = member.name.rpartition(".")
-                    assert data is not None
-                    if name not in names:
-                        _add(to, member.name, data)
-                    elif suffix == "json":
-                        self._forget(json.loads(data))
-            os.replace(rest, part)
-        finally:
-            rest.unlink(missing_ok=True)
+        by_digest: dict[bytes, list[Sample]] = defaultdict(list)
+        for sample in self._samples:
+            by_digest[sample.digest].append(sample)
+        groups = [g for g in by_digest.values() if len({sample.owner for sample in g}) >= 3]
+        alike = {sample.name for group in groups for sample in group}
+        if len(groups) > 2 or 2 * len(alike) > len(self._samples):
+            self._alike = len(alike)
+            return set()
+        placeholders = [sample for sample in self._samples if sample.name in alike]
+        self._samples = [sample for sample in self._samples if sample.name not in alike]
+        if placeholders:
+            self._missing[missing.PLACEHOLDER] += [sample.photo_id for sample in placeholders]
+        return alike
 
-    def _forget(self, record: dict[str, Any]) -> None:
-        self._counts["photos"] -= 1
-        self._counts["recoded"] -= record["recoded"]
-        self._sizes[record["size"]] -= 1
-        self._missing[missing.PLACEHOLDER].append(record["photo_id"])
-
-    def statistics(self, size: int, seconds: float) -> dict[str, Any]:
-        """Return what became of the rows, as plain data; `size` is the shard's, in bytes."""
-        counts = {name: self._counts[name] for name in _COUNTS}
+    def statistics(self) -> dict[str, Any]:
+        """Return what became of the rows."""
         lost = sum(map(len, self._missing.values()))
-        assert counts["rows"] == counts["photos"] + lost, "a row was lost"
+        assert self._rows == len(self._samples) + lost, "a row was lost"
         return {
-            **counts,
-            "bytes": size,
-            "seconds": round(seconds, 1),
-            "sizes": {size: n for size, n in self._sizes.items() if n},
-            "missing": {reason: ids for reason, ids in self._missing.items() if ids},
+            "rows": self._rows,
+            "photos": len(self._samples),
+            "recoded": sum(sample.recoded for sample in self._samples),
+            "alike": self._alike,
+            **{name: self._requests[name] for name in ("requests", "retries", "bytes received")},
+            "sizes": dict(Counter(sample.size for sample in self._samples)),
+            "missing": dict(self._missing),
         }
 
 
-class Earlier:
-    """What an earlier build left of a partition: photos, and reasons that no day will mend.
+class _Earlier:
+    """The photos of an earlier build of a shard, and why others are missing for good."""
 
-    Parameters
-    ----------
-    path : str
-        Of the shard.
-    lost : dict
-        The ids of photos that did not come, by reason.
-    """
+    def __init__(self, job: Job, number: int) -> None:
+        self._index: TarIndex | None = None
+        self._reasons: dict[str, str] = {}
+        statistics = job.finished(number) if job.again else None
+        if statistics is not None:
+            self._path = str(job.shard(number))
+            with open(self._path, "rb") as file:
+                self._index = TarIndex.scan(file, self._path)
+            for reason, photo_ids in statistics["missing"].items():
+                if not missing.can_change(reason):
+                    self._reasons |= dict.fromkeys(photo_ids, reason)
 
-    def __init__(self, path: str, lost: dict[str, list[str]]) -> None:
-        self._path = path
-        with open(path, "rb") as file:
-            self._index = TarIndex.scan(file, path, os.path.getsize(path))
-        self._reasons = {i: r for r, ids in lost.items() if not missing.may_mend(r) for i in ids}
-
-    def find(self, row: Row) -> Sample | str | None:
-        """Return a row's sample or reason, or None where it is worth asking again."""
-        text, data = (self._read(f"{key(row)}.{suffix}") for suffix in ("json", "jpg"))
+    def find(self, row: Row) -> JsonAndJpeg | str | None:
+        """Return a row's sample or reason; None if its photo is to be fetched."""
+        if self._index is None:
+            return None
+        stem = file_stem(row)
+        text, data = (self._read(self._index.find(f"{stem}.{kind}")) for kind in ("json", "jpg"))
         return (text, data) if text and data else self._reasons.get(row["photo_id"])
 
-    def _read(self, name: str) -> bytes:
-        found = self._index.find(name)
-        if found is None:
+    def _read(self, span: tuple[int, int] | None) -> bytes:
+        if span is None:
             return b""
         with open(self._path, "rb") as file:
-            file.seek(found[0])
-            return file.read(found[1])
+            file.seek(span[0])
+            return file.read(span[1])
 
 
-def _record(row: Row, found: Found) -> dict[str, Any]:
-    """Return what the JSON beside a photo says."""
+def _record(row: Row, fetched: Fetched) -> dict[str, Any]:
     return {
         **{name: row[name] for name in _IN_JSON},
-        "width": found.picture.width,
-        "height": found.picture.height,
-        "size": found.size,
-        "recoded": found.picture.recoded,
-        "address": found.address,
+        "width": fetched.picture.width,
+        "height": fetched.picture.height,
+        "size": fetched.size,
+        "recoded": fetched.picture.recoded,
+        "address": fetched.address,
     }
 
 
-def _add(archive: tarfile.TarFile, name: str, data: bytes) -> None:
-    member = tarfile.TarInfo(name)
-    member.size = len(data)
-    archive.addfile(member, io.BytesIO(data))
+def _remove(file: BinaryIO, names: set[str]) -> None:
+    """Remove samples from a shard by moving the members behind them forward."""
+    spans = [
+        (member.offset, member.data + -(-member.size // tarfile.BLOCKSIZE) * tarfile.BLOCKSIZE)
+        for member, _ in members(file, lambda name: False)
+        if member.name.rpartition(".")[0] not in names
+    ]
+    position = 0
+    for start, stop in spans:
+        file.seek(start)
+        data = file.read(stop - start)
+        file.seek(position)
+        position += file.write(data)
+    file.truncate(position)
+    file.seek(position)
+    end = 2 * tarfile.BLOCKSIZE
+    file.write(bytes(end + -(position + end) % tarfile.RECORDSIZE))
+
+
+async def in_order(
+    rows: Iterable[Row], fetch: Callable[[Row], Coroutine[Any, Any, T]], ahead: int
+) -> AsyncGenerator[tuple[Row, T], None]:
+    """Yield each row with its result, in the order of the rows.
+
+    Up to `ahead` rows are begun before their turn; their results are kept in memory.
+    """
+    window: deque[tuple[Row, asyncio.Task[T]]] = deque()
+    try:
+        for row in rows:
+            window.append((row, asyncio.create_task(fetch(row))))
+            if len(window) > ahead:
+                yield window[0][0], await window[0][1]
+                window.popleft()
+        while window:
+            yield window[0][0], await window[0][1]
+            window.popleft()
+    finally:
+        for _, task in window:
+            task.cancel()
+        await asyncio.gather(*(task for _, task in window), return_exceptions=True)

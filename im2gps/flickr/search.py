@@ -1,8 +1,8 @@
-"""The command `im2gps search`: asks Flickr for photos of places and writes the text lists.
+"""The command `im2gps search`: asks Flickr for photos of places and writes them as text lists.
 
-Flickr repeats itself after some thousand results, so a keyword's time is cut into slices of about
-250 photos, each as long as the one before lets expect, halved or less where it holds too many. A
-slice is in the list whole or not at all.
+Flickr repeats itself after some thousand results, so the time of a keyword is cut into slices of
+about 250 photos. The width of a slice follows from the density of the one before; a slice with too
+many photos is halved. A list on disk holds whole slices only.
 """
 
 from __future__ import annotations
@@ -19,21 +19,23 @@ from typing import Any, NamedTuple
 import filelock
 from tqdm import tqdm
 
-from im2gps.flickr.api import API, PER_PAGE, Flickr, Manners, Page
-from im2gps.flickr.folder import FLICKR_OPENED, Folder, Progress, day, shown
+from im2gps.flickr.api import API, PER_PAGE, Flickr, Page
+from im2gps.flickr.http import RequestPolicy
+from im2gps.flickr.ids import PHOTO_ID
+from im2gps.flickr.state import FLICKR_OPENED, Progress, SearchState, day, shown
 from im2gps.lists.records import KEYS, write_block
 
-PAGES = 16
-REACH = PAGES * PER_PAGE  # Flickr gives no more results of a search, or the same again
-DESIRED = 225  # of a slice: one page, with room for growth
-AT_MOST = 2 * PER_PAGE
-_ID = re.compile("[1-9][0-9]{0,19}")
+MAX_PAGES = 16
+MAX_RESULTS = MAX_PAGES * PER_PAGE  # after these Flickr gives no more, or the same again
+DESIRED = 225  # photos of a slice: one page, with room for growth
+MAX_SLICE = 2 * PER_PAGE
+_DAY = 86_400  # seconds
 
 Photo = dict[str, Any]  # as the API describes it
 
 
 class Queries(NamedTuple):
-    """The lines of a query file: what to look for, and what a photo must not have."""
+    """The lines of a query file: keywords, and words that a photo must not have."""
 
     keywords: list[str]
     exclusions: list[str]
@@ -44,196 +46,180 @@ class Queries(NamedTuple):
 
 
 @dataclass
-class Found:
-    """What a search for some stretch of time has shown.
+class Results:
+    """What the searches for one stretch of time have shown.
 
-    Attributes
-    ----------
-    total : int
-        How many photos Flickr counts, by its last answer.
-    photos : dict of str to dict
-        All that were shown, by id.
-    since : set of str
-        Ids of those shown since Flickr changed its count: with it, pages shift, and what was not
-        yet shown may be on a page that was.
+    `total` is how many photos Flickr counts, by its last answer, `photos` all that were shown, by
+    id. `current` are the ids shown since the count last changed: with it pages shift, and a photo
+    that was not shown yet may be on a page that was.
     """
 
     total: int = -1
     photos: dict[str, Photo] = field(default_factory=dict)
-    since: set[str] = field(default_factory=set)
+    current: set[str] = field(default_factory=set)
 
-    def add(self, page: Page) -> None:
-        """Take in one answer."""
+    def add_page(self, page: Page) -> None:
+        """Add the photos of one answer."""
         if page.total != self.total:
-            self.total, self.since = page.total, set()
-        shown = {str(photo.get("id", "")): photo for photo in page.photos}
-        self.merge({name: photo for name, photo in shown.items() if _ID.fullmatch(name)})
+            self.total, self.current = page.total, set()
+        photos = {str(photo.get("id", "")): photo for photo in page.photos}
+        self.add({name: photo for name, photo in photos.items() if re.fullmatch(PHOTO_ID, name)})
 
-    def merge(self, photos: dict[str, Photo]) -> None:
-        """Take in photos by their ids."""
+    def add(self, photos: dict[str, Photo]) -> None:
+        """Add photos by their ids."""
         self.photos |= photos
-        self.since |= photos.keys()
+        self.current |= photos.keys()
 
     @property
     def missing(self) -> int:
-        """How many photos within reach have not been shown."""
-        return max(min(self.total, REACH) - len(self.since), 0)
+        """How many photos among those that Flickr gives have not been shown."""
+        return max(min(self.total, MAX_RESULTS) - len(self.current), 0)
 
     @property
     def beyond(self) -> int:
-        """How many photos are out of reach."""
-        return max(self.total - REACH, 0)
+        """How many photos come after the last result that Flickr gives."""
+        return max(self.total - MAX_RESULTS, 0)
 
 
 def read_queries(path: str | Path) -> Queries:
-    """Read a query file: a keyword or phrase a line, a minus before what a photo must not have.
+    """Read a query file: a keyword or phrase a line, with a minus before words to exclude.
 
-    Blank lines and lines that start with `#` are passed over, and keywords that differ only in
-    case come once.
-
-    Raises
-    ------
-    ValueError
-        When there is no keyword, or the file is no UTF-8 text.
-    FileNotFoundError
-        When there is no such file.
+    Blank lines and lines that start with `#` are skipped, and so are keywords that differ from an
+    earlier one only in case. Raises FileNotFoundError, or ValueError if the file names no places
+    or is not UTF-8.
     """
     if not Path(path).is_file():
         raise FileNotFoundError(
-            f"{path}: there is no such file; it should be a text of places, a keyword or phrase "
-            "a line."
+            f"{path}: there is no such file. It should be a text file with a keyword or phrase a "
+            "line."
         )
     try:
         text = Path(path).read_text(encoding="utf-8-sig")
     except UnicodeDecodeError as error:
-        raise ValueError(f"{path} is no UTF-8 text ({error.reason}): save it as such.") from None
+        raise ValueError(f"{path} is no UTF-8 text ({error.reason}): save it as UTF-8.") from None
     keywords: dict[str, str] = {}
     exclusions: list[str] = []
     for line in map(str.strip, text.splitlines()):
         if line.startswith("-"):
-            exclusions += _exclusion(line[1:].strip())
+            words = line[1:].strip()
+            # Without quotes `-birthday party` would exclude birthdays and ask for parties.
+            quoted = f'"{words}"' if " " in words and '"' not in words else words
+            exclusions += [f"-{quoted}"] if words else []
         elif line and not line.startswith("#"):
             keywords.setdefault(line.casefold(), line)
     if not keywords:
-        raise ValueError(f"{path} names no places: it holds a keyword or phrase a line.")
+        raise ValueError(f"{path} names no places: write a keyword or phrase a line into it.")
     return Queries(list(keywords.values()), exclusions)
 
 
-def _exclusion(words: str) -> list[str]:
-    """A phrase goes in quotes: `-birthday party` would ask for parties."""
-    if " " in words and '"' not in words:
-        words = f'"{words}"'
-    return [f"-{words}"] if words else []
-
-
 class Search:
-    """Fills the lists of a folder from Flickr.
+    """Fills the lists of a search.
 
-    Parameters
-    ----------
-    flickr : Flickr
-    folder : Folder
-    queries : Queries
-    recheck : int
-        How hard to look where Flickr shows fewer photos than it counts: each step asks once more,
-        and then for both halves of the time.
+    `recheck` says how often to look again where Flickr shows fewer photos than it counts: each
+    step asks once more, and then for both halves of the time.
     """
 
-    def __init__(self, flickr: Flickr, folder: Folder, queries: Queries, recheck: int) -> None:
-        self._flickr = flickr
-        self._folder = folder
-        self._queries = queries
-        self._recheck = recheck
+    def __init__(self, flickr: Flickr, state: SearchState, queries: Queries, recheck: int) -> None:
+        self._flickr, self._state = flickr, state
+        self._queries, self._recheck = queries, recheck
 
     async def run(self) -> None:
-        """Search for each keyword whose list is not finished."""
-        for word in self._queries.keywords:
-            progress = self._folder.begin(word)
-            if not progress.done:
-                await self._fill(word, progress, self._folder.photo_ids(word))
-                trailer = f"Total images queried: {progress.photos}\n".encode()
-                self._folder.append(word, trailer, done=True)
+        """Complete the list of each keyword."""
+        async with self._flickr:
+            for word in self._queries.keywords:
+                progress = self._state.begin(word)
+                if not progress.done:
+                    await self._fill(word, progress, self._state.photo_ids(word))
+                    trailer = f"Total images queried: {progress.photos}\n".encode()
+                    self._state.append(word, trailer, done=True)
 
     async def _fill(self, word: str, progress: Progress, known: set[str]) -> None:
-        start, stop = self._folder.search["from"], self._folder.search["to"]
+        start, stop = self._state.search["from"], self._state.search["to"]
         text = self._queries.text(word)
         width = progress.width or stop - progress.next + 1
-        with tqdm(total=(stop + 1 - start) // 86_400, desc=word, unit="day", delay=2) as bar:
+        days = (stop + 1 - start) // _DAY
+        with tqdm(total=days, desc=word, unit="day", delay=2, disable=None) as bar:
             while progress.next <= stop:
                 width = min(width, stop - progress.next + 1)
                 end = progress.next + width - 1
                 first = await self._flickr.search(text, progress.next, end, 1)
-                if first.total > AT_MOST and width > 1:
+                if first.total > MAX_SLICE and width > 1:
                     width = max(min(width // 2, width * DESIRED // first.total), 1)
                     continue
-                found = Found()
-                await self._gather(found, (text, progress.next, end), self._recheck, first)
-                lines = self._lines(word, (progress.next, end), found, known)
-                new = len(found.photos.keys() - known)
-                known.update(found.photos)
-                width = int(width * min(max(DESIRED / max(found.total, 1), 0.25), 4)) or 1
-                self._folder.append(
+                results = Results()
+                await self._collect(results, (text, progress.next, end), self._recheck, first)
+                lines = self._lines(word, (progress.next, end), results, known)
+                new = len(results.photos.keys() - known)
+                known.update(results.photos)
+                width = int(width * min(max(DESIRED / max(results.total, 1), 0.25), 4)) or 1
+                self._state.append(
                     word, lines, next=end + 1, width=width, photos=progress.photos + new,
-                    slices=progress.slices + 1, hidden=progress.hidden + found.missing,
-                    beyond=progress.beyond + found.beyond,
+                    slices=progress.slices + 1, hidden=progress.hidden + results.missing,
+                    beyond=progress.beyond + results.beyond,
                 )  # fmt: skip
                 bar.set_postfix(photos=progress.photos, refresh=False)
-                bar.update((progress.next - start) // 86_400 - bar.n)
+                bar.update((progress.next - start) // _DAY - bar.n)
 
-    async def _gather(
-        self, found: Found, search: tuple[str, int, int], recheck: int, first: Page | None = None
+    async def _collect(
+        self, results: Results, span: tuple[str, int, int], recheck: int, first: Page | None = None
     ) -> None:
-        """Find the photos of a stretch of time; `search` is its text, start and stop.
+        """Collect the photos of a stretch of time; `span` is the text, the start and the stop.
 
-        Pages shift while one reads them, and can be short: what is missing may be there when one
-        asks again, or for a shorter time.
+        Pages shift while they are read and can be short: what is missing may be shown when asked
+        for again, or for a shorter time.
         """
-        text, start, stop = search
-        await self._pages(found, search, first)
+        text, start, stop = span
+        await self._read_pages(results, span, first)
         for _ in range(recheck if start == stop else min(recheck, 1)):
-            if found.missing:
-                await self._pages(found, search)
+            if results.missing:
+                await self._read_pages(results, span)
         middle = (start + stop) // 2
         for half in ((text, start, middle), (text, middle + 1, stop)):
-            if recheck and start < stop and found.missing:
-                part = Found()
-                await self._gather(part, half, recheck - 1)
-                found.merge(part.photos)
+            if recheck and start < stop and results.missing:
+                part = Results()
+                await self._collect(part, half, recheck - 1)
+                results.add(part.photos)
 
-    async def _pages(
-        self, found: Found, search: tuple[str, int, int], first: Page | None = None
+    async def _read_pages(
+        self, results: Results, span: tuple[str, int, int], first: Page | None = None
     ) -> None:
-        found.add(first or await self._flickr.search(*search, 1))
+        results.add_page(first or await self._flickr.search(*span, 1))
         number = 1
-        while number < min(_page_count(found.total), PAGES):
+        while number < min(_page_count(results.total), MAX_PAGES):
             number += 1
-            found.add(await self._flickr.search(*search, number))
+            results.add_page(await self._flickr.search(*span, number))
 
-    def _lines(self, word: str, span: tuple[int, int], found: Found, known: set[str]) -> bytes:
-        """Return what a slice adds to a list; notes what is not as it should be."""
-        report = self._folder.report
-        name = f"{word}, {shown(span[0])} to {shown(span[1])}"
-        if found.missing:
-            place = f"{name}: {found.missing} of {found.total:,}"
-            report.add("slices of which Flickr does not show all that it counts", place)
-        if found.beyond:
-            place = f"{word}, {shown(span[0])}: {found.beyond:,} of {found.total:,}"
-            report.add(f"seconds with more than {REACH:,} photos, of which it gives no more", place)
-        again = [photo_id for photo_id in found.photos if photo_id in known]
+    def _lines(self, word: str, span: tuple[int, int], results: Results, known: set[str]) -> bytes:
+        """Return what a slice adds to its list, and report what is missing from it."""
+        report = self._state.report
+        start, stop = map(shown, span)
+        if results.missing:
+            report.add(
+                "slices of which Flickr does not show all photos that it counts",
+                f"{word}, {start} to {stop}: {results.missing} of {results.total:,}",
+            )
+        if results.beyond:
+            report.add(
+                f"seconds with more than the {MAX_RESULTS:,} photos that Flickr gives",
+                f"{word}, {start}: {results.beyond:,} of {results.total:,}",
+            )
+        again = [photo_id for photo_id in results.photos if photo_id in known]
         report.add_many("photos that came again, left out", len(again), again)
-        if not found.total:
+        if not results.total:
             return b""
-        pages = _page_count(found.total)
-        visited = min(pages, PAGES)
-        lines = [
-            f"\nmintime: {span[0]} maxtime: {span[1]}\nnumimgs: {found.total}\n"
+        pages = _page_count(results.total)
+        visited = min(pages, MAX_PAGES)
+        head = (
+            f"\nmintime: {span[0]} maxtime: {span[1]}\nnumimgs: {results.total}\n"
             f"total pages: {pages}\n"
-            f"visiting only {visited} pages ( up to {visited * PER_PAGE} images)\n".encode()
+            f"visiting only {visited} pages ( up to {visited * PER_PAGE} images)\n"
+        )
+        blocks = [
+            write_block(_values(photo, f"{rank} out of {results.total}"))
+            for rank, (photo_id, photo) in enumerate(results.photos.items(), 1)
+            if photo_id not in known
         ]
-        for rank, (photo_id, photo) in enumerate(found.photos.items(), 1):
-            if photo_id not in known:
-                lines.append(write_block(_values(photo, f"{rank} out of {found.total}")))
-        return b"".join(lines)
+        return head.encode() + b"".join(blocks)
 
 
 def _page_count(total: int) -> int:
@@ -248,7 +234,7 @@ def _values(photo: Photo, rank: str) -> dict[str, str]:
 
 
 def _text(value: Any) -> str:
-    if isinstance(value, dict):  # as some answers have titles
+    if isinstance(value, dict):  # titles of some answers
         value = value.get("_content")
     if isinstance(value, float):
         return f"{value:.6f}"
@@ -258,62 +244,27 @@ def _text(value: Any) -> str:
 def add_command(commands: Any) -> None:
     """Add `im2gps search` to the command line."""
     parser = commands.add_parser("search", help="ask Flickr for lists of photos of places")
-    parser.add_argument(
-        "query_file",
-        metavar="QUERY_FILE",
-        help="a keyword or phrase a line; lines that start with - exclude",
+    add = parser.add_argument
+    text = "text file with a keyword or phrase a line; lines that start with - exclude words"
+    add("query_file", metavar="QUERY_FILE", help=text)
+    text = "folder for the lists; a search that was stopped there continues"
+    add("-o", "--output", required=True, metavar="LISTS_DIR", help=text)
+    text = f"first day of upload, in UTC (default {FLICKR_OPENED})"
+    add("--from", dest="start", type=day, metavar="DATE", help=text)
+    text = "last day of upload (default: until now)"
+    add("--to", dest="stop", type=day, metavar="DATE", help=text)
+    add("--api", default=API, metavar="URL", help=f"default: {API}")
+    text = "time from one request to the next (default 1)"
+    add("--interval", type=_seconds, default=1.0, metavar="SECONDS", help=text)
+    text = "how often to repeat a request while Flickr is busy or out of reach (default 12)"
+    add("--retries", type=int, default=12, metavar="N", help=text)
+    text = "wait before the first retry, doubled up to 5 minutes (default 1)"
+    add("--backoff", type=_seconds, default=1.0, metavar="SECONDS", help=text)
+    text = (
+        "how often to look again, and in halves of the time, where Flickr shows fewer photos than "
+        "it counts (default 2)"
     )
-    parser.add_argument(
-        "-o",
-        "--output",
-        required=True,
-        metavar="LISTS_DIR",
-        help="folder of the lists; a search that was stopped goes on there",
-    )
-    parser.add_argument(
-        "--from",
-        dest="start",
-        type=day,
-        metavar="DATE",
-        help=f"first day of upload, in UTC (default {FLICKR_OPENED})",
-    )
-    parser.add_argument(
-        "--to",
-        dest="stop",
-        type=day,
-        metavar="DATE",
-        help="last day of upload (default: until now)",
-    )
-    parser.add_argument("--api", default=API, metavar="URL", help=f"default: {API}")
-    parser.add_argument(
-        "--interval",
-        type=_seconds,
-        default=1.0,
-        metavar="SECONDS",
-        help="from one request to the next (default 1)",
-    )
-    parser.add_argument(
-        "--retries",
-        type=int,
-        default=12,
-        metavar="N",
-        help="of a request while Flickr is busy or out of reach (default 12)",
-    )
-    parser.add_argument(
-        "--backoff",
-        type=_seconds,
-        default=1.0,
-        metavar="SECONDS",
-        help="before the first retry, doubling up to 5 minutes (default 1)",
-    )
-    parser.add_argument(
-        "--recheck",
-        type=int,
-        default=2,
-        metavar="N",
-        help="how often to look again, and in halves of the time, where Flickr "
-        "shows fewer photos than it counts (default 2)",
-    )
+    add("--recheck", type=int, default=2, metavar="N", help=text)
     parser.set_defaults(run=_run)
 
 
@@ -324,39 +275,36 @@ def _run(
     key = os.environ.get("FLICKR_API_KEY", "").strip()
     if not key:
         raise ValueError(
-            "FLICKR_API_KEY is not set. Flickr gives keys at "
+            "FLICKR_API_KEY is not set. Get a key at "
             "https://www.flickr.com/services/apps/create/; it is read from the environment only."
         )
     queries = read_queries(query_file)
-    stop = None if stop is None else stop + 86_399
-    flickr = Flickr(api, key, Manners(interval, max(retries, 0), backoff))
+    stop = None if stop is None else stop + _DAY - 1
+    rate = 1 / interval if interval else 0
+    tries = max(retries, 0) + 1
+    flickr = Flickr(api, key, RequestPolicy(rate, 1, tries, backoff, max_backoff=300))
     os.makedirs(output, exist_ok=True)
     try:
         with filelock.FileLock(os.path.join(output, ".search.lock"), timeout=0):
-            folder = Folder(output, start, stop, queries.exclusions)
-            asyncio.run(_search(flickr, folder, queries, max(recheck, 0)))
+            state = SearchState(output, start, stop, queries.exclusions)
+            asyncio.run(Search(flickr, state, queries, max(recheck, 0)).run())
     except KeyboardInterrupt:
-        print("\nim2gps: the same command goes on from the last whole slice.", file=sys.stderr)
+        print("\nim2gps: run the same command again to continue.", file=sys.stderr)
         raise
     except filelock.Timeout:
-        raise ValueError(f"another search is at work in {output}.") from None
-    lists = [folder.lists[word] for word in queries.keywords]
+        raise ValueError(f"another search is running in {output}.") from None
+    lists = [state.lists[word] for word in queries.keywords]
     print(f"{sum(entry.photos for entry in lists):,} photos of {len(lists)} keywords in "
           f"{sum(entry.slices for entry in lists):,} slices; {flickr.requests:,} requests this "
           "time")  # fmt: skip
     hidden, beyond = sum(entry.hidden for entry in lists), sum(entry.beyond for entry in lists)
     if hidden or beyond:
         print(f"  {hidden + beyond:,} photos counted by Flickr are not among them: {hidden:,} were "
-              f"not shown, {beyond:,} are out of reach")  # fmt: skip
-    nothing = [word for word in queries.keywords if not folder.lists[word].photos]
-    folder.report.add_many("keywords without a photo", len(nothing), nothing)
-    for kind in folder.report.counts:
-        print(f"  {folder.report.line(kind)}")
-
-
-async def _search(flickr: Flickr, folder: Folder, queries: Queries, recheck: int) -> None:
-    async with flickr:
-        await Search(flickr, folder, queries, recheck).run()
+              f"not shown, {beyond:,} come after the last result that Flickr gives")  # fmt: skip
+    empty = [word for word in queries.keywords if not state.lists[word].photos]
+    state.report.add_many("keywords without a photo", len(empty), empty)
+    for kind in state.report.counts:
+        print(f"  {state.report.line(kind)}")
 
 
 def _seconds(text: str) -> float:
@@ -364,6 +312,6 @@ def _seconds(text: str) -> float:
         seconds = float(text)
     except ValueError:
         seconds = -1
-    if not 0 <= seconds < 86_400:
+    if not 0 <= seconds < _DAY:
         raise argparse.ArgumentTypeError(f"{text!r} is no number of seconds")
     return seconds

@@ -12,30 +12,11 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-SCHEMA = pa.schema(
-    [
-        ("photo_id", pa.string()),
-        ("secret", pa.string()),
-        ("server", pa.string()),
-        ("owner", pa.string()),
-        ("title", pa.string()),
-        ("tags", pa.string()),
-        ("date_taken", pa.string()),
-        ("date_upload", pa.int64()),
-        ("license", pa.int8()),
-        ("latitude", pa.float64()),
-        ("longitude", pa.float64()),
-        ("accuracy", pa.int8()),
-        ("query", pa.string()),
-        ("original_secret", pa.string()),
-        ("original_format", pa.string()),
-        ("original_width", pa.int32()),
-        ("original_height", pa.int32()),
-    ]
-)
+from im2gps.flickr.ids import OWNER, PATTERNS, SECRET
+from im2gps.photo_table import SCHEMA
+
 # What an address is made of. Nothing else comes through: no slash, no dot, no control character.
-PHOTO = r"(?P<photo_id>[1-9][0-9]{0,19}) (?P<secret>[0-9A-Za-z]{1,32}) (?P<server>[0-9]{1,9})"
-OWNER = r"[0-9]{1,20}@N[0-9]{2}"
+PHOTO = " ".join(f"(?P<{name}>{PATTERNS[name]})" for name in ("photo_id", "secret", "server"))
 
 _COLUMNS = pa.schema([field for field in SCHEMA if field.name != "query"])
 # Columns that may be null: their key in the lists, and what a value must look like.
@@ -48,7 +29,7 @@ _NUMBERS = {
 }
 _CODES = {
     "date_taken": ("datetaken", "[0-9]{4}-[0-9]{2}-[0-9]{2} [0-9]{2}:[0-9]{2}:[0-9]{2}"),
-    "original_secret": ("originalsecret", "[0-9A-Za-z]{1,32}"),
+    "original_secret": ("originalsecret", SECRET),
     "original_format": ("originalformat", "[0-9A-Za-z]{1,8}"),
 }
 _PLAIN = {

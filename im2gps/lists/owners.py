@@ -11,13 +11,12 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from geoload.files import files_below
 from geoload.report import Report
-from im2gps.lists.columns import OWNER
+from im2gps.flickr.ids import OWNER
 from im2gps.packs import open_pack
-from im2gps.parquet import reading
+from im2gps.photo_table import open_parquet
 
 _IN_NAME = re.compile(rf"_({OWNER})\.jpe?g", re.IGNORECASE)
 _IN_TEXT = re.compile(rf"(?<![0-9]){OWNER}(?![0-9])")
@@ -82,7 +81,7 @@ def _is_parquet(path: Path) -> bool:
 
 def _column(path: Path) -> Iterator[str | None]:
     """Give the owner of each row of a table, and None where there is none."""
-    with reading(path), pq.ParquetFile(path) as table:
+    with open_parquet(path) as table:
         names = table.schema_arrow.names
         if "owner" not in names:
             raise ValueError(f"{path} has no column owner, but {', '.join(names[:20])}.")

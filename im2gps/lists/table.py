@@ -26,10 +26,12 @@ from tqdm import tqdm
 
 from geoload.files import files_below, printable
 from geoload.report import Report, write_json
+from geoload.workers import core_count
 from geoload.writing import whole_file
-from im2gps.lists.columns import SCHEMA, photo_ids
+from im2gps.lists.columns import photo_ids
 from im2gps.lists.owners import read_owners
 from im2gps.lists.records import MAX_BLOCK, Parsed, keyword, parse
+from im2gps.photo_table import SCHEMA
 
 PIECE = 4 * 2**20
 ROW_GROUP = 65_536
@@ -141,7 +143,7 @@ def write_table(
     result = Result(lists={printable(str(file)): Counts() for file in files})
     output.parent.mkdir(parents=True, exist_ok=True)
     with whole_file(output) as file:
-        _write(files, file, wanted, workers or _cores(), result)
+        _write(files, file, wanted, workers or core_count(), result)
         if not result.total.kept:
             raise ValueError(f"No photo is left: {'; '.join(_briefly(result))}.")
     write_json(output.with_suffix(".report.json"), as_dict(result, wanted))
@@ -494,9 +496,3 @@ def _codes(text: str | None) -> list[int] | None:
     if not all(0 <= code <= 127 for code in codes):
         raise ValueError(f"--licenses {text}: give Flickr's numbers, such as 1,2,4.")
     return codes
-
-
-def _cores() -> int:
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1

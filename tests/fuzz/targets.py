@@ -37,8 +37,9 @@ from geoload.tar import ShardError, members
 from geoload.tar_index import TarIndex
 from im2gps import photo, training
 from im2gps.building.missing import Missing
-from im2gps.building.shrink import shrink
-from im2gps.flickr.api import API, Flickr, FlickrError, Manners
+from im2gps.building.recode import training_jpeg
+from im2gps.flickr.api import API, Flickr, FlickrError
+from im2gps.flickr.http import RequestPolicy
 from im2gps.flickr.search import read_queries
 from im2gps.lists.records import parse
 from im2gps.packs import PackError, open_pack
@@ -214,7 +215,7 @@ def comments(data: bytes) -> object:
 @_target(Missing)
 def photo_body(data: bytes) -> object:
     kinds = {b"\x89P": "png", b"GI": "gif"}
-    picture = shrink(data, kinds.get(data[:2], "jpg"))
+    picture = training_jpeg(data, kinds.get(data[:2], "jpg"))
     assert max(picture.width, picture.height) <= 1024
     with Image.open(io.BytesIO(picture.data)) as image:
         assert image.size == (picture.width, picture.height)
@@ -338,7 +339,7 @@ class _Answer:
 
 @_target(FlickrError)
 def flickr(data: bytes) -> object:
-    client = Flickr(API, KEY, Manners(interval=0, retries=0, backoff=0))
+    client = Flickr(API, KEY, RequestPolicy(rate=0, tries=1, backoff=0))
     client._session = type("Session", (), {"post": lambda *_, **__: _Answer(data)})()
     try:
         page = asyncio.run(client.search("rome", 0, 1, 1))

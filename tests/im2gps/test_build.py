@@ -29,9 +29,10 @@ pytest.importorskip("simplejpeg")
 from geoload import __version__
 from im2gps.building.build import build
 from im2gps.building.engines import BuildError
-from im2gps.building.fetch import Fetcher, Manners, Pace
-from im2gps.building.partition import read_rows
+from im2gps.building.fetch import Fetcher
 from im2gps.cli import main
+from im2gps.flickr.http import RateLimiter, RequestPolicy
+from im2gps.photo_table import read_rows
 from tests.support.flickr_photos import LASTING, FlickrPhotos, picture, row, write_list
 
 # Wide and low, so that there is little to code; quick to give up, so that there is little to wait.
@@ -84,7 +85,7 @@ def test_what_goes_in_comes_out_or_is_counted_by_reason(built):
     folder, rows, faults, report, _ = built
     expected = Counter(LASTING.values())
     expected["row that gives no address or place"] = 2
-    expected["photo that the list holds twice"] = 1
+    expected["photo that the table holds twice"] = 1
     assert report["missing"] == expected
     assert report["rows"] == 60 == report["photos"] + sum(report["missing"].values())
     lost = {*faults, *ids(rows, 42, 43)}
@@ -104,7 +105,7 @@ def test_each_shard_says_which_photos_did_not_come(built):
             said.update(dict.fromkeys(names, reason))
     assert {i: said[i] for i in faults} == {i: LASTING[fault] for i, fault in faults.items()}
     assert said["row 42: secret '../../../etc'"] and said["row 43: latitude None"]
-    assert said[rows[45]["photo_id"]] == "photo that the list holds twice"
+    assert said[rows[45]["photo_id"]] == "photo that the table holds twice"
 
 
 def test_a_sample_is_a_photo_and_what_is_known_of_it(built):
@@ -192,7 +193,7 @@ def test_a_folder_of_another_list_is_refused_with_what_to_do(tmp_path):
     with FlickrPhotos(photos(5)) as host:
         options = {"host": host.endpoint, **QUICK}
         build(table, tmp_path / "out", **options)
-        with pytest.raises(BuildError, match=r"begun with another list.*give another folder"):
+        with pytest.raises(BuildError, match=r"begun with another table.*give another folder"):
             build(other, tmp_path / "out", **options)
         with pytest.raises(BuildError, match="begun with shard_size 1000"):
             build(table, tmp_path / "out", shard_size=2, **options)
@@ -246,7 +247,7 @@ def test_a_shard_that_was_changed_in_place_is_made_again(tmp_path, caplog, keep_
         asked = host.asked.total()
         build(table, out, **options)
         assert shard.read_bytes() == whole and host.asked.total() - asked == 2
-        assert "im2gps-00001.tar is not as it was written" in caplog.text
+        assert "im2gps-00001.tar has changed since it was written" in caplog.text
         # Copied elsewhere the shards are what they were.
         shutil.copytree(out, tmp_path / "copy")
         asked = host.asked.total()
@@ -255,16 +256,16 @@ def test_a_shard_that_was_changed_in_place_is_made_again(tmp_path, caplog, keep_
 
 
 FOREIGN = ("ubuntu.iso.part", "im2gps-00000.part", "im2gps-00000.tar.part", "report.json.part",
-           "im2gps-00000.0123456789ab.part.part", "im2gps-00000.0123456789AB.part",
-           "my.im2gps-00000.0123456789ab.part", "report.json.17.part")  # fmt: skip
-OWN = ("im2gps-00000.0123456789ab.part", "im2gps-100000.0123456789ab.rest.part",
-       ".im2gps-00000.json.01234567.part", ".build.json.01234567.part")  # fmt: skip
+           ".im2gps-00000.tar.01234567.part.part", ".im2gps-00000.tar.0123456A.part",
+           ".my.im2gps-00000.tar.01234567.part", "report.json.17.part")  # fmt: skip
+OWN = (".im2gps-00000.tar.01234567.part", ".im2gps-00000.json.01234567.part",
+       ".build.json.01234567.part", ".report.json.01234567.part")  # fmt: skip
 
 
 def test_a_build_removes_what_one_before_left_unfinished_and_nothing_else(tmp_path):
     out = tmp_path / "out"
-    (out / "im2gps-00001.0123456789ab.part").mkdir(parents=True)
-    (out / "im2gps-00002.0123456789ab.part").symlink_to(tmp_path / "nowhere")
+    (out / ".im2gps-00000.tar.1123456f.part").mkdir(parents=True)
+    (out / ".im2gps-00000.tar.2123456f.part").symlink_to(tmp_path / "nowhere")
     for name in (*FOREIGN, *OWN):
         (out / name).write_text("something", encoding="utf-8")
     table = write_list(tmp_path / "photos.parquet", photos(1))
@@ -272,7 +273,7 @@ def test_a_build_removes_what_one_before_left_unfinished_and_nothing_else(tmp_pa
         build(table, out, host=host.endpoint, **QUICK)
     left = {path.name for path in out.iterdir()}
     assert left.issuperset(FOREIGN) and not left.intersection(OWN)
-    assert {f"im2gps-0000{i}.0123456789ab.part" for i in (1, 2)} <= left
+    assert {f".im2gps-00000.tar.{i}123456f.part" for i in (1, 2)} <= left
 
 
 @pytest.mark.parametrize(
@@ -429,12 +430,12 @@ def on_a_leaping_clock(coroutine):
 
 def test_turns_are_spaced_evenly_and_held_when_asked():
     async def turns(now):
-        pace, times = Pace(rate=4), []
+        limiter, times = RateLimiter(rate=4), []
         for number in range(8):
-            await pace.turn()
+            await limiter.acquire()
             times.append(now())
             if number == 3:
-                pace.hold(10)
+                limiter.pause(10)
         return times
 
     assert on_a_leaping_clock(turns) == pytest.approx(
@@ -461,7 +462,7 @@ def test_the_command_says_how_many_came_and_why_the_others_did_not(tmp_path, cap
         arguments = ["build", table, "-o", str(tmp_path / "out"), *options]
         assert main([*arguments, "--processes", "1"]) == 0
     said = capsys.readouterr().out
-    assert "8  100.0%  in the list" in said and "6   75.0%  in 1 shards" in said
+    assert "8  100.0%  in the table" in said and "6   75.0%  in 1 shards" in said
     assert "1   12.5%  gone (404 or 410)" in said
     assert "1 had no proper answer: run it with --again" in said
 
@@ -469,7 +470,7 @@ def test_the_command_says_how_many_came_and_why_the_others_did_not(tmp_path, cap
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        (["nowhere.parquet"], "there is no list at"),
+        (["nowhere.parquet"], "there is no table of photos at"),
         (["text.parquet"], "text.parquet is no whole Parquet file"),
         (["other.parquet"], "lacks the columns photo_id, secret, .*im2gps lists"),
         (["numbers.parquet"], "the column photo_id should hold text, but is int64"),
@@ -512,8 +513,10 @@ def test_too_many_open_files_are_no_photos_that_are_missing(tmp_path):
     rows = photos(1)
     before = resource.getrlimit(resource.RLIMIT_NOFILE)
 
+    policy = RequestPolicy(backoff=0.001, tries=2, patience=0)
+
     async def fetch() -> None:
-        async with Fetcher(Manners(host.endpoint, backoff=0.001, tries=2, patience=0)) as fetcher:
+        async with Fetcher(host.endpoint, policy) as fetcher:
             resource.setrlimit(resource.RLIMIT_NOFILE, (3, before[1]))
             try:
                 await fetcher.photo(rows[0])

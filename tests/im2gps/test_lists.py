@@ -15,9 +15,9 @@ from hypothesis import strategies as st
 from im2gps.cli import main
 from im2gps.lists import records
 from im2gps.lists import table as lists
-from im2gps.lists.columns import SCHEMA
 from im2gps.lists.records import KEYS, keyword
 from im2gps.lists.sample import write_lists
+from im2gps.photo_table import SCHEMA
 
 WHOLE = {
     "photo": "231521295 0a1b2c3d4e 97",

@@ -12,9 +12,9 @@ from datasets.distributed import split_dataset_by_node
 
 import im2gps  # noqa: F401 - makes the name known
 from im2gps.cli import main
-from im2gps.lists.columns import SCHEMA
 from im2gps.lists.sample import write_lists
 from im2gps.lists.table import write_table
+from im2gps.photo_table import SCHEMA
 
 
 @pytest.fixture(scope="module")
@@ -71,7 +71,7 @@ def test_what_is_no_table_is_refused(table, tmp_path):
     pq.write_table(pa.table({"photo_id": ["1"]}), tmp_path / "other.parquet")
     with pytest.raises(FileNotFoundError, match=r"holds cut\.parquet, other\.parquet"):
         load(tmp_path)
-    with pytest.raises(ValueError, match=r"other\.parquet has no column secret"):
+    with pytest.raises(ValueError, match=r"other\.parquet lacks the columns secret"):
         load(tmp_path / "other.parquet", streaming=True)
 
 

@@ -18,7 +18,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from im2gps.cli import main
-from im2gps.flickr.api import retry_after
+from im2gps.flickr.http import retry_after
 from tests.support.flickr import Flickr, photo
 from tests.support.hub import Answer
 
@@ -119,7 +119,7 @@ def test_a_second_with_more_than_flickr_gives_is_reported_and_the_rest_is_whole(
     assert max(found.values()) == 1 and sum(found.values()) == 4_600
     assert set(found) >= {photo["id"] for photo in photos[:600]}
     printed = capsys.readouterr().out
-    assert "100 photos counted by Flickr are not among them: 0 were not shown, 100 are" in printed
+    assert "100 photos counted by Flickr are not among them: 0 were not shown, 100 come" in printed
     assert "(Rome, 2007-01-11 00:00:00: 100 of 4,1" in printed
     assert max(int(search["page"]) for search in server.searches) == 16
 
@@ -273,7 +273,7 @@ def test_the_key_is_in_no_address_list_log_or_error(tmp_path, capfd, caplog):
         assert main(command(server, tmp_path, queries="Oslo\n")) == 2
     assert main([*command(server, tmp_path, queries="Oslo\n"), "--retries", "0"]) == 2
     printed = "".join(capfd.readouterr())
-    assert "code 18: Illogical" in printed and "does not take the key" in printed
+    assert "code 18: Illogical" in printed and "does not accept the key" in printed
     assert "ClientConnectorError" in printed
     written = [path.read_text("utf-8") for path in (tmp_path / "lists").iterdir()]
     assert len(written) >= 4 and "my  title" in "".join(written)
@@ -394,7 +394,7 @@ def test_a_key_that_flickr_does_not_take_is_an_error_at_once(tmp_path, capsys):
     with Flickr(spread(5), "another") as server:
         assert main(command(server, tmp_path)) == 2
         assert len(server.targets) == 1
-    assert "im2gps: Flickr does not take the key in FLICKR_API_KEY" in capsys.readouterr().err
+    assert "im2gps: Flickr does not accept the key in FLICKR_API_KEY" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("key", ["", "two words of a key", "kéy-0123456789abcdef"])
@@ -432,7 +432,7 @@ def test_folders_of_other_searches_are_left_alone(tmp_path, capsys):
         lists.mkdir()
         (lists / "Rome.txt").write_text("photo: 1 a 1\n", encoding="utf-8")
         assert main(command(server, tmp_path)) == 2
-        assert "Rome.txt is there, but not from this search" in capsys.readouterr().err
+        assert "Rome.txt exists, but not from this search" in capsys.readouterr().err
         assert (lists / "Rome.txt").read_text(encoding="utf-8") == "photo: 1 a 1\n"
         (lists / "Rome.txt").unlink()
         assert main(command(server, tmp_path)) == 0
@@ -450,10 +450,10 @@ def test_folders_of_other_searches_are_left_alone(tmp_path, capsys):
         whole = (lists / "Rome.txt").read_bytes()
         (lists / "Rome.txt").write_bytes(whole.replace(b"latitude: 4", b"latitude: 5"))
         assert main(later) == 2
-        assert "Rome.txt is not as this search left it" in capsys.readouterr().err
+        assert "Rome.txt is not as this search wrote it" in capsys.readouterr().err
         (lists / "Rome.txt").write_text("short", encoding="utf-8")
         assert main(later) == 2
-        assert "Rome.txt is not as this search left it (5 bytes" in capsys.readouterr().err
+        assert "Rome.txt is not as this search wrote it (5 bytes" in capsys.readouterr().err
         (lists / "search.json").write_text('{"lists": 3}', encoding="utf-8")
         assert main(later) == 2
         assert "search.json is damaged" in capsys.readouterr().err
@@ -466,7 +466,7 @@ def test_two_searches_do_not_write_into_one_folder(tmp_path, capsys):
         (tmp_path / "lists").mkdir()
         with filelock.FileLock(tmp_path / "lists" / ".search.lock"):
             assert main(command(server, tmp_path)) == 2
-        assert "another search is at work" in capsys.readouterr().err
+        assert "another search is running" in capsys.readouterr().err
         assert not server.targets
 
 

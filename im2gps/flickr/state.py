@@ -1,7 +1,7 @@
-"""Where a search keeps its lists, and how far each has come: `search.json` beside them.
+"""The state of a search on disk: its lists, and `search.json`, which says how far each has come.
 
-A list on disk is whole slices only, up to the size in `search.json`; what a stopped search wrote
-beyond that is cut off when it goes on.
+A list on disk is complete up to the size in `search.json`. What a search that was stopped wrote
+after that is cut off when it continues.
 """
 
 from __future__ import annotations
@@ -18,11 +18,12 @@ from typing import Any
 
 from geoload.report import Report, read_json, write_json
 from geoload.writing import naming
+from im2gps.flickr.ids import PHOTO_ID
 from im2gps.lists.records import list_name
 
 STATE = "search.json"
 FLICKR_OPENED = "2004-02-10"
-_ID_LINE = re.compile(rb"photo: ([0-9]+) ")
+_PHOTO_LINE = re.compile(rf"photo: ({PHOTO_ID}) ".encode())
 
 
 @dataclass
@@ -31,21 +32,14 @@ class Progress:
 
     Attributes
     ----------
-    next : int
-        Unix second at which the next slice starts.
-    width : int
-        Seconds that it will hold, if it does not hold too many photos; 0 at the start.
-    size : int
-        Bytes of the list that are whole slices.
-    sha256 : str
-        Of these bytes; empty in what earlier versions left.
+    next, width : int
+        Unix second at which the next slice starts, and how many seconds to ask for; 0 at first.
+    size, sha256
+        Bytes of the list that are whole slices, and their digest (empty in earlier versions).
     photos, slices : int
         What they hold.
-    hidden : int
-        Photos that Flickr counts and does not show.
-    beyond : int
-        Photos of seconds that hold more than it gives.
-    done : bool
+    hidden, beyond : int
+        Photos that Flickr counts but does not show, and those after the last result it gives.
     """
 
     next: int
@@ -59,20 +53,11 @@ class Progress:
     done: bool = False
 
 
-class Folder:
-    """The lists of a search and its state, which `search.json` keeps.
+class SearchState:
+    """The lists of a search in a folder, and how far each has come.
 
-    Parameters
-    ----------
-    folder : path
-    start, stop : int, optional
-        Unix seconds, both included. A search that goes on has those that it began with.
-    exclusions : list of str
-
-    Raises
-    ------
-    ValueError
-        When the folder holds lists of another search.
+    `start` and `stop` are Unix seconds, both included; None takes those with which the search
+    began. Raises ValueError if the folder holds a search with other terms.
     """
 
     def __init__(
@@ -83,21 +68,21 @@ class Folder:
         self.lists: dict[str, Progress] = {}
         self._digests: dict[str, Any] = {}
         given = {"from": start, "to": stop, "exclusions": exclusions}
-        usual = {"from": day(FLICKR_OPENED), "to": int(time.time())}
-        self.search: dict[str, Any] = given | usual
-        kept = self._kept()
+        default = {"from": day(FLICKR_OPENED), "to": int(time.time())}
+        self.search: dict[str, Any] = given | default
+        saved = self._load()
         for name, value in given.items():
-            if value is not None and value != kept.get(name, value):
+            if value is not None and value != saved.get(name, value):
                 raise ValueError(
-                    f"{folder} holds a search with {name}: {shown(kept[name])}, not "
-                    f"{shown(value)}. Go on with that, or start in another folder."
+                    f"{folder} holds a search with {name}: {shown(saved[name])}, not "
+                    f"{shown(value)}. Continue that one, or give another folder."
                 )
-            self.search[name] = kept.get(name, self.search[name] if value is None else value)
+            self.search[name] = saved.get(name, self.search[name] if value is None else value)
         if self.search["from"] > self.search["to"]:
-            raise ValueError("--from is later than --to: there is nothing in between.")
+            raise ValueError("--from is later than --to, so there is nothing to search.")
 
-    def _kept(self) -> dict[str, Any]:
-        """Take over the state of a search that was begun; returns its terms."""
+    def _load(self) -> dict[str, Any]:
+        """Load the state of an earlier run and return the terms of its search."""
         path = self.folder / STATE
         if not path.exists():
             return {}
@@ -108,33 +93,28 @@ class Folder:
             return {name: state["search"][name] for name in self.search}
         except (ValueError, KeyError, TypeError, AttributeError) as error:
             raise ValueError(
-                f"{path} is damaged ({type(error).__name__}): start in another folder."
+                f"{path} is damaged ({type(error).__name__}): give another folder."
             ) from None
 
     def begin(self, word: str) -> Progress:
-        """Return how far a keyword's list has come.
+        """Return how far a keyword's list has come, and cut off what is not a whole slice.
 
-        What was written after the last whole slice of an unfinished list is cut off.
-
-        Raises
-        ------
-        ValueError
-            When the list is not as this search left it.
+        Raises ValueError if the list is not as this search wrote it.
         """
         path = self.path(word)
         size = path.stat().st_size if path.exists() else 0
         if word not in self.lists:
             if size:
-                raise ValueError(f"{path} is there, but not from this search: move it away.")
+                raise ValueError(f"{path} exists, but not from this search: move it away.")
             self.lists[word] = Progress(self.search["from"])
             self._digests[word] = hashlib.sha256()
-            self.append(word, b"")  # from here on the list is known to be ours
+            self.append(word, b"")  # so that `search.json` names the list before it has content
         progress = self.lists[word]
         self._digests[word] = digest = _digest(path, progress.size)
         if size < progress.size or progress.sha256 not in ("", digest.hexdigest()):
             raise ValueError(
-                f"{path} is not as this search left it ({size:,} bytes, where {STATE} says "
-                f"{progress.size:,}): put it back, or start in another folder."
+                f"{path} is not as this search wrote it ({size:,} bytes, but {STATE} says "
+                f"{progress.size:,}): restore it, or give another folder."
             )
         if not progress.done:
             with open(path, "ab") as file:
@@ -148,16 +128,15 @@ class Folder:
     def photo_ids(self, word: str) -> set[str]:
         """Return the ids of the photos in a list."""
         with open(self.path(word), "rb") as file:
-            return {found[1].decode() for line in file if (found := _ID_LINE.match(line))}
+            return {found[1].decode() for line in file if (found := _PHOTO_LINE.match(line))}
 
     def append(self, word: str, text: bytes, **changes: Any) -> None:
-        """Write whole slices at the end of a list, and then how far it has come."""
+        """Append whole slices to a list and then save how far it has come."""
         progress = self.lists[word]
         with naming(self.path(word)), open(self.path(word), "ab") as file:
             file.write(text)
             file.flush()
-            # The state must not be on disk before what it tells of.
-            os.fsync(file.fileno())
+            os.fsync(file.fileno())  # the state on disk must never be ahead of the list
         self._digests[word].update(text)
         changes |= {"size": progress.size + len(text), "sha256": self._digests[word].hexdigest()}
         for name, value in changes.items():
@@ -168,7 +147,7 @@ class Folder:
 
 
 def _digest(path: Path, size: int) -> Any:
-    """Return the SHA-256 of the first bytes of a file, to go on with."""
+    """Return a SHA-256 object that has read the first bytes of a file."""
     digest = hashlib.sha256()
     with open(path, "rb") as file:
         while size and (piece := file.read(min(size, 2**20))):
@@ -178,7 +157,7 @@ def _digest(path: Path, size: int) -> Any:
 
 
 def day(text: str) -> int:
-    """Return the Unix second at which a day begins."""
+    """Return the Unix second at which a day such as 2008-12-31 begins."""
     try:
         return int(datetime.strptime(text, "%Y-%m-%d").replace(tzinfo=timezone.utc).timestamp())
     except ValueError:
@@ -186,7 +165,7 @@ def day(text: str) -> int:
 
 
 def shown(value: Any) -> str:
-    """Return a Unix second, or a list of words, as a person would write it."""
+    """Return a Unix second, or a list of words, as text."""
     if isinstance(value, int):
         return datetime.fromtimestamp(value, timezone.utc).strftime("%Y-%m-%d %H:%M:%S")
     return " ".join(value) or "none"

@@ -13,7 +13,7 @@ from PIL import Image
 pytest.importorskip("simplejpeg")
 
 from im2gps.building.missing import Missing
-from im2gps.building.shrink import shrink
+from im2gps.building.recode import training_jpeg
 
 RED, BLUE = (200, 40, 40), (40, 40, 200)
 
@@ -44,9 +44,9 @@ def test_the_longest_side_is_1024_at_most_and_nothing_is_enlarged(width, height)
     body = coded(width, height)
     if min(width, height) * scale < 64:
         with pytest.raises(Missing, match="too small"):
-            shrink(body, "jpg")
+            training_jpeg(body, "jpg")
         return
-    picture = shrink(body, "jpg")
+    picture = training_jpeg(body, "jpg")
     image = opened(picture.data)
     assert image.size == (picture.width, picture.height)
     assert abs(image.width - width * scale) <= 1 and abs(image.height - height * scale) <= 1
@@ -56,14 +56,14 @@ def test_the_longest_side_is_1024_at_most_and_nothing_is_enlarged(width, height)
 @pytest.mark.parametrize("mode", ["RGB", "L"])
 def test_a_jpeg_of_the_right_size_keeps_its_pixels_bit_for_bit(mode):
     body = coded(300, 200, mode, quality=80)
-    picture = shrink(body, "jpg")
+    picture = training_jpeg(body, "jpg")
     assert not picture.recoded
     assert np.array_equal(np.asarray(opened(body)), np.asarray(opened(picture.data)))
 
 
 def test_large_photos_of_any_mode_are_shrunk():
     for mode, colour in (("RGB", RED), ("L", 86), ("CMYK", RED)):
-        picture = shrink(coded(3000, 1500, mode), "jpg")
+        picture = training_jpeg(coded(3000, 1500, mode), "jpg")
         image = opened(picture.data)
         assert image.size == (1024, 512) and image.mode == ("L" if mode == "L" else "RGB")
         assert near(image.getpixel((100, 100)), colour)
@@ -75,7 +75,7 @@ def test_metadata_come_off_and_the_colour_profile_stays(width):
     exif[0x010E] = "latitude: 41.89"
     profile = b"\0" * 16 + b"RGB " + b"\0" * 108
     body = coded(width, 200, exif=exif, comment=b"latitude: 41.89", icc_profile=profile)
-    picture = shrink(body, "jpg")
+    picture = training_jpeg(body, "jpg")
     assert b"itude" not in picture.data
     assert opened(picture.data).info["icc_profile"] == profile
 
@@ -84,7 +84,7 @@ def test_metadata_come_off_and_the_colour_profile_stays(width):
 def test_pixels_are_made_upright(width):
     exif = Image.Exif()
     exif[0x0112] = 6  # to be turned by a quarter to the right
-    picture = shrink(coded(width, width // 2, exif=exif), "jpg")
+    picture = training_jpeg(coded(width, width // 2, exif=exif), "jpg")
     image = opened(picture.data)
     assert image.height == 2 * image.width == picture.height and not image.getexif()
     assert near(image.getpixel((10, 10)), RED)
@@ -96,7 +96,7 @@ def test_pixels_are_made_upright(width):
     [("CMYK", "JPEG", "jpg"), ("RGBA", "PNG", "png"), ("P", "GIF", "gif"), ("RGB", "PNG", "png")],
 )
 def test_other_modes_and_formats_become_rgb_jpegs(mode, kind, suffix):
-    picture = shrink(coded(400, 300, mode, kind), suffix)
+    picture = training_jpeg(coded(400, 300, mode, kind), suffix)
     image = opened(picture.data)
     assert (image.format, image.mode, image.size, picture.recoded) == (
         "JPEG", "RGB", (400, 300), True,
@@ -107,14 +107,14 @@ def test_other_modes_and_formats_become_rgb_jpegs(mode, kind, suffix):
 def test_what_is_transparent_becomes_white():
     buffer = io.BytesIO()
     Image.new("RGBA", (100, 100), (0, 0, 0, 0)).save(buffer, "PNG")
-    assert near(opened(shrink(buffer.getvalue(), "png").data).getpixel((50, 50)), (255,) * 3)
+    assert near(opened(training_jpeg(buffer.getvalue(), "png").data).getpixel((50, 50)), (255,) * 3)
 
 
 @pytest.mark.parametrize("width", [400, 2000])
 def test_stray_bytes_between_segments_are_dropped(width):
     body = coded(width, 200)
-    picture = shrink(body[:20] + b"hello" + body[20:], "jpg")
-    assert picture == shrink(body, "jpg") and b"hello" not in picture.data
+    picture = training_jpeg(body[:20] + b"hello" + body[20:], "jpg")
+    assert picture == training_jpeg(body, "jpg") and b"hello" not in picture.data
 
 
 @pytest.mark.parametrize("width", [400, 2000])
@@ -122,7 +122,7 @@ def test_an_orientation_in_xmp_makes_pixels_upright(width):
     body = coded(width, 200)
     xmp = b"http://ns.adobe.com/xap/1.0/\0<tiff:Orientation>6</tiff:Orientation>"
     body = body[:2] + b"\xff\xe1" + (len(xmp) + 2).to_bytes(2, "big") + xmp + body[2:]
-    image = opened(shrink(body, "jpg").data)
+    image = opened(training_jpeg(body, "jpg").data)
     assert image.height > image.width and not image.getexif()
 
 
@@ -163,7 +163,7 @@ def holed() -> bytes:
 )  # fmt: skip
 def test_what_cannot_be_used_is_refused_with_its_reason(body, suffix, reason):
     with pytest.raises(Missing, match=reason):
-        shrink(body, suffix)
+        training_jpeg(body, suffix)
 
 
 @settings(max_examples=60, deadline=None)
@@ -173,6 +173,6 @@ def test_damage_anywhere_gives_a_picture_or_a_reason(data):
     for _ in range(data.draw(st.integers(1, 5))):
         body[data.draw(st.integers(0, len(body) - 1))] = data.draw(st.integers(0, 255))
     try:
-        opened(shrink(bytes(body), data.draw(st.sampled_from(["jpg", "png", "gif"]))).data)
+        opened(training_jpeg(bytes(body), data.draw(st.sampled_from(["jpg", "png", "gif"]))).data)
     except Missing as error:
         assert error.reason

@@ -1,7 +1,7 @@
-"""From what came over the network to the JPEG that goes into a shard, or the reason why not.
+"""From the body of an HTTP answer to a training photo.
 
-Longest side at most 1,024 pixels, never enlarged, upright, RGB or grey, and nothing in it but the
-picture and its colour profile.
+A training photo is a JPEG with at most 1,024 pixels on its longest side, never enlarged, upright,
+RGB or grey, with no metadata but the colour profile.
 """
 
 from __future__ import annotations
@@ -15,26 +15,25 @@ from PIL import Image, ImageOps
 
 from geoload.jpeg import PhotoError, clean
 from im2gps.building import missing
-from im2gps.building.addresses import LONGEST
 from im2gps.building.missing import Missing
+from im2gps.flickr.ids import LONGEST_SIDE
 
 QUALITY = 90
-# Of the shorter side. Flickr's smallest square icons have 75.
-SHORTEST = 64
+SHORTEST_SIDE = 64  # Flickr's smallest square icons have 75 pixels
 MAX_PIXELS = 80_000_000
 _MAGIC = {b"\xff\xd8\xff": "JPEG", b"\x89PNG\r\n\x1a\n": "PNG", b"GIF8": "GIF"}
-_TYPES = {"jpg": "JPEG", "jpeg": "JPEG", "png": "PNG", "gif": "GIF"}
+_FORMATS = {"jpg": "JPEG", "jpeg": "JPEG", "png": "PNG", "gif": "GIF"}
 _MODES = ("RGB", "L", "CMYK", "P", "RGBA", "LA", "1")
 # Width and height, 500 and 374, of the `photo_unavailable.gif` that Flickr has served for years.
 _PLACEHOLDER = b"\xf4\x01\x76\x01"
 _ORIENTATION = 0x0112
-# What Pillow raises at broken pictures, besides its own errors, which are OSErrors.
+# What Pillow raises for broken pictures, besides its own errors, which are OSErrors.
 _BROKEN = (OSError, SyntaxError, ValueError, IndexError, KeyError, TypeError, struct.error,
-           OverflowError, MemoryError)  # fmt: skip
+           OverflowError, MemoryError, PhotoError)  # fmt: skip
 
 
 class Picture(NamedTuple):
-    """A JPEG file, its size in pixels, and whether its pixels were coded anew."""
+    """A JPEG file, its size in pixels, and whether its pixels were encoded again."""
 
     data: bytes
     width: int
@@ -42,11 +41,11 @@ class Picture(NamedTuple):
     recoded: bool
 
 
-def shrink(body: bytes, suffix: str) -> Picture:
-    """Make a photo of the data set from the body of an answer.
+def training_jpeg(body: bytes, suffix: str) -> Picture:
+    """Make a training photo from the body of an answer.
 
-    A JPEG that needs no change of its pixels keeps them losslessly. It is decoded all the same,
-    because a picture can be whole in its form and damaged in its data.
+    The pixels of a JPEG that fits are kept losslessly. It is decoded all the same, because a file
+    with a valid structure can have damaged data.
 
     Parameters
     ----------
@@ -61,48 +60,48 @@ def shrink(body: bytes, suffix: str) -> Picture:
         With the reason why there is no usable picture in it.
     """
     kind = next((kind for magic, kind in _MAGIC.items() if body.startswith(magic)), "")
-    if kind != _TYPES[suffix]:
-        known = body[:4] == b"GIF8" and body[6:10] == _PLACEHOLDER
-        raise Missing(missing.PLACEHOLDER if known else missing.WRONG_TYPE)
+    if kind != _FORMATS[suffix]:
+        placeholder = body[:4] == b"GIF8" and body[6:10] == _PLACEHOLDER
+        raise Missing(missing.PLACEHOLDER if placeholder else missing.WRONG_TYPE)
     try:
         if kind == "JPEG":
             body = clean(body)
         with Image.open(io.BytesIO(body), formats=[kind]) as image:
-            _check(image)
+            _check_header(image)
             if kind != "JPEG":
                 return _recode(image)
-            decoded = _decode(body, image)
+            decoded = _decode_jpeg(body, image)
             if _fits(image):
                 return Picture(body, image.width, image.height, recoded=False)
             return _recode(decoded)
     except Image.DecompressionBombError:
         raise Missing(missing.TOO_MANY_PIXELS) from None
-    except (*_BROKEN, PhotoError):
+    except _BROKEN:
         raise Missing(missing.DAMAGED) from None
 
 
-def _check(image: Image.Image) -> None:
-    """Judge by the header alone: what is refused here is never decoded."""
+def _check_header(image: Image.Image) -> None:
+    """Refuse what must not be decoded."""
     if image.width * image.height > MAX_PIXELS:
         raise Missing(missing.TOO_MANY_PIXELS)
-    if min(_bounded(image.size)) < SHORTEST:
+    if min(_target_size(image.size)) < SHORTEST_SIDE:
         raise Missing(missing.TOO_SMALL)
     if image.mode not in _MODES:
         raise Missing(missing.WRONG_TYPE)
 
 
-def _decode(body: bytes, image: Image.Image) -> Image.Image:
-    """Decode a JPEG, raising ValueError where Pillow would fill in grey after libjpeg's warning.
+def _decode_jpeg(body: bytes, image: Image.Image) -> Image.Image:
+    """Decode a JPEG; ValueError where Pillow would fill the rest with grey after a warning.
 
-    All of the data are read, but no more pixels computed than are needed: an eighth of a side
-    where the file will be kept, else half as many again as the result has.
+    All data are read, but at a scale that libjpeg computes cheaply: the smallest if the file will
+    be kept, else at least 1.5 times the size of the result.
     """
-    inked = image.mode == "CMYK"  # which Pillow decodes, as it knows Adobe's inverted inks
-    scale = 0.0 if inked or _fits(image) else 1.5
-    width, height = (max(1, int(scale * side)) for side in _bounded(image.size))
+    by_pillow = image.mode == "CMYK"  # it knows Adobe's inverted inks
+    scale = 0.0 if by_pillow or _fits(image) else 1.5
+    width, height = (max(1, int(scale * side)) for side in _target_size(image.size))
     colours = {"RGB": "RGB", "L": "GRAY", "CMYK": "CMYK"}[image.mode]
     pixels = simplejpeg.decode_jpeg(body, colours, min_height=height, min_width=width)
-    if inked:
+    if by_pillow:
         return image
     decoded = Image.fromarray(pixels[..., 0] if image.mode == "L" else pixels)
     decoded.info.update(image.info)
@@ -111,25 +110,24 @@ def _decode(body: bytes, image: Image.Image) -> Image.Image:
 
 def _fits(image: Image.Image) -> bool:
     upright = image.getexif().get(_ORIENTATION, 1) not in range(2, 9)
-    return upright and max(image.size) <= LONGEST and image.mode in ("RGB", "L")
+    return upright and max(image.size) <= LONGEST_SIDE and image.mode in ("RGB", "L")
 
 
 def _recode(image: Image.Image) -> Picture:
     profile = image.info.get("icc_profile", b"")
-    image.thumbnail((LONGEST, LONGEST), Image.Resampling.LANCZOS, reducing_gap=2.0)
-    upright = ImageOps.exif_transpose(image)
-    coloured = _coloured(upright)
-    # A profile of other colours than these would be a wrong one.
-    if profile[16:20] != {"RGB": b"RGB ", "L": b"GRAY"}[coloured.mode]:
+    image.thumbnail((LONGEST_SIDE, LONGEST_SIDE), Image.Resampling.LANCZOS, reducing_gap=2.0)
+    upright = _rgb_or_grey(ImageOps.exif_transpose(image))
+    # The profile must be one of the colour space that the picture has now.
+    if profile[16:20] != {"RGB": b"RGB ", "L": b"GRAY"}[upright.mode]:
         profile = b""
     buffer = io.BytesIO()
-    coloured.save(buffer, "JPEG", quality=QUALITY, icc_profile=profile)
+    upright.save(buffer, "JPEG", quality=QUALITY, icc_profile=profile)
     # Pillow carries comments over.
-    return Picture(clean(buffer.getvalue()), *coloured.size, recoded=True)
+    return Picture(clean(buffer.getvalue()), *upright.size, recoded=True)
 
 
-def _coloured(image: Image.Image) -> Image.Image:
-    """Turn any mode into RGB or grey; what was transparent becomes white."""
+def _rgb_or_grey(image: Image.Image) -> Image.Image:
+    """Convert any mode to RGB or grey; transparent pixels become white."""
     if image.mode in ("RGB", "L"):
         return image
     if image.mode == "1":
@@ -141,6 +139,6 @@ def _coloured(image: Image.Image) -> Image.Image:
     return image.convert("RGB")
 
 
-def _bounded(size: tuple[int, int]) -> tuple[float, float]:
-    scale = min(1.0, LONGEST / max(size))
+def _target_size(size: tuple[int, int]) -> tuple[float, float]:
+    scale = min(1.0, LONGEST_SIDE / max(size))
     return size[0] * scale, size[1] * scale
