@@ -99,7 +99,7 @@ class OutputFolder:
 
     def write(self, path: str, data: bytes) -> None:
         """Write a file; see `create`."""
-        with self.create(path) as file:
+        with self.create(path) as file, naming(os.path.join(self.folder, path)):
             file.write(data)
 
     @contextlib.contextmanager
@@ -113,16 +113,22 @@ class OutputFolder:
             nothing of the file is left.
         """
         folder, _, name = path.rpartition("/")
-        part = name + _PART
+        full, part = os.path.join(self.folder, path), name + _PART
         at = os.dup(self._open(folder, make=True))  # stays open while other folders are used
+        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW
         try:
             with contextlib.suppress(FileNotFoundError):
                 os.unlink(part, dir_fd=at)  # left by a run that was killed
-            flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW
-            with naming(os.path.join(self.folder, path), part):
-                with open(part, "wb", opener=_opener(at, flags)) as file:
-                    yield file
-                os.replace(part, name, src_dir_fd=at, dst_dir_fd=at)
+            with naming(full, part):
+                file = open(part, "wb", opener=_opener(at, flags))  # noqa: SIM115
+            try:
+                yield file
+                with naming(full, part):
+                    file.close()
+                    os.replace(part, name, src_dir_fd=at, dst_dir_fd=at)
+            finally:
+                with contextlib.suppress(OSError):
+                    file.close()
         except BaseException:
             with contextlib.suppress(OSError):
                 os.unlink(part, dir_fd=at)

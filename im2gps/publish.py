@@ -1,4 +1,4 @@
-"""The command `im2gps publish`: photos whose licence allows it, with who took them beside."""
+"""The command `im2gps publish`: photos whose licence allows it, with a table of attributions."""
 
 from __future__ import annotations
 
@@ -7,15 +7,17 @@ import json
 from typing import Any
 
 from geoload.publishing.convert import NO_JPEG, Screened, without_metadata
-from geoload.publishing.publish import Offer, Settings, add_options, names, publish
+from geoload.publishing.publish import publish
+from geoload.publishing.spec import PublishSpec, Settings, add_options, names
 from im2gps import metadata
 from im2gps.im2gps import Im2GPS
 from im2gps.licences import UNKNOWN, credit, licence_of
 from im2gps.training import VALIDATION_FRACTION, find_shards
 
+_PRIVATE_OPTION = "--include-unlicensed"
 _NOTE = (
-    "**Private copy.** This repository holds photos whose licence does not allow them to be handed "
-    "on. It must stay private."
+    "**Private copy.** This repository holds photos whose licence does not allow redistribution. "
+    "It must stay private."
 )
 
 
@@ -27,15 +29,15 @@ def add_command(commands: Any) -> None:
     add_options(parser)
     parser.add_argument("--coordinates", help="table of im2gps3k and photos; see load_dataset")
     parser.add_argument("--validation-fraction", type=float, metavar="SHARE",
-                        help="share of photographers whose training photos become the split "
-                        f"validation ({VALIDATION_FRACTION})")  # fmt: skip
+                        help="share of the photographers whose training photos become the split "
+                        f"validation (default: {VALIDATION_FRACTION})")  # fmt: skip
     parser.add_argument("--splits", metavar="NAMES", type=names,
-                        help="of train, validation and test, with commas (all)")  # fmt: skip
+                        help="of train, validation, test, separated by commas (all)")  # fmt: skip
     parser.add_argument("--skip-broken", action="store_true",
                         help="leave out photos that cannot be used")  # fmt: skip
-    parser.add_argument("--include-unlicensed", action="store_true",
-                        help="also photos whose licence forbids redistribution or is unknown: only "
-                        "into a private repository of your own")  # fmt: skip
+    parser.add_argument(_PRIVATE_OPTION, action="store_true",
+                        help="include photos whose licence forbids redistribution or is unknown; "
+                        "only into a private repository")  # fmt: skip
     parser.set_defaults(run=run)
 
 
@@ -48,13 +50,7 @@ def run(
     include_unlicensed: bool = False,
     **settings: Any,
 ) -> None:
-    """Publish; the arguments are the command's options.
-
-    Raises
-    ------
-    ValueError, OSError
-        With one message for the user.
-    """
+    """Publish; the arguments are the command's options."""
 
     def builder(config: str) -> Im2GPS:
         if config == metadata.NAME:
@@ -64,35 +60,33 @@ def run(
         if config == Im2GPS.DEFAULT_CONFIG_NAME:
             given |= {"splits": splits, "validation_fraction": validation_fraction}
         elif splits is not None and "test" not in splits:
-            raise FileNotFoundError(f"it has no split but test, and --splits {','.join(splits)}")
+            raise FileNotFoundError(f"it has only the split test, not {','.join(splits)}")
         options |= {name: value for name, value in given.items() if value is not None}
         return Im2GPS(config_name=config, original_bytes=True, records=True, **options)
 
-    def screen(row: dict[str, Any]) -> Screened:
-        return screened(row, include_unlicensed)
-
-    offer = Offer(
+    spec = PublishSpec(
         "im2gps",
-        # The others are the user's own photos, or fetched by hand: published when they are named.
+        # Photos of the user's own, or downloaded by hand, are published only when named.
         [c.name for c in Im2GPS.BUILDER_CONFIGS if c.archive and not c.labelled_by_table],
         builder,
         Im2GPS.DEFAULT_CONFIG_NAME,
-        screen,
-        aside=("record",),
+        screen=lambda row: screen(row, include_unlicensed),
+        screening_columns=("record",),
         key=f"unlicensed={include_unlicensed}",
+        private_option=_PRIVATE_OPTION if include_unlicensed else "",
         note=_NOTE if include_unlicensed else "",
     )
     try:
-        publish(offer, Settings(**settings))
+        publish(spec, Settings(**settings))
     except ConnectionError as error:
         if data_dir is None or splits or not find_shards(data_dir):
             raise
-        alone = "Or publish the training photos alone: --splits train,validation."
+        alone = "Or publish only the training photos: --splits train,validation."
         raise ConnectionError(f"{error} {alone}") from error
 
 
-def screened(row: dict[str, Any], include_unlicensed: bool) -> Screened:
-    """Take a photo's metadata out of it and into the attribution table, if it may be published."""
+def screen(row: dict[str, Any], include_unlicensed: bool) -> Screened:
+    """Remove a photo's metadata, and return its attribution, if it may be published."""
     name, record = row["image_id"], json.loads(row["record"])
     image = without_metadata(row["image"])
     if image is None:

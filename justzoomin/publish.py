@@ -1,4 +1,4 @@
-"""The command `justzoomin publish`: every configuration but `zoom`, which the others make up."""
+"""The command `justzoomin publish`: every configuration but `zoom`, which is made from others."""
 
 from __future__ import annotations
 
@@ -9,7 +9,8 @@ from typing import Any
 from geoload.builder import Builder
 from geoload.hub import list_files
 from geoload.publishing.convert import NO_JPEG, Screened, without_metadata
-from geoload.publishing.publish import Offer, Settings, add_options, publish
+from geoload.publishing.publish import publish
+from geoload.publishing.spec import PublishSpec, Settings, add_options
 from justzoomin.archives import WHITE
 from justzoomin.justzoomin import JustZoomIn
 from justzoomin.sources import ATTRIBUTION, Folder, other_split
@@ -32,8 +33,8 @@ def add_command(commands: Any) -> None:
         "publish", help="convert to a repository that loads without this package, and upload it"
     )
     add_options(parser)
-    parser.add_argument("--repository", help="a fork on the Hub to read from")
-    parser.add_argument("--revision", help="commit, branch or tag of the repository read from")
+    parser.add_argument("--repository", help="repository on the Hub to read from")
+    parser.add_argument("--revision", help="commit, branch or tag of that repository")
 
 
 def run(
@@ -42,13 +43,7 @@ def run(
     revision: str | None = None,
     **settings: Any,
 ) -> None:
-    """Publish; the arguments are the command's options.
-
-    Raises
-    ------
-    ValueError, OSError
-        With one message for the user.
-    """
+    """Publish; the arguments are the command's options."""
     where = {"data_dir": data_dir, "repository": repository, "revision": revision}
     given = {name: value for name, value in where.items() if value is not None}
 
@@ -57,17 +52,17 @@ def run(
 
     if _NOT_STORED in (settings.get("configs") or ()):
         raise ValueError(
-            "zoom is not stored, as each view would be stored again for every photo: publish "
-            "streetview and views, from which the card tells how to make it."
+            "zoom is not stored, because each view would be stored again for every photo. Publish "
+            "streetview and views; the card shows how to make zoom from them."
         )
     configs = [c.name for c in JustZoomIn.BUILDER_CONFIGS if c.name != _NOT_STORED]
     default = JustZoomIn.DEFAULT_CONFIG_NAME
-    offer = Offer("justzoomin", configs, builder, default, screened, credits, estimate)
-    publish(offer, Settings(**settings))
+    spec = PublishSpec("justzoomin", configs, builder, default, screen, credits, estimate)
+    publish(spec, Settings(**settings))
 
 
-def screened(row: dict[str, Any]) -> Screened:
-    """Take the metadata out of a street photo, should there be any; count white views."""
+def screen(row: dict[str, Any]) -> Screened:
+    """Remove the metadata of a street photo; count white views."""
     if row.get("white"):
         return Screened(row, remark=WHITE)
     if "image_id" not in row or "image" not in row:
@@ -77,7 +72,7 @@ def screened(row: dict[str, Any]) -> Screened:
 
 
 def credits(config: str) -> list[dict[str, Any]]:
-    """Return the attributions that the licences of a configuration's components ask for."""
+    """Return the attributions that the licences of a configuration's components require."""
     if config in _OVERHEAD:
         lines = [("aerial orthophotography", *_AERIAL)]
     else:

@@ -18,7 +18,7 @@ from datasets.utils import resources
 from huggingface_hub import DatasetCard
 
 import gcd_metric
-from geoload.publishing.card import MARK, find_card
+from geoload.publishing.card import CONTENTS, find_card
 from im2gps import Im2GPS, metadata
 from im2gps.licences import LICENCES
 from justzoomin import JustZoomIn, zoom
@@ -183,7 +183,7 @@ def test_citations_are_the_builders_and_nothing_is_left_blank(package, card, pac
     made = builder(package, BUILDERS[package].DEFAULT_CONFIG_NAME, packs, zoom)
     for line in made.info.citation.splitlines():
         assert line.rstrip(",") in card.text
-    assert card.text.count(MARK) == 1 and "REPO_ID" in card.text
+    assert card.text.count(CONTENTS) == 1 and "REPO_ID" in card.text
     assert "More Information Needed" not in card.text
     for heading in ("Tasks", "Structure", "Creation", "Considerations", "Licensing information",
                     "Loading", "Credits"):  # fmt: skip

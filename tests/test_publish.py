@@ -21,10 +21,11 @@ from PIL import Image as Pillow
 import geoload.publishing.upload
 import im2gps.cli
 import justzoomin.cli
+import justzoomin.publish
+from geoload.output_folder import OutputFolder
 from geoload.publishing import convert
 from geoload.publishing.card import split_card
-from geoload.publishing.features import undecoded
-from geoload.publishing.shard_writers import TarShard
+from geoload.publishing.formats import TarShard, undecoded
 from im2gps.licences import LICENCES
 from im2gps.photo import fields
 from im2gps.sample import with_comments
@@ -184,10 +185,11 @@ def test_the_keys_of_samples_are_image_ids_that_suit_a_tar(tmp_path):
         ".jpg",
     ]
     features = Features({"image": Image(), "image_id": Value("string")})
-    shard = TarShard(tmp_path / "a.tar", features)
-    for name in names:
-        shard.add({"image": {"bytes": b"\xff\xd8", "path": None}, "image_id": name})
-    shard.close()
+    with open(tmp_path / "a.tar", "wb") as file:
+        shard = TarShard(file, features)
+        for name in names:
+            shard.add({"image": {"bytes": b"\xff\xd8", "path": None}, "image_id": name})
+        shard.close()
     with tarfile.open(tmp_path / "a.tar") as archive:
         found = archive.getnames()
     keys = ["a_b_c", "a_b_c_000000001", "a_b_c_000000002", "_hidden", "x" * 100, "Zürich_1@N00",
@@ -285,14 +287,14 @@ def test_what_may_not_be_handed_on_never_gets_into_a_public_repository(
     arguments = ["--data-dir", odd, "--configs", "photos", "--to", tmp_path / "x"]
     everything = [f"{OWNER}/open", *arguments, "--include-unlicensed"]
     assert run("im2gps", *everything, "--public") == 2
-    assert "leave --public out" in capsys.readouterr().err
+    assert "leave out --public" in capsys.readouterr().err
     assert run("im2gps", f"{OWNER}/open", *arguments, "--public") == 0
     assert not hub.is_private(f"{OWNER}/open")
     assert run("im2gps", *everything) == 2
     assert "is public" in capsys.readouterr().err
     # The default is private, and a public repository is no place for that either.
     assert run("im2gps", f"{OWNER}/open", *arguments) == 2
-    assert "say --public" in capsys.readouterr().err
+    assert "give --public" in capsys.readouterr().err
     assert len(load_dataset(f"{OWNER}/open", split="test")) == 1
 
 
@@ -382,8 +384,7 @@ def street_split(zoom: Path, screen) -> convert.Split:
 
 
 @pytest.mark.parametrize("form", ["parquet", "webdataset"])
-def test_a_conversion_goes_on_where_it_was_stopped(zoom, tmp_path, form):
-    said: list[str] = []
+def test_a_conversion_continues_where_it_was_stopped(zoom, tmp_path, capsys, form):
     seen: list[str] = []
 
     def screen(stop: int):
@@ -398,7 +399,8 @@ def test_a_conversion_goes_on_where_it_was_stopped(zoom, tmp_path, form):
     def written(folder: Path, stop: int):
         seen.clear()
         split = street_split(zoom, screen(stop))
-        return convert.convert(split, folder, form, 6_000, said.append)
+        with OutputFolder(folder) as out:
+            return convert.Conversion(split, out, form, 6_000).run()
 
     whole = written(tmp_path / "a", 0)
     everything = list(seen)
@@ -406,10 +408,12 @@ def test_a_conversion_goes_on_where_it_was_stopped(zoom, tmp_path, form):
         written(tmp_path / "b", 25)
     assert not list((tmp_path / "b").glob("streetview/*")), "half must not look whole"
     assert written(tmp_path / "b", 0).shards == whole.shards
-    assert "going on after" in said.pop()
+    assert "continuing after" in capsys.readouterr().out
     assert 0 < len(seen) < len(everything) and everything[-len(seen) :] == seen
     for folder in ("a", "b"):
-        convert.write_credits(tmp_path / folder, "streetview", ["train"])
+        with OutputFolder(tmp_path / folder) as out:
+            lines = convert.credit_lines(out, "streetview", ["train"])
+            convert.write_attribution(out, "streetview", lines)
     assert files_of(tmp_path / "a") == files_of(tmp_path / "b")
     written(tmp_path / "b", 1)
     assert not seen, "what is whole is not read again"
@@ -421,7 +425,7 @@ def test_a_changed_source_starts_anew_and_says_so(tmp_path, capsys):
     for seed, train in ((0, 8), (1, 9)):
         justzoomin.sample.write_sample(mini, train, 2, shards=1, width=16, seed=seed)
         assert run("justzoomin", *arguments) == 0
-    assert "have changed: starting anew" in capsys.readouterr().out
+    assert "have changed: starting again" in capsys.readouterr().out
     rows = load_dataset(str(out), "metadata", split="train", cache_dir=str(tmp_path / "c"))
     assert len(rows) == 9
 
@@ -459,7 +463,7 @@ def test_a_published_file_that_was_changed_is_said_and_written_anew(
     assert run("im2gps", *arguments) == 0
     said = capsys.readouterr().out
     name = {"credits": credits.name, "manifest": "test.json"}.get(damage, shard.name)
-    assert f"human, test: {name} changed or removed since it was written: starting anew" in said
+    assert f"human, test: {name} changed or removed since it was written: starting again" in said
     for path in (foreign, *parts):
         assert path.read_bytes() == b"mine"
         path.unlink()
@@ -488,7 +492,7 @@ def test_a_dry_run_writes_and_sends_nothing(hub, packs, zoom, tmp_path, capsys, 
         ("justzoomin", ["--to", "{tmp}/x", "--configs", "views"], "render it once"),
         ("justzoomin", ["--to", "{tmp}/x", "--configs", "street"], "street"),
         ("justzoomin", [], "Name a repository"),
-        ("justzoomin", ["a/b/c"], "is no name of a repository"),
+        ("justzoomin", ["a/b/c"], "is not a repository name"),
         ("justzoomin", ["stranger/theirs", "--configs", "metadata"], "Is this your repository"),
         ("justzoomin", ["--to", "{zoom}"], "did not write"),
     ],
@@ -519,13 +523,12 @@ def test_without_a_login_it_says_how_to_log_in(hub, zoom, capsys, monkeypatch):
 
 
 def test_another_run_in_the_same_folder_is_refused(zoom, tmp_path, capsys):
-    import filelock
-
     out = tmp_path / "out"
     (out / convert.WORK).mkdir(parents=True)
-    with filelock.FileLock(out / convert.WORK / "lock"):
+    with OutputFolder(out) as locked:
+        locked.lock()
         assert run("justzoomin", "--to", out, "--data-dir", zoom) == 2
-    assert "another `publish`" in capsys.readouterr().err
+    assert "Another process is writing into" in capsys.readouterr().err
 
 
 def test_row_groups_are_small_enough_for_a_viewer(tmp_path):
@@ -584,3 +587,26 @@ def test_white_views_are_published_and_said(washington, tmp_path, capsys):
         assert f"none; {said} |" in card
     rows = load_dataset(str(tmp_path / "out"), "views", split="train", cache_dir=str(tmp_path))
     assert sum(rows["white"]) == 2
+
+
+@pytest.mark.parametrize("folder", [f"{convert.WORK}/streetview", "streetview"])
+def test_a_folder_that_becomes_a_link_redirects_no_write(
+    zoom, tmp_path, monkeypatch, capsys, folder
+):
+    out, elsewhere = tmp_path / "out", tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    rows = iter(range(100))
+
+    def screen(row):
+        if next(rows) == 25:  # after some shards
+            link = out / folder
+            if link.exists():
+                link.rename(tmp_path / "aside")
+            link.symlink_to(elsewhere)
+        return convert.Screened(row)
+
+    monkeypatch.setattr(justzoomin.publish, "screen", screen)
+    arguments = ["--data-dir", zoom, "--configs", "streetview", "--max-shard-size", "6KB"]
+    assert run("justzoomin", "--to", out, *arguments) == 2
+    assert str(out / folder) in capsys.readouterr().err
+    assert not list(elsewhere.rglob("*"))

@@ -97,7 +97,7 @@ def test_splits_are_not_taken_away_unasked(publish, there, capsys):
 
     assert publish("--splits", "train,validation") == 2
     said = capsys.readouterr()
-    assert "would take away (im2gps: test)" in said.err and "--replace" in said.err
+    assert "would remove (im2gps: test)" in said.err and "--replace" in said.err
     assert "Not there, or not asked for: random_2k, geo_uniform, human" in said.out
     assert there()[0] == {"im2gps/train", "im2gps/test", "human/test"}
 
@@ -126,7 +126,7 @@ def test_shards_that_have_gone_missing_take_no_split_away(publish, there, data, 
     assert publish() == 0
     (data / "im2gps-00000.tar").unlink()
     assert publish() == 2
-    assert "would take away (im2gps: train)" in capsys.readouterr().err
+    assert "would remove (im2gps: train)" in capsys.readouterr().err
     assert "im2gps/train" in there()[0]
 
 
@@ -134,7 +134,7 @@ def test_a_folder_keeps_its_splits_too(publish, data, tmp_path, capsys):
     arguments = ["publish", "--to", str(tmp_path / "x"), "--data-dir", str(data), *EVERYBODY_TRAINS]
     assert im2gps.cli.main(arguments) == 0
     assert im2gps.cli.main([*arguments, "--splits", "test"]) == 2
-    assert "would take away (im2gps: train)" in capsys.readouterr().err
+    assert "would remove (im2gps: train)" in capsys.readouterr().err
     assert im2gps.cli.main([*arguments, "--splits", "test", "--replace"]) == 0
     assert not list((tmp_path / "x" / "im2gps").glob("train-*"))
     assert list(load_dataset(str(tmp_path / "x"))) == ["test"]
@@ -157,7 +157,7 @@ def test_photos_that_may_not_be_handed_on_stay_marked(publish, hub, there, reque
     assert "must stay private. (`im2gps`)" in card and "(`human`)" not in card
 
     assert publish("--configs", "human", "--public") == 2
-    assert "leave --public out" in capsys.readouterr().err
+    assert "leave out --public" in capsys.readouterr().err
     hub.open_up(repository(request))
     assert publish("--configs", "human", "--public") == 2
     assert "is public, and photos in it may not be redistributed" in capsys.readouterr().err
@@ -193,7 +193,7 @@ def test_what_others_published_meanwhile_stays(publish, hub, there, data, tmp_pa
     hub.put(repository(request), "notes.txt", b"by hand")
     hold.released.set()
     _, said = client.communicate(timeout=120)
-    assert client.returncode == 2 and "was changed by somebody else meanwhile" in said
+    assert client.returncode == 2 and "somebody else changed the repository" in said
     assert publish("--configs", "human", to="second") == 0
     assert subprocess.run(command, cwd=tmp_path, check=False).returncode == 0
     assert sorted(contents(there()[1])) == ["human/test", "im2gps/test", "im2gps/train"]

@@ -1,22 +1,19 @@
-"""Writes rows as shards that load without code of ours, and goes on where it was stopped.
+"""Writes the rows of a split as shards, and continues where an earlier run was stopped.
 
-Each split has a manifest that names its finished shards and the place in the source after them.
-What the shards look like inside is `shard_writers.py`; sending them is `upload.py`.
+Each split has a manifest that lists its finished shards and the position in the source after them.
 """
 
 from __future__ import annotations
 
-import contextlib
 import csv
+import io
 import itertools
 import json
 import os
 import re
-import shutil
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import datasets
@@ -24,20 +21,21 @@ from tqdm import tqdm
 
 from geoload.files import sha256
 from geoload.jpeg import PhotoError, clean
-from geoload.publishing.shard_writers import FORMATS
-from geoload.report import read_json, write_json
-from geoload.writing import naming, whole_file
+from geoload.output_folder import OutputFolder
+from geoload.publishing.formats import FORMATS
+from geoload.report import read_json
+from geoload.writing import naming
 
 WORK = ".publish"
-CREDITS = "attribution.csv"
-NO_JPEG = "no JPEG whose metadata can be taken out"
-_SHARD = re.compile(r"-[0-9]{5}-of-[0-9]{5}\.(parquet|tar)")
+ATTRIBUTION_FILE = "attribution.csv"
+NO_JPEG = "not a JPEG whose metadata can be removed"
+_SHARD = re.compile(r"(.+)-[0-9]{5}-of-[0-9]{5}\.(parquet|tar)")
 
 
 class Screened(NamedTuple):
-    """A row as it is published, or why it is not; and its line of the attribution table.
+    """A row as it is published, or None with the reason; and its line of the attribution table.
 
-    `remark` is what is counted of a row that is published all the same.
+    Rows with the same `remark` are published and counted.
     """
 
     row: dict[str, Any] | None
@@ -47,28 +45,19 @@ class Screened(NamedTuple):
 
 
 def without_metadata(picture: dict[str, Any]) -> dict[str, Any] | None:
-    """Return a stored picture as it may be published; None where it is no JPEG that is whole."""
+    """Return a stored picture without its metadata; None where it is not a complete JPEG."""
     try:
         return {**picture, "bytes": clean(picture["bytes"])}
     except PhotoError:
         return None
 
 
-@dataclass(frozen=True)
+@dataclass
 class Split:
-    """One split of one configuration, to be published.
+    """One split of one configuration, to be published. Its first row is read at once.
 
-    Attributes
-    ----------
-    config, name : str
-    features : datasets.Features
-        As the builder states them.
-    key : str
-        Differs whenever the rows could.
-    stream : datasets.IterableDataset
-        The rows, pictures undecoded.
-    screen : callable
-        Given a row, says what of it is published.
+    `key` changes whenever the rows could change; `stream` yields them with undecoded pictures;
+    `screen` returns what of a row is published.
     """
 
     config: str
@@ -77,6 +66,17 @@ class Split:
     key: str
     stream: Any
     screen: Callable[[dict[str, Any]], Screened] = Screened
+
+    def __post_init__(self) -> None:
+        rows = iter(self.stream)
+        self._rows = itertools.chain(list(itertools.islice(rows, 1)), rows)
+
+    def rows(self, state: dict[str, Any] | None = None) -> Iterator[dict[str, Any]]:
+        """Return the rows from the start, or after the state of an earlier stream; once."""
+        if state is None:
+            return self._rows  # opening the source again would repeat its log lines
+        self.stream.load_state_dict(state)
+        return iter(self.stream)
 
 
 @dataclass
@@ -95,7 +95,7 @@ class Shard:
 
 @dataclass
 class Manifest:
-    """What is finished of a split, and the state of the stream after it."""
+    """The finished shards of a split, and the state of the stream after them."""
 
     key: str
     shards: list[Shard] = field(default_factory=list)
@@ -109,252 +109,237 @@ class Manifest:
         """Rows of all finished shards."""
         return sum(shard.rows for shard in self.shards)
 
+    @property
+    def bytes(self) -> int:
+        """Bytes of the rows of all finished shards."""
+        return sum(shard.bytes for shard in self.shards)
+
+    @property
+    def size(self) -> int:
+        """Bytes of all finished shards' files."""
+        return sum(shard.size for shard in self.shards)
+
     def names(self, split: str, suffix: str) -> list[str]:
         """Return the shards' file names, once all are known."""
         count = len(self.shards)
         return [f"{split}-{i:05d}-of-{count:05d}.{suffix}" for i in range(count)]
 
 
-def convert(
-    split: Split, folder: Path, form: str, shard_bytes: int, say: Callable[[str], None]
-) -> Manifest:
-    """Write a split's shards into `folder/CONFIG/`, or the ones that are still missing.
+def total(written: dict[str, Manifest], what: str) -> dict[str, int]:
+    """Return the splits' counts of `left_out` or `remarks` together."""
+    return sum((Counter(getattr(manifest, what)) for manifest in written.values()), Counter())
 
-    Parameters
-    ----------
-    split : Split
-    folder : Path
-        The repository's folder.
-    form : {"parquet", "webdataset"}
-    shard_bytes : int
-        A shard is closed when its rows weigh this much.
-    say : callable
-        Told when earlier shards are kept, or thrown away.
 
-    Returns
-    -------
-    Manifest
-        With `complete` set.
+class Conversion:
+    """Writes the shards of a split into `CONFIG/` of an output folder.
+
+    `form` is a key of `FORMATS`; a shard is finished when its rows reach `shard_bytes`.
     """
-    key = json.dumps([split.key, form, shard_bytes])
-    work = _work(folder, split)
-    work.mkdir(parents=True, exist_ok=True)
-    suffix = FORMATS[form].suffix
-    manifest = _known(folder, split, key, suffix, say)
-    if not manifest.complete:
-        _write(split, work, form, shard_bytes, manifest)
-    _name(folder, split, manifest, suffix)
-    return manifest
+
+    def __init__(self, split: Split, out: OutputFolder, form: str, shard_bytes: int) -> None:
+        self._split, self._out, self._shard_bytes = split, out, shard_bytes
+        self._format = FORMATS[form]
+        self._work = work_folder(split.config, split.name)
+        self._key = json.dumps([split.key, form, shard_bytes])
+        self._label = f"{split.config}, {split.name}"
+
+    def run(self) -> Manifest:
+        """Write the missing shards, and return the complete manifest."""
+        manifest = self._read_manifest()
+        stale = self._why_stale(manifest)
+        if stale or manifest is None:
+            if stale:
+                print(f"{self._label}: {stale}: starting again", flush=True)
+            self._discard(manifest)
+            manifest = Manifest(self._key)
+        elif manifest.shards and not manifest.complete:
+            count = len(manifest.shards)
+            print(f"{self._label}: continuing after {count} finished shards", flush=True)
+        if not manifest.complete:
+            self._write(manifest)
+        for path, final in self._paths(manifest, self._format.suffix):
+            if self._out.size(path) is not None:
+                self._out.rename(path, final)
+        return manifest
+
+    def finished(self) -> Manifest | None:
+        """Return the manifest if the conversion is complete and up to date."""
+        manifest = self._read_manifest()
+        if manifest is None or not manifest.complete or self._why_stale(manifest):
+            return None
+        return manifest
+
+    def _read_manifest(self) -> Manifest | None:
+        """Return the manifest of an earlier run; None where it is missing or unreadable."""
+        try:
+            data = read_json(os.path.join(self._out.folder, f"{self._work}.json"))
+            return Manifest(**{**data, "shards": [Shard(**shard) for shard in data["shards"]]})
+        except (FileNotFoundError, ValueError, KeyError, TypeError):
+            return None
+
+    def _why_stale(self, manifest: Manifest | None) -> str:
+        """Return why earlier shards cannot be kept; empty where they can. All files are read."""
+        if manifest is not None and manifest.key != self._key:
+            return "the source or the settings have changed"
+        changed = []
+        if manifest is not None:
+            changed = self._changed(manifest)
+        elif self._out.size(f"{self._work}.json") is not None:
+            changed = [f"{self._split.name}.json"]
+        more = f" and {len(changed) - 1} more" if len(changed) > 1 else ""
+        return f"{changed[0]}{more} changed or removed since it was written" if changed else ""
+
+    def _changed(self, manifest: Manifest) -> list[str]:
+        """Return the names of finished files whose content is not what was written."""
+        changed = []
+        paths = self._paths(manifest, self._format.suffix)
+        for (work, final), shard in zip(paths, manifest.shards, strict=True):
+            path = work if self._out.size(work) is not None else final
+            if self._out.size(path) != shard.size or self._sha256(path) != shard.sha256:
+                changed.append(os.path.basename(path))
+            credits = _credits_of(work)
+            if shard.credits and self._sha256(credits) != shard.credits:
+                changed.append(os.path.basename(credits))
+        return changed
+
+    def _sha256(self, path: str) -> str:
+        if self._out.size(path) is None:
+            return "missing"
+        return sha256(os.path.join(self._out.folder, path))
+
+    def _paths(self, manifest: Manifest, suffix: str) -> list[tuple[str, str]]:
+        """Return each shard's path before all shards are finished, and after."""
+        names = manifest.names(self._split.name, suffix)
+        return [
+            (f"{self._work}/{number:05d}.{suffix}", f"{self._split.config}/{name}")
+            for number, name in enumerate(names)
+        ]
+
+    def _discard(self, manifest: Manifest | None) -> None:
+        for name in self._out.names(self._work):
+            self._out.remove(f"{self._work}/{name}")
+        for form in FORMATS.values():
+            for _, final in self._paths(manifest, form.suffix) if manifest else ():
+                self._out.remove(final)
+
+    def _write(self, manifest: Manifest) -> None:
+        rows = self._published_rows(manifest)
+        while (first := next(rows, None)) is not None:
+            manifest.shards.append(
+                self._write_shard(len(manifest.shards), itertools.chain([first], rows))
+            )
+            self._save(manifest)
+        manifest.complete = True
+        self._save(manifest)
+
+    def _save(self, manifest: Manifest) -> None:
+        manifest.state = self._split.stream.state_dict()
+        data = {**vars(manifest), "shards": [vars(shard) for shard in manifest.shards]}
+        self._out.write(f"{self._work}.json", json.dumps(data, indent=2).encode())
+
+    def _published_rows(self, manifest: Manifest) -> Iterator[Screened]:
+        """Yield the rows to publish; count the others, and remarks, in the manifest."""
+        left_out, remarks = manifest.left_out, manifest.remarks
+        for row in tqdm(
+            self._split.rows(manifest.state), desc=self._label, unit="row", initial=manifest.rows,
+            delay=2, disable=None,
+        ):  # fmt: skip
+            screened = self._split.screen(row)
+            if screened.row is None:
+                left_out[screened.left_out] = left_out.get(screened.left_out, 0) + 1
+                continue
+            if screened.remark:
+                remarks[screened.remark] = remarks.get(screened.remark, 0) + 1
+            yield screened
+
+    def _write_shard(self, number: int, rows: Iterable[Screened]) -> Shard:
+        """Write rows into one shard until it is large enough."""
+        path, count = f"{self._work}/{number:05d}.{self._format.suffix}", 0
+        credits: list[str] = []
+        name = os.path.join(self._out.folder, path)
+        with self._out.create(path) as file:
+            shard = self._format(file, self._split.features)
+            try:
+                for row, _, credit, _ in rows:
+                    assert row is not None
+                    with naming(name):
+                        shard.add(row)
+                    count += 1
+                    if credit is not None:
+                        credits.append(json.dumps(credit))
+                    if shard.bytes >= self._shard_bytes:
+                        break
+            finally:
+                with naming(name):
+                    shard.close()
+        if credits:
+            self._out.write(_credits_of(path), "\n".join(credits).encode())
+        digests = self._sha256(path), self._sha256(_credits_of(path)) if credits else ""
+        return Shard(count, shard.bytes, self._out.size(path) or 0, *digests)
 
 
-def found(folder: Path, split: Split, form: str, shard_bytes: int) -> Manifest | None:
-    """Return the manifest of a split whose conversion is whole and up to date, if there is one."""
-    key = json.dumps([split.key, form, shard_bytes])
-    manifest = _read(folder, split)
-    if manifest is None or manifest.key != key or not manifest.complete:
-        return None
-    changed = _changed(folder, split, manifest, FORMATS[form].suffix)
-    return None if changed else manifest
+def work_folder(config: str, split: str) -> str:
+    """Return where a split's shards are until all of them are finished."""
+    return f"{WORK}/{config}/{split}"
 
 
-def write_credits(folder: Path, config: str, splits: list[str]) -> str | None:
-    """Join the splits' attribution lines into `CONFIG/attribution.csv`; return its name.
-
-    A title that a spreadsheet would take for a formula gets an apostrophe in front. None where
-    the rows have no lines.
-    """
-    return write_lines(folder, config, _credits(folder, config, splits))
+def _credits_of(shard: str) -> str:
+    return f"{os.path.splitext(shard)[0]}.credits"
 
 
-def _credits(folder: Path, config: str, splits: list[str]) -> Iterator[dict[str, Any]]:
+def credit_lines(out: OutputFolder, config: str, splits: list[str]) -> Iterator[dict[str, Any]]:
+    """Yield the attribution lines of all rows of some splits."""
     for split in splits:
-        for path in sorted((folder / WORK / config / split).glob("*.credits")):
-            with open(path, encoding="utf-8", newline="\n") as file:
-                yield from ({"split": split, **json.loads(text)} for text in file)
+        work = work_folder(config, split)
+        for name in out.names(work):
+            if name.endswith(".credits"):
+                path = os.path.join(out.folder, work, name)
+                with open(path, encoding="utf-8", newline="\n") as file:
+                    yield from ({"split": split, **json.loads(text)} for text in file)
 
 
-def write_lines(folder: Path, config: str, lines: Iterable[dict[str, Any]]) -> str | None:
-    """Write `CONFIG/attribution.csv`, if there is a line for it, and return its name."""
+def write_attribution(
+    out: OutputFolder, config: str, lines: Iterable[dict[str, Any]]
+) -> str | None:
+    """Write `CONFIG/attribution.csv` and return its path; None where there are no lines.
+
+    A title that a spreadsheet would take for a formula gets an apostrophe in front.
+    """
     lines = iter(lines)
     first = next(lines, None)
     if first is None:
         return None
-    with whole_file(folder / config / CREDITS, "w", newline="", encoding="utf-8") as file:
+    path = f"{config}/{ATTRIBUTION_FILE}"
+    with (
+        out.create(path) as binary,
+        naming(os.path.join(out.folder, path)),
+        io.TextIOWrapper(binary, encoding="utf-8", newline="") as file,
+    ):
         writer = csv.DictWriter(file, list(first), lineterminator="\n")
         writer.writeheader()
         for line in itertools.chain([first], lines):
-            writer.writerow({name: _harmless(value) for name, value in line.items()})
-    return f"{config}/{CREDITS}"
+            writer.writerow({name: _spreadsheet_safe(value) for name, value in line.items()})
+    return path
 
 
-def _harmless(value: Any) -> Any:
+def _spreadsheet_safe(value: Any) -> Any:
     if not isinstance(value, str):
         return value
-    value = value.encode("utf-8", "replace").decode()  # a JSON can hold half a character
+    value = value.encode("utf-8", "replace").decode()  # a JSON can hold half a surrogate pair
     return f"'{value}" if value[:1] in tuple("=+-@\t\r") else value
 
 
-def drop_others(folder: Path, splits: dict[str, list[str]]) -> None:
-    """Remove what earlier runs left of configurations besides these splits."""
-    for config, names in splits.items():
-        for path in (folder / config).iterdir():
-            match = _SHARD.search(path.name)
-            if match and match.end() == len(path.name) and path.name[: match.start()] not in names:
-                path.unlink()
-        for state in (folder / WORK / config).glob("*.json"):
-            if state.stem not in names:
-                state.unlink()
-                shutil.rmtree(state.with_suffix(""), ignore_errors=True)
-
-
-def _work(folder: Path, split: Split) -> Path:
-    return folder / WORK / split.config / split.name
-
-
-def _read(folder: Path, split: Split) -> Manifest | None:
-    """Return a split's manifest; None where there is none, or one that cannot be read."""
-    try:
-        data = read_json(_work(folder, split).with_suffix(".json"))
-        return Manifest(**{**data, "shards": [Shard(**shard) for shard in data["shards"]]})
-    except (FileNotFoundError, ValueError, KeyError, TypeError):
-        return None
-
-
-def _keep(work: Path, manifest: Manifest) -> None:
-    shards = [vars(shard) for shard in manifest.shards]
-    write_json(work.with_suffix(".json"), {**vars(manifest), "shards": shards})
-
-
-def _known(
-    folder: Path, split: Split, key: str, suffix: str, say: Callable[[str], None]
-) -> Manifest:
-    """Return what earlier runs finished; of another source or with damaged files, nothing."""
-    manifest = _read(folder, split)
-    work, name = _work(folder, split), f"{split.config}, {split.name}"
-    state = work.with_suffix(".json")
-    if manifest is not None and manifest.key != key:
-        say(f"{name}: the source or the settings have changed: starting anew")
-    elif changed := _changed(folder, split, manifest, suffix) if manifest else [state.name]:
-        more = f" and {len(changed) - 1} more" if len(changed) > 1 else ""
-        if state.exists():
-            say(
-                f"{name}: {changed[0]}{more} changed or removed since it was written: starting anew"
-            )
-    else:
-        assert manifest is not None
-        if not manifest.complete and manifest.shards:
-            say(f"{name}: going on after {len(manifest.shards)} finished shards")
-        return manifest
-    shutil.rmtree(work)
-    work.mkdir()
-    for form in FORMATS.values():
-        for _, shard in _places(folder, split, manifest or Manifest(key), form.suffix):
-            shard.unlink(missing_ok=True)
-    return Manifest(key)
-
-
-def _changed(folder: Path, split: Split, manifest: Manifest, suffix: str) -> list[str]:
-    """Return the names of finished files that do not hold what was written; all are read."""
-    changed = []
-    places = _places(folder, split, manifest, suffix)
-    for (before, after), shard in zip(places, manifest.shards, strict=True):
-        path, credits = before if before.exists() else after, before.with_suffix(".credits")
-        if _size(path) != shard.size or sha256(path) != shard.sha256:
-            changed.append(path.name)
-        if shard.credits and (_size(credits) < 0 or sha256(credits) != shard.credits):
-            changed.append(credits.name)
-    return changed
-
-
-def _places(folder: Path, split: Split, manifest: Manifest, suffix: str) -> list[tuple[Path, Path]]:
-    """Return where each shard lies before all are finished, and after."""
-    work = _work(folder, split)
-    names = manifest.names(split.name, suffix)
-    return [(work / f"{i:05d}.{suffix}", folder / split.config / n) for i, n in enumerate(names)]
-
-
-def _size(path: Path) -> int:
-    return path.stat().st_size if path.exists() else -1
-
-
-def _write(split: Split, work: Path, form: str, shard_bytes: int, manifest: Manifest) -> None:
-    stream, left_out = split.stream, Counter(manifest.left_out)
-    remarks = Counter(manifest.remarks)
-    if manifest.state is not None:
-        stream.load_state_dict(manifest.state)
-    part: _Part | None = None
-    label = f"{split.config}, {split.name}"
-
-    def finish() -> None:
-        if part is not None:
-            manifest.shards.append(part.finish())
-        manifest.left_out, manifest.remarks = dict(left_out), dict(remarks)
-        manifest.state = stream.state_dict()
-        _keep(work, manifest)
-
-    try:
-        for row in tqdm(stream, desc=label, unit="row", initial=manifest.rows, delay=2):
-            screened = split.screen(row)
-            if screened.row is None:
-                left_out[screened.left_out] += 1
-                continue
-            part = part or _Part(work, len(manifest.shards), form, split.features)
-            part.add(screened.row, screened.credit)
-            if screened.remark:
-                remarks[screened.remark] += 1
-            if part.weight >= shard_bytes:
-                finish()
-                part = None
-        manifest.complete = True
-        finish()
-    except BaseException:
-        if part is not None:
-            part.abandon()
-        raise
-
-
-def _name(folder: Path, split: Split, manifest: Manifest, suffix: str) -> None:
-    """Give all shards their final names; done again after a break, it finds the rest."""
-    (folder / split.config).mkdir(exist_ok=True)
-    for before, after in _places(folder, split, manifest, suffix):
-        if before.exists():
-            os.replace(before, after)
-
-
-class _Part:
-    """A shard in the making, beside its place, and the attribution lines of its rows."""
-
-    def __init__(self, work: Path, number: int, form: str, features: datasets.Features) -> None:
-        self._path = work / f"{number:05d}.{FORMATS[form].suffix}"
-        self._part = self._path.with_suffix(".part")
-        self._shard = FORMATS[form](self._part, features)
-        self._credits: list[str] = []
-        self._rows = 0
-
-    @property
-    def weight(self) -> int:
-        return self._shard.weight
-
-    def add(self, row: dict[str, Any], credit: dict[str, Any] | None) -> None:
-        with naming(self._path):
-            self._shard.add(row)
-        self._rows += 1
-        if credit is not None:
-            self._credits.append(json.dumps(credit))
-
-    def finish(self) -> Shard:
-        with naming(self._path):
-            self._shard.close()
-        credits = self._path.with_suffix(".credits")
-        if self._credits:
-            with whole_file(credits, "w", encoding="utf-8") as file:
-                file.write("\n".join(self._credits))
-        os.replace(self._part, self._path)
-        size = self._path.stat().st_size
-        lines = sha256(credits) if self._credits else ""
-        return Shard(self._rows, self._shard.weight, size, sha256(self._path), lines)
-
-    def abandon(self) -> None:
-        with contextlib.suppress(OSError, ValueError):  # the disk may be full
-            self._shard.close()
-        self._part.unlink(missing_ok=True)
+def drop_other_splits(out: OutputFolder, splits: dict[str, list[str]]) -> None:
+    """Remove what earlier runs left of these configurations' other splits."""
+    for config, kept in splits.items():
+        for name in out.names(config):
+            match = _SHARD.fullmatch(name)
+            if match and match[1] not in kept:
+                out.remove(f"{config}/{name}")
+        for name in out.names(f"{WORK}/{config}"):
+            split, suffix = os.path.splitext(name)
+            if suffix == ".json" and split not in kept:
+                work = work_folder(config, split)
+                for file in out.names(work):
+                    out.remove(f"{work}/{file}")
+                out.remove(f"{work}.json")

@@ -1,13 +1,14 @@
-"""Sends a folder's files to a dataset repository on the Hub: in parts, and only what is missing.
+"""Uploads files to a dataset repository on the Hub: a few per commit, and only missing ones.
 
-What is there already is told by size and digest, so a repeated upload goes on where it was.
+Files that are there already are recognised by size and digest, so a repeated upload continues.
 """
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,21 +22,25 @@ from huggingface_hub import (
     hf_hub_download,
 )
 from huggingface_hub.hf_api import RepoFile
-from huggingface_hub.utils import HfHubHTTPError, RepositoryNotFoundError
+from huggingface_hub.utils import (  # type: ignore[attr-defined]
+    HfHubHTTPError,
+    RepositoryNotFoundError,
+)
 
 from geoload.files import is_transport_error
 from geoload.publishing.card import megabytes
 
-# A commit holds this much, so that little is sent again after a break, and the Hub's limit on
-# commits per hour is far.
+# Small enough that little is sent again after an interruption, and large enough to stay far below
+# the Hub's limit on commits per hour.
 COMMIT_BYTES = 4 * 10**9
 COMMIT_FILES = 25
+_say = functools.partial(print, flush=True)
 _SHARD = re.compile(r"([^/]+)/[^/]+-[0-9]{5}-of-[0-9]{5}\.(?:parquet|tar)")
 
 
 @dataclass(frozen=True)
 class File:
-    """A file to send: its name in the repository, where it lies, its size and its SHA-256."""
+    """A file to send: its name in the repository, local path, size in bytes and SHA-256."""
 
     name: str
     path: Path
@@ -46,77 +51,40 @@ class File:
 class Repository:
     """A dataset repository that is written to.
 
-    Parameters
-    ----------
-    repo_id : str
-        `owner/name`, or the name alone for one of the user's own.
+    `files` are size and digest of each file, as of the last `refresh`. The digest is the SHA-256
+    of a large file, the git object's id of a small one.
     """
 
     def __init__(self, repo_id: str) -> None:
         self.repo_id = repo_id
+        self.files: dict[str, tuple[int, str]] = {}
         self._api = HfApi()
         self._head: str | None = None
 
     def create(self, private: bool) -> None:
-        """Make the repository if it is not there.
-
-        Raises
-        ------
-        PermissionError
-            When nobody is logged in, or the login may not write there.
-        """
+        """Create the repository if it does not exist; PermissionError where that is forbidden."""
         if get_token() is None:
             raise PermissionError(
-                "Nobody is logged in to the Hub: `hf auth login`, or set HF_TOKEN to a token that "
-                "may write."
+                "You are not logged in to the Hub: run `hf auth login`, or set HF_TOKEN to a token "
+                "with write access."
             )
-        try:
-            url = self._api.create_repo(
-                self.repo_id, repo_type="dataset", private=private, exist_ok=True
-            )
-            self.repo_id = url.repo_id
-        except Exception as error:
-            raise _explained(error, f"make the dataset repository {self.repo_id!r}") from error
+        url = self._call(
+            f"create the dataset repository {self.repo_id!r}", self._api.create_repo,
+            self.repo_id, repo_type="dataset", private=private, exist_ok=True,
+        )  # fmt: skip
+        self.repo_id = url.repo_id
 
-    def check_readers(self, private: bool, must_be_private: bool) -> bool:
-        """Refuse a repository that others can read unexpectedly; tell whether it is private.
+    def is_private(self) -> bool:
+        """Ask the Hub whether only its owner can read the repository."""
+        info = self._call(f"look at {self.repo_id!r}", self._api.dataset_info, self.repo_id)
+        return bool(info.private)
 
-        Parameters
-        ----------
-        private : bool
-            It was to be private.
-        must_be_private : bool
-            What it holds or shall hold may not be handed on.
+    def refresh(self) -> None:
+        """List the repository's files; none where it does not exist.
 
-        Raises
-        ------
-        ValueError
-            When it is public.
+        Later commits build on this state, and are refused if somebody else has changed it.
         """
-        try:
-            seen = bool(self._api.dataset_info(self.repo_id).private)
-        except Exception as error:
-            raise _explained(error, f"look at {self.repo_id!r}") from error
-        if seen:
-            return True
-        if must_be_private:
-            raise ValueError(
-                f"{self.repo_id} is public, and photos in it may not be redistributed: make it "
-                "private in its settings, or leave --include-unlicensed out."
-            )
-        if private:
-            raise ValueError(
-                f"{self.repo_id} exists and is public: say --public, or make it private in its "
-                "settings."
-            )
-        return False
-
-    def listing(self) -> dict[str, tuple[int, str]]:
-        """Return size and digest of each file that is there; of a missing repository, nothing.
-
-        The digest is the SHA-256 of a large file, the git object's id of a small one. What is sent
-        later builds on this state, and is refused if somebody else has changed it.
-        """
+        what = f"list the files of {self.repo_id!r}"
         try:
             self._head = self._api.dataset_info(self.repo_id).sha
             entries = list(
@@ -125,85 +93,76 @@ class Repository:
                 )
             )
         except RepositoryNotFoundError:
-            return {}
+            self._head, entries = None, []
         except Exception as error:
-            raise _explained(error, f"list the files of {self.repo_id!r}") from error
-        return {
+            raise _explained(error, what) from error
+        self.files = {
             entry.path: (entry.size, entry.lfs.sha256 if entry.lfs else entry.blob_id)
             for entry in entries
             if isinstance(entry, RepoFile)
         }
 
-    def card(self, there: dict[str, Any]) -> str:
-        """Return the repository's card, or nothing."""
-        if "README.md" not in there:
+    def card(self) -> str:
+        """Return the text of the repository's README.md; empty where there is none."""
+        if "README.md" not in self.files:
             return ""
         path = hf_hub_download(self.repo_id, "README.md", repo_type="dataset", revision=self._head)
         return Path(path).read_text(encoding="utf-8")
 
-    def send(
-        self,
-        files: list[File],
-        missing: list[File],
-        card: str,
-        until_then: str,
-        there: dict[str, tuple[int, str]],
-        check: Callable[[], Any],
-        say: Callable[[str], None],
-    ) -> None:
-        """Send the files that are missing (see `lacking`), a few a commit, and last the card.
+    def missing(self, files: list[File]) -> list[File]:
+        """Return the files that the repository does not have with the same content."""
+        return [file for file in files if not _is_same(file, self.files.get(file.name))]
 
-        Until the last commit the repository has the card `until_then`, under which what is half
-        there does not load. Shards of the same configurations that are no longer part of them are
-        removed. `check` is called before each commit, and may raise.
+    def send(
+        self, files: list[File], card: str, placeholder: str, check: Callable[[], object]
+    ) -> None:
+        """Send the missing files, a few per commit, and the card last.
+
+        Until the last commit the repository has the card `placeholder`, with which unfinished
+        configurations cannot be loaded. Older shards of the same configurations are removed.
+        `check` is called before each commit, and may raise.
         """
-        stale = _stale(files, there)
+        missing = self.missing(files)
         parts = list(_parts(missing))
-        say(
-            f"{self.repo_id}: {len(files) - len(missing)} of {len(files)} files are there; "
-            f"{len(missing)} to send ({megabytes(sum(file.size for file in missing))})"
-        )
+        size = megabytes(sum(file.size for file in missing))
+        there = len(files) - len(missing)
+        state = f"{there} of {len(files)} files are there; {len(missing)} to send ({size})"
+        _say(f"{self.repo_id}: {state}")
         for number, part in enumerate(parts, 1):
             operations: list[Any] = [CommitOperationAdd(f.name, str(f.path)) for f in part]
             if number == 1:
-                operations.append(CommitOperationAdd("README.md", until_then.encode()))
+                operations.append(CommitOperationAdd("README.md", placeholder.encode()))
             self._commit(operations, f"Add data, part {number} of {len(parts)}", check)
             size = megabytes(sum(file.size for file in part))
-            say(f"{self.repo_id}: sent part {number} of {len(parts)}: {len(part)} files, {size}")
-        last: list[Any] = [CommitOperationDelete(name) for name in stale]
-        blob = card.encode()
-        if parts or stale or there.get("README.md") != (len(blob), _git_id(blob)):
-            self._commit([*last, CommitOperationAdd("README.md", blob)], "Add the card", check)
+            _say(f"{self.repo_id}: sent part {number} of {len(parts)}: {len(part)} files, {size}")
+        stale = _stale_shards(files, self.files)
+        content = card.encode()
+        if parts or stale or self.files.get("README.md") != (len(content), _git_id(content)):
+            last: list[Any] = [CommitOperationDelete(name) for name in stale]
+            self._commit([*last, CommitOperationAdd("README.md", content)], "Add the card", check)
 
-    def _commit(self, operations: list[Any], message: str, check: Callable[[], Any]) -> None:
+    def _commit(self, operations: list[Any], message: str, check: Callable[[], object]) -> None:
+        what = f"send to {self.repo_id!r}"
         additions = [one for one in operations if isinstance(one, CommitOperationAdd)]
-        try:
-            # What has come but is in no commit, nobody can read; so the check is in between.
-            self._api.preupload_lfs_files(self.repo_id, additions, repo_type="dataset")
-        except Exception as error:
-            raise _explained(error, f"send to {self.repo_id!r}") from error
+        # Uploaded files cannot be read before they are in a commit, so the check comes between.
+        self._call(
+            what, self._api.preupload_lfs_files, self.repo_id, additions, repo_type="dataset"
+        )
         check()
-        try:
-            done = self._api.create_commit(
-                self.repo_id, operations, commit_message=message, repo_type="dataset",
-                parent_commit=self._head,
-            )  # fmt: skip
-        except Exception as error:
-            if getattr(_response(error), "status_code", None) == 412:
-                raise ValueError(
-                    f"{self.repo_id} was changed by somebody else meanwhile. Give the same command "
-                    "again: what has arrived is not sent twice."
-                ) from error
-            raise _explained(error, f"send to {self.repo_id!r}") from error
+        done = self._call(
+            what, self._api.create_commit, self.repo_id, operations, commit_message=message,
+            repo_type="dataset", parent_commit=self._head,
+        )  # fmt: skip
         self._head = done.oid
 
+    def _call(self, what: str, function: Callable[..., Any], *args: Any, **options: Any) -> Any:
+        try:
+            return function(*args, **options)
+        except Exception as error:
+            raise _explained(error, what) from error
 
-def lacking(files: list[File], there: dict[str, tuple[int, str]]) -> list[File]:
-    """Return the files that are not in a repository as they are here."""
-    return [file for file in files if not _same(file, there.get(file.name))]
 
-
-def _same(file: File, found: tuple[int, str] | None) -> bool:
+def _is_same(file: File, found: tuple[int, str] | None) -> bool:
     if found is None or found[0] != file.size:
         return False
     if len(found[1]) == len(file.sha256):
@@ -215,15 +174,15 @@ def _git_id(content: bytes) -> str:
     return hashlib.sha1(f"blob {len(content)}\0".encode() + content).hexdigest()
 
 
-def _stale(files: list[File], there: Iterable[str]) -> list[str]:
-    """Shards of an earlier publication of these configurations; nothing that is not a shard."""
-    now = {file.name for file in files}
-    configs = {match[1] for match in map(_SHARD.fullmatch, now) if match}
+def _stale_shards(files: list[File], there: Iterable[str]) -> list[str]:
+    """Return the shards of an earlier publication of the files' configurations."""
+    names = {file.name for file in files}
+    configs = {match[1] for match in map(_SHARD.fullmatch, names) if match}
     found = ((name, _SHARD.fullmatch(name)) for name in there)
-    return sorted(n for n, match in found if match and match[1] in configs and n not in now)
+    return sorted(n for n, match in found if match and match[1] in configs and n not in names)
 
 
-def _parts(files: list[File]) -> Iterable[list[File]]:
+def _parts(files: list[File]) -> Iterator[list[File]]:
     part: list[File] = []
     for file in files:
         full = len(part) == COMMIT_FILES or sum(f.size for f in part) + file.size > COMMIT_BYTES
@@ -237,38 +196,34 @@ def _parts(files: list[File]) -> Iterable[list[File]]:
 
 def _explained(error: Exception, what: str) -> Exception:
     """Turn an error of the client into one of ours that says what to do."""
-    response = _response(error)
+    chain = list(_chain(error))
+    response = next((r for e in chain if (r := getattr(e, "response", None)) is not None), None)
     status = getattr(response, "status_code", None)
     first = next(iter(str(error).strip().splitlines()), type(error).__name__)
     if status in (401, 403):
         return PermissionError(
-            f"The Hub does not let you {what} ({status}). Is this your repository, and may the "
-            "token write? `hf auth login` gives another."
+            f"The Hub does not let you {what} ({status}). Is this your repository, and does the "
+            "token have write access? `hf auth login` sets another token."
         )
-    if _broke_off(error):
+    if status == 412:
+        return ValueError(
+            f"Cannot {what}: somebody else changed the repository in the meantime. Run the same "
+            "command again: what has arrived is not sent twice."
+        )
+    transport = any(isinstance(e, OSError) or is_transport_error(e) for e in chain)
+    if transport and (status is None or status >= 500):
         return ConnectionError(
-            f"Could not {what} at {constants.ENDPOINT} ({first}). Give the same command again: "
+            f"Could not {what} at {constants.ENDPOINT} ({first}). Run the same command again: "
             "what has arrived is not sent twice."
         )
-    refused = next((e for e in _chain(error) if isinstance(e, HfHubHTTPError)), None)
+    refused = next((e for e in chain if isinstance(e, HfHubHTTPError)), None)
     if refused is not None:
-        first = str(refused).strip().splitlines()[0]
-        return ValueError(f"The Hub refuses to {what}: {first}")
+        return ValueError(f"The Hub refuses to {what}: {str(refused).strip().splitlines()[0]}")
     return error
 
 
-def _chain(error: BaseException) -> Iterable[BaseException]:
+def _chain(error: BaseException) -> Iterator[BaseException]:
     seen: BaseException | None = error
     while seen is not None:
         yield seen
         seen = seen.__cause__ or seen.__context__
-
-
-def _response(error: BaseException) -> Any:
-    return next((r for e in _chain(error) if (r := getattr(e, "response", None)) is not None), None)
-
-
-def _broke_off(error: BaseException) -> bool:
-    return any(isinstance(e, OSError) or is_transport_error(e) for e in _chain(error)) and (
-        getattr(_response(error), "status_code", 500) >= 500
-    )

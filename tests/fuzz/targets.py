@@ -30,7 +30,7 @@ from geoload import contents, tar_index
 from geoload.contents import Contents
 from geoload.jpeg import PhotoError, clean, segments
 from geoload.pictures import PictureError, decode
-from geoload.publishing.card import Old, render
+from geoload.publishing.card import ExistingCard, render_card
 from geoload.report import Report
 from geoload.shared_index import read_published
 from geoload.tar import ShardError, members
@@ -306,12 +306,14 @@ def ids(data: bytes) -> object:
 
 @_target(ValueError)
 def card(data: bytes) -> object:
-    old = Old(data.decode("utf-8", "replace"))
-    if old.foreign:  # and `publish` takes nothing from it
-        return old.names()
-    text = render("---\nlicense: mit\n---\n<!-- contents of this repository -->\n", [], "a", old)
-    Old(text)  # what was written can be read again
-    return text, [(old.splits(name), old.info(name), old.notes(name)) for name in old.names()]
+    existing = ExistingCard(data.decode("utf-8", "replace"))
+    entries = list(existing.entries.values())
+    if existing.foreign:  # and `publish` takes nothing from it
+        return entries
+    text = "---\nlicense: mit\n---\n<!-- contents of this repository -->\n"
+    text = render_card(text, entries, "a")
+    ExistingCard(text)  # what was written can be read again
+    return text, entries
 
 
 class _Answer:

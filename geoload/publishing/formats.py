@@ -1,0 +1,150 @@
+"""The two file formats of published rows: Parquet files, and TAR files of webdataset samples.
+
+Column types are written in a form that every supported version of `datasets` reads; an older
+version may refuse what a newer one writes by default.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from typing import Any, BinaryIO
+
+import datasets
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from geoload.optional import needed_for
+
+# The Dataset Viewer reads whole row groups to show a page of 100 rows.
+ROWS_WITH_PICTURES = 100
+ROWS_WITHOUT = 10_000
+_GROUP_BYTES = 32 * 2**20
+_KINDS = {b"\xff\xd8": "jpg", b"\x89P": "png", b"RI": "webp"}
+_EXTENSION = re.compile(r"\.(jpe?g|png|webp)$", re.IGNORECASE)
+_NOT_IN_KEY = re.compile(r"[^\w@-]")
+_KEY_LENGTH = 100
+# Rough size of a number or a short list; pictures dominate.
+_VALUE_BYTES = 64
+LISTS = ("List", "LargeList", "Sequence")
+
+
+def picture_columns(features: datasets.Features) -> list[str]:
+    """Return the names of the columns that are pictures."""
+    return [name for name, feature in features.items() if isinstance(feature, datasets.Image)]
+
+
+def undecoded(rows: datasets.IterableDataset, features: datasets.Features) -> Any:
+    """Return a stream whose pictures are dicts of `bytes` and `path`, as they are stored."""
+    for name in picture_columns(features):
+        rows = rows.cast_column(name, datasets.Image(decode=False))
+    return rows
+
+
+def parquet_schema(features: datasets.Features) -> pa.Schema:
+    """Return the Arrow schema of Parquet files, with the column types in its metadata.
+
+    Lists are called `Sequence` there: datasets 3 has no `List`, and 4 and 5 read both.
+    """
+    types = features.to_dict()
+    for column in types.values():
+        if column["_type"] in LISTS:
+            column["_type"] = "Sequence"
+            column.pop("length", None)
+    metadata = json.dumps({"info": {"features": types}})
+    return features.arrow_schema.with_metadata({"huggingface": metadata})
+
+
+class ParquetShard:
+    """Writes rows, pictures included, into one Parquet file.
+
+    At most one row group is held in memory.
+    """
+
+    suffix = "parquet"
+
+    def __init__(self, file: BinaryIO, features: datasets.Features) -> None:
+        self._schema = parquet_schema(features)
+        self._writer = pq.ParquetWriter(file, self._schema, write_page_index=True)
+        self._pictures = picture_columns(features)
+        self._group_rows = ROWS_WITH_PICTURES if self._pictures else ROWS_WITHOUT
+        self._rows: list[dict[str, Any]] = []
+        self._written = self._waiting = 0
+
+    @property
+    def bytes(self) -> int:
+        """Size of the rows so far."""
+        return self._written + self._waiting
+
+    def add(self, row: dict[str, Any]) -> None:
+        """Add a row, whose pictures are dicts of bytes and path."""
+        self._rows.append(row)
+        self._waiting += _row_bytes(row, self._pictures)
+        if len(self._rows) == self._group_rows or self._waiting >= _GROUP_BYTES:
+            self._write_group()
+
+    def close(self) -> None:
+        """Write the remaining rows and the footer."""
+        if self._rows:
+            self._write_group()
+        self._writer.close()
+
+    def _write_group(self) -> None:
+        table = pa.Table.from_pylist(self._rows, schema=self._schema)
+        self._writer.write_table(table, row_group_size=len(self._rows))
+        self._written += self._waiting
+        self._rows, self._waiting = [], 0
+
+
+class TarShard:
+    """Writes rows as webdataset samples, a picture and a JSON each, into one TAR file."""
+
+    suffix = "tar"
+
+    def __init__(self, file: BinaryIO, features: datasets.Features) -> None:
+        # webdataset imports torch where it is installed, which takes seconds.
+        with needed_for("--format webdataset", "all"):
+            from webdataset import TarWriter
+
+        self._pictures = picture_columns(features)
+        if len(self._pictures) > 1:
+            raise ValueError("a sample of a TAR file has one picture: use --format parquet")
+        # A fixed time, so that the same rows give the same bytes.
+        self._writer = TarWriter(file, encoder=False, mtime=0)
+        self._keys: set[str] = set()
+        self.bytes = 0
+
+    def add(self, row: dict[str, Any]) -> None:
+        """Add a row; its key is its image id, or its number where it has none."""
+        fields = {name: value for name, value in row.items() if name not in self._pictures}
+        sample = {"__key__": self._key(row), "json": json.dumps(fields, default=str).encode()}
+        for name in self._pictures:
+            data = row[name]["bytes"]
+            sample[_KINDS.get(data[:2], "jpg")] = data
+        self._writer.write(sample)
+        self.bytes += _row_bytes(row, self._pictures)
+
+    def close(self) -> None:
+        """Write the end of the archive."""
+        self._writer.close()
+
+    def _key(self, row: dict[str, Any]) -> str:
+        """Return a unique member name without dots, which would end the key, and slashes."""
+        number = f"{len(self._keys):09d}"
+        name = _EXTENSION.sub("", str(row.get("image_id", number)))
+        key = _NOT_IN_KEY.sub("_", name)[:_KEY_LENGTH] or number
+        while key in self._keys:
+            key = f"{key}_{number}"
+        self._keys.add(key)
+        return key
+
+
+FORMATS: dict[str, type[ParquetShard] | type[TarShard]] = {
+    "parquet": ParquetShard,
+    "webdataset": TarShard,
+}
+
+
+def _row_bytes(row: dict[str, Any], pictures: list[str]) -> int:
+    values = _VALUE_BYTES * (len(row) - len(pictures))
+    return values + sum(len(row[name]["bytes"]) for name in pictures)

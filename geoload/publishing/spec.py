@@ -1,0 +1,96 @@
+"""What a data set has to publish, and the options of the command `publish`."""
+
+from __future__ import annotations
+
+import argparse
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from geoload.builder import Builder
+from geoload.publishing.convert import Screened
+from geoload.publishing.formats import FORMATS
+
+SHARD_BYTES = 400 * 10**6
+_UNITS = {"": 1, "B": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9}
+
+
+@dataclass
+class PublishSpec:
+    """What a data set has to publish, and how its rows are screened."""
+
+    package: str  # the data set's name, and the package that holds its card
+    configs: list[str]  # published when none is named, as far as their files are there
+    builder: Callable[[str], Builder]  # given the name of a configuration
+    default: str  # configuration that is loaded when none is named
+    screen: Callable[[dict[str, Any]], Screened] = Screened  # what of a row is published
+    # Attribution lines of a configuration whose rows have none of their own.
+    credits: Callable[[str], list[dict[str, Any]]] = lambda config: []
+    # Rows and bytes of a builder's split without reading the photos; None where unknown.
+    estimate: Callable[[Builder, str], tuple[int, int] | None] = lambda builder, split: None
+    screening_columns: tuple[str, ...] = ()  # read for `screen`, and not published
+    key: str = ""  # of all that decides, besides the builder, which rows there are
+    # The option because of which the repository must be private, and a sentence for its card.
+    private_option: str = ""
+    note: str = ""
+
+
+@dataclass
+class Settings:
+    """The options of the command; see `add_options`."""
+
+    repo_id: str | None = None
+    to: str | None = None
+    configs: list[str] | None = None
+    form: str = "parquet"
+    shard_bytes: int = SHARD_BYTES
+    private: bool = True
+    replace: bool = False
+    dry_run: bool = False
+
+    @property
+    def suffix(self) -> str:
+        """The extension of the files to be written, without the dot."""
+        return FORMATS[self.form].suffix
+
+
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """Add the options that both data sets' commands have."""
+    # fmt: off
+    parser.add_argument("repo_id", nargs="?", metavar="REPO_ID",
+                        help="dataset repository on the Hub; created if it does not exist")
+    parser.add_argument("--to", metavar="DIR", help="convert into this folder; without REPO_ID "
+                        "nothing is sent (default: a folder in the cache of datasets)")
+    parser.add_argument("--data-dir", help="folder of the data set; default: downloaded")
+    parser.add_argument("--configs", metavar="NAMES", type=names,
+                        help="configurations, separated by commas (default: all available)")
+    parser.add_argument("--format", dest="form", choices=list(FORMATS), default="parquet",
+                        help="Parquet files (default), or TAR files for webdataset")
+    parser.add_argument("--max-shard-size", dest="shard_bytes", type=_bytes, metavar="SIZE",
+                        default=SHARD_BYTES, help="largest size of a file (default: 400MB)")
+    readers = parser.add_mutually_exclusive_group()
+    readers.add_argument("--private", action="store_true", default=True, dest="private",
+                         help="only you can read the repository (default)")
+    readers.add_argument("--public", action="store_false", dest="private",
+                         help="everybody can read the repository")
+    parser.add_argument("--replace", action="store_true",
+                        help="remove splits that were published earlier and are not among these, "
+                        "and overwrite a README.md that this command did not write")
+    parser.add_argument("--dry-run", action="store_true",
+                        help="only print what would be published, and its size")
+    # fmt: on
+
+
+def names(text: str) -> list[str]:
+    """Parse names that are separated by commas or spaces."""
+    return text.replace(",", " ").split()
+
+
+def _bytes(text: str) -> int:
+    match = re.fullmatch(r"([0-9]+)\s*([KMG]?B?)", text.strip().upper())
+    if match is None or match[2] not in _UNITS or not int(match[1]):
+        raise argparse.ArgumentTypeError(f"{text!r} is not a size such as 400MB")
+    if not match[2]:
+        raise argparse.ArgumentTypeError(f"{text!r} has no unit: {text}MB, or {text}B?")
+    return int(match[1]) * _UNITS[match[2]]
