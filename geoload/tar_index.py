@@ -1,192 +1,395 @@
-"""Where each member of a TAR file lies: the table, and its file in the cache.
+"""Index of a TAR file: the names and places of its members, kept in the cache.
 
-Which file it belongs to, and reading members with it, is `indexed_tar.py`. An index in the cache
-carries a digest of itself and a key of the file that it was made from.
+An index may be partial. A pass over a TAR file, over HTTP in particular, saves how far it came, and
+the next one continues from there.
 """
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
+import logging
 import os
+import time
+from array import array
 from bisect import bisect_left, bisect_right
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
+import filelock
 import numpy as np
 from tqdm import tqdm
 
-from geoload.tar import Member, members
+from geoload.report import write_json
+from geoload.tar import BLOCK, Member, members, read_member
 from geoload.writing import whole_file
 
-_FORMAT = b"TAR index 3\n"
-_NUMBER = np.dtype("<i8")
+SAVE_EVERY = 10.0  # seconds; what a killed process has to read again
+_FORMAT = b"TAR index 4\n"  # raised whenever the same TAR file would give another index
 _DIGEST_SIZE = 32
+_KINDS = ("file", "dir", "link", "other")
+_COLUMNS = 5  # for each member: offset, data, size, the end of its name, kind
+_NUMBER = np.dtype("<i8")
+_MAX_PUBLISHED = 2**30  # bytes
+_log = logging.getLogger(__name__)
 
 
 class TarIndex:
-    """Names, offsets and sizes of a TAR file's regular members, sorted by name, then by offset.
+    """The members of a TAR file in file order; `index[number]` is a `Member`.
 
     Parameters
     ----------
-    found : iterable of (bytes, int, int)
-        Of each regular member its name, the byte at which its contents start, and their length.
-    not_files : sequence of str
-        Names of the members that are neither files nor folders.
+    path : str
+        Path or address of the TAR file.
+    size : int
+        Size of the TAR file in bytes.
+    key : list, optional
+        JSON values that change when the content of the file does. With a key, the index starts
+        with what is in the cache and is saved there.
+    cache_dir : path, optional
+        The folder for indexes; by default in the cache of `datasets`.
+
+    Attributes
+    ----------
+    complete : bool
+        Whether all members are known.
     """
 
     def __init__(
-        self, found: Iterable[tuple[bytes, int, int]], not_files: Sequence[str] = ()
+        self,
+        path: str,
+        size: int,
+        key: list[Any] | None = None,
+        cache_dir: str | Path | None = None,
     ) -> None:
-        entries = sorted(found)
-        names = [name for name, _, _ in entries]
-        places = np.array([entry[1:] for entry in entries], np.int64).reshape(-1, 2)
-        ends = np.cumsum([len(name) for name in names], dtype=np.int64)
-        self._set(b"".join(names), ends, places[:, 0].copy(), places[:, 1].copy(), not_files)
-
-    def _set(
-        self, blob: bytes, ends: np.ndarray, offsets: np.ndarray, sizes: np.ndarray,
-        not_files: Sequence[str],
-    ) -> None:  # fmt: skip
-        self._blob, self._ends = blob, ends
-        self.offsets, self.sizes = offsets, sizes
-        self.not_files = list(not_files)
-
-    @classmethod
-    def of(cls, found: Iterable[Member]) -> TarIndex:
-        """Make the index of the members that a pass over a whole TAR file met."""
-        files, others = [], []
-        for member in found:
-            if member.kind == "file":
-                name = member.name.encode("utf-8", "surrogateescape")
-                files.append((name, member.data, member.size))
-            elif member.kind != "dir":
-                others.append(member.name)
-        return cls(files, others)
+        self.path, self.size = path, size
+        self.complete = False
+        self._numbers, self._names = array("q"), bytearray()
+        self._by_name: array[int] | None = None
+        self._key = key
+        self._cache = None if key is None else index_path(path, cache_dir)
+        self._load()
+        self._saved = self.position
 
     def __len__(self) -> int:
-        return len(self.offsets)
+        return len(self._numbers) // _COLUMNS
 
-    def __contains__(self, name: str) -> bool:
-        return self.find(name) is not None
+    def __getitem__(self, number: int) -> Member:
+        start = number * _COLUMNS
+        offset, data, size, _, kind = self._numbers[start : start + _COLUMNS]
+        return Member(self.name(number), offset, data, size, _KINDS[kind])
+
+    def __iter__(self) -> Iterator[Member]:
+        return map(self.__getitem__, range(len(self)))
+
+    @property
+    def position(self) -> int:
+        """The byte up to which the file is known."""
+        if self.complete:
+            return self.size
+        return self[len(self) - 1].data + self[len(self) - 1].size if len(self) else 0
 
     def name(self, number: int) -> str:
-        """Return the name of the member with that place in the order of names."""
+        """Return the name of a member."""
         return self._bytes(number).decode("utf-8", "surrogateescape")
 
-    def names(self) -> list[str]:
-        """Return all names, sorted by their bytes."""
-        return [self.name(number) for number in range(len(self))]
+    def files(self) -> list[int]:
+        """Return the numbers of the regular files."""
+        return [n for n, kind in enumerate(self._numbers[_COLUMNS - 1 :: _COLUMNS]) if kind == 0]
 
-    def file_order(self) -> np.ndarray:
-        """Return the places, in the order of names, in the order in which members lie."""
-        return np.argsort(self.offsets, kind="stable")
+    def not_files(self) -> list[str]:
+        """Return the names of the members that are neither files nor folders."""
+        kinds = enumerate(self._numbers[_COLUMNS - 1 :: _COLUMNS])
+        return [self.name(number) for number, kind in kinds if kind > 1]
 
-    def repeated(self) -> list[str]:
-        """Return the names that several members bear."""
-        names = self.names()
-        return sorted(
-            {name for name, after in zip(names, names[1:], strict=False) if name == after}
-        )
+    def find(self, name: str, last: bool = True) -> Member | None:
+        """Return the regular file with a name, or None.
 
-    def find(self, name: str, last: bool = True) -> tuple[int, int] | None:
-        """Return offset and size in bytes of a member's contents, or None.
-
-        Of several members of one name it is the last, as extraction would leave it, or the first.
+        If several have the name, `last` selects the last one, which extracting would leave on
+        disk, or the first.
         """
-        wanted = name.encode("utf-8", "surrogateescape")
-        if last:
-            number = bisect_right(range(len(self)), wanted, key=self._bytes) - 1
-        else:
-            number = bisect_left(range(len(self)), wanted, key=self._bytes)
-        if not 0 <= number < len(self) or self._bytes(number) != wanted:
+        wanted, order = bytearray(name, "utf-8", "surrogateescape"), self._sorted()
+        bisect = bisect_right if last else bisect_left
+        at = bisect(order, wanted, key=self._bytes) - last
+        if not 0 <= at < len(order) or self._bytes(order[at]) != wanted:
             return None
-        return int(self.offsets[number]), int(self.sizes[number])
+        return self[order[at]]
 
-    def _bytes(self, number: int) -> bytes:
-        start = int(self._ends[number - 1]) if number else 0
-        return self._blob[start : int(self._ends[number])]
-
-    @classmethod
-    def scan(cls, file: BinaryIO, label: str, size: int = 0) -> TarIndex:
-        """Read every header of a TAR file.
+    def read(
+        self, file: BinaryIO, wanted: Callable[[str], bool] = lambda name: False
+    ) -> Iterator[tuple[Member, bytes | None]]:
+        """Yield every member as `tar.members` does; headers are read where they are not known.
 
         Raises
         ------
         ShardError
-            Where the file is cut or damaged.
+            When the file is cut or damaged.
         """
+        known, saved_at = len(self), time.monotonic()
+        for number in range(known):
+            member = self[number]
+            read = member.kind == "file" and wanted(member.name)
+            yield member, read_member(file, member, self.path) if read else None
+        if self.complete:
+            return
+        # The last known member is parsed again because only that tells where the next one starts.
+        start = self[known - 1].offset if known else 0
+        try:
+            for member, data in members(file, wanted, start, label=self.path):
+                if known and member.offset == start:
+                    continue
+                # Two passes in one process may add to the same index.
+                if not len(self) or member.offset > self[len(self) - 1].offset:
+                    self._add(member)
+                if time.monotonic() - saved_at >= SAVE_EVERY:
+                    self._save()
+                    saved_at = time.monotonic()
+                yield member, data
+            self.complete = True
+        finally:
+            self._save()
 
-        def seen() -> Iterable[Member]:
-            title = f"Indexing {os.path.basename(label)}"
-            with tqdm(total=size, desc=title, unit="B", unit_scale=True, delay=2) as bar:
-                for member, _ in members(file, wanted=lambda name: False, label=label):
+    def scan(self, file: BinaryIO) -> None:
+        """Read all headers that are not known; if several processes ask, one reads them.
+
+        Raises
+        ------
+        ShardError
+            When the file is cut or damaged.
+        """
+        if self.complete:
+            return
+        with self._lock():
+            self._load()  # another process may have finished it
+            title = f"Indexing {os.path.basename(self.path)}"
+            with tqdm(
+                total=self.size, desc=title, unit="B", unit_scale=True, delay=2, disable=None
+            ) as bar:
+                for member, _ in self.read(file):
                     bar.update(member.data + member.size - bar.n)
-                    yield member
 
-        return cls.of(seen())
+    def publish(self) -> str:
+        """Write the index of a local TAR file beside it, in the form that tools on the Hub read.
 
-    def save(self, path: str | Path, key: list) -> None:
-        """Write the index beside its place and rename it, so that half of one is never seen."""
-        header = json.dumps([key, self.not_files, len(self)]).encode()
-        columns = (self._ends, self.offsets, self.sizes)
-        numbers = [column.astype(_NUMBER).tobytes() for column in columns]
-        body = b"".join([_FORMAT, header, b"\n", *numbers, self._blob])
-        os.makedirs(os.path.dirname(path), exist_ok=True)
-        with whole_file(path) as file:
-            file.write(_digest(body) + body)
+        For `x.tar` that is `x.json` with the size and the digests of the TAR file and, by name,
+        the offset and size of the contents of each file.
 
-    @classmethod
-    def load(cls, path: str | Path, key: list, file_size: int) -> TarIndex | None:
-        """Read an index back; None if it is of another file, or of another version of ours.
+        Returns
+        -------
+        str
+            The path of the index.
 
         Raises
         ------
         ValueError
-            When the index file is damaged.
-        FileNotFoundError
+            When several members have one name or are not files: the form has no place for them.
         """
-        data = Path(path).read_bytes()
-        body = data[_DIGEST_SIZE:]
-        if data[:_DIGEST_SIZE] != _digest(body):
-            raise ValueError("its digest does not fit")
-        if not body.startswith(_FORMAT):
-            return None
-        header, _, rest = body[len(_FORMAT) :].partition(b"\n")
+        found = [self[number] for number in self._sorted()]
+        names = [member.name for member in found]
+        repeated = [name for name, after in zip(names, names[1:], strict=False) if name == after]
+        for problem, wrong in (("occur twice", repeated), ("are not files", self.not_files())):
+            if wrong:
+                raise ValueError(
+                    f"{self.path}: {len(wrong)} members {problem} ({wrong[0]!r}, …); a published "
+                    "index cannot describe them. Write the TAR file without them."
+                )
+        files = {member.name: {"offset": member.data, "size": member.size} for member in found}
+        path = published_name(self.path)
+        content = {"filesize": self.size, **_published_digests(self.path), "files": files}
+        write_json(path, content, indent=None)
+        return path
+
+    @classmethod
+    def from_published(cls, path: str | Path, archive: str, size: int, digest: str) -> TarIndex:
+        """Read an index that `publish` or a tool of the Hub wrote.
+
+        Parameters
+        ----------
+        path : path
+            The index, a JSON file.
+        archive : str
+            Path or address of the TAR file.
+        size : int
+            Size of the TAR file in bytes.
+        digest : str
+            The digest of the TAR file on the Hub. The size alone is not enough: a TAR file that
+            was written again often has the same one.
+
+        Raises
+        ------
+        ValueError
+            When the file is not an index, or is the index of another TAR file.
+        """
         try:
-            its_key, not_files, count = json.loads(header)
-            if its_key != key:
-                return None
-            numbers = np.frombuffer(rest, _NUMBER, 3 * count).astype(np.int64)
-        except (TypeError, OverflowError, RecursionError) as error:
-            raise ValueError(f"its header does not make sense ({error})") from None
-        ends, offsets, sizes = numbers.reshape(3, count)
-        blob = rest[numbers.nbytes :]
-        _check(blob, ends, offsets, sizes, file_size)
-        index = cls.__new__(cls)
-        index._set(blob, ends, offsets, sizes, not_files)
+            if os.path.getsize(path) > _MAX_PUBLISHED:
+                raise ValueError(f"it is larger than {_MAX_PUBLISHED:,} bytes")
+            content = json.loads(Path(path).read_bytes())
+            if content["filesize"] != size:
+                raise ValueError(
+                    f"it describes a TAR file of {content['filesize']!s:.20} bytes, not {size:,}"
+                )
+            if digest not in (content["hash"], content["hash_lfs"]):
+                raise ValueError("it describes a TAR file with another digest")
+            found = []
+            for name, place in content["files"].items():
+                data, length = place["offset"], place["size"]
+                if type(data) is not int or type(length) is not int:
+                    raise ValueError(f"offset and size of {name!r} are not whole numbers")
+                found.append(Member(name, data - BLOCK, data, length, "file"))
+            index = cls(archive, size)
+            for member in sorted(found, key=lambda member: member.data):
+                index._add(member)
+            _check_places(np.array(index._numbers).reshape(-1, _COLUMNS), size)
+        except _WRONG_JSON as error:
+            reason = f"{type(error).__name__}: {str(error):.200}"
+            raise ValueError(
+                f"{path} is not an index of the TAR file beside it ({reason}). Publish a new "
+                "index, or remove this one."
+            ) from error
+        index.complete = True
         return index
 
+    def _add(self, member: Member) -> None:
+        self._names += member.name.encode("utf-8", "surrogateescape")
+        self._numbers.extend((*member[1:4], len(self._names), _KINDS.index(member.kind)))
+        self._by_name = None
 
-def _digest(body: bytes) -> bytes:
+    def _bytes(self, number: int) -> bytearray:
+        end = number * _COLUMNS + 3
+        start = self._numbers[end - _COLUMNS] if number else 0
+        return self._names[start : self._numbers[end]]
+
+    def _sorted(self) -> array[int]:
+        """Return the numbers of the regular files by name, those of one name in file order."""
+        if self._by_name is None:
+            self._by_name = array("q", sorted(self.files(), key=self._bytes))
+        return self._by_name
+
+    @contextlib.contextmanager
+    def _lock(self) -> Iterator[None]:
+        with contextlib.ExitStack() as held:
+            if self._cache is not None:
+                # Without a lock, two processes do the same work. `_save` says what is wrong.
+                with contextlib.suppress(OSError, NotImplementedError):
+                    os.makedirs(self._cache.parent, exist_ok=True)
+                    held.enter_context(filelock.FileLock(f"{self._cache}.lock"))
+            yield
+
+    def _save(self) -> None:
+        if self._cache is None or self._saved == self.position:
+            return
+        self._saved = self.position
+        order = self._sorted() if self.complete else array("q")
+        header = json.dumps([self._key, self.complete, len(self), len(order)]).encode()
+        numbers = [np.array(part).astype(_NUMBER).tobytes() for part in (self._numbers, order)]
+        body = b"".join([_FORMAT, header, b"\n", *numbers, self._names])
+        try:
+            os.makedirs(self._cache.parent, exist_ok=True)
+            if not self.complete and _size(self._cache) > len(body) + _DIGEST_SIZE:
+                return  # another process has come further
+            with whole_file(self._cache) as file:
+                file.write(_digest(body) + body)
+        except OSError as error:
+            _log.warning(
+                "The index of %s cannot be saved in %s (%s), so it is made again each time. Give "
+                "another folder with cache_dir=.", self.path, self._cache.parent, error.strerror,
+            )  # fmt: skip
+
+    def _load(self) -> None:
+        """Take over what the cache knows about this file."""
+        if self._cache is None:
+            return
+        try:
+            self._parse(self._cache.read_bytes())
+        except OSError:
+            pass  # `_save` says what is wrong with the folder
+        except _WRONG_JSON as error:
+            _log.warning(
+                "The index of %s in the cache (%s) is damaged and is made again: %s.",
+                self.path, self._cache, error,
+            )  # fmt: skip
+            with contextlib.suppress(OSError):
+                self._cache.unlink()
+
+    def _parse(self, data: bytes) -> None:
+        body = memoryview(data)[_DIGEST_SIZE:]
+        if data[:_DIGEST_SIZE] != _digest(body):
+            raise ValueError("its digest does not fit")
+        if body[: len(_FORMAT)] != _FORMAT:
+            return  # of another version
+        start = data.find(b"\n", _DIGEST_SIZE + len(_FORMAT)) + 1
+        key, complete, count, sorted_count = json.loads(data[_DIGEST_SIZE + len(_FORMAT) : start])
+        if key != self._key:
+            return
+        if not (0 <= count <= len(data) and 0 <= sorted_count <= count):
+            raise ValueError("its header is wrong")
+        numbers = np.frombuffer(data, _NUMBER, _COLUMNS * count + sorted_count, start)
+        table, order = np.split(numbers.astype(np.int64), [_COLUMNS * count])
+        names = data[start + numbers.nbytes :]
+        rows = table.reshape(-1, _COLUMNS)
+        ends, kinds = rows[:, 3], rows[:, 4]
+        if (np.diff(ends, prepend=0, append=len(names)) < 0).any() or len(names) != max(
+            ends, default=0
+        ):
+            raise ValueError("its names do not fit together")
+        if not np.isin(kinds, range(len(_KINDS))).all():
+            raise ValueError("it has members of unknown kinds")
+        if complete and not np.array_equal(np.sort(order), np.flatnonzero(kinds == 0)):
+            raise ValueError("its order of names is wrong")
+        _check_places(rows, self.size)
+        self._numbers, self._names = array("q", table.tobytes()), bytearray(names)
+        self._by_name = array("q", order.tobytes()) if complete else None
+        self.complete = complete is True
+
+
+_WRONG_JSON = (ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError)
+
+
+def index_path(path: str, cache_dir: str | Path | None = None) -> Path:
+    """Return the cache file for the index of a TAR file, from the file's path or address."""
+    if cache_dir is None:
+        # Importing datasets takes a second, which is not needed with a given folder.
+        from datasets import config
+
+        cache_dir = Path(config.HF_DATASETS_CACHE) / "tar_index"
+    digest = hashlib.blake2b(os.fsencode(path), digest_size=8).hexdigest()
+    return Path(cache_dir) / f"{os.path.basename(path)}-{digest}.index"
+
+
+def published_name(archive: str) -> str:
+    """Return the name of the index that is published beside a TAR file."""
+    return archive.removesuffix(".tar") + ".json"
+
+
+def _published_digests(archive: str) -> dict[str, str]:
+    size = os.path.getsize(archive)
+    blob, content = hashlib.sha1(b"blob %d\0" % size), hashlib.sha256()
+    title = f"Reading {os.path.basename(archive)}"
+    with (
+        open(archive, "rb") as file,
+        tqdm(total=size, desc=title, unit="B", unit_scale=True, delay=2, disable=None) as bar,
+    ):
+        while piece := file.read(2**20):
+            blob.update(piece)
+            content.update(piece)
+            bar.update(len(piece))
+    return {"hash": blob.hexdigest(), "hash_lfs": content.hexdigest()}
+
+
+def _check_places(rows: np.ndarray, file_size: int) -> None:
+    """Raise ValueError when members are not inside the file, one after the other."""
+    offsets, data, sizes = rows[:, 0], rows[:, 1], rows[:, 2]
+    if (sizes < 0).any() or (offsets < 0).any() or (data > file_size - sizes).any():
+        raise ValueError("it points outside of the file")
+    if (offsets >= data).any() or (offsets[1:] < data[:-1]).any():
+        raise ValueError("its members overlap")
+
+
+def _digest(body: bytes | memoryview) -> bytes:
     return hashlib.blake2b(body, digest_size=_DIGEST_SIZE).digest()
 
 
-def _check(
-    blob: bytes, ends: np.ndarray, offsets: np.ndarray, sizes: np.ndarray, file_size: int
-) -> None:
-    """An index with a fitting digest is still refused if it points outside of its file."""
-    if len(ends) == 0:
-        return
-    if ends[-1] != len(blob) or ends[0] < 0 or (np.diff(ends) < 0).any():
-        raise ValueError("its names do not fit together")
-    check_places(offsets, sizes, file_size)
-
-
-def check_places(offsets: np.ndarray, sizes: np.ndarray, file_size: int) -> None:
-    """Raise ValueError where an index points outside of its file."""
-    if not len(offsets):
-        return
-    if offsets.min() < 0 or sizes.min() < 0 or (offsets > file_size - sizes).any():
-        raise ValueError("it points outside of the file")
+def _size(path: Path) -> int:
+    return path.stat().st_size if path.exists() else 0

@@ -14,9 +14,9 @@ from typing import Any, NamedTuple
 
 from huggingface_hub import try_to_load_from_cache
 
-from geoload.contents import Contents
 from geoload.hub import HubFile, list_files
 from geoload.tar import Member
+from geoload.tar_index import TarIndex
 from justzoomin.sources import IMAGES, REPOSITORY, Folder, Hub
 
 # The levels that the authors' loader reads for the four views of a zoom.
@@ -88,9 +88,9 @@ class Archive(NamedTuple):
         """What is in it: "photos" or "level -7"."""
         return group_of(self.level)
 
-    def contents(self) -> Contents:
-        """Return what is known of its members."""
-        return Contents(self.path, self.size, self.key)
+    def tar_index(self) -> TarIndex:
+        """Return the index of its members, as far as they are known."""
+        return TarIndex(self.path, self.size, None if self.key is None else [self.key])
 
 
 def group_of(level: int | None) -> str:

@@ -10,7 +10,7 @@ from typing import Any
 
 from geoload.commands import run
 from geoload.files import local_path
-from geoload.shared_index import write_index
+from geoload.tar_reader import TarReader
 from justzoomin import publish as publish_command
 from justzoomin.extraction import command as extraction
 from justzoomin.predictions import COLUMNS, read_predictions
@@ -159,8 +159,8 @@ def _index(folder: str) -> None:
     if not archives:
         raise FileNotFoundError(f"{folder} holds no archives/streetview_images_000.tar, ….")
     for path in archives:
-        written, count = write_index(path)
-        print(f"{written}: {count:,} members")
+        index = TarReader(path).index
+        print(f"{index.publish()}: {len(index.files()):,} members")
 
 
 def _rows(name: str, split: str, **where: Any) -> Any:

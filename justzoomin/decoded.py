@@ -18,7 +18,8 @@ import numpy as np
 import simplejpeg
 from tqdm import tqdm
 
-from geoload.indexed_tar import IndexedTar, place_of
+from geoload.tar_index import index_path
+from geoload.tar_reader import TarReader
 from geoload.writing import whole_file
 from justzoomin.views import Prefix, lacks, view_name
 
@@ -37,7 +38,7 @@ class DecodedViews:
     """
 
     def __init__(self, path: str, cache_dir: str | Path | None = None) -> None:
-        self._archive = IndexedTar(path)
+        self._archive = TarReader(path)
         self._cache_dir = cache_dir
         self._mapped: np.ndarray | None = None
         self._row: dict[str, int] = {}
@@ -70,7 +71,8 @@ class DecodedViews:
         return self._row[name]
 
     def _open(self) -> None:
-        names = [name for name in self._archive.index.names() if name.endswith(".jpg")]
+        files = (member.name for member in self._archive.index if member.kind == "file")
+        names = sorted(name for name in files if name.endswith(".jpg"))
         if not names:
             raise ValueError(f"{self._archive.path} holds no pictures. Render it anew.")
         place = self._place()
@@ -82,13 +84,13 @@ class DecodedViews:
 
     def _place(self) -> Path:
         """Name the file by the shard's size and times: another shard has another file."""
-        index = place_of(self._archive.path, self._cache_dir)
+        index = index_path(self._archive.path, self._cache_dir)
         stat = os.stat(self._archive.path)
         name = f"{index.stem}-{stat.st_size}-{stat.st_mtime_ns}-{stat.st_ctime_ns}.npy"
         return index.with_name(name)
 
     def _make(self, names: list[str], place: Path) -> np.ndarray:
-        stem = place_of(self._archive.path).stem
+        stem = index_path(self._archive.path).stem
         try:
             place.parent.mkdir(parents=True, exist_ok=True)
             # One process decodes and the others wait; what an earlier one left half done, or made

@@ -46,7 +46,7 @@ def plan_of(index: TarIndex, table: Table, others: Table) -> Plan:
     """Join a shard's index with a split's table; kept, because every slice asks for it."""
     report = Report()
     wanted: dict[int, int] = {}
-    for member in index.file_order().tolist():
+    for member in index.files():
         name = index.name(member)
         image_id = id_of(name)
         row = table.row.get(image_id) if image_id else None
@@ -55,7 +55,8 @@ def plan_of(index: TarIndex, table: Table, others: Table) -> Plan:
                 report.add(STRANGERS, name)
         elif wanted.setdefault(row, member) != member:
             report.add(TWICE, name)
-    report.add_many(NOT_FILES, len(index.not_files), index.not_files)
+    not_files = index.not_files()
+    report.add_many(NOT_FILES, len(not_files), not_files)
     rows = np.fromiter(wanted, np.int64, len(wanted))
     return Plan(rows, np.fromiter(wanted.values(), np.int64, len(wanted)), report)
 

@@ -15,9 +15,7 @@ from typing import Any, NamedTuple
 
 from geoload.files import persistently, signature
 from geoload.hub import HubFile, announce_download, download_small, list_files
-from geoload.indexed_tar import keep, kept, kept_or_made, place_of
-from geoload.shared_index import published_index, published_name
-from geoload.tar_index import TarIndex
+from geoload.tar_index import TarIndex, published_name
 
 REPOSITORY = "pcvlab/justzoomin"
 REVISION = "349f392b3620e7cea2596b8ade47b726786f9a1d"
@@ -111,17 +109,12 @@ class Hub:
         whole = [Part(path, Path(file.path).name) for path, file in zip(paths, files, strict=True)]
         return [share for part in whole for share in part.shares()]
 
-    def index(self, part: Part) -> TarIndex | None:
-        """Return the index of a shard on the Hub: as published, or kept from an earlier pass."""
+    def index(self, part: Part) -> TarIndex:
+        """Return the index of a shard on the Hub: as published, or as far as it was read."""
         if not part.slices:
-            return _kept_index(part.path, part.size)
+            return _cached_index(part.path, part.size)
         place = self.repository, self.commit, part.path
         return _published_index(*place, part.size, part.digest, self.token)
-
-    def keep_index(self, part: Part, index: TarIndex) -> None:
-        """Keep the index that a pass over a whole shard gave: the next one reads ranges."""
-        keep(index, place_of(part.path), [part.path])
-        _kept_index.cache_clear()
 
     def key(self, shards: list[int] | None, photos: bool) -> Any:
         """Return what decides the rows: repository and commit."""
@@ -143,16 +136,14 @@ class Hub:
 def _published_index(
     repository: str, commit: str, url: str, size: int, digest: str, token: Any
 ) -> TarIndex:
-    def published() -> TarIndex:
-        archive = url.partition(f"@{commit}/")[2]
-        return published_index(repository, commit, archive, size, digest, token)
-
-    return kept_or_made(place_of(url), [url], size, published)
+    name = published_name(url.partition(f"@{commit}/")[2])
+    path = download_small(repository, commit, name, token)
+    return TarIndex.from_published(path, url, size, digest)
 
 
 @functools.lru_cache(maxsize=16)
-def _kept_index(url: str, size: int) -> TarIndex | None:
-    return kept(place_of(url), [url], size)
+def _cached_index(url: str, size: int) -> TarIndex:
+    return TarIndex(url, size, [url])
 
 
 @dataclass(frozen=True)

@@ -13,13 +13,10 @@ from typing import Any
 import numpy as np
 
 from geoload.files import is_clutter, is_remote, open_binary, printable
-from geoload.indexed_tar import shared_tar
-from geoload.member_files import member_address
 from geoload.pictures import PictureError, Size, shrink
-from geoload.ranges import read_pieces
 from geoload.report import Report
-from geoload.tar import Member, members
 from geoload.tar_index import TarIndex
+from geoload.tar_reader import member_address, read_members, shared_reader
 from justzoomin.plan import NOT_FILES, STRANGERS, SUFFIX, TWICE, Plan, id_of, plan_of
 from justzoomin.sources import Folder, Hub, Part, other_split
 from justzoomin.table import Table, read_table
@@ -110,7 +107,7 @@ class Join:
             return self._extracted
         if part.shards:
             return self._addresses
-        return self._shard if self._index(part) is None else self._indexed
+        return self._indexed if self._index(part).complete else self._shard
 
     def _indexed(self, part: Part, report: Report) -> Iterator[Sample]:
         """Read a slice of a shard: nothing but the pictures that are in it."""
@@ -118,14 +115,10 @@ class Join:
         if part.number == 0:
             report.merge(plan.report)
         share = plan.share(part.number, part.slices)
-        numbers = plan.members[share].tolist()
-        offsets, sizes = index.offsets[numbers].tolist(), index.sizes[numbers].tolist()
-        names = [index.name(number) for number in numbers]
-        pieces = list(zip(offsets, sizes, names, strict=True))
-        read = read_pieces(part.path, pieces, self._token)
-        rows = plan.rows[share].tolist()
-        for row, (offset, _, name), data in zip(rows, pieces, read, strict=True):
-            yield row, f"{part.name}:{offset}", name, data
+        wanted = [index[number] for number in plan.members[share].tolist()]
+        read = read_members(part.path, wanted, self._token)
+        for row, member, data in zip(plan.rows[share].tolist(), wanted, read, strict=True):
+            yield row, f"{part.name}:{member.data}", member.name, data
 
     def _addresses(self, part: Part, report: Report) -> Iterator[Sample]:
         """Say where the pictures lie, in the order of the table, whichever shard each is in."""
@@ -134,36 +127,33 @@ class Join:
             index, plan = self._plan(Part(path, path))
             report.merge(plan.report)
             # Looked at as they lie: in the order of the table a disk would seek for each.
-            for row, member in zip(plan.rows.tolist(), plan.members.tolist(), strict=True):
-                name, offset = index.name(member), int(index.offsets[member])
-                if _has_both_ends(path, offset, int(index.sizes[member]), name):
+            for row, number in zip(plan.rows.tolist(), plan.members.tolist(), strict=True):
+                name, _, offset, size, _ = index[number]
+                if _has_both_ends(path, offset, size, name):
                     found.append((row, f"{path}:{offset}", member_address(path, name), None))
                 else:
                     report.add(BROKEN, name)
         yield from sorted(found, key=lambda sample: sample[0])
 
-    def _index(self, part: Part) -> TarIndex | None:
+    def _index(self, part: Part) -> TarIndex:
         if is_remote(part.path):
             assert isinstance(self._source, Hub)
             return self._source.index(part)
-        return shared_tar(part.path).index
+        return shared_reader(part.path).index
 
     def _plan(self, part: Part) -> tuple[TarIndex, Plan]:
         index = self._index(part)
-        assert index is not None
         return index, plan_of(index, self.table, self._others)
 
     def _shard(self, part: Part, report: Report) -> Iterator[Sample]:
-        """Read a shard from start to end, and keep its index for the next time."""
+        """Read a shard from start to end, which completes its index."""
         rows, others = self.table.row, self._others.row
-        passed: list[Member] = []
 
         def wanted(name: str) -> bool:
             return id_of(name) in rows
 
         with open_binary(part.path, self._token) as file:
-            for member, data in members(file, wanted, label=part.path):
-                passed.append(member)
+            for member, data in self._index(part).read(file, wanted):
                 image_id = id_of(member.name)
                 if data is not None:
                     assert image_id is not None
@@ -172,8 +162,6 @@ class Join:
                     report.add(NOT_FILES, member.name)
                 elif member.kind == "file" and image_id not in others:
                     report.add(STRANGERS, member.name)
-        if isinstance(self._source, Hub):
-            self._source.keep_index(part, TarIndex.of(passed))
 
     def _extracted(self, part: Part, report: Report) -> Iterator[Sample]:
         ids = self.table.image_id
@@ -254,7 +242,7 @@ class Pass:
 
 def _has_both_ends(path: str, offset: int, size: int, name: str) -> bool:
     """Look at a picture in its shard as `is_jpeg` looks at its bytes."""
-    archive, tail = shared_tar(path), min(size, _TAIL)
+    archive, tail = shared_reader(path), min(size, _TAIL)
     start = archive.read_at(offset, min(size, 2), name)
     return is_jpeg(start + archive.read_at(offset + size - tail, tail, name)) and size > 3
 

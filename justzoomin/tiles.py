@@ -23,10 +23,10 @@ import simplejpeg
 
 from geoload.files import local_path, read_exactly
 from geoload.hub import HubFile, download_small, list_files
-from geoload.indexed_tar import IndexedTar
 from geoload.optional import needed_for
 from geoload.report import Report
 from geoload.tar import ShardError
+from geoload.tar_reader import TarReader
 from justzoomin.archives import WHITE, by_level, level_name
 from justzoomin.layout import Layout, Place
 from justzoomin.sources import REPOSITORY, REVISION, Hub
@@ -621,7 +621,7 @@ class _Archives:
     def __init__(self, folder: str, levels: dict[int, list[str]], cache_dir: Any) -> None:
         self._folder = folder
         self._archives = {
-            zoom: [IndexedTar(path, cache_dir) for path in paths] for zoom, paths in levels.items()
+            zoom: [TarReader(path, cache_dir) for path in paths] for zoom, paths in levels.items()
         }
 
     def layout_file(self) -> str:
@@ -640,7 +640,7 @@ class _HubArchives:
     def __init__(self, hub: Hub, cache_dir: Any) -> None:
         self._hub, self._cache_dir = hub, cache_dir
         self._files: dict[int, list[HubFile]] | None = None
-        self._archives: dict[int, list[IndexedTar]] = {}
+        self._archives: dict[int, list[TarReader]] = {}
         self._pid, self._lock = os.getpid(), threading.Lock()
 
     def __getstate__(self) -> dict[str, Any]:
@@ -656,13 +656,13 @@ class _HubArchives:
         archives = self._archives.get(zoom)
         return _read(self._download(zoom) if archives is None else archives, member)
 
-    def _download(self, zoom: int) -> list[IndexedTar]:
+    def _download(self, zoom: int) -> list[TarReader]:
         if self._pid != os.getpid():
             self._pid, self._lock = os.getpid(), threading.Lock()
         with self._lock:
             if zoom not in self._archives:
                 self._archives[zoom] = [
-                    IndexedTar(self._fetch(file), self._cache_dir) for file in self._list()[zoom]
+                    TarReader(self._fetch(file), self._cache_dir) for file in self._list()[zoom]
                 ]
             return self._archives[zoom]
 
@@ -678,7 +678,7 @@ class _HubArchives:
         return download_small(file.repository, file.commit, file.path, self._hub.token)
 
 
-def _read(archives: list[IndexedTar], member: str) -> tuple[bytes, str] | None:
+def _read(archives: list[TarReader], member: str) -> tuple[bytes, str] | None:
     for archive in archives:
         name = f"satellite/{member}"
         data = archive.read(name, _MAX_TILE_BYTES)

@@ -19,8 +19,8 @@ from typing import Any, Protocol
 import numpy as np
 from PIL import Image
 
-from geoload.indexed_tar import IndexedTar
 from geoload.report import Report
+from geoload.tar_reader import TarReader
 from justzoomin import zoom
 from justzoomin.predictions import as_array
 from justzoomin.sources import Folder, Hub
@@ -78,7 +78,7 @@ class RenderedViews:
     """
 
     def __init__(self, path: str, size: int | None = None) -> None:
-        self._archive = IndexedTar(path)
+        self._archive = TarReader(path)
         self._white: dict[Prefix, bool] = {}
         if size is not None:
             self._check_size(size)

@@ -10,6 +10,7 @@ import contextlib
 import hashlib
 import io
 import json
+import os
 import tarfile
 import time
 import warnings
@@ -24,7 +25,7 @@ from PIL import Image
 from geoload.commands import said
 from geoload.files import sha256
 from geoload.report import read_json, write_json
-from geoload.tar import members
+from geoload.tar import Member, members, read_member
 from geoload.tar_index import TarIndex
 from geoload.writing import naming, whole_file
 from im2gps.building import missing
@@ -278,7 +279,8 @@ class _Earlier:
         if statistics is not None:
             self._path = str(job.shard(number))
             with open(self._path, "rb") as file:
-                self._index = TarIndex.scan(file, self._path)
+                self._index = TarIndex(self._path, os.path.getsize(self._path))
+                self._index.scan(file)
             for reason, photo_ids in statistics["missing"].items():
                 if not missing.can_change(reason):
                     self._reasons |= dict.fromkeys(photo_ids, reason)
@@ -291,12 +293,11 @@ class _Earlier:
         text, data = (self._read(self._index.find(f"{stem}.{kind}")) for kind in ("json", "jpg"))
         return (text, data) if text and data else self._reasons.get(row["photo_id"])
 
-    def _read(self, span: tuple[int, int] | None) -> bytes:
-        if span is None:
+    def _read(self, member: Member | None) -> bytes:
+        if member is None:
             return b""
         with open(self._path, "rb") as file:
-            file.seek(span[0])
-            return file.read(span[1])
+            return read_member(file, member, self._path)
 
 
 def _record(row: Row, fetched: Fetched) -> dict[str, Any]:

@@ -199,7 +199,7 @@ class _Extraction:
         self._archives, self._target, self._result = archives, target, result
         self._side_files = side_files(source, selection)
         self._ids, self._wanted = _ids(self._side_files, selection)
-        self._contents = [archive.contents() for archive in archives]
+        self._indexes = [archive.tar_index() for archive in archives]
         self._lock, self._stop = threading.Lock(), threading.Event()
         # Of each picture, the TAR (by its place in the list) and the byte that it is taken from.
         self._taken: dict[str, tuple[int, int]] = {}
@@ -208,16 +208,12 @@ class _Extraction:
 
     def check_room(self) -> None:
         """Read the headers of local TAR files, and see whether all that is wanted has room."""
-        for archive, contents in zip(self._archives, self._contents, strict=True):
+        for archive, index in zip(self._archives, self._indexes, strict=True):
             if archive.key is None:
                 with self._open(archive) as file:
-                    title = f"Reading headers of {archive.name}"
-                    for _ in tqdm(contents.read(file), title, unit=" members", delay=2):
-                        pass
+                    index.scan(file)
         share = 1.0 if self._wanted is None else len(self._wanted) / max(len(self._ids), 1)
-        check_room(
-            self._target, self._archives, self._contents, self.place, share, self._side_files
-        )
+        check_room(self._target, self._archives, self._indexes, self.place, share, self._side_files)
 
     def place(self, archive: Archive, member: Member) -> str | None:
         """Return where a member goes; None for one that is not wanted, or not of the layout."""
@@ -258,10 +254,10 @@ class _Extraction:
             self._target.write(path, data)
 
     def _extract(self, number: int, bar: tqdm) -> Report:
-        archive, contents, report = self._archives[number], self._contents[number], Report()
+        archive, index, report = self._archives[number], self._indexes[number], Report()
         position = 0
         with OutputFolder(self._target.folder) as target, self._open(archive) as file:
-            for member in contents.read(file):
+            for member, _ in index.read(file):
                 if self._stop.is_set():
                     break
                 self._take(number, member, file, target, report)

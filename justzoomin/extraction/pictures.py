@@ -137,7 +137,7 @@ class Archived:
     ) -> None:
         position = 0
         with open_binary(archive.path, self._token) as file:
-            for member in archive.contents().read(file):
+            for member, _ in archive.tar_index().read(file):
                 self._add(number, archive, member, report)
                 passed(member.data + member.size - position)
                 position = member.data + member.size

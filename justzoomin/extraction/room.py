@@ -7,9 +7,9 @@ import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from geoload.contents import Contents
 from geoload.output_folder import OutputFolder
 from geoload.tar import Member
+from geoload.tar_index import TarIndex
 from justzoomin.archives import Archive
 from justzoomin.sources import IMAGES
 
@@ -40,7 +40,7 @@ class Need:
 def check_room(
     target: OutputFolder,
     archives: list[Archive],
-    contents: list[Contents],
+    indexes: list[TarIndex],
     place: Place,
     share: float,
     side_files: dict[str, str],
@@ -57,7 +57,7 @@ def check_room(
     for path, file in side_files.items():
         if target.size(path) is None:
             needs["tables"].add(os.stat(file).st_size, block)
-    for archive, known in zip(archives, contents, strict=True):
+    for archive, known in zip(archives, indexes, strict=True):
         need = needs.setdefault(archive.group, Need(archive.level))
         _add_known(need, target, archive, known, place, block)
         need.unknown += int(
@@ -87,10 +87,10 @@ def _compare(folder: str, needs: dict[str, Need], disk: os.statvfs_result) -> No
 
 
 def _add_known(
-    need: Need, target: OutputFolder, archive: Archive, known: Contents, place: Place, block: int
+    need: Need, target: OutputFolder, archive: Archive, known: TarIndex, place: Place, block: int
 ) -> None:
     seen = set()
-    for member in known.members:
+    for member in known:
         path = place(archive, member)
         if path is None or path in seen:
             continue

@@ -26,13 +26,11 @@ from PIL import Image
 
 from gcd_metric.tables import match_ids, read_coordinates
 from geo_attributes.geo_attributes import Raster
-from geoload import contents, tar_index
-from geoload.contents import Contents
+from geoload import tar_index
 from geoload.jpeg import PhotoError, clean, segments
 from geoload.pictures import PictureError, decode
 from geoload.publishing.card import ExistingCard, render_card
 from geoload.report import Report
-from geoload.shared_index import read_published
 from geoload.tar import ShardError, members
 from geoload.tar_index import TarIndex
 from im2gps import photo, training
@@ -122,8 +120,9 @@ class _ShortReads(io.BytesIO):
 def tar(data: bytes) -> object:
     found = list(members(io.BytesIO(data)))
     assert found == list(members(_ShortReads(data))), "other members with short reads"
-    index = TarIndex.scan(io.BytesIO(data), "x.tar")
-    assert len(index) == sum(one.kind == "file" for one, _ in found)
+    index = TarIndex("x.tar", len(data))
+    index.scan(io.BytesIO(data))
+    assert list(index) == [one for one, _ in found]
     if len(data) < 20_000:  # tarfile takes hours over large extended headers
         ours = [(one.name, content) for one, content in found if one.kind == "file"]
         for (name, content), (its_name, its_content) in zip(ours, _by_tarfile(data), strict=False):
@@ -150,31 +149,24 @@ def _by_tarfile(data: bytes) -> list[tuple[str, bytes]]:
     return read
 
 
-@_target(ValueError)
-def index(data: bytes) -> object:
-    path = _file(tar_index._digest(data) + data, "x.index")
-    found = TarIndex.load(path, ["key"], _SIZE)
-    if found is None:
-        return None
-    places = list(zip(found.offsets.tolist(), found.sizes.tolist(), strict=True))
-    assert all(0 <= offset <= offset + size <= _SIZE for offset, size in places)
-    return found.names(), places, found.not_files, found.find("a/1.jpg")
-
-
 @_target()
-def contents_cache(data: bytes) -> object:
-    place = contents._place("key", _folder)
-    place.write_bytes(contents._digest(data) + data)
-    found = Contents("x.tar", _SIZE, "key", _folder)
-    return found.members, found.complete, found.position
+def index(data: bytes) -> object:
+    path = tar_index.index_path("x.tar", _folder)
+    path.write_bytes(tar_index._digest(data) + data)
+    found = TarIndex("x.tar", _SIZE, ["key"], _folder)
+    assert all(0 <= m.offset < m.data <= m.data + m.size <= _SIZE for m in found)
+    assert {m.name for m in found if m.kind == "file"} == {
+        m.name for m in map(found.find, {m.name for m in found}) if m is not None
+    }
+    return list(found), found.complete, found.position, found.not_files()
 
 
 @_target(ValueError)
 def published_index(data: bytes) -> object:
-    found = read_published(_file(data, "x.json"), _SIZE, "digest")
-    places = [found.find(name) for name in found.names()]
-    assert all(place and 0 <= place[0] <= sum(place) <= _SIZE for place in places)
-    return places
+    found = TarIndex.from_published(_file(data, "x.json"), "x.tar", _SIZE, "digest")
+    places = [found.find(name) for name in {m.name for m in found}]
+    assert all(m and 0 <= m.data <= m.data + m.size <= _SIZE for m in places)
+    return list(found)
 
 
 @_target(PhotoError)

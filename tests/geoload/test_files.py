@@ -13,7 +13,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from geoload.files import is_clutter, open_binary, read_exactly
-from geoload.ranges import read_pieces
+from geoload.tar import Member
+from geoload.tar_reader import read_members
 
 DATA = bytes(range(256)) * 400
 GZIPPED = gzip.compress(DATA)
@@ -147,8 +148,8 @@ def test_every_server_gives_the_right_bytes(way):
             assert file.seek(0, 2) == len(DATA)
             file.seek(0)
             assert file.read() == DATA
-        pieces = [(7, 9, "a"), (99_000, 100, "b")]
-        assert list(read_pieces(url, pieces, None)) == [DATA[7:16], DATA[99_000:99_100]]
+        wanted = [Member("a", 0, 7, 9, "file"), Member("b", 0, 99_000, 100, "file")]
+        assert list(read_members(url, wanted)) == [DATA[7:16], DATA[99_000:99_100]]
 
 
 @pytest.mark.parametrize("way", WRONG)

@@ -240,8 +240,8 @@ def hook(event, arguments):
         if left == 0:
             os.kill(os.getpid(), signal.SIGKILL)
 sys.addaudithook(hook)
-import geoload.contents
-geoload.contents.KEEP_EVERY = 200_000
+import geoload.tar_index
+geoload.tar_index.SAVE_EVERY = 0
 from justzoomin.cli import main
 sys.exit(main(sys.argv[2:]))
 """
@@ -545,7 +545,7 @@ def test_what_is_kept_of_the_hub_may_be_damaged(hub, city, tmp_path, caplog):
     options = ["--repository", "someone/damaged", "--levels", "-7", "--no-photos"]
     assert main(["extract", str(tmp_path), *options]) == 0
     newest = max(
-        Path(config.HF_DATASETS_CACHE, "tar_contents").glob("satellite_level_m7_000.tar-*.json"),
+        Path(config.HF_DATASETS_CACHE, "tar_index").glob("satellite_level_m7_000.tar-*.index"),
         key=lambda path: path.stat().st_mtime_ns,
     )
     data = bytearray(newest.read_bytes())
@@ -555,4 +555,4 @@ def test_what_is_kept_of_the_hub_may_be_damaged(hub, city, tmp_path, caplog):
     tile.unlink()
     assert main(["extract", str(tmp_path), *options]) == 0
     assert tile.exists()
-    assert f"{newest} is damaged" in caplog.text
+    assert f"({newest}) is damaged" in caplog.text

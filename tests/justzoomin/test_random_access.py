@@ -245,12 +245,12 @@ def test_a_dropped_connection_in_a_range_loses_nothing(hub, heavy, tmp_path):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (lambda index: index.update(filesize=1), "it is of a TAR of 1 bytes"),
+        (lambda index: index.update(filesize=1), "it describes a TAR file of 1 bytes"),
         (lambda index: index.pop("files"), "KeyError"),
         (lambda index: first(index).update(offset=2**40), "points outside of the file"),
         (lambda index: first(index).update(size=-1), "points outside of the file"),
-        (lambda index: first(index).update(offset=2**70), "is no index"),
-        (lambda index: first(index).update(offset="0"), "no whole numbers"),
+        (lambda index: first(index).update(offset=2**70), "is not an index"),
+        (lambda index: first(index).update(offset="0"), "are not whole numbers"),
         (lambda index: index.update(files=[1]), "AttributeError"),
     ],
 )
@@ -263,7 +263,7 @@ def test_a_wrong_published_index_is_named(hub, zoom, tmp_path, change, message):
     change(index)
     path.write_text(json.dumps(index), encoding="utf-8")
     commit = hub.add("someone/wrong", wrong)
-    with pytest.raises(ValueError, match=r"streetview_images_000\.json is no index") as error:
+    with pytest.raises(ValueError, match=r"streetview_images_000\.json is not an index") as error:
         list(stream(repository="someone/wrong", revision=commit))
     assert message in str(error.value)
 
@@ -292,7 +292,7 @@ def test_an_index_of_a_shard_that_was_packed_anew_is_refused(hub, own):
     repack(path, reversed)
     assert path.stat().st_size == size
     commit = hub.add("someone/repacked", own)
-    with pytest.raises(ValueError, match=r"000\.json is no index .* has another digest"):
+    with pytest.raises(ValueError, match=r"000\.json is not an index .* with another digest"):
         list(stream(repository="someone/repacked", revision=commit))
 
 
@@ -349,7 +349,7 @@ def test_rows_of_a_hub_cache_that_was_cleared_are_made_anew(hub, zoom, cache, tm
         archive = Path("/" + archive.lstrip("/"))
         archive.resolve().unlink()
         archive.unlink(missing_ok=True)
-    with pytest.raises(FileNotFoundError, match=r"There is no .* any more, in which"):
+    with pytest.raises(FileNotFoundError, match="does not exist any more"):
         rows[0]["image"]
     rows = justzoomin.photos("validation", cache_dir=cache, **options)
     assert rows[0]["image"].size == (32, 24)

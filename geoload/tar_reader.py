@@ -1,0 +1,313 @@
+"""Read members of TAR files in any order: by name from local files, and in ranges over HTTP.
+
+`MemberFileSystem` makes members of local TAR files available to fsspec, and so to `datasets`:
+`tarmember:///data/x.tar!/photos/1.jpg` is the member `photos/1.jpg` of /data/x.tar. Unlike fsspec's
+own `tar`, it does not read every header of the archive each time.
+"""
+
+from __future__ import annotations
+
+import io
+import os
+import threading
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, BinaryIO
+from urllib.parse import quote_from_bytes, unquote_to_bytes
+
+import fsspec
+
+from geoload.files import is_remote, open_binary, persistently, read_exactly
+from geoload.tar import MAX_MEMBER, Member, ShardError
+from geoload.tar_index import TarIndex
+
+PROTOCOL = "tarmember"
+_BETWEEN = "!/"
+# Over a network a request costs as much as some hundred kilobytes.
+_MAX_GAP = 256 * 2**10
+_MAX_RANGE = 4 * 2**20
+_MAX_SHARED = 64
+_pread = getattr(os, "pread", None)  # not on Windows
+_seeking = threading.Lock()
+
+State = tuple[int, int, int]
+
+
+@dataclass(frozen=True)
+class _Opened:
+    file: BinaryIO
+    state: State
+    index: TarIndex
+
+
+class TarReader:
+    """A local TAR file whose members are read by name, in any order and from several threads.
+
+    The file is opened, and indexed if the cache has no index of it, when it is first used.
+    Readers can be pickled.
+
+    Parameters
+    ----------
+    path : path
+    cache_dir : path, optional
+        The folder for indexes; by default in the cache of `datasets`.
+    """
+
+    def __init__(self, path: str | Path, cache_dir: str | Path | None = None) -> None:
+        self.path = os.path.abspath(path)
+        self._cache_dir = cache_dir
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {"path": self.path, "_cache_dir": self._cache_dir}
+
+    def __del__(self) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close the file; reading opens it again."""
+        opened = self.__dict__.pop("_opened", None)
+        if opened is not None:
+            opened.file.close()
+
+    @property
+    def index(self) -> TarIndex:
+        """The index of the file as it was when it was opened.
+
+        Raises
+        ------
+        ShardError
+            When the file is cut or damaged.
+        """
+        return self._open().index
+
+    def read(self, name: str, max_size: int = MAX_MEMBER, last: bool = True) -> bytes | None:
+        """Return the bytes of a member, or None if there is none with that name.
+
+        If several have the name, `last` selects the last one, or the first.
+
+        Raises
+        ------
+        ShardError
+            When the file has changed since it was opened, or the member is too large.
+        """
+        found = self.index.find(name, last)
+        return None if found is None else self.read_at(found.data, found.size, name, max_size)
+
+    def read_at(self, offset: int, size: int, name: str, max_size: int = MAX_MEMBER) -> bytes:
+        """Return `size` bytes at an offset, which belong to the member `name`; raises as `read`."""
+        if size > max_size:
+            raise ShardError(
+                f"{self.path}: {name} is {size:,} bytes, more than the {max_size:,} allowed."
+            )
+        opened = self._open()
+        file, state = opened.file, opened.state
+        if min(offset, size) < 0 or offset + size > state[0]:
+            raise ShardError(f"{self.path} ends before {name} does. Get the file again.")
+        # Checked before and after, to notice bytes that were overwritten in between.
+        self._check_unchanged(file, state)
+        data = _read_at(file, offset, size)
+        self._check_unchanged(file, state)
+        if len(data) < size:
+            raise ShardError(f"{self.path} is cut inside {name}. Get the file again.")
+        return data
+
+    def _open(self) -> _Opened:
+        opened: _Opened | None = self.__dict__.get("_opened")
+        if opened is None:
+            new = self._open_anew()
+            opened = self.__dict__.setdefault("_opened", new)
+            if opened is not new:  # another thread was faster
+                new.file.close()
+        return opened
+
+    def _open_anew(self) -> _Opened:
+        file = open(self.path, "rb", buffering=0)  # noqa: SIM115 - kept open
+        try:
+            state = _state(os.fstat(file.fileno()))
+            index = TarIndex(self.path, state[0], [self.path, *state], self._cache_dir)
+            index.scan(file)
+            if _state(os.fstat(file.fileno())) != state:
+                raise ShardError(
+                    f"{self.path} changed while it was indexed. Try again when it is complete."
+                )
+            return _Opened(file, state, index)
+        except BaseException:
+            file.close()
+            raise
+
+    def _check_unchanged(self, file: BinaryIO, state: State) -> None:
+        # Without the time of the last status change: a rename over the open file, or a new hard
+        # link, changes that, but not the bytes that are open here.
+        if _state(os.fstat(file.fileno()))[:2] != state[:2]:
+            raise ShardError(
+                f"{self.path} was changed while it was in use, so its index is no longer right. "
+                "Do not change files while they are read, and load the data set again."
+            )
+
+
+def _state(stat: os.stat_result) -> State:
+    # With the time of the last status change, because `cp -p` and `rsync -t` keep the other.
+    return stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns
+
+
+def _read_at(file: BinaryIO, offset: int, size: int) -> bytes:
+    if _pread is not None:
+        stop = offset + size
+        return read_exactly(lambda rest: _pread(file.fileno(), rest, stop - rest), size)
+    with _seeking:
+        file.seek(offset)
+        return read_exactly(file.read, size)
+
+
+def shared_reader(path: str) -> TarReader:
+    """Return the reader of a TAR file that this process shares; a new one if the file changed."""
+    state = _state(os.stat(path))
+    with _sharing:
+        known = _shared.pop(path, None)
+        if known is None or known[0] != state:
+            known = state, TarReader(path)
+        _shared[path] = known
+        if len(_shared) > _MAX_SHARED:
+            del _shared[next(iter(_shared))]
+        return known[1]
+
+
+# Least recently used first. The reader of a replaced file is dropped because its open handle would
+# keep the disk space occupied.
+_shared: dict[str, tuple[State, TarReader]] = {}
+_sharing = threading.Lock()
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(before=_sharing.acquire, after_in_parent=_sharing.release,
+                        after_in_child=_sharing.release)  # fmt: skip
+
+
+def read_members(
+    path: str, wanted: Sequence[Member], token: str | bool | None = None
+) -> Iterator[bytes]:
+    """Yield the bytes of members of a TAR file; over a network, close ones with one request.
+
+    Parameters
+    ----------
+    path : str
+        Path or address of the TAR file.
+    wanted : sequence of Member
+        In file order.
+    token : str or bool, optional
+        For the Hub.
+
+    Raises
+    ------
+    ShardError
+        When the file ends before a member does, or a member is too large.
+    """
+    if not is_remote(path):
+        reader = shared_reader(path)
+        for member in wanted:
+            yield reader.read_at(member.data, member.size, member.name)
+        return
+    for member in wanted:
+        if min(member.data, member.size) < 0 or member.size > MAX_MEMBER:
+            raise ShardError(
+                f"{path}: {member.name} is {member.size:,} bytes at {member.data:,}; "
+                f"{MAX_MEMBER:,} are allowed."
+            )
+    with open_binary(path, token, read_ahead=False) as file:
+        for group in _ranges(wanted):
+            start = group[0].data
+            data = _read_range(file, start, max(m.data + m.size for m in group) - start)
+            for member in group:
+                stop = member.data + member.size - start
+                if stop > len(data):
+                    raise ShardError(
+                        f"{path} is cut inside {member.name}, or its index belongs to another file."
+                    )
+                yield data[member.data - start : stop]
+
+
+@persistently
+def _read_range(file: BinaryIO, start: int, size: int) -> bytes:
+    file.seek(start)
+    return read_exactly(file.read, size)
+
+
+def _ranges(wanted: Sequence[Member]) -> Iterator[list[Member]]:
+    """Group members if reading the gaps between them is cheaper than another request."""
+    group: list[Member] = []
+    for member in wanted:
+        if group:
+            gap = member.data - group[-1].data - group[-1].size
+            if gap > _MAX_GAP or member.data + member.size - group[0].data > _MAX_RANGE:
+                yield group
+                group = []
+        group.append(member)
+    if group:
+        yield group
+
+
+def member_address(archive: str, name: str) -> str:
+    """Return the address of a member of a local TAR file; if several have the name, the first."""
+    return f"{PROTOCOL}://{_quoted(os.path.abspath(archive))}{_BETWEEN}{_quoted(name)}"
+
+
+def _quoted(path: str) -> str:
+    """Quote what has a meaning for `datasets`, fsspec or this module: `::`, `*`, `!`, `./`."""
+    parts = quote_from_bytes(path.encode("utf-8", "surrogateescape"), safe="/").split("/")
+    return "/".join(part.replace(".", "%2E") if part in (".", "..") else part for part in parts)
+
+
+def _unquoted(path: str) -> str:
+    return unquote_to_bytes(path).decode("utf-8", "surrogateescape")
+
+
+class MemberFileSystem(fsspec.AbstractFileSystem):
+    """Reads single members of local TAR files; lists and writes nothing."""
+
+    protocol = PROTOCOL
+
+    @classmethod
+    def _strip_protocol(cls, path: str) -> str:
+        # `datasets` makes two slashes of three, so the path comes with or without its first one.
+        plain = path.removeprefix(f"{PROTOCOL}://")
+        return plain if os.path.isabs(plain) else f"/{plain}"
+
+    def cat_file(self, path: str, start: Any = None, end: Any = None, **_: Any) -> bytes:
+        """Return the bytes of a member.
+
+        Raises
+        ------
+        FileNotFoundError
+            When the archive or the member does not exist.
+        ShardError
+            When the archive is cut or damaged.
+        """
+        archive, found, name = self._strip_protocol(path).partition(_BETWEEN)
+        if not found:
+            raise FileNotFoundError(
+                f"{path} does not name a member, as {PROTOCOL}:///x.tar!/member does."
+            )
+        archive, name = _unquoted(archive), _unquoted(name)
+        if not os.path.exists(archive):
+            raise FileNotFoundError(
+                f"{archive}, which holds {name}, does not exist any more. Put it back, or load the "
+                "data set again from its new place."
+            )
+        data = shared_reader(archive).read(name, last=False)
+        if data is None:
+            raise FileNotFoundError(
+                f"{archive} does not hold {name} any more. Load the data set again."
+            )
+        return data[start:end]
+
+    def info(self, path: str, **_: Any) -> dict[str, Any]:
+        """Return name, size and type of a member."""
+        return {"name": path, "size": len(self.cat_file(path)), "type": "file"}
+
+    def _open(self, path: str, mode: str = "rb", **_: Any) -> io.BytesIO:
+        if mode not in ("rb", "r"):
+            raise ValueError(f"{path}: members of a TAR file are read only, not {mode!r}.")
+        return io.BytesIO(self.cat_file(path))
+
+
+# Processes that never import this module, such as spawned workers, know it by the entry point.
+fsspec.register_implementation(PROTOCOL, MemberFileSystem, clobber=True)
