@@ -48,14 +48,14 @@ class Run:
     """One model's predictions in the order of the references, and how far off they are."""
 
     name: str
-    file: str
-    columns: dict[str, str]  # that were read
-    notes: list[str]  # what was changed in reading
-    positions: np.ndarray  # of the references
     predictions: np.ndarray  # degrees, shape (n, 2); NaN where the model gave no answer
-    unmatched_predictions: list[str]
-    unmatched_references: list[str]
-    ambiguous: list[tuple[list[str], list[str]]]
+    file: str = ""
+    columns: dict[str, str] = field(default_factory=dict)  # that were read
+    notes: list[str] = field(default_factory=list)  # what was changed in reading
+    positions: np.ndarray = field(default_factory=lambda: np.empty(0, int))  # of the references
+    unmatched_predictions: list[str] = field(default_factory=list)
+    unmatched_references: list[str] = field(default_factory=list)
+    ambiguous: list[tuple[list[str], list[str]]] = field(default_factory=list)
     measured: np.ndarray = field(default_factory=lambda: np.empty(0))  # distances, shape (n,)
     scores: dict[str, Any] = field(default_factory=dict)  # as `compute` returns them
 
@@ -180,11 +180,11 @@ def join(
         positions, found = np.arange(len(right)), everyone
     return Run(
         name,
+        found,
         file,
         table.attrs["columns"],
         table.attrs["notes"],
         positions,
-        found,
         [left[index] for index in match.unmatched_left],
         [right[index] for index in match.unmatched_right],
         match.ambiguous,

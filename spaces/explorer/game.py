@@ -10,7 +10,7 @@ from catalogue import Collection
 
 from gcd_metric import text
 from gcd_metric.figures import Options, make_options, measure, summarise
-from gcd_metric.scoring import published
+from gcd_metric.scoring import Run, Scored, published
 
 ROUNDS = 10
 LARGEST_SEED = 2**32 - 1
@@ -132,12 +132,22 @@ def figures(values: np.ndarray, collection: str) -> dict[str, Any]:
 
 def result(game: Game, collection: Collection) -> Result:
     """The metric's table of a game, with published results where they may stand there."""
-    values = figures(measured(game, collection), game.collection)
+    distances = measured(game, collection)
     beside, note = published_beside(collection, game.split)
-    options = options_of(game.collection)
-    headers, rows = text.table([_Named("you")], [values], beside, options, values["n"])
+    scores = figures(distances, game.collection)
+    run = Run("you", np.array(game.guesses), measured=distances, scores=scores)
+    ids = [str(row) for row in game.rows]
+    scored = Scored(
+        "",
+        [run],
+        truths(game, collection),
+        ids,
+        options_of(game.collection),
+        len(ids),
+        published=beside,
+    )
     notes = [text.INTERVALS, note]
-    return Result(headers, rows, notes + ([text.sources(beside)] if beside else []))
+    return Result(*text.table(scored), notes + ([text.sources(scored)] if beside else []))
 
 
 def published_beside(collection: Collection, split: str) -> tuple[list[dict[str, str]], str]:
@@ -169,9 +179,3 @@ def distance_text(value: float, unit: str) -> str:
     if metres < 1000:
         return f"{metres:,.0f} m"
     return f"{metres / 1000:,.1f} km" if metres < 100_000 else f"{metres / 1000:,.0f} km"
-
-
-class _Named(NamedTuple):
-    """What the metric's table wants to know of a run."""
-
-    name: str

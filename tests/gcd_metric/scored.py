@@ -13,9 +13,7 @@ def scored(truth, *guesses, thresholds=(200.0, 750.0), unit="km", ids=None, name
     options = make_options("standard", thresholds, unit, missing="miss")
     runs = []
     for name, guess in zip(names, guesses, strict=False):
-        run = Run(
-            name, f"{name}.csv", {}, [], np.arange(len(truth)), np.array(guess, float), [], [], []
-        )
+        run = Run(name, np.array(guess, float))
         run.measured = measure(run.predictions, truth, options)
         run.scores = summarise(run.measured, options)
         runs.append(run)
