@@ -26,9 +26,9 @@ import datasets.exceptions
 import numpy as np
 
 import geoload
-from geoload.disk import CACHES, clear_errors, is_disk_error
+from geoload.files import CACHE_ADVICE, explain_disk_errors, is_disk_error, write_json
 from geoload.registry import requested
-from geoload.report import Report, write_json
+from geoload.report import Report
 
 _log = logging.getLogger(__name__)
 
@@ -82,7 +82,9 @@ class Builder(datasets.GeneratorBasedBuilder):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         self._refuse_unknown_options(kwargs)
-        with clear_errors(kwargs.get("cache_dir") or datasets.config.HF_DATASETS_CACHE, CACHES):
+        with explain_disk_errors(
+            kwargs.get("cache_dir") or datasets.config.HF_DATASETS_CACHE, CACHE_ADVICE
+        ):
             super().__init__(*args, **kwargs)
         self.check_split(requested().get("split"))
 
@@ -213,7 +215,7 @@ class Builder(datasets.GeneratorBasedBuilder):
 
     def download_and_prepare(self, *args: Any, **kwargs: Any) -> None:
         """See `datasets.DatasetBuilder`; a full or read-only disk is said in one line."""
-        with clear_errors(self._cache_dir_root, CACHES):
+        with explain_disk_errors(self._cache_dir_root, CACHE_ADVICE):
             try:
                 super().download_and_prepare(*args, **kwargs)
             except OSError as error:

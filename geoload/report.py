@@ -2,14 +2,9 @@
 
 from __future__ import annotations
 
-import json
 import logging
 from collections import Counter, defaultdict
 from collections.abc import Iterable
-from pathlib import Path
-from typing import Any
-
-from geoload.writing import whole_file
 
 _NAMED = 5
 
@@ -92,30 +87,3 @@ class Report:
         for kind, entry in data.items():
             report.add_many(kind, entry["count"], entry["first"])
         return report
-
-
-def read_json(path: str | Path) -> dict[str, Any]:
-    """Read a file that `write_json` wrote.
-
-    Raises
-    ------
-    ValueError
-        When it holds no JSON object; the file is named.
-    FileNotFoundError
-        When it is not there.
-    """
-    try:
-        data = json.loads(Path(path).read_bytes())
-        if isinstance(data, dict):
-            return data
-        reason = "it holds no JSON object"
-    except (ValueError, RecursionError) as error:
-        reason = str(error)
-    raise ValueError(f"{path} is damaged: {reason}.")
-
-
-def write_json(path: str | Path, data: object, indent: int | None = 2) -> None:
-    """Write a JSON file so that half of one is never seen."""
-    # Half a character, which has no UTF-8, becomes an escape of JSON.
-    with whole_file(path, "w", encoding="utf-8", errors="backslashreplace") as file:
-        file.write(json.dumps(data, indent=indent, ensure_ascii=indent is None) + "\n")

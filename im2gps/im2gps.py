@@ -18,8 +18,9 @@ import datasets
 import numpy as np
 
 from geoload.builder import Builder, Config
-from geoload.files import is_remote, local_path, persistently, signature
+from geoload.files import is_remote, local_path, signature
 from geoload.registry import requested
+from geoload.remote import with_retries
 from geoload.report import Report
 from im2gps import metadata
 from im2gps.labels import find_table
@@ -321,7 +322,7 @@ class Im2GPS(Builder):
             return source
         try:
             with explained(source, self.config.archive):
-                return persistently(dl_manager.download)(source)
+                return with_retries(dl_manager.download)(source)
         except ConnectionError as error:
             if not self.config.shards() or "test" in str(requested().get("split")):
                 raise

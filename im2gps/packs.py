@@ -20,14 +20,8 @@ from typing import BinaryIO
 
 import aiohttp
 
-from geoload.files import (
-    files_below,
-    is_clutter,
-    is_remote,
-    is_transport_error,
-    open_binary,
-    printable,
-)
+from geoload.files import files_below, is_clutter, is_remote, printable
+from geoload.remote import is_transport_error, open_binary
 from geoload.report import Report
 
 MAX_PHOTO = 64 * 2**20

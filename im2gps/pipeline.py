@@ -7,7 +7,7 @@ import logging
 from collections.abc import Iterator
 from typing import Any
 
-from geoload.optional import needed_for
+from geoload.messages import needed_for
 from geoload.report import Report
 from im2gps.im2gps import Im2GPS
 from im2gps.rows import shard_samples

@@ -18,9 +18,10 @@ from itertools import chain
 from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple
 
-from geoload.files import open_binary
+from geoload.files import read_json
 from geoload.jpeg import PhotoError, clean
-from geoload.report import Report, read_json
+from geoload.remote import open_binary
+from geoload.report import Report
 from geoload.tar import Member, ShardError, members, read_member
 from im2gps.packs import MAX_PHOTO
 from im2gps.photo import check_header

@@ -17,10 +17,10 @@ import datasets
 import numpy as np
 
 from geoload.builder import Builder, Config
-from geoload.files import local_path, signature
+from geoload.files import local_path, signature, write_json
 from geoload.hub import resolve_commit
 from geoload.pictures import Size, check_size
-from geoload.report import Report, write_json
+from geoload.report import Report
 from justzoomin import satellite
 from justzoomin.archives import WHITE
 from justzoomin.covered import Covered, covered_signature, read_covered

@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from geoload.files import is_clutter, open_binary, persistently, read_exactly, signature
+from geoload.files import is_clutter, read_exactly, signature
 from geoload.hub import HubFile, announce_download
+from geoload.remote import open_binary, with_retries
 from geoload.report import Report
 from geoload.tar import members
 from justzoomin.archives import (
@@ -95,7 +96,7 @@ def download_tiles(
     announce_download(
         [HubFile(repository, commit, f"archives/{a.name}", a.size) for a in remote], cache
     )
-    paths = persistently(dl_manager.download)([archive.path for archive in remote])
+    paths = with_retries(dl_manager.download)([archive.path for archive in remote])
     at = {archive.name: path for archive, path in zip(remote, paths, strict=True)}
     return [_part(archive, at.get(archive.name, archive.path)) for archive in archives]
 

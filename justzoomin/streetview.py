@@ -12,8 +12,9 @@ from typing import Any
 
 import numpy as np
 
-from geoload.files import is_clutter, is_remote, open_binary, printable
+from geoload.files import is_clutter, is_remote, printable
 from geoload.pictures import PictureError, Size, shrink
+from geoload.remote import open_binary
 from geoload.report import Report
 from geoload.tar_index import TarIndex
 from geoload.tar_reader import member_address, read_members, shared_reader

@@ -23,7 +23,7 @@ import simplejpeg
 
 from geoload.files import local_path, read_exactly
 from geoload.hub import HubFile, download_small, list_files
-from geoload.optional import needed_for
+from geoload.messages import needed_for
 from geoload.report import Report
 from geoload.tar import ShardError
 from geoload.tar_reader import TarReader

@@ -16,8 +16,8 @@ from typing import TYPE_CHECKING, Any
 
 from tabulate import tabulate
 
-from geoload.report import Report, write_json
-from geoload.writing import naming
+from geoload.files import filename_in_errors, write_json
+from geoload.report import Report
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -92,7 +92,7 @@ def _renamed(path: str) -> Iterator[str]:
     """Give a name to write to, and rename what is there when it is whole."""
     part = f"{path}.{os.getpid()}.part"
     try:
-        with naming(path, part):
+        with filename_in_errors(path, part):
             yield part
             os.replace(part, path)
     finally:

@@ -16,8 +16,8 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
-from geoload.report import Report, read_json, write_json
-from geoload.writing import naming
+from geoload.files import filename_in_errors, read_json, write_json
+from geoload.report import Report
 from im2gps.flickr.ids import PHOTO_ID
 from im2gps.lists.records import list_name
 
@@ -133,7 +133,7 @@ class SearchState:
     def append(self, word: str, text: bytes, **changes: Any) -> None:
         """Append whole slices to a list and then save how far it has come."""
         progress = self.lists[word]
-        with naming(self.path(word)), open(self.path(word), "ab") as file:
+        with filename_in_errors(self.path(word)), open(self.path(word), "ab") as file:
             file.write(text)
             file.flush()
             os.fsync(file.fileno())  # the state on disk must never be ahead of the list

@@ -16,7 +16,7 @@ from typing import NamedTuple
 import numpy as np
 from tqdm import tqdm
 
-from geoload.writing import whole_file
+from geoload.files import atomic_write
 from im2gps.sample import CITIES
 
 PER_SLICE = 250
@@ -145,7 +145,7 @@ def _write(path: Path, rng: np.random.Generator, blocks: list[str], damaged: lis
     """Write blocks as the slices of a search, with the damaged ones between them."""
     order = rng.permutation(len(blocks)).tolist()
     places = sorted(rng.integers(0, len(blocks) + 1, len(damaged)).tolist())
-    with whole_file(path) as file:
+    with atomic_write(path) as file:
         for number, low in enumerate(range(0, max(len(order), 1), PER_SLICE)):
             chosen = order[low : low + PER_SLICE]
             start = _FIRST_UPLOAD + number * _SECONDS

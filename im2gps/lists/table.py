@@ -24,10 +24,9 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from tqdm import tqdm
 
-from geoload.files import files_below, printable
-from geoload.report import Report, write_json
-from geoload.workers import core_count
-from geoload.writing import whole_file
+from geoload.files import atomic_write, files_below, printable, write_json
+from geoload.processes import core_count
+from geoload.report import Report
 from im2gps.lists.columns import photo_ids
 from im2gps.lists.owners import read_owners
 from im2gps.lists.records import MAX_BLOCK, Parsed, keyword, parse
@@ -153,7 +152,7 @@ def write_table(
     files = _find_lists(lists)
     result = Result({printable(str(file)): Counts() for file in files})
     output.parent.mkdir(parents=True, exist_ok=True)
-    with whole_file(output) as file:
+    with atomic_write(output) as file:
         _write(files, file, wanted, workers or core_count(), result)
         if not result.total.kept:
             raise ValueError(f"No photo is left: {'; '.join(result.summary())}.")

@@ -22,9 +22,9 @@ from typing import BinaryIO
 
 from tqdm import tqdm
 
-from geoload.disk import is_full
-from geoload.files import open_binary
+from geoload.files import is_disk_full
 from geoload.output_folder import OutputFolder
+from geoload.remote import open_binary
 from geoload.report import Report
 from geoload.tar import Member, ShardError, read_member
 from justzoomin.archives import (
@@ -158,7 +158,7 @@ def extract(
             counts = {group: asdict(count) for group, count in result.counts.items()}
             finished.write(target, counts=counts, reported=result.report.as_dict())
         except OSError as error:
-            if not is_full(error):
+            if not is_disk_full(error):
                 raise
             raise OSError(_full_message(result, error)) from error
     return result

@@ -11,9 +11,10 @@ from typing import Any, BinaryIO, Protocol
 
 from PIL import Image
 
-from geoload.files import is_clutter, open_binary, read_exactly
+from geoload.files import is_clutter, read_exactly
 from geoload.jpeg import clean
 from geoload.output_folder import UNFINISHED
+from geoload.remote import open_binary
 from geoload.report import Report
 from geoload.tar import Member, ShardError
 from justzoomin.archives import (
