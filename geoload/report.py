@@ -9,7 +9,7 @@ from collections.abc import Iterable
 _NAMED = 5
 
 
-class Report:
+class Findings:
     """Counts of things by kind, with the first few names of each.
 
     Kinds are plain sentences such as "pictures that belong to no split", so that a line of the
@@ -37,7 +37,7 @@ class Report:
             room = self._keep - len(self.names[kind])
             self.names[kind] += list(names)[: max(room, 0)]
 
-    def merge(self, other: Report) -> None:
+    def merge(self, other: Findings) -> None:
         """Add another report's counts to this one's."""
         for kind, count in other.counts.items():
             self.add_many(kind, count, other.names[kind])
@@ -81,7 +81,7 @@ class Report:
         return {kind: {"count": n, "first": self.names[kind]} for kind, n in self.counts.items()}
 
     @classmethod
-    def from_dict(cls, data: dict[str, dict]) -> Report:
+    def from_dict(cls, data: dict[str, dict]) -> Findings:
         """Read back what `as_dict` gave."""
         report = cls()
         for kind, entry in data.items():

@@ -21,7 +21,7 @@ from geoload.builder import Builder, Config
 from geoload.files import is_remote, local_path, signature
 from geoload.registry import requested
 from geoload.remote import with_retries
-from geoload.report import Report
+from geoload.report import Findings
 from im2gps import metadata
 from im2gps.labels import find_table
 from im2gps.options import (
@@ -329,7 +329,7 @@ class Im2GPS(Builder):
             _log.warning("im2gps: the split test is left out. %s", error)
             return None
 
-    def conclude(self, split: str, findings: Report, found: list[np.ndarray]) -> Report:
+    def combine_findings(self, split: str, findings: Findings, found: list[np.ndarray]) -> Findings:
         """Return the report of a split; says when validation is empty, as in a small build."""
         sizes = {name: info.num_examples for name, info in self.info.splits.items()}
         share = self.config.validation_fraction if self.config.data_files is None else 0
@@ -343,7 +343,7 @@ class Im2GPS(Builder):
             if self.config.strict:
                 raise ValueError(f"{text} (strict=True).")
             _log.warning("%s.", text)
-        return super().conclude(split, findings, found)
+        return super().combine_findings(split, findings, found)
 
     def gives_tables(self) -> bool:
         """Tell whether the rows come as Arrow tables."""
@@ -356,10 +356,10 @@ class Im2GPS(Builder):
         self, findings: str | None, source: str = "", shards: list[str] | None = None,
         split: str = "test",
     ) -> Iterator[Row]:  # fmt: skip
-        def leave(part: str, report: Report) -> None:
+        def leave(part: str, report: Findings) -> None:
             if findings is None:
-                report.settle(source or part, self.config.strict, _log)
-            self.leave_findings(findings, part, report)
+                report.raise_or_log(source or part, self.config.strict, _log)
+            self.save_findings(findings, part, report)
 
         if shards is not None:
             yield from shard_rows(self.config, shards, split, self.token, leave)

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 from tabulate import tabulate
 
 from geoload.files import filename_in_errors, write_json
-from geoload.report import Report
+from geoload.report import Findings
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -63,7 +63,7 @@ def run(arguments: argparse.Namespace) -> int:
             raise ValueError(f"{path}: there is no folder {Path(path).parent}")
     if arguments.map:
         drawing.check(arguments.map)
-    source, report = coordinates.find_table(arguments.source), Report()
+    source, report = coordinates.find_table(arguments.source), Findings()
     batches = coordinates.read_batches(source, report)
     coverage = density.count(batches, arguments.cell_degrees, arguments.coast_km)
     if not coverage.photos:
@@ -103,7 +103,7 @@ def _renamed(path: str) -> Iterator[str]:
 # --- text ---------------------------------------------------------------------------------------
 
 
-def _lines(found: dict[str, Any], name: str, report: Report, coast_km: float) -> list[str]:
+def _lines(found: dict[str, Any], name: str, report: Findings, coast_km: float) -> list[str]:
     paper, spread = found["published"], found["over_land_cells"]
     land, cells = found["land_km2"] / 1e6, found["land_cells"]
     lines = [

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from geoload.files import filename_in_errors, read_json, write_json
-from geoload.report import Report
+from geoload.report import Findings
 from im2gps.flickr.ids import PHOTO_ID
 from im2gps.lists.records import list_name
 
@@ -64,7 +64,7 @@ class SearchState:
         self, folder: str | Path, start: int | None, stop: int | None, exclusions: list[str]
     ) -> None:
         self.folder = Path(folder)
-        self.report = Report()
+        self.report = Findings()
         self.lists: dict[str, Progress] = {}
         self._digests: dict[str, Any] = {}
         given = {"from": start, "to": stop, "exclusions": exclusions}
@@ -88,7 +88,7 @@ class SearchState:
             return {}
         try:
             state = read_json(path)
-            self.report = Report.from_dict(state["report"])
+            self.report = Findings.from_dict(state["report"])
             self.lists = {word: Progress(**entry) for word, entry in state["lists"].items()}
             return {name: state["search"][name] for name in self.search}
         except (ValueError, KeyError, TypeError, AttributeError) as error:

@@ -13,7 +13,7 @@ from pathlib import Path
 import pyarrow as pa
 
 from geoload.files import files_below
-from geoload.report import Report
+from geoload.report import Findings
 from im2gps.flickr.ids import OWNER
 from im2gps.packs import open_pack
 from im2gps.photo_table import open_parquet
@@ -73,7 +73,7 @@ def _starts_with(path: Path, magic: bytes) -> bool:
 def _photo_names(path: Path) -> Iterator[str]:
     zips = [file for file in files_below(path) if file.suffix == ".zip"]  # none below a file
     for pack in [path, *zips]:
-        with open_pack(str(pack), Report()) as photos:
+        with open_pack(str(pack), Findings()) as photos:
             yield from (name for name, _ in photos)
 
 

@@ -26,7 +26,7 @@ from tqdm import tqdm
 
 from geoload.files import atomic_write, files_below, printable, write_json
 from geoload.processes import core_count
-from geoload.report import Report
+from geoload.report import Findings
 from im2gps.lists.columns import photo_ids
 from im2gps.lists.owners import read_owners
 from im2gps.lists.records import MAX_BLOCK, Parsed, keyword, parse
@@ -68,13 +68,13 @@ class Result:
         What became of the records of each list, by its path; `total` is their sum.
     photographers : int
         How many of the excluded photographers had photos in the lists.
-    report : Report
+    report : Findings
         Broken blocks by reason and other findings, with the first places of each.
     """
 
     lists: dict[str, Counts]
     photographers: int = 0
-    report: Report = field(default_factory=Report)
+    report: Findings = field(default_factory=Findings)
 
     @property
     def total(self) -> Counts:
