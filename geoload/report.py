@@ -59,7 +59,7 @@ class Findings:
         more = ", …" if self.counts[kind] > len(names) else ""
         return f"{self.counts[kind]:,} {kind}" + (f" ({', '.join(names)}{more})" if names else "")
 
-    def settle(self, what: str, strict: bool, log: logging.Logger | None = None) -> None:
+    def raise_or_log(self, what: str, strict: bool, log: logging.Logger | None = None) -> None:
         """Say what was found, or raise with it; where nothing was found, do nothing.
 
         Parameters
