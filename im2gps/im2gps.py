@@ -18,10 +18,9 @@ import datasets
 import numpy as np
 
 from geoload.builder import Builder, Config
-from geoload.files import is_remote, local_path, signature
+from geoload.files import is_remote, local_path, persistently, signature
 from geoload.registry import requested
-from geoload.remote import with_retries
-from geoload.report import Findings
+from geoload.report import Report
 from im2gps import metadata
 from im2gps.labels import find_table
 from im2gps.options import (
@@ -322,14 +321,14 @@ class Im2GPS(Builder):
             return source
         try:
             with explained(source, self.config.archive):
-                return with_retries(dl_manager.download)(source)
+                return persistently(dl_manager.download)(source)
         except ConnectionError as error:
             if not self.config.shards() or "test" in str(requested().get("split")):
                 raise
             _log.warning("im2gps: the split test is left out. %s", error)
             return None
 
-    def combine_findings(self, split: str, findings: Findings, found: list[np.ndarray]) -> Findings:
+    def conclude(self, split: str, findings: Report, found: list[np.ndarray]) -> Report:
         """Return the report of a split; says when validation is empty, as in a small build."""
         sizes = {name: info.num_examples for name, info in self.info.splits.items()}
         share = self.config.validation_fraction if self.config.data_files is None else 0
@@ -343,7 +342,7 @@ class Im2GPS(Builder):
             if self.config.strict:
                 raise ValueError(f"{text} (strict=True).")
             _log.warning("%s.", text)
-        return super().combine_findings(split, findings, found)
+        return super().conclude(split, findings, found)
 
     def gives_tables(self) -> bool:
         """Tell whether the rows come as Arrow tables."""
@@ -356,10 +355,10 @@ class Im2GPS(Builder):
         self, findings: str | None, source: str = "", shards: list[str] | None = None,
         split: str = "test",
     ) -> Iterator[Row]:  # fmt: skip
-        def leave(part: str, report: Findings) -> None:
+        def leave(part: str, report: Report) -> None:
             if findings is None:
-                report.raise_or_log(source or part, self.config.strict, _log)
-            self.save_findings(findings, part, report)
+                report.settle(source or part, self.config.strict, _log)
+            self.leave_findings(findings, part, report)
 
         if shards is not None:
             yield from shard_rows(self.config, shards, split, self.token, leave)

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from geoload.files import is_clutter
 from geoload.jpeg import PhotoError
-from geoload.report import Findings
+from geoload.report import Report
 from im2gps import photo
 
 _TABLES = (".csv", ".parquet")
@@ -26,7 +26,7 @@ class Labeller:
         File names of all photos of the pack.
     table : str, optional
         Path of a table of coordinates. None reads them from the photos themselves.
-    report : Findings
+    report : Report
         Counts photos without a row, and rows without a photo.
     skip_broken : bool
         Whether rows without coordinates, and photos that several rows name, are left out and
@@ -39,7 +39,7 @@ class Labeller:
     """
 
     def __init__(
-        self, names: list[str], table: str | None, report: Findings, skip_broken: bool = False
+        self, names: list[str], table: str | None, report: Report, skip_broken: bool = False
     ) -> None:
         self._table = table
         self._rows: dict[str, tuple[float, float]] = {}
@@ -83,7 +83,7 @@ def find_table(folder: str) -> str:
 
 
 def _rows(
-    names: list[str], table: str, report: Findings, skip_broken: bool
+    names: list[str], table: str, report: Report, skip_broken: bool
 ) -> dict[str, tuple[float, float]]:
     # Here and not above: it brings `evaluate` along, which only these configurations need.
     from gcd_metric.tables import match_ids, read_coordinates, refuse_duplicates

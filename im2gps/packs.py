@@ -20,9 +20,15 @@ from typing import BinaryIO
 
 import aiohttp
 
-from geoload.files import files_below, is_clutter, is_remote, printable
-from geoload.remote import is_transport_error, open_binary
-from geoload.report import Findings
+from geoload.files import (
+    files_below,
+    is_clutter,
+    is_remote,
+    is_transport_error,
+    open_binary,
+    printable,
+)
+from geoload.report import Report
 
 MAX_PHOTO = 64 * 2**20
 OTHER_FILES = "files that are no JPEG photos"
@@ -46,14 +52,14 @@ class PackError(ValueError):
 
 
 @contextlib.contextmanager
-def open_pack(source: str, report: Findings) -> Iterator[list[Photo]]:
+def open_pack(source: str, report: Report) -> Iterator[list[Photo]]:
     """Open a ZIP or a folder and give the file name and a reader of the bytes of each photo.
 
     Parameters
     ----------
     source : str
         Path or address of a ZIP file, or path of a folder (searched to any depth).
-    report : Findings
+    report : Report
         Counts the files that are not photos.
 
     Raises

@@ -13,7 +13,8 @@ import re
 
 from PIL import Image
 
-from geoload.jpeg import COM, PhotoError, Segment, Value, clean, read_exif, segments
+from geoload.exif import Value
+from geoload.jpeg import COM, PhotoError, Segment, clean, read_exif, segments
 
 _GPS_IFD = 0x8825
 _NUMBER = re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)(e[+-]?[0-9]+)?", re.IGNORECASE)

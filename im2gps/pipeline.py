@@ -7,8 +7,8 @@ import logging
 from collections.abc import Iterator
 from typing import Any
 
-from geoload.messages import needed_for
-from geoload.report import Findings
+from geoload.optional import needed_for
+from geoload.report import Report
 from im2gps.im2gps import Im2GPS
 from im2gps.rows import shard_samples
 
@@ -56,5 +56,5 @@ class Expand:
                     "json": json.dumps({"image_id": sample.name, **sample.record}).encode(),
                 }
 
-    def _leave(self, part: str, report: Findings) -> None:
-        report.raise_or_log(part, self._config.strict, _log)
+    def _leave(self, part: str, report: Report) -> None:
+        report.settle(part, self._config.strict, _log)

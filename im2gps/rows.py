@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
 from geoload.jpeg import PhotoError, clean
-from geoload.report import Findings
+from geoload.report import Report
 from im2gps.labels import Labeller, find_table
 from im2gps.packs import PackError, explained, open_pack
 from im2gps.photo import check_header, fields
@@ -25,12 +25,12 @@ _log = logging.getLogger(__name__)
 # Key and contents of a row.
 Row = tuple[str, dict[str, Any]]
 # Given the name of a part and its report, when it is through.
-Leave = Callable[[str, Findings], None]
+Leave = Callable[[str, Report], None]
 
 
 def pack_rows(config: Im2GPSConfig, source: str, downloaded: bool, leave: Leave) -> Iterator[Row]:
     """Yield the rows of a test pack, and raise at the end if photos could not be used."""
-    report = Findings()
+    report = Report()
     with explained(source, config.archive), open_pack(source, report) as photos:
         _check_count(config, len(photos), downloaded)
         names = [name for name, _ in photos]
@@ -60,7 +60,7 @@ def pack_rows(config: Im2GPSConfig, source: str, downloaded: bool, leave: Leave)
     leave("test-0", report)
 
 
-def _table_hint(config: Im2GPSConfig, report: Findings) -> str:
+def _table_hint(config: Im2GPSConfig, report: Report) -> str:
     """Point to coordinates that lie in a table beside photos that hold none."""
     bare = any("no coordinates" in name for name in report.names[UNUSABLE])
     if config.data_dir is None or config.labelled_by_table or not bare:
@@ -90,7 +90,7 @@ def shard_samples(
     config: Im2GPSConfig, shard: str, split: str, token: Any, leave: Leave
 ) -> Iterator[Sample]:
     """Yield one shard's samples of a split: of all photographers, where it is someone else's."""
-    report = Findings()
+    report = Report()
     wanted: Callable[[dict[str, Any]], bool] = _all
     if config.data_files is None:
         wanted = functools.partial(_on_side, split == "validation", config.validation_fraction)

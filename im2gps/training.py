@@ -18,10 +18,9 @@ from itertools import chain
 from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple
 
-from geoload.files import read_json
+from geoload.files import open_binary
 from geoload.jpeg import PhotoError, clean
-from geoload.remote import open_binary
-from geoload.report import Findings
+from geoload.report import Report, read_json
 from geoload.tar import Member, ShardError, members, read_member
 from im2gps.packs import MAX_PHOTO
 from im2gps.photo import check_header
@@ -93,7 +92,7 @@ def in_validation(owner: str, fraction: float) -> bool:
 def samples(
     path: str,
     wanted: Callable[[dict[str, Any]], bool],
-    report: Findings,
+    report: Report,
     original_bytes: bool = False,
     token: str | bool | None = None,
 ) -> Iterator[Sample]:
@@ -105,7 +104,7 @@ def samples(
         Path or address of a TAR file.
     wanted : callable
         Given a sample's JSON, tells whether to read its photo.
-    report : Findings
+    report : Report
         Counts samples that cannot be used, by shard and member, and members of no sample.
     original_bytes : bool
         Hand out the photos as they are. Otherwise metadata are taken out, of JPEGs only.
@@ -148,7 +147,7 @@ def samples(
         report.add(ALONE, f"{path}: {name}")
 
 
-def _record(file: BinaryIO, path: str, member: Member, report: Findings) -> dict[str, Any] | None:
+def _record(file: BinaryIO, path: str, member: Member, report: Report) -> dict[str, Any] | None:
     """Return a JSON's contents with latitude and longitude as numbers under these names."""
     try:
         if member.size > _MAX_JSON:
@@ -194,7 +193,7 @@ def _coordinate(record: dict[str, Any], name: str) -> float:
 
 
 def _sample(
-    file: BinaryIO, path: str, member: Member, record: dict[str, Any], report: Findings,
+    file: BinaryIO, path: str, member: Member, record: dict[str, Any], report: Report,
     original_bytes: bool,
 ) -> Iterator[Sample]:  # fmt: skip
     """Yield one sample, or none where its photo cannot be used."""

@@ -22,10 +22,12 @@ from typing import Any, BinaryIO, NamedTuple, TypeVar
 
 from PIL import Image
 
-from geoload.files import atomic_write, filename_in_errors, read_json, sha256, write_json
-from geoload.messages import error_text
+from geoload.commands import said
+from geoload.files import sha256
+from geoload.report import read_json, write_json
 from geoload.tar import Member, members, read_member
 from geoload.tar_index import TarIndex
+from geoload.writing import naming, whole_file
 from im2gps.building import missing
 from im2gps.building.fetch import Fetched, Fetcher, Row
 from im2gps.flickr.http import RequestPolicy
@@ -114,10 +116,10 @@ def try_shard(job: Job, number: int, advance: Callable[[], Any] = lambda: None) 
     """
     shard = job.shard(number)
     try:
-        with filename_in_errors(shard):
+        with naming(shard):
             make_shard(job, number, advance)
     except (OSError, ValueError) as error:
-        text = error_text(error)
+        text = said(error)
         return text if text.startswith(str(shard)) else f"shard {shard.name}: {text}"
     return ""
 
@@ -139,7 +141,7 @@ def make_shard(job: Job, number: int, advance: Callable[[], Any] = lambda: None)
     began = time.monotonic()
     path = job.shard(number)
     build = _ShardBuild(job, number, advance)
-    with atomic_write(path, "w+b") as file:
+    with whole_file(path, "w+b") as file:
         with tarfile.open(fileobj=file, mode="w", format=tarfile.GNU_FORMAT) as archive:
             asyncio.run(build.fetch(archive))
         build.check_failures()

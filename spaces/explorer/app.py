@@ -1,7 +1,7 @@
-"""Starts the page, in a Space or by hand: `python app.py`. What it shows is named by variables.
+"""Starts the page, in a Space or with `python app.py`. Environment variables say what it shows.
 
 IM2GPS_REPO, JUSTZOOMIN_REPO: a data set repository on the Hub (`owner/name`, or
-`owner/name@revision`) or a folder; without them the page shows miniatures, which it writes into
+`owner/name@revision`) or a folder. Without them the page shows miniatures, which it writes into
 EXPLORER_FOLDER, or into a temporary folder.
 """
 
@@ -16,28 +16,24 @@ os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")  # gradio reads it wh
 
 
 def main() -> int:
-    """Serve the page until it is stopped; 2, with one line why, if it cannot start."""
+    """Serve the page until it is stopped; return 2, after one line why, if it cannot start."""
     try:
         import catalogue
         import page
+
+        default = os.path.join(tempfile.gettempdir(), f"geolocation-explorer-{os.getuid()}")
+        folder = os.environ.get("EXPLORER_FOLDER") or default
+        page.serve(catalogue.open_collections(os.environ, Path(folder)))
+        return 0
     except ModuleNotFoundError as error:
-        print(
-            f"explorer: the page needs {error.name}, which is not installed: pip install "
-            "'.[space]' in a checkout, or pip install -r requirements.txt beside app.py in a "
-            "folder that bundle.py wrote",
-            file=sys.stderr,
+        line = (
+            f"the page needs {error.name}, which is not installed: pip install '.[space]' in a "
+            "checkout, or pip install -r requirements.txt in a folder that bundle.py wrote"
         )
-        return 2
-    folder = os.environ.get("EXPLORER_FOLDER") or os.path.join(
-        tempfile.gettempdir(), f"geolocation-explorer-{os.getuid()}"
-    )
-    try:
-        found = catalogue.open_collections(os.environ, Path(folder))
     except (ValueError, OSError, ImportError) as error:
-        print(f"explorer: {' '.join(str(error).split())}", file=sys.stderr)
-        return 2
-    page.serve(found)
-    return 0
+        line = " ".join(str(error).split())
+    print(f"explorer: {line}", file=sys.stderr)
+    return 2
 
 
 if __name__ == "__main__":

@@ -1,15 +1,14 @@
-"""The tab in which to look around: photos as dots on a map, each with its record."""
+"""The tab for looking around: photos as dots on a map, each with its record."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
+import elements
 import gradio as gr
-import words
 from catalogue import Collection
-from controls import HIDDEN, READ_ERRORS, collection_choice, live, plain
-from pictures import bare, figure
+from elements import PRIVATE, READ_ERRORS, button, done, failed
 from worldmap import map_component, mark, scene_of
 
 from justzoomin.views import footprint
@@ -24,65 +23,57 @@ class Chosen(NamedTuple):
 
 
 def build(collections: Mapping[str, Collection]) -> tuple[gr.State, gr.Button]:
-    """Fill the tab.
-
-    Returns
-    -------
-    (state, button)
-        The chosen photo, and the button that asks for its zoom.
-    """
+    """Fill the tab; return the state with the chosen photo, and the button for its zoom."""
     first = next(iter(collections.values()))
     chosen = gr.State(None)
     with gr.Row(equal_height=True):
-        name = collection_choice(collections, "browse-data")
+        name = elements.collection_choice(collections, "browse-data")
         split = gr.Dropdown(
             first.splits, value=first.splits[0], label="Split", elem_id="split", min_width=140
         )
-        wanted = gr.Textbox(
-            label="Image id", placeholder="of any split, with or without .jpg",
-            elem_id="image-id", min_width=260, max_length=300, scale=2,
-        )  # fmt: skip
-        find = gr.Button("Find", elem_id="find", elem_classes="beside", min_width=90, scale=0)
-    status = live("browse-status")
+        wanted = elements.id_box("image-id", "of any split, with or without .jpg", 260)
+        find = button("Find", "find", 90, beside=True)
+    status = elements.status_line("browse-status")
     with gr.Row():
         with gr.Column(scale=6, min_width=300):
-            world = map_component(collections, scene(first, first.splits[0]), "browse-map")
+            world = map_component(collections, _scene(first, first.splits[0]), "browse-map")
         with gr.Column(scale=4, min_width=300):
             with gr.Row():
-                back = gr.Button("Previous photo", elem_id="previous-photo", min_width=120)
-                onward = gr.Button("Next photo", elem_id="next-photo", min_width=120)
-            photo = plain("browse-photo")
-            credit = plain("browse-credit", words.credit(first))
-            walk = gr.Button("Walk its zoom", elem_id="walk-its-zoom", visible=False)
-
+                back = button("Previous photo", "previous-photo", 120)
+                onward = button("Next photo", "next-photo", 120)
+            photo = elements.plain("browse-photo")
+            credit = elements.plain("browse-credit", elements.credit(first))
+            walk = button("Walk its zoom", "walk-its-zoom", 120, visible=False)
     outputs = [chosen, split, status, world, photo, credit, walk]
 
     def show(name: str, split_name: str, row: int, fit: bool = False) -> dict[Any, Any]:
         collection = collections[name]
         rows = collection.rows(split_name)
-        place, image_id = rows.places[row], str(rows.ids[row])
+        image_id = str(rows.ids[row])
+        latitude, longitude = map(float, rows.places[row])
+        line = done(f"{image_id}, {collection.title}, split {split_name}.")
+        picture = ""
         try:
-            data = bare(collection.photo(split_name, row))
-            alternative = f"Photo {image_id}, taken at {words.place(*place)}."
-            picture, line = figure(data, alternative), ""
+            data = elements.shrunk(collection.photo(split_name, row))
+            where = elements.coordinates(latitude, longitude)
+            picture = elements.figure(data, f"Photo {image_id}, taken at {where}.")
         except READ_ERRORS as error:
-            picture, line = "", words.failed(f"{image_id}: {error}")
+            line = failed(f"{image_id}: {error}")
         city = name == "justzoomin"
-        reach = 0.004 if city else 12.0
-        latitude, longitude = map(float, place)
-        sight = [longitude - reach, longitude + reach, latitude - reach, latitude + reach]
+        map_options: dict[str, Any] = {"marks": [mark("chosen", (latitude, longitude))]}
+        if fit:
+            reach = 0.004 if city else 12.0
+            box = [longitude - reach, longitude + reach, latitude - reach, latitude + reach]
+            map_options |= {"fit": box, "turn": [split_name, row]}
         return {
             chosen: Chosen(name, split_name, row),
             split: gr.update(choices=collection.splits, value=split_name),
-            status: line or words.done(f"{image_id}, {collection.title}, split {split_name}."),
-            world: scene(
-                collection, split_name, [mark("chosen", place)],
-                sight if fit else None, [split_name, row] if fit else None,
-            ),
-            photo: picture + words.record(_record(collection, split_name, row)),
-            credit: words.credit(collection),
+            status: line,
+            world: _scene(collection, split_name, **map_options),
+            photo: picture + elements.record(_record(collection, split_name, row)),
+            credit: elements.credit(collection),
             walk: gr.update(visible=city and rows.sequences is not None),
-        }  # fmt: skip
+        }
 
     def open_split(name: str, split_name: str | None) -> dict[Any, Any]:
         collection = collections[name]
@@ -92,65 +83,48 @@ def build(collections: Mapping[str, Collection]) -> tuple[gr.State, gr.Button]:
         return {
             chosen: None,
             split: gr.update(choices=collection.splits, value=split_name),
-            status: words.done(line),
-            world: scene(collection, split_name),
+            status: done(line),
+            world: _scene(collection, split_name),
             photo: "",
-            credit: words.credit(collection),
+            credit: elements.credit(collection),
             walk: gr.update(visible=False),
         }
 
     def pick(name: str, split_name: str, event: gr.EventData) -> dict[Any, Any]:
         row = event.row
         if type(row) is not int or not 0 <= row < len(collections[name].rows(split_name).ids):
-            return {status: words.failed("There is no such photo.")}
+            return {status: failed("There is no such photo.")}
         return show(name, split_name, row)
 
     def seek(name: str, text: str) -> dict[Any, Any]:
-        collection = collections[name]
-        if not text.strip():
-            return {status: words.failed("Type an image id first.")}
-        found = collection.find(text)
+        found = collections[name].find(text) if text.strip() else None
         if found is None:
-            example = collection.rows(collection.splits[0]).ids[:1].tolist()
-            return {
-                status: words.failed(
-                    f"{collection.title} has no photo {text.strip()!r} in its splits "
-                    f"{', '.join(collection.splits)}; ids look like {' '.join(example)}."
-                )
-            }
+            return {status: elements.unknown_id(collections[name], text)}
         return show(name, *found, fit=True)
 
     def step(by: int) -> Any:
         def go(now: Chosen | None, name: str, split_name: str) -> dict[Any, Any]:
             count = len(collections[name].rows(split_name).ids)
             if not count:
-                return {status: words.failed("This split has no photos.")}
+                return {status: failed("This split has no photos.")}
             here = now and now[:2] == (name, split_name)
-            row = (now.row + by) % count if now and here else 0
-            return show(name, split_name, row)
+            return show(name, split_name, (now.row + by) % count if now and here else 0)
 
         return go
 
-    name.input(open_split, [name, split], outputs, **HIDDEN)
-    split.input(open_split, [name, split], outputs, **HIDDEN)
-    world.select(pick, [name, split], outputs, **HIDDEN)
-    find.click(seek, [name, wanted], outputs, **HIDDEN)
-    wanted.submit(seek, [name, wanted], outputs, **HIDDEN)
-    back.click(step(-1), [chosen, name, split], outputs, **HIDDEN)
-    onward.click(step(1), [chosen, name, split], outputs, **HIDDEN)
+    name.input(open_split, [name, split], outputs, **PRIVATE)
+    split.input(open_split, [name, split], outputs, **PRIVATE)
+    world.select(pick, [name, split], outputs, **PRIVATE)
+    find.click(seek, [name, wanted], outputs, **PRIVATE)
+    wanted.submit(seek, [name, wanted], outputs, **PRIVATE)
+    back.click(step(-1), [chosen, name, split], outputs, **PRIVATE)
+    onward.click(step(1), [chosen, name, split], outputs, **PRIVATE)
     return chosen, walk
 
 
-def scene(
-    collection: Collection,
-    split: str,
-    marks: list[dict[str, Any]] | None = None,
-    fit: list[float] | None = None,
-    turn: Any = None,
-) -> dict[str, Any]:
-    """The map of a split's photos."""
-    what = f"Map of the photos of {collection.title}, split {split}."
-    return scene_of(collection, "pick", what, marks=marks or (), split=split, fit=fit, turn=turn)
+def _scene(collection: Collection, split: str, **options: Any) -> dict[str, Any]:
+    label = f"Map of the photos of {collection.title}, split {split}."
+    return scene_of(collection, "pick", label, split=split, **options)
 
 
 def _record(collection: Collection, split: str, row: int) -> list[tuple[str, str]]:

@@ -1,21 +1,28 @@
-"""The two data sets behind the page: their rows, photos and overhead views, from wherever they lie.
+"""The two data sets behind the page: ids, coordinates, photos and overhead views.
 
-A collection keeps of each split the ids and coordinates, and reads one photo or view when it is
-asked for. Splits are opened when they are first looked at.
+The ids and coordinates of a split are read once, when it is first shown. A photo or view is read
+when it is asked for.
 """
 
 from __future__ import annotations
 
+import bisect
+import csv
 import logging
+import os
+import tempfile
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
+import fsspec
 import numpy as np
 import pyarrow as pa
+import pyarrow.parquet as pq
 from datasets import (
     Image,
     get_dataset_config_names,
@@ -23,35 +30,32 @@ from datasets import (
     load_dataset,
     load_dataset_builder,
 )
-from miniature import WALKS, write_miniatures
-from published import ParquetRows
 
-import justzoomin
+import im2gps.sample
+import justzoomin.sample
 from gcd_metric.tables import match_ids
-from im2gps import Im2GPS
-from justzoomin.sources import TABLES, Folder
-from justzoomin.views import Prefix, Views, find_rendered, open_views
+from justzoomin.sample_tiles import write_tiles
+from justzoomin.sources import TABLES
+from justzoomin.views import Prefix, Views, open_views
 
 _log = logging.getLogger("explorer")
 TITLES = {"im2gps": "Im2GPS", "justzoomin": "Just Zoom In"}
 VARIABLES = {"im2gps": "IM2GPS_REPO", "justzoomin": "JUSTZOOMIN_REPO"}
-# Of these is the page's first look, and a game's photos.
+# The page opens with these splits, and games draw their photos from them.
 _FIRST_SPLITS = ("test", "validation")
-_MOST_LOOSE = 10_000  # ids among which one is also sought as the literature's files write it
-_PLACE = ["image_id", "latitude", "longitude"]
+_MOST_LOOSE = 10_000  # ids among which the spellings of published files are tried, too
+_FILES_AT_ONCE = 8
+_VIEWS = "views/views_384.tar"
+_MINIATURE_WALKS = 2  # validation photos of the miniature that have all tiles of their zoom
+_MINIATURE_WIDTH = 320  # of its photos, in pixels
 
 
 @dataclass(frozen=True)
 class Rows:
-    """What is known of a split's photos, one entry a photo.
+    """The photos of a split.
 
-    Attributes
-    ----------
-    ids : ndarray of str, shape (n,)
-    places : ndarray of shape (n, 2)
-        Latitude and longitude in degrees.
-    sequences : ndarray of int, shape (n, depth), or None
-        The zoom actions, where the data set has them.
+    `ids` are strings; `places` latitudes and longitudes in degrees, shape (n, 2); `sequences` the
+    zoom actions, shape (n, depth), or None where the data set has none.
     """
 
     ids: np.ndarray
@@ -59,20 +63,18 @@ class Rows:
     sequences: np.ndarray | None
 
     @classmethod
-    def of(cls, table: pa.Table) -> Rows:
-        """Take the columns of a table."""
+    def from_table(cls, table: pa.Table) -> Rows:
+        """Take the columns of an Arrow table."""
         places = [table.column(name).to_numpy() for name in ("latitude", "longitude")]
         sequences = None
         if "sequence" in table.column_names:
-            lists = table.column("sequence").combine_chunks()
-            flat = pa.concat_arrays(lists.chunks) if hasattr(lists, "chunks") else lists
-            numbers = flat.flatten().to_numpy(zero_copy_only=False)
-            sequences = numbers.reshape(len(table), -1).astype(np.int8)
+            numbers = table.column("sequence").to_pylist()
+            sequences = np.array(numbers, np.int8).reshape(len(table), -1)
         ids = np.array(table.column("image_id").to_pylist(), dtype=str)
         return cls(ids, np.column_stack(places).astype(float), sequences)
 
     def find(self, text: str) -> int | None:
-        """Return the row of an id, which may come with or without folder and ending."""
+        """Return the row of an id, which may be given with or without folder and extension."""
         name = text.strip().replace("\\", "/").rpartition("/")[2]
         bare = name.removesuffix(".jpg").removesuffix("_undistorted")
         for form in (name, bare, f"{bare}.jpg"):
@@ -86,188 +88,68 @@ class Rows:
         return None
 
 
-class Source(Protocol):
-    """Where a data set lies."""
-
-    def split_names(self) -> list[str]:
-        """Return the names of its splits."""
-
-    def rows(self, split: str) -> Rows:
-        """Read what is known of a split's photos."""
-
-    def photo(self, split: str, image_id: str, row: int) -> bytes:
-        """Read one photo's file."""
-
-    def view(self, prefix: Prefix) -> bytes | None:
-        """Read or draw the overhead view after some actions; None where there are none."""
-
-
-class Prepared:
-    """A folder in a data set's original layout, opened by its builder."""
-
-    def __init__(self, name: str, folder: str) -> None:
-        self._name, self._folder = name, folder
-        self._rows: dict[str, Any] = {}
-        self._views: Views | None = None
-        self._drawing = threading.Lock()
-
-    def split_names(self) -> list[str]:
-        """See `Source`."""
-        return ["test"] if self._name == "im2gps" else ["validation", "train"]
-
-    def rows(self, split: str) -> Rows:
-        """See `Source`."""
-        rows = self._dataset(split)
-        return Rows.of(rows.remove_columns("image").with_format("arrow")[:])
-
-    def photo(self, split: str, image_id: str, row: int) -> bytes:
-        """See `Source`."""
-        entry = self._dataset(split).cast_column("image", Image(decode=False))[row]["image"]
-        return entry["bytes"] or _read(entry["path"])
-
-    def view(self, prefix: Prefix) -> bytes | None:
-        """See `Source`."""
-        if self._name == "im2gps":
-            return None
-        with self._drawing:
-            if self._views is None:
-                self._views = open_views(find_rendered(Folder(self._folder)) or self._folder)
-            return self._views.jpeg(prefix)
-
-    def _dataset(self, split: str) -> Any:
-        if split not in self._rows:
-            if self._name == "im2gps":
-                name = Im2GPS.DEFAULT_CONFIG_NAME
-                found = load_dataset("im2gps", name, data_dir=self._folder, split=split)
-            else:
-                found = justzoomin.photos(split, data_dir=self._folder)
-            self._rows[split] = found
-        return self._rows[split]
-
-
-class Published:
-    """A repository of Parquet files with the features of our builders, on the Hub or in a folder.
-
-    Only the columns without pictures are read whole: of the configuration `metadata` where there
-    is one. A photo or view is read from its place.
-    """
-
-    def __init__(self, name: str, where: str) -> None:
-        path, _, revision = (where, "", "") if Path(where).is_dir() else where.partition("@")
-        self._path, self._revision = path, revision or None
-        names = get_dataset_config_names(path, revision=self._revision)
-        photos = {"im2gps": "im2gps", "justzoomin": "streetview"}[name]
-        self._photos_config = photos if photos in names else names[0]
-        # of Just Zoom In the same rows without photos; of Im2GPS what Flickr's lists say
-        same = name == "justzoomin" and "metadata" in names
-        self._rows_config = "metadata" if same else self._photos_config
-        self._has_views = "views" in names
-        self._opened: dict[tuple[str, str], ParquetRows] = {}
-        self._opening = threading.Lock()
-
-    def split_names(self) -> list[str]:
-        """See `Source`."""
-        names = get_dataset_split_names(self._path, self._photos_config, revision=self._revision)
-        return sorted(names, key=lambda n: (*_FIRST_SPLITS, n).index(n))
-
-    def rows(self, split: str) -> Rows:
-        """See `Source`."""
-        files = self._files(self._rows_config, split)
-        wanted = [*_PLACE, "sequence"] if self._has_sequences() else _PLACE
-        return Rows.of(files.columns(wanted))
-
-    def photo(self, split: str, image_id: str, row: int) -> bytes:
-        """See `Source`."""
-        entry = self._files(self._photos_config, split).value("image_id", image_id, "image")
-        return entry["bytes"]
-
-    def view(self, prefix: Prefix) -> bytes | None:
-        """See `Source`."""
-        if not self._has_views:
-            return None
-        files = self._files("views", "train")
-        return files.value("prefix", tuple(prefix), "view")["bytes"]
-
-    def _has_sequences(self) -> bool:
-        return self._photos_config == "streetview"
-
-    def _files(self, config: str, split: str) -> ParquetRows:
-        with self._opening:
-            key = config, split
-            if key not in self._opened:
-                builder = load_dataset_builder(self._path, config, revision=self._revision)
-                self._opened[key] = ParquetRows(builder.config.data_files[split])
-            return self._opened[key]
-
-
 class Collection:
-    """One data set as the page knows it.
+    """A data set; subclasses define `_read_rows`, `_read_photo` and `_read_view`.
 
     Parameters
     ----------
     name : {"im2gps", "justzoomin"}
-    source : Source
-    synthetic : bool
-        Whether it is a miniature.
-    depth : int
-        How many actions may lead to a view that a map shows beneath; -1 for no views.
-    walks : int, optional
-        How many photos of the first split, in the order of their ids, have all views of their
-        zoom. None: all.
+    splits : sequence of str
     """
 
-    def __init__(
-        self, name: str, source: Source, synthetic: bool, depth: int, walks: int | None = None
-    ) -> None:
-        self.name, self.title, self.synthetic = name, TITLES[name], synthetic
-        self.depth, self.walks = depth, walks
-        self.splits = source.split_names()
-        self._source = source
+    synthetic = False
+    depth = -1  # actions before the deepest views that maps show; -1 without views
+    walks: int | None = None  # photos whose zoom has all its views, by order of id; None for all
+
+    def __init__(self, name: str, splits: Sequence[str]) -> None:
+        self.name, self.title, self.splits = name, TITLES[name], list(splits)
         self._rows: dict[str, Rows] = {}
         self._reading = threading.Lock()
 
+    def _read_rows(self, split: str) -> Rows:
+        raise NotImplementedError
+
+    def _read_photo(self, split: str, image_id: str, row: int) -> bytes:
+        raise NotImplementedError
+
+    def _read_view(self, prefix: Prefix) -> bytes | None:
+        return None
+
     def rows(self, split: str) -> Rows:
-        """Return what is known of a split's photos; read once, for all visitors."""
+        """Return the photos of a split; they are read once, for all visitors."""
         if split not in self.splits:
             raise ValueError(f"{self.title} has no split {split!r}: {', '.join(self.splits)}")
-        if split in self._rows:  # nobody waits for another split that is being read
-            return self._rows[split]
-        with self._reading:
-            if split not in self._rows:
-                self._rows[split] = self._source.rows(split)
-            return self._rows[split]
+        if split not in self._rows:
+            with self._reading:
+                if split not in self._rows:
+                    self._rows[split] = self._read_rows(split)
+        return self._rows[split]
 
     def photo(self, split: str, row: int) -> bytes:
-        """Return a photo's file as it is published.
-
-        Raises
-        ------
-        OSError
-            Says no more than that, since visitors read it; the log has the rest.
-        """
+        """Return the file of a photo; OSError, with a message for visitors, if that fails."""
         image_id = str(self.rows(split).ids[row])
-        with self._telling(f"photo {image_id}"):
-            return self._source.photo(split, image_id, row)
+        with self._logged_errors(f"photo {image_id}"):
+            return self._read_photo(split, image_id, row)
 
     def view(self, prefix: Prefix) -> bytes | None:
-        """Return the overhead view after some actions, if there is one; errors as of `photo`."""
-        with self._telling("overhead view"):
-            return self._source.view(prefix)
-
-    def walk_rows(self) -> np.ndarray:
-        """Rows of the first split whose zoom has all its views, in the order of their ids."""
-        return np.argsort(self.rows(self.splits[0]).ids, kind="stable")[: self.walks]
+        """Return the overhead view after some actions, if there is one; errors as for `photo`."""
+        with self._logged_errors("overhead view"):
+            return self._read_view(prefix)
 
     @contextmanager
-    def _telling(self, what: str) -> Iterator[None]:
+    def _logged_errors(self, what: str) -> Iterator[None]:
         try:
             yield
-        except Exception as error:  # of any library on the way to a file, here or far away
+        except Exception as error:  # of any library that reads files, here or on the Hub
             _log.warning("%s, %s: %r", self.name, what, error)
             raise OSError(f"{self.title}: the {what} cannot be read at present") from error
 
+    def walk_rows(self) -> np.ndarray:
+        """Return rows of the first split whose zoom has all its views, ordered by id."""
+        return np.argsort(self.rows(self.splits[0]).ids, kind="stable")[: self.walks]
+
     def find(self, text: str) -> tuple[str, int] | None:
-        """Return split and row of an id; the splits that were looked at before come first."""
+        """Return split and row of an id; splits that were read already are searched first."""
         for split in sorted(self.splits, key=lambda split: split not in self._rows):
             row = self.rows(split).find(text)
             if row is not None:
@@ -275,78 +157,221 @@ class Collection:
         return None
 
 
-def open_collections(settings: Mapping[str, str], folder: Path) -> dict[str, Collection]:
-    """Open both data sets.
+class OriginalFolder(Collection):
+    """A folder in the layout of the data set's authors."""
+
+    def __init__(self, name: str, folder: str, depth: int = 3) -> None:
+        super().__init__(name, ["test"] if name == "im2gps" else ["validation", "train"])
+        self._folder = folder
+        self._data: dict[str, Any] = {}
+        self._views: Views | None = None
+        self._drawing = threading.Lock()
+        tiles = ("archives/satellite_level_*.tar", "satellite/*/*", _VIEWS)
+        if name == "justzoomin" and any(any(Path(folder).glob(tile)) for tile in tiles):
+            self.depth = depth
+
+    def _read_rows(self, split: str) -> Rows:
+        return Rows.from_table(self._dataset(split).remove_columns("image").with_format("arrow")[:])
+
+    def _read_photo(self, split: str, image_id: str, row: int) -> bytes:
+        entry = self._dataset(split).cast_column("image", Image(decode=False))[row]["image"]
+        if entry["bytes"]:
+            return entry["bytes"]
+        with fsspec.open(entry["path"], "rb") as file:
+            return file.read()
+
+    def _read_view(self, prefix: Prefix) -> bytes | None:
+        if self.name == "im2gps":
+            return None
+        with self._drawing:
+            if self._views is None:
+                rendered = os.path.join(self._folder, _VIEWS)
+                self._views = open_views(rendered if os.path.exists(rendered) else self._folder)
+            return self._views.jpeg(prefix)
+
+    def _dataset(self, split: str) -> Any:
+        if split not in self._data:
+            if self.name == "im2gps":
+                found = load_dataset("im2gps", "im2gps", data_dir=self._folder, split=split)
+            else:
+                found = justzoomin.photos(split, data_dir=self._folder)
+            self._data[split] = found
+        return self._data[split]
+
+
+class Published(Collection):
+    """A repository of Parquet files that `publish` wrote, on the Hub or in a folder.
+
+    Only the columns without pictures are read whole, from the configuration `metadata` where there
+    is one.
+    """
+
+    def __init__(self, name: str, where: str) -> None:
+        path, _, revision = (where, "", "") if Path(where).is_dir() else where.partition("@")
+        self._path, self._revision = path, revision or None
+        configs = get_dataset_config_names(path, revision=self._revision)
+        photos = {"im2gps": "im2gps", "justzoomin": "streetview"}[name]
+        self._photos = photos if photos in configs else configs[0]
+        # For Just Zoom In these are the same rows, for Im2GPS what Flickr's lists say.
+        same = name == "justzoomin" and "metadata" in configs
+        self._metadata = "metadata" if same else self._photos
+        self._has_views = "views" in configs
+        self._opened: dict[tuple[str, str], ParquetFiles] = {}
+        self._opening = threading.Lock()
+        splits = get_dataset_split_names(path, self._photos, revision=self._revision)
+        super().__init__(name, sorted(splits, key=lambda n: (*_FIRST_SPLITS, n).index(n)))
+        if self._read_view(()):
+            self.depth = 3
+
+    def _read_rows(self, split: str) -> Rows:
+        sequence = ["sequence"] if self._photos == "streetview" else []
+        columns = ["image_id", "latitude", "longitude", *sequence]
+        return Rows.from_table(self._files(self._metadata, split).columns(columns))
+
+    def _read_photo(self, split: str, image_id: str, row: int) -> bytes:
+        return self._files(self._photos, split).entry("image_id", image_id, "image")["bytes"]
+
+    def _read_view(self, prefix: Prefix) -> bytes | None:
+        if not self._has_views:
+            return None
+        return self._files("views", "train").entry("prefix", tuple(prefix), "view")["bytes"]
+
+    def _files(self, config: str, split: str) -> ParquetFiles:
+        with self._opening:
+            if (config, split) not in self._opened:
+                builder = load_dataset_builder(self._path, config, revision=self._revision)
+                self._opened[config, split] = ParquetFiles(builder.config.data_files[split])
+            return self._opened[config, split]
+
+
+class ParquetFiles:
+    """The rows of Parquet files, which are read in place, a row group at a time.
 
     Parameters
     ----------
-    settings : mapping of str to str
-        The environment: see app.py.
-    folder : Path
-        Where miniatures are written, or were.
-
-    Returns
-    -------
-    dict of Collection by name
-
-    Raises
-    ------
-    ValueError, OSError
-        Names the variable whose data set cannot be opened.
+    paths : iterable of str
+        Paths, or addresses that fsspec can open.
     """
-    places = {name: settings.get(variable, "").strip() for name, variable in VARIABLES.items()}
-    if not all(places.values()):
-        write_miniatures(folder)
+
+    def __init__(self, paths: Iterable[str]) -> None:
+        self._paths = list(paths)
+        self._open: dict[int, pq.ParquetFile] = {}
+        self._locks = [threading.Lock() for _ in self._paths]
+        self._indexing = threading.Lock()
+        self._index: dict[str, dict[Hashable, int]] = {}
+        self._groups: list[tuple[int, int, int]] = []  # of each row group: first row, file, number
+
+    def columns(self, names: Sequence[str]) -> pa.Table:
+        """Read whole columns of all files."""
+
+        def read(number: int) -> pa.Table:
+            with self._locks[number]:
+                return self._file(number).read(columns=list(names))
+
+        with ThreadPoolExecutor(_FILES_AT_ONCE) as pool:
+            return pa.concat_tables(pool.map(read, range(len(self._paths))))
+
+    def entry(self, key_column: str, key: Hashable, column: str) -> Any:
+        """Return one column's entry of the row with a key; KeyError if there is none.
+
+        The first call reads the keys of all rows.
+        """
+        with self._indexing:
+            if key_column not in self._index:
+                keys = self.columns([key_column]).column(0).to_pylist()
+                self._index[key_column] = {
+                    tuple(key) if isinstance(key, list) else key: row
+                    for row, key in enumerate(keys)
+                }
+                self._groups = self._row_groups()
+        row = self._index[key_column][key]
+        first, number, group = self._groups[bisect.bisect(self._groups, (row, np.inf)) - 1]
+        with self._locks[number]:
+            entries = self._file(number).read_row_group(group, columns=[column])
+            return entries.column(column)[row - first].as_py()
+
+    def _row_groups(self) -> list[tuple[int, int, int]]:
+        groups, first = [], 0
+        for number in range(len(self._paths)):
+            metadata = self._file(number).metadata
+            for group in range(metadata.num_row_groups):
+                groups.append((first, number, group))
+                first += metadata.row_group(group).num_rows
+        return groups
+
+    def _file(self, number: int) -> pq.ParquetFile:
+        if number not in self._open:
+            # Without a cache, which would fetch megabytes for a few ids.
+            system, path = fsspec.core.url_to_fs(self._paths[number])
+            opened = system.open(path, "rb", cache_type="none")
+            self._open[number] = pq.ParquetFile(opened, pre_buffer=True)
+        return self._open[number]
+
+
+# --- opening ------------------------------------------------------------------------------------
+
+
+def open_collections(settings: Mapping[str, str], folder: Path) -> dict[str, Collection]:
+    """Open both data sets; return them by name.
+
+    `settings` is the environment (see app.py), `folder` where miniatures are written. ValueError
+    names the variable whose data set cannot be opened.
+    """
     found = {}
-    for name, where in places.items():
+    for name, variable in VARIABLES.items():
+        where = settings.get(variable, "").strip()
         if not where:
-            depth = 1 if name == "justzoomin" else -1
-            source: Source = Prepared(name, str(folder / name))
-            found[name] = Collection(name, source, True, depth, WALKS)
+            found[name] = _open_miniature(name, folder)
             continue
         try:
-            found[name] = _opened(name, where)
-        except Exception as error:  # of any library that opens it; which variable is what helps
-            raise ValueError(f"{VARIABLES[name]}={where}: {error}") from error
+            found[name] = _open(name, where)
+            found[name].rows(found[name].splits[0])  # what is wrong shows now, not to a visitor
+        except Exception as error:  # of any library that opens it
+            raise ValueError(f"{variable}={where}: {error}") from error
     return found
 
 
-def _opened(name: str, where: str) -> Collection:
+def _open(name: str, where: str) -> Collection:
     folder = Path(where).expanduser()
-    if folder.is_dir() and _is_original(name, folder):
-        depth = 3 if name == "justzoomin" and _has_overhead(folder) else -1
-        return _looked_at(Collection(name, Prepared(name, str(folder.resolve())), False, depth))
-    if not folder.is_dir() and where.startswith((".", "/", "~")):
-        raise FileNotFoundError("there is no such folder")
-    if folder.is_dir() and not any(folder.rglob("*.parquet")):
-        raise ValueError(  # of Im2GPS its builder says so
-            f"this folder holds neither Parquet files as published nor, as the authors lay it out, "
-            f"metadata/{TABLES['validation']}"
-        )
-    source = Published(name, str(folder.resolve()) if folder.is_dir() else where)
-    return _looked_at(Collection(name, source, False, 3 if source.view(()) else -1))
+    if not folder.is_dir():
+        if where.startswith((".", "/", "~")):
+            raise FileNotFoundError("there is no such folder")
+        return Published(name, where)
+    original = not any(folder.glob("*/*-of-*.parquet"))
+    if name == "justzoomin":  # the authors have a Parquet file, too
+        original = (folder / "metadata" / TABLES["validation"]).is_file()
+        if not original and not any(folder.rglob("*.parquet")):
+            raise ValueError(
+                "this folder holds neither Parquet files of `publish` nor the authors' "
+                f"metadata/{TABLES['validation']}"
+            )
+    return (OriginalFolder if original else Published)(name, str(folder.resolve()))
 
 
-def _looked_at(collection: Collection) -> Collection:
-    collection.rows(collection.splits[0])  # what is wrong with it shows now, not to a visitor
+def _open_miniature(name: str, parent: Path) -> Collection:
+    """Open a miniature; write it if it is not there."""
+    folder = parent / name
+    if not folder.is_dir():
+        parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=parent) as part:
+            _write_miniature(name, Path(part, name))
+            try:
+                os.replace(Path(part, name), folder)
+            except OSError:
+                if not folder.is_dir():  # else another process was faster
+                    raise
+    collection = OriginalFolder(name, str(folder), depth=1)
+    collection.synthetic, collection.walks = True, _MINIATURE_WALKS
     return collection
 
 
-def _is_original(name: str, folder: Path) -> bool:
-    """Tell the layout of a data set's authors from published Parquet files."""
-    if name == "justzoomin":  # the authors have a Parquet file among others, too
-        return (folder / "metadata" / TABLES["validation"]).is_file()
-    return not any(folder.glob("*/*-of-*.parquet"))
-
-
-def _has_overhead(folder: Path) -> bool:
-    tiles = ("archives/satellite_level_*.tar", "satellite/*/*")  # as the Hub has them; extracted
-    rendered = find_rendered(Folder(str(folder)))
-    return rendered is not None or any(any(folder.glob(pattern)) for pattern in tiles)
-
-
-def _read(path: str) -> bytes:
-    import fsspec
-
-    with fsspec.open(path, "rb") as file:
-        return file.read()
+def _write_miniature(name: str, folder: Path) -> None:
+    if name == "im2gps":
+        only = {"random_2k": 0, "geo_uniform": 0, "human": 0}
+        im2gps.sample.write_sample(folder, only, width=_MINIATURE_WIDTH)
+        return
+    justzoomin.sample.write_sample(folder, train=60, validation=30, width=_MINIATURE_WIDTH)
+    with open(folder / "metadata" / TABLES["validation"], encoding="utf-8", newline="") as file:
+        rows = sorted(csv.DictReader(file), key=lambda row: row["image_id"])[:_MINIATURE_WALKS]
+    around = [(float(row["latitude"]), float(row["longitude"])) for row in rows]
+    write_tiles(folder, around=around, quality=80)

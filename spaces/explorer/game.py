@@ -1,9 +1,9 @@
-"""Guess the place: ten photos, ten guesses, the figures that a model would get. No page here."""
+"""The rules of the game: ten photos, ten guesses, and the figures that a model would get."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 from catalogue import Collection
@@ -19,19 +19,11 @@ _CONFIGURATIONS = {"im2gps": "standard", "justzoomin": "justzoomin"}
 
 @dataclass(frozen=True)
 class Game:
-    """One visitor's game; it stays on the server, since it knows the answers.
+    """One visitor's game. It stays on the server, because it knows the answers.
 
-    Attributes
-    ----------
-    collection, split : str
-    seed : int
-    rows : tuple of int
-        The photos, in the order of the rounds.
-    guesses : tuple of (float, float)
-        Latitude and longitude, one for each round played.
-    open : bool
-        Whether the photo of the next round is shown and its guess awaited; otherwise the answer
-        of the last one is.
+    `rows` are the photos in the order of the rounds, `guesses` the latitude and longitude of each
+    round that was played. While `open`, the photo of the next round is shown and waits for a
+    guess; otherwise the answer of the last round is shown.
     """
 
     collection: str
@@ -48,26 +40,12 @@ class Game:
 
     @property
     def finished(self) -> bool:
-        """Whether there is no photo left."""
+        """Whether all rounds were played."""
         return len(self.guesses) == len(self.rows)
 
 
-class Result(NamedTuple):
-    """The figures of guesses as a table, and what to say of them."""
-
-    headers: list[str]
-    rows: list[list[str]]
-    notes: list[str]
-
-
 def new_game(collection: Collection, seed: int) -> Game:
-    """Draw the photos of a game; the same seed draws the same ones, in whatever order rows lie.
-
-    Raises
-    ------
-    ValueError
-        For a seed that is none.
-    """
+    """Draw the photos of a game; a seed always draws the same, whatever the order of the rows."""
     if not 0 <= seed <= LARGEST_SEED:
         raise ValueError(f"a seed is a whole number from 0 to {LARGEST_SEED:,}, not {seed}")
     split = collection.splits[0]
@@ -80,12 +58,9 @@ def new_game(collection: Collection, seed: int) -> Game:
 
 
 def guess(game: Game, latitude: float | None, longitude: float | None) -> Game:
-    """Answer the round that is open; a second answer to the same round changes nothing.
+    """Answer the open round; a second answer to the same round changes nothing.
 
-    Raises
-    ------
-    ValueError
-        Where no place is given, or one that is not on Earth.
+    Raises ValueError where a coordinate is missing or not on Earth.
     """
     if not game.open:
         return game
@@ -106,75 +81,70 @@ def next_round(game: Game) -> Game:
 
 
 def truths(game: Game, collection: Collection) -> np.ndarray:
-    """Where the photos of the rounds played were taken, shape (rounds, 2)."""
+    """Return where the photos of the rounds played were taken, shape (rounds, 2)."""
     return collection.rows(game.split).places[list(game.rows[: len(game.guesses)])]
 
 
 def options_of(collection: str) -> Options:
-    """How the metric measures on a data set."""
+    """Return the metric's options for a data set."""
     return make_options(_CONFIGURATIONS[collection])
 
 
-def measured(game: Game, collection: Collection) -> np.ndarray:
-    """Distances of all guesses, in the unit of the data set's configuration."""
+def distances(game: Game, collection: Collection) -> np.ndarray:
+    """Return the distances of all guesses, in the unit of the data set's configuration."""
     options = options_of(game.collection)
     return measure(np.array(game.guesses), truths(game, collection), options)
 
 
 def figures(values: np.ndarray, collection: str) -> dict[str, Any]:
-    """What the metric says of distances.
+    """Return the metric's figures of distances.
 
-    Coordinates are not looked at, as its `compute` would: whoever guesses the middle of the map
-    ten times does not mean radians.
+    Not by its `compute`, which would take ten guesses at the middle of the map for radians.
     """
     return summarise(values, options_of(collection))
 
 
-def result(game: Game, collection: Collection) -> Result:
-    """The metric's table of a game, with published results where they may stand there."""
-    distances = measured(game, collection)
-    beside, note = published_beside(collection, game.split)
-    scores = figures(distances, game.collection)
-    run = Run("you", np.array(game.guesses), measured=distances, scores=scores)
+def result(game: Game, collection: Collection) -> tuple[list[str], list[list[str]], list[str]]:
+    """Return headers and rows of the metric's table of a game, and notes."""
+    values = distances(game, collection)
+    beside, note = _comparable_results(collection, game.split)
+    scores = figures(values, game.collection)
+    run = Run("you", np.array(game.guesses), measured=values, scores=scores)
     ids = [str(row) for row in game.rows]
     scored = Scored(
-        "",
-        [run],
-        truths(game, collection),
-        ids,
-        options_of(game.collection),
-        len(ids),
+        "", [run], truths(game, collection), ids, options_of(game.collection), len(ids),
         published=beside,
-    )
-    notes = [text.INTERVALS, note]
-    return Result(*text.table(scored), notes + ([text.sources(scored)] if beside else []))
+    )  # fmt: skip
+    sources = [text.sources(scored)] if beside else []
+    return (*text.table(scored), [text.INTERVALS, note, *sources])
 
 
-def published_beside(collection: Collection, split: str) -> tuple[list[dict[str, str]], str]:
-    """Published rows that may stand beside a game, and a sentence what they are, or why not.
+def _comparable_results(collection: Collection, split: str) -> tuple[list[dict[str, str]], str]:
+    """Return published results that can be compared with a game, and why, or why there are none.
 
-    A game's photos are drawn from the split at random: its figures estimate what one would reach
-    on the whole of it. So they may stand beside figures of just this whole, and of no other.
+    A game's photos are a random sample of the split, so its figures estimate those on the whole
+    split, and can only be compared with published results on the same photos.
     """
-    rows = published(collection.name)
     if collection.synthetic:
         return [], (
-            "These photos are synthetic: published results, which are of real ones, are not shown."
+            "These photos are synthetic, so published results, which are of real photos, are not "
+            "shown."
         )
+    rows = published(collection.name)
     whole, here = int(rows[0]["n"]), len(collection.rows(split).ids)
     if here != whole:
         return [], (
-            f"Published results of {collection.title} are over its {whole:,} photos and these were "
-            f"drawn from {here:,}, so they are not shown."
+            f"Published results of {collection.title} are over its {whole:,} photos, but these "
+            f"were drawn from {here:,}, so they are not shown."
         )
     return rows, (
         f"Published results are over all {whole:,} photos, yours over ten drawn from them at "
-        "random: only where a figure lies outside your brackets do ten photos tell a difference."
+        "random: ten photos show a difference only where a figure is outside your brackets."
     )
 
 
 def distance_text(value: float, unit: str) -> str:
-    """A distance for people, of one in kilometres or metres."""
+    """Return a distance in kilometres or metres as text."""
     metres = value * 1000 if unit == "km" else value
     if metres < 1000:
         return f"{metres:,.0f} m"

@@ -1,6 +1,6 @@
-"""The page by gradio: its three tabs, what happens in them, how they look.
+"""The page: its three tabs, and how they look. It needs no network.
 
-A visitor's game and choices are in `gr.State`; what all share is only read. It needs no network.
+A visitor's game and choices are kept in `gr.State`; what visitors share is only read.
 """
 
 from __future__ import annotations
@@ -11,29 +11,43 @@ from pathlib import Path
 import browse_tab
 import gradio as gr
 import guess_tab
-import walk_tab
-import words
 import worldmap
+import zoom_tab
 from catalogue import Collection
-from controls import HIDDEN
+from elements import PRIVATE
 
 from gcd_metric import look
 
+_INTRO = """
+# Where was this photo taken?
+
+Two benchmarks ask a model this question: **Im2GPS**, photos from all over the world, and **Just
+Zoom In**, street photos of Washington, D.C., to be found by zooming into aerial imagery. Play ten
+rounds and get the figures that a model would get; look at the photos; follow a zoom.
+"""
+_ABOUT = """
+Everything on this page is computed here. Distances are great circles on a sphere, and figures are
+those of the metric `gcd_metric`, with 95 % Wilson intervals. GeoScore is 5,000 for a perfect guess
+and falls by a factor of e every 1,492.7 km. Maps show latitude and longitude without projection,
+with coastlines from Natural Earth (public domain); no tile server is used. No data about visitors
+are kept.
+"""
+
 
 def build(collections: Mapping[str, Collection]) -> gr.Blocks:
-    """The page, ready to be launched."""
+    """Return the page."""
     with gr.Blocks(title="Where was this photo taken?", analytics_enabled=False) as page:
-        gr.Markdown(words.INTRO)
-        with gr.Tabs() as tabs:  # of short names, or a phone hides the last in a menu
+        gr.Markdown(_INTRO)
+        with gr.Tabs() as tabs:  # with short names, or a phone hides the last in a menu
             with gr.Tab("Guess", id="guess"):
                 guess_tab.build(page, collections)
             with gr.Tab("Browse", id="browse"):
                 chosen, walk_button = browse_tab.build(collections)
             with gr.Tab("Zoom", id="walk") as walk:
-                to_walk, show_walk = walk_tab.build(walk, collections["justzoomin"])
-        gr.Markdown(words.ABOUT)
+                to_walk, show_walk = zoom_tab.build(walk, collections["justzoomin"])
+        gr.Markdown(_ABOUT)
         walk_button.click(
-            lambda place: (gr.update(selected="walk"), place), chosen, [tabs, to_walk], **HIDDEN
+            lambda place: (gr.update(selected="walk"), place), chosen, [tabs, to_walk], **PRIVATE
         ).then(**show_walk)
     return page
 
@@ -44,7 +58,7 @@ def serve(collections: Mapping[str, Collection]) -> None:
     build(collections).queue(max_size=40, default_concurrency_limit=4).launch(
         head=f"<style>{look.STYLE}{style}</style>{worldmap.head()}",
         theme=look.theme(),
-        max_file_size=1,  # nobody has anything to upload
+        max_file_size=1,  # nothing is uploaded
         footer_links=["gradio", "settings"],
         ssr_mode=False,
         share=False,

@@ -1,7 +1,6 @@
-"""The map component, and the scenes that it shows. What the browser does with them is map.js.
+"""The map component and the scenes that it shows; map.js draws them in the browser.
 
-Scenes are plain data. Of the photos a map gets a bounded number of dots, those of what is in
-sight, whatever the size of the data set.
+A scene is plain data. Photos are drawn as a limited number of dots, those in sight.
 """
 
 from __future__ import annotations
@@ -15,10 +14,9 @@ from typing import Any
 import gradio as gr
 import numpy as np
 from catalogue import Collection
-from pictures import address, bare
+from elements import data_url, shrunk
 
-import gcd_metric
-from gcd_metric.report import great_circle_arcs
+from gcd_metric.report import coastlines, great_circle_arcs
 from justzoomin import zoom
 
 MOST_DOTS = 1500
@@ -43,9 +41,8 @@ _KEYS = "Arrow keys move the cross, plus and minus zoom, Enter {}."
 
 
 def head() -> str:
-    """What the page's head must hold for maps: their script, and the coasts, once for all maps."""
-    drawn = Path(gcd_metric.__file__).with_name("coastlines.json").read_text(encoding="utf-8")
-    coasts = [np.round(line, 2).tolist() for line in json.loads(drawn)["polylines"]]
+    """Return what the page's head must hold for maps: the script and the coastlines."""
+    coasts = [np.round(line, 2).tolist() for line in coastlines()]
     script = (_HERE / "map.js").read_text(encoding="utf-8")
     data = json.dumps(coasts, separators=(",", ":"))
     return f"<script>window.explorerCoasts = {data};\n{script}</script>"
@@ -54,37 +51,32 @@ def head() -> str:
 def map_component(
     collections: Mapping[str, Collection], scene: dict[str, Any], elem_id: str
 ) -> gr.HTML:
-    """A map that shows a scene; it triggers `select` with a `row`, or a latitude and longitude.
+    """Return a map that shows a scene. A listener changes it by returning another scene.
 
-    Parameters
-    ----------
-    collections : mapping of str to Collection
-        Of which it may ask dots and views.
-    scene : dict
-        As `scene_of` returns it; a listener gives it another by returning one.
-    elem_id : str
+    It triggers `select` with a `row`, or with a latitude and longitude, and asks for dots and
+    views of the given collections.
     """
 
     def dots(request: dict[str, Any]) -> dict[str, Any]:
-        """Dots of the photos in sight, and a sentence about them."""
+        """Return the dots of the photos in sight, and a sentence about them."""
         try:
             places = collections[request["collection"]].rows(request["split"]).places
             sight = [float(value) for value in request["sight"]]
             west, east, south, north = sight
             if not all(map(math.isfinite, sight)) or west >= east or south >= north:
                 raise ValueError("nothing is in sight")
-        except (KeyError, TypeError, ValueError):  # no page of ours asks so
+        except (KeyError, TypeError, ValueError):  # not a request of our page
             return {"dots": [], "remark": ""}
         return dots_in_sight(places, (west, east, south, north))
 
     def view(prefix: list[int]) -> str:
-        """The overhead view after some actions, as an address; nothing where there is none."""
+        """Return the overhead view after some actions as a data URL; empty if there is none."""
         collection = collections["justzoomin"]
         actions = [int(action) for action in prefix if type(action) is int and 0 <= action < 16]
         if len(actions) != len(prefix) or len(actions) > collection.depth:
             return ""
         data = collection.view(tuple(actions))
-        return address(bare(data, _VIEW_PIXELS)) if data else ""
+        return data_url(shrunk(data, _VIEW_PIXELS)) if data else ""
 
     return gr.HTML(
         scene,
@@ -107,34 +99,29 @@ def scene_of(
     split: str | None = None,
     turn: Any = None,
 ) -> dict[str, Any]:
-    """What a map shows.
+    """Return what a map shows.
 
     Parameters
     ----------
     collection : Collection
-        Whose region it is.
     click : {"guess", "pick", None}
-        What a click does: sets a pin, or picks a photo's dot.
+        What a click does: set a pin, or pick a photo's dot.
     what : str
-        What is on it, for those who do not see it.
+        A description for people who cannot see the map.
     marks : sequence of dict
-        As `mark` makes them.
+        From `mark`.
     arcs : sequence of ndarray of shape (n, 2)
         Longitudes and latitudes.
     fit : (west, east, south, north), optional
-        What to bring in sight, in degrees.
+        What to show, in degrees.
     split : str, optional
-        Whose photos are dots; None for no dots.
+        Whose photos are shown as dots; None for no dots.
     turn : JSON value
-        Another one makes the map go to `fit`; with the same it stays where the visitor moved it.
-
-    Returns
-    -------
-    dict
+        A new value moves the map to `fit`; with the same it stays where the visitor moved it.
     """
     city = collection.name == "justzoomin"
     corners = np.column_stack(zoom.corners(np.empty(0, int))) if city else np.empty((0, 2))
-    extent = _around(corners, 0.02) if city else [-180.0, 180.0, -90.0, 90.0]
+    extent = box_around(corners, 0.02) if city else [-180.0, 180.0, -90.0, 90.0]
     middle = math.radians((extent[2] + extent[3]) / 2)
     does = {"guess": "sets your pin at the cross", "pick": "picks the photo at the cross"}
     keys = _KEYS.format(does[click]) if click else _KEYS.partition(", Enter")[0] + "."
@@ -155,22 +142,18 @@ def scene_of(
 
 
 def mark(kind: str, place: Iterable[float], label: str = "") -> dict[str, Any]:
-    """A `guess`, a `truth` or a `chosen` photo at a latitude and longitude."""
+    """Return a mark of kind `guess`, `truth` or `chosen` at a latitude and longitude."""
     latitude, longitude = map(float, place)
     return {"kind": kind, "latitude": latitude, "longitude": longitude, "label": label}
 
 
 def arcs_between(guesses: np.ndarray, truths: np.ndarray) -> list[np.ndarray]:
-    """Shortest ways from guesses to truths, longitude first; both of shape (n, 2)."""
+    """Return great-circle arcs between places, longitude first; both of shape (n, 2)."""
     return great_circle_arcs(np.asarray(truths, float), np.asarray(guesses, float))
 
 
-def around(places: np.ndarray, margin: float = 0.35) -> list[float]:
-    """West, east, south and north of a part of a map that holds all places, (n, 2), and more."""
-    return _around(np.asarray(places, float), margin)
-
-
-def _around(places: np.ndarray, margin: float) -> list[float]:
+def box_around(places: np.ndarray, margin: float = 0.35) -> list[float]:
+    """Return west, east, south and north of a box around places, shape (n, 2), with a margin."""
     low, high = places.min(axis=0), places.max(axis=0)
     more = np.maximum((high - low) * margin, 1e-4)
     (south, west), (north, east) = low - more, high + more
@@ -180,30 +163,18 @@ def _around(places: np.ndarray, margin: float) -> list[float]:
 def dots_in_sight(
     places: np.ndarray, sight: tuple[float, float, float, float], most: int = MOST_DOTS
 ) -> dict[str, Any]:
-    """Choose what a map draws of many photos.
+    """Choose the dots for the photos in sight, and a sentence about them.
 
-    Parameters
-    ----------
-    places : ndarray of shape (n, 2)
-        Latitudes and longitudes.
-    sight : (west, east, south, north)
-        In degrees.
-    most : int
-        Dots.
-
-    Returns
-    -------
-    dict
-        `dots`: lists of row, latitude, longitude and how many photos it stands for; `remark`.
-        Where there are more photos than dots, a photo of each cell of a raster stands for all of
-        the cell.
+    `places` are latitudes and longitudes, shape (n, 2); `sight` is west, east, south and north in
+    degrees. `dots` are lists of row, latitude, longitude and the number of photos: if there are
+    more photos than `most`, one photo stands for each cell of a grid.
     """
     west, east, south, north = sight
     latitude, longitude = places.T
     inside = (latitude >= south) & (latitude <= north) & (longitude >= west) & (longitude <= east)
     rows = np.flatnonzero(inside)
     counts = np.ones(len(rows), int)
-    remark = f"{len(rows):,} of {len(places):,} photos in sight, a dot each."
+    remark = f"{len(rows):,} of {len(places):,} photos in view, one dot each."
     if len(rows) > most:
         across, down = _BINS
         column = np.minimum((longitude[rows] - west) / (east - west) * across, across - 1)
@@ -213,8 +184,8 @@ def dots_in_sight(
         _, first, counts = np.unique(cells, return_index=True, return_counts=True)
         rows = rows[first]
         remark = (
-            f"{total:,} of {len(places):,} photos in sight, drawn as {len(rows):,} dots: a large "
-            "one stands for several, and opens one of them. Zoom in to part them."
+            f"{total:,} of {len(places):,} photos in view, drawn as {len(rows):,} dots: a large "
+            "one stands for several photos and opens one of them. Zoom in to separate them."
         )
     found = zip(rows.tolist(), places[rows].round(6).tolist(), counts.tolist(), strict=True)
     return {"dots": [[row, *place, count] for row, place, count in found], "remark": remark}

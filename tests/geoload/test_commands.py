@@ -10,8 +10,7 @@ from pathlib import Path
 import pytest
 
 from geoload import __version__
-from geoload.commands import run
-from geoload.messages import one_line
+from geoload.commands import one_line, run
 
 
 @pytest.mark.parametrize(

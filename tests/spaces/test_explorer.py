@@ -185,7 +185,7 @@ def test_ten_rounds_give_the_figures_of_the_metric(page, rows):
     ]
     rest = [f"{result[name]:,.1f}" for name in ("median_km", "mean_km", "geoscore")]
     assert mine == ["you", *shown, *rest, "10"]
-    assert "synthetic: published results" in page.locator("#result").inner_text()
+    assert "synthetic, so published results" in page.locator("#result").inner_text()
     assert page.evaluate("window.explorerMaps['guess-map'].scene().arcs.length") == 10
     status(page, "guess", page.locator("#again").click)
     assert page.locator("#seed input").input_value() == "2"
@@ -376,7 +376,7 @@ def test_a_map_of_300_000_photos_gets_a_bounded_number_of_dots(modules):
     found = dots_in_sight(places, (-180, 180, -90, 90))
     assert len(found["dots"]) <= MOST_DOTS and len(json.dumps(found)) < 100_000
     assert sum(dot[3] for dot in found["dots"]) == 300_000
-    assert found["remark"].startswith("300,000 of 300,000 photos in sight, drawn as 1,500 dots")
+    assert found["remark"].startswith("300,000 of 300,000 photos in view, drawn as 1,500 dots")
     for row, latitude, longitude, _ in found["dots"][::100]:
         assert np.allclose(places[row], (latitude, longitude), atol=1e-6)
     small = (10.0, 11.0, 20.0, 21.0)
@@ -511,15 +511,13 @@ def test_published_results_stand_beside_a_game_on_the_whole_benchmark_only(modul
     from game import guess, new_game, next_round, result
 
     def played(count, synthetic=False):
-        class Source:
-            def split_names(self):
-                return ["test"]
-
-            def rows(self, split):
+        class Photos(Collection):
+            def _read_rows(self, split):
                 places = np.column_stack([np.linspace(-60, 60, count), np.linspace(0, 170, count)])
                 return Rows(np.array([f"{i:03}.jpg" for i in range(count)]), places, None)
 
-        collection = Collection("im2gps", Source(), synthetic, -1)
+        collection = Photos("im2gps", ["test"])
+        collection.synthetic = synthetic
         game = new_game(collection, 3)
         while not game.finished:
             # the middle of the map ten times: no model's radians, a visitor's right
@@ -527,10 +525,11 @@ def test_published_results_stand_beside_a_game_on_the_whole_benchmark_only(modul
         return result(game, collection)
 
     whole, less, made_up = played(237), played(236), played(237, synthetic=True)
-    assert [row[0] for row in whole.rows][0] == "you" and len(whole.rows) == 8
-    assert any("over all 237 photos, yours over ten drawn" in note for note in whole.notes)
-    assert len(less.rows) == len(made_up.rows) == 1
-    assert any("drawn from 236, so they are not shown" in note for note in less.notes)
+    (_, rows, notes), (_, own_rows, reasons) = whole, less
+    assert rows[0][0] == "you" and len(rows) == 8
+    assert any("over all 237 photos, yours over ten drawn" in note for note in notes)
+    assert len(own_rows) == len(made_up[1]) == 1
+    assert any("drawn from 236, so they are not shown" in note for note in reasons)
 
 
 def test_the_uploaded_folder_is_complete(modules, tmp_path):
