@@ -1,4 +1,4 @@
-"""Im2GPS for `load_dataset`: importing this package makes the name "im2gps" known.
+"""Im2GPS for `load_dataset`: importing this package registers the name "im2gps".
 
 import im2gps
 from datasets import load_dataset
@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-import gcd_metric.registration  # noqa: F401  so that `evaluate.load` knows our metrics, too
+import gcd_metric.registration  # noqa: F401 - registers the metrics with `evaluate.load`, too
 from geoload.pictures import Resize
 from geoload.registry import register
 
@@ -18,7 +18,8 @@ if TYPE_CHECKING:
 
 register("im2gps", "im2gps.im2gps")
 
-from im2gps.im2gps import Im2GPS, Im2GPSConfig  # noqa: E402
+from im2gps.config import Im2GPSConfig  # noqa: E402
+from im2gps.im2gps import Im2GPS  # noqa: E402
 
 __all__ = ["Im2GPS", "Im2GPSConfig", "Resize", "webdataset"]
 
@@ -29,7 +30,7 @@ def webdataset(split: str, **options: Any) -> Pipeline:
     Parameters
     ----------
     split : str
-        "train" or "validation"; of `data_files`, as they name them.
+        "train" or "validation", or a split that `data_files` names.
     **options
         As for `load_dataset("im2gps", …)`: `data_dir` or `data_files`, `validation_fraction`,
         `original_bytes`, `skip_broken`, `strict`, `token`.
@@ -39,8 +40,8 @@ def webdataset(split: str, **options: Any) -> Pipeline:
     Pipeline
         A `webdataset.DataPipeline` with the fluent methods (`shuffle`, `decode`, `to_tuple`,
         `batched`, …). Samples have `__key__`, `__url__` (the shard), `jpg` (bytes) and `json`
-        (bytes: image_id, latitude, longitude, and whatever else the shard says of the photo).
-        Shards are shared among nodes and DataLoader workers, so that every sample comes once.
+        (bytes: image_id, latitude, longitude, and the other fields of the shard's JSON). Nodes and
+        DataLoader workers share the shards, so that every sample comes once.
 
     Examples
     --------
@@ -48,7 +49,7 @@ def webdataset(split: str, **options: Any) -> Pipeline:
     >>> for image, row in pipeline.decode("pil").to_tuple("jpg", "json"):  # doctest: +SKIP
     ...     print(image.size, row["latitude"], row["owner"])
     """
-    # webdataset imports torch where it is installed: seconds that other users need not wait.
+    # Imported here because webdataset imports torch if it is installed, which takes seconds.
     from im2gps.pipeline import pipeline
 
     return pipeline(split, **options)

@@ -28,26 +28,26 @@ def main(argv: list[str] | None = None) -> int:
 
 
 def _run(options: dict[str, Any]) -> int | None:
-    work = options.pop("run")
     del options["command"]
-    return work(**options)
+    status: int | None = options.pop("run")(**options)
+    return status
 
 
 def _add_sample(commands: Any) -> None:
-    sample = commands.add_parser("sample", help="write a miniature in the original layout")
-    sample.add_argument("folder", help="where to write; made if need be")
+    parser = commands.add_parser("sample", help="write a miniature in the original layout")
+    add = parser.add_argument
+    add("folder", help="where to write; created if needed")
     for name, (archive, usual) in PACKS.items():
-        option = "--" + name.replace("_", "-")
         text = f"photos in {archive} (default {usual})"
-        sample.add_argument(option, type=int, default=usual, metavar="N", help=text)
-    sample.add_argument("--lists", type=int, default=0, metavar="N",
-                        help="also Flickr lists with N records, some of them by the packs' "
-                        "photographers, some broken (default 0)")  # fmt: skip
-    sample.add_argument(
-        "--width", type=int, default=160, help="longest side of the largest pictures, in pixels"
+        add("--" + name.replace("_", "-"), type=int, default=usual, metavar="N", help=text)
+    text = (
+        "also write Flickr lists with N records, some of them by the packs' photographers, some "
+        "broken (default 0)"
     )
-    sample.add_argument("--seed", type=int, default=0, help="another seed, other photos")
-    sample.set_defaults(run=_sample)
+    add("--lists", type=int, default=0, metavar="N", help=text)
+    add("--width", type=int, default=160, help="longest side of the largest pictures, in pixels")
+    add("--seed", type=int, default=0, help="another seed gives other photos")
+    parser.set_defaults(run=_sample)
 
 
 def _sample(folder: str, width: int, seed: int, lists: int, **counts: int) -> None:

@@ -1,9 +1,8 @@
-"""Flickr's licences by number, and which of them let a photo be handed on.
+"""Flickr's licences by number, and which of them allow a photo to be redistributed.
 
 The numbers are those of Flickr's method flickr.photos.licenses.getInfo
-(https://www.flickr.com/services/api/flickr.photos.licenses.getInfo.html). 11 to 16 were added in
-June 2025. A number that is not in this table counts as unknown, so a photo that has it is not
-handed on.
+(https://www.flickr.com/services/api/flickr.photos.licenses.getInfo.html); 11 to 16 were added in
+June 2025. Photos with another number are not redistributed.
 """
 
 from __future__ import annotations
@@ -18,7 +17,7 @@ _NAME = re.compile(rf"(?:.*_)?({PHOTO_ID})_{SECRET}_{SERVER}_({OWNER})\.jpe?g", 
 
 
 class Licence(NamedTuple):
-    """A licence: what it is called, where it stands, and whether it lets a photo be handed on."""
+    """A licence: its name, where its text is, and whether it allows redistribution."""
 
     name: str
     link: str
@@ -48,22 +47,13 @@ UNKNOWN = Licence("unknown", "", False)
 
 
 def licence_of(record: dict[str, Any]) -> Licence:
-    """Return the licence that a photo's record names; unknown where it names none that is known."""
+    """Return the licence that a photo's record names, or UNKNOWN."""
     text = str(record.get("license"))
     return LICENCES.get(int(text), UNKNOWN) if re.fullmatch(r"[0-9]{1,3}", text) else UNKNOWN
 
 
 def credit(name: str, record: dict[str, Any], licence: Licence) -> dict[str, Any]:
-    """Return a photo's line of the attribution table.
-
-    Parameters
-    ----------
-    name : str
-        The file name, which holds photo id and owner where it is Flickr's.
-    record : dict
-        What is known of the photo: the fields of its comments, or the JSON beside it.
-    licence : Licence
-    """
+    """Return a photo's row of the attribution table, from its file name and its record."""
     match = _NAME.fullmatch(name)
     photo, owner = (match[1], match[2]) if match else ("", "")
     photo = str(record.get("photo") or record.get("photo_id") or photo).split(" ")[0]

@@ -1,4 +1,4 @@
-"""The configuration `metadata`: the table that `im2gps lists` wrote, as rows without photos."""
+"""The configuration `metadata`: the table of photos as rows, without the photos."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ from im2gps.photo_table import SCHEMA, open_table
 NAME = "metadata"
 TABLE = "photos.parquet"
 _BATCH = 10_000
+_HOW_TO = "Make one with `im2gps lists LISTS -o photos.parquet`."
 
 
 def features() -> datasets.Features:
@@ -25,9 +26,7 @@ def features() -> datasets.Features:
 
 
 def check_options(options: dict[str, Any], config: type[Config]) -> None:
-    """Refuse options that are about photos."""
-    if options.get("config_name") != NAME:
-        return
+    """Raise ValueError for options about photos."""
     general = {field.name for field in dataclasses.fields(Config)}
     for field in dataclasses.fields(config):
         if field.name in options and field.name not in general:
@@ -35,20 +34,11 @@ def check_options(options: dict[str, Any], config: type[Config]) -> None:
 
 
 def find_table(data_dir: str | None) -> str:
-    """Return the path of the table: `data_dir` itself, or the one Parquet file in that folder.
-
-    Raises
-    ------
-    ValueError
-        When there is no `data_dir`.
-    FileNotFoundError
-        When there is no table, or it is not clear which.
-    """
-    make = "Make one with `im2gps lists LISTS -o photos.parquet`."
+    """Return the path of the table: `data_dir` itself, or the one Parquet file in that folder."""
     if data_dir is None:
         raise ValueError(
             f'load_dataset("im2gps", "{NAME}") needs data_dir=: a table of Flickr photos, or its '
-            f"folder. {make}"
+            f"folder. {_HOW_TO}"
         )
     path = Path(data_dir)
     if path.is_file():
@@ -58,23 +48,17 @@ def find_table(data_dir: str | None) -> str:
         return str(path / TABLE)
     if len(tables) != 1:
         found = ", ".join(table.name for table in tables[:5]) or "no .parquet file"
-        raise FileNotFoundError(f"{path} should hold {TABLE}, but holds {found}. {make}")
+        raise FileNotFoundError(f"{path} should hold {TABLE}, but holds {found}. {_HOW_TO}")
     return str(tables[0])
 
 
 def key(data_dir: str | None) -> Any:
-    """Return what differs whenever the rows could."""
+    """Return the signature of the table."""
     return signature([find_table(data_dir)], "/")
 
 
 def split_generators(data_dir: str | None) -> list[datasets.SplitGenerator]:
-    """Return the one split, in parts that workers can share: the row groups of the table.
-
-    Raises
-    ------
-    ValueError
-        When the file is no such table.
-    """
+    """Return the one split; its row groups are the parts that workers share."""
     path = find_table(data_dir)
     with open_table(path) as file:
         groups = list(range(file.metadata.num_row_groups))
@@ -83,7 +67,7 @@ def split_generators(data_dir: str | None) -> list[datasets.SplitGenerator]:
 
 
 def tables(source: str, groups: list[int]) -> Iterator[tuple[str, pa.Table]]:
-    """Read the rows of some row groups, some thousand at a time; ValueError for damaged ones."""
+    """Yield the rows of some row groups, 10,000 at a time."""
     with open_table(source) as file:
         for group in groups:
             batches = file.iter_batches(_BATCH, row_groups=[group], columns=SCHEMA.names)

@@ -1,8 +1,4 @@
-"""The photos of a test pack, in a ZIP file or a folder, one after the other.
-
-Knows nothing of coordinates: it gives names and bytes. A ZIP is read where it lies, on this
-machine or another, and never unpacked.
-"""
+"""Finds test packs and reads their photos, from a ZIP file (local or remote) or a folder."""
 
 from __future__ import annotations
 
@@ -31,14 +27,14 @@ from geoload.files import (
 from geoload.report import Report
 
 MAX_PHOTO = 64 * 2**20
-OTHER_FILES = "files that are no JPEG photos"
+_OTHER_FILES = "files that are no JPEG photos"
 _IS_UTF8 = 0x800
 _UNICODE_PATH = 0x7075
-# Of others zipfile unpacks more than it is asked for: from 4 kB of bzip2 it may make gigabytes.
+# With other methods zipfile unpacks more than it is asked for: gigabytes from 4 kB of bzip2.
 _METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
 _SUFFIXES = (".jpg", ".jpeg")
-# An encrypted member is a RuntimeError, an unknown compression a NotImplementedError.
 _NETWORK_ERRORS = (aiohttp.ClientError, asyncio.TimeoutError)
+# RuntimeError for an encrypted member, NotImplementedError for an unknown compression.
 _UNPACKING_ERRORS = (
     zipfile.BadZipFile, zlib.error, EOFError, RuntimeError, NotImplementedError,
     ValueError, IndexError, OverflowError, struct.error,
@@ -53,48 +49,35 @@ class PackError(ValueError):
 
 @contextlib.contextmanager
 def open_pack(source: str, report: Report) -> Iterator[list[Photo]]:
-    """Open a ZIP or a folder and give the file name and a reader of the bytes of each photo.
+    """Return the file name of each photo and a function that reads it.
 
-    Parameters
-    ----------
-    source : str
-        Path or address of a ZIP file, or path of a folder (searched to any depth).
-    report : Report
-        Counts the files that are not photos.
-
-    Raises
-    ------
-    PackError
-        When the ZIP cannot be read. A reader raises it when its photo cannot.
+    `source` is the path or address of a ZIP file, or the path of a folder, which is searched at
+    any depth. PackError is raised if the ZIP cannot be read, and by the functions for a photo.
     """
     if os.path.isdir(source):
         yield [(printable(path.name), path.read_bytes) for path in folder_photos(source)]
         return
-    with open_binary(source) as file, _archive(source, file) as archive:
+    with open_binary(source) as file, _open_zip(source, file) as archive:
         photos = []
         for info in archive.infolist():
             path = _path_of(info)
             if _is_photo(path) and not stat.S_ISLNK(info.external_attr >> 16):
                 photos.append((PurePosixPath(path).name, _member_reader(archive, info)))
             elif not path.endswith("/") and not is_clutter(path):
-                report.add(OTHER_FILES, path)
+                report.add(_OTHER_FILES, path)
         yield photos
 
 
 def folder_photos(folder: str) -> list[Path]:
-    """List the photos of a folder, at any depth and behind links, in the order of their paths."""
+    """Return the photos of a folder at any depth, following links, in the order of their paths."""
     return [path for path in files_below(folder) if _is_photo(path.name)]
 
 
 def find_pack(folder: str, archive: str, others: Collection[str]) -> str:
-    """Find a pack under a folder: its ZIP file, the folder it unpacks to, or the photos alone.
+    """Return the path of a pack in a folder: its ZIP file, the unpacked folder, or `folder` itself.
 
-    `others` names the other packs' ZIP files, whose unpacked photos must not be taken for it.
-
-    Raises
-    ------
-    FileNotFoundError
-        When there is none, or when it cannot be told which.
+    `others` are the other packs' ZIP files, whose unpacked photos must not be taken for this pack.
+    Raises FileNotFoundError if there is none.
     """
     if os.path.isfile(folder):
         return _only_zip(folder, others)
@@ -104,7 +87,7 @@ def find_pack(folder: str, archive: str, others: Collection[str]) -> str:
     unpacked = path.removesuffix(".zip")
     if os.path.isdir(unpacked) and folder_photos(unpacked):
         return unpacked
-    # Not deeper: the photos below could be anyone's.
+    # Only here: photos in folders below could be of any origin.
     foreign = {name.removesuffix(".zip") for name in others}
     if os.path.basename(folder) not in foreign and any(
         _is_photo(name) for name in os.listdir(folder)
@@ -117,7 +100,7 @@ def find_pack(folder: str, archive: str, others: Collection[str]) -> str:
 
 
 def only_pack(folder: str) -> str:
-    """Return the one ZIP file of a folder, or the folder itself where its photos lie loose."""
+    """Return the path of the one ZIP file of a folder, or of the folder if it has no ZIP file."""
     if os.path.isfile(folder):
         return _only_zip(folder, ())
     names = [name for name in os.listdir(folder) if not is_clutter(name)]
@@ -131,7 +114,7 @@ def only_pack(folder: str) -> str:
 
 @contextlib.contextmanager
 def explained(source: str, archive: str) -> Iterator[None]:
-    """Let an error of the network say what to do instead."""
+    """Raise ConnectionError with what to do instead for an error of the network."""
     try:
         yield
     except (OSError, *_NETWORK_ERRORS) as error:
@@ -144,8 +127,8 @@ def explained(source: str, archive: str) -> Iterator[None]:
 
 
 def _cause(error: BaseException, source: str) -> str:
-    """Say what an error of the network came from: the clients wrap it in one with the address."""
-    said = ""
+    """Return the text of the innermost network error: clients wrap it in one with the address."""
+    found = ""
     one: BaseException | None = error
     while one is not None:
         text = getattr(one, "strerror", None) or str(one)
@@ -154,9 +137,9 @@ def _cause(error: BaseException, source: str) -> str:
         if isinstance(one, FileNotFoundError) and source in text:
             text = "there is no such file"
         if isinstance(one, (OSError, *_NETWORK_ERRORS)):
-            said = text or said or type(one).__name__
+            found = text or found or type(one).__name__
         one = one.__cause__ or (None if one.__suppress_context__ else one.__context__)
-    return said
+    return found
 
 
 def _only_zip(path: str, others: Collection[str]) -> str:
@@ -168,9 +151,9 @@ def _only_zip(path: str, others: Collection[str]) -> str:
     return path
 
 
-def _archive(source: str, file: BinaryIO) -> zipfile.ZipFile:
+def _open_zip(source: str, file: BinaryIO) -> zipfile.ZipFile:
     try:
-        # Buffered, because zipfile takes a read that gives less than asked for the file's end.
+        # Buffered, because zipfile mistakes a short read for the end of the file.
         return zipfile.ZipFile(io.BufferedReader(file))  # type: ignore[type-var]
     except (*_UNPACKING_ERRORS, OSError) as error:
         if _of_network(error):
@@ -184,7 +167,7 @@ def _of_network(error: BaseException) -> bool:
 
 def _member_reader(archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> Callable[[], bytes]:
     def read() -> bytes:
-        # The size in the directory is a claim: read no more than one byte past the bound.
+        # The size in the directory may be wrong, so no more than one byte too many is read.
         try:
             if info.compress_type not in _METHODS:
                 raise NotImplementedError(f"method {info.compress_type}: pack it by deflate")
@@ -202,7 +185,7 @@ def _member_reader(archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> Callable[
 
 
 def _path_of(info: zipfile.ZipInfo) -> str:
-    """Return a member's path. zipfile takes all names not marked as UTF-8 for DOS's, CP437."""
+    """Return a member's path; zipfile decodes names that are not marked as UTF-8 as CP437."""
     path = info.orig_filename
     if not info.flag_bits & _IS_UTF8:
         raw = path.encode("cp437")
@@ -213,14 +196,14 @@ def _path_of(info: zipfile.ZipInfo) -> str:
 
 
 def _unicode_path(extra: bytes, raw: bytes) -> bytes:
-    """Return the name in Info-ZIP's extra field, if it is of the name in the directory."""
-    place = 0
-    while place + 4 <= len(extra):
-        kind, size = struct.unpack_from("<HH", extra, place)
-        field = extra[place + 4 : place + 4 + size]
+    """Return the name in Info-ZIP's extra field, if it belongs to the name in the directory."""
+    position = 0
+    while position + 4 <= len(extra):
+        kind, size = struct.unpack_from("<HH", extra, position)
+        field = extra[position + 4 : position + 4 + size]
         if kind == _UNICODE_PATH and field[:5] == b"\1" + struct.pack("<I", zlib.crc32(raw)):
             return field[5:]
-        place += 4 + size
+        position += 4 + size
     return b""
 
 

@@ -1,8 +1,4 @@
-"""One photo of Im2GPS: where it was taken, and what else is written into it.
-
-The coordinates stand in JPEG comment segments, one `key: value` line each. This module works on
-the bytes of one JPEG; which photos there are is not its concern.
-"""
+"""One photo of Im2GPS: where it was taken, and what else is written in its comments."""
 
 from __future__ import annotations
 
@@ -28,8 +24,8 @@ def coordinates(data: bytes) -> tuple[float, float]:
     ----------
     data : bytes
         A JPEG file with `latitude: …` and `longitude: …` in comment segments of their own, in
-        any order and encoding, possibly ended by NULs; else with GPS coordinates in its EXIF.
-        Coordinates 0, 0 count as none, and EXIF whose status is void (`V`), too.
+        any order and encoding, possibly with NULs at the end, or else with GPS coordinates in its
+        EXIF. Coordinates 0, 0 count as missing, and so does EXIF with the status void (`V`).
 
     Returns
     -------
@@ -39,23 +35,24 @@ def coordinates(data: bytes) -> tuple[float, float]:
     Raises
     ------
     PhotoError
-        When the JPEG is broken or has no usable coordinates.
+        If the JPEG is broken or has no usable coordinates.
     """
-    return _coordinates(list(segments(data)))
+    parts = list(segments(data))
+    for read in (_from_comments, _from_exif):
+        found = read(parts)
+        # Flickr and cameras write 0, 0 if they do not know the place.
+        if found is not None and found != (0, 0):
+            latitude, longitude = found
+            if not (abs(latitude) <= 90 and abs(longitude) <= 180):
+                raise PhotoError(f"coordinates {latitude}, {longitude} are not on the globe")
+            return found
+    raise PhotoError("no coordinates, or only 0, 0, in its comment fields or its EXIF")
 
 
 def fields(data: bytes) -> dict[str, str]:
-    """Read the comment fields of a photo: who took it, its title, its licence, and so on.
+    """Return the comment fields of a photo (owner, title, license, …) by lower-case key.
 
-    Returns
-    -------
-    dict of str to str
-        By lower-case key. A field that stands there twice with different values is left out.
-
-    Raises
-    ------
-    PhotoError
-        When the JPEG is broken.
+    A field with two different values is left out. Raises PhotoError if the JPEG is broken.
     """
     found: dict[str, set[str]] = {}
     for segment in segments(data):
@@ -67,44 +64,24 @@ def fields(data: bytes) -> dict[str, str]:
 
 
 def check_header(data: bytes) -> None:
-    """Let Pillow read the picture's header; decoding all of it would cost 100 times as much.
+    """Raise PhotoError if Pillow cannot read the picture's header.
 
-    Raises
-    ------
-    PhotoError
-        When the JPEG is broken, or Pillow does not know the picture.
+    Decoding the whole picture would take 100 times as long.
     """
-    # Without its metadata, all of which Pillow would read.
+    # Without the metadata, because Pillow would read all of them.
     bare = clean(data) if data.startswith(b"\xff\xd8") else data
     try:
         Image.open(io.BytesIO(bare)).close()
     except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
-        # Not its message: that names a place in memory.
+        # Not its message, which holds a memory address.
         raise PhotoError(f"Pillow cannot read it ({type(error).__name__})") from error
 
 
-def _coordinates(parts: list[Segment]) -> tuple[float, float]:
-    for read in (_from_comments, _from_exif):
-        found = read(parts)
-        # 0, 0 is what Flickr and cameras write of photos whose place they do not know.
-        if found not in (None, (0, 0)):
-            break
-    else:
-        raise PhotoError("no coordinates, or only 0, 0, in its comment fields or its EXIF")
-    assert found is not None
-    latitude, longitude = found
-    if not (abs(latitude) <= 90 and abs(longitude) <= 180):
-        raise PhotoError(f"coordinates {latitude}, {longitude} are not on the globe")
-    return latitude, longitude
-
-
 def _from_comments(parts: list[Segment]) -> tuple[float, float] | None:
-    """Each field is a comment of its own, so `latitude:` inside a title is not taken for one."""
+    """Each field is a comment of its own, so that `latitude:` inside a title does not count."""
     found: dict[str, float] = {}
     for segment in parts:
-        if segment.marker != COM:
-            continue
-        match = _FIELD.fullmatch(_text(segment.payload))
+        match = _FIELD.fullmatch(_text(segment.payload)) if segment.marker == COM else None
         if match is None:
             continue
         key, text = match[1].lower(), match[2].strip("\0 \t\r\n")
@@ -121,7 +98,6 @@ def _from_comments(parts: list[Segment]) -> tuple[float, float] | None:
 
 
 def _from_exif(parts: list[Segment]) -> tuple[float, float] | None:
-    """A hemisphere must be given: without it, half of the world would be the wrong half."""
     gps = read_exif(parts, {1, 2, 3, 4, 9}, below=_GPS_IFD)
     if _letters(gps.get(9)) == "V":
         return None  # void: the camera had no fix
@@ -136,16 +112,12 @@ def _letters(value: Value | None) -> str:
 
 
 def _angle(value: Value | None, hemisphere: str, north: str, south: str) -> float | None:
-    sign = {north: 1, north[0]: 1, south: -1, south[0]: -1}.get(hemisphere)
-    degrees = _degrees(value)
-    return None if sign is None or degrees is None else sign * degrees
+    """Return decimal degrees, or None without a hemisphere or usable numbers.
 
-
-def _degrees(value: Value | None) -> float | None:
-    """Return decimal degrees of degrees, minutes and seconds, of which the last may be lacking.
-
-    A sign is dropped, as the hemisphere stands beside it. Without a value that can be used, None.
+    The value is degrees and perhaps minutes and seconds. Its sign is ignored, because the
+    hemisphere gives it.
     """
+    sign = {north: 1, north[0]: 1, south: -1, south[0]: -1}.get(hemisphere)
     if isinstance(value, bytes):
         try:
             value = tuple(_number(part) for part in _text(value).replace(":", " ").split())
@@ -157,11 +129,12 @@ def _degrees(value: Value | None) -> float | None:
     finite = all(math.isfinite(part) for part in parts)
     if not (1 <= len(parts) <= 3 and finite and all(part <= 60 for part in parts[1:])):
         return None
-    return sum(part / 60**power for power, part in enumerate(parts))
+    degrees = sum(part / 60**power for power, part in enumerate(parts))
+    return None if sign is None else sign * degrees
 
 
 def _number(text: str) -> float:
-    """Return a plain decimal number, possibly with U+2212 as its minus, or raise ValueError."""
+    """Parse a plain decimal number; its minus may be U+2212."""
     text = text.replace("\u2212", "-")
     if _NUMBER.fullmatch(text) is None:
         raise ValueError(f"{text!r} is no decimal number")
@@ -169,7 +142,7 @@ def _number(text: str) -> float:
 
 
 def _text(payload: bytes) -> str:
-    """Old photos have Latin-1 there, newer ones UTF-8, or UTF-16 with a byte order mark."""
+    """Decode a comment: Latin-1 in old photos, else UTF-8, or UTF-16 with a byte order mark."""
     marked = payload.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
     try:
         text = payload.decode("utf-16" if marked else "utf-8-sig")

@@ -9,6 +9,7 @@ from typing import Any
 
 from geoload.optional import needed_for
 from geoload.report import Report
+from im2gps.config import Im2GPSConfig
 from im2gps.im2gps import Im2GPS
 from im2gps.rows import shard_samples
 
@@ -18,7 +19,7 @@ with needed_for("A webdataset pipeline", "all"):
 _log = logging.getLogger(__name__)
 
 
-class Pipeline(wds.DataPipeline, wds.FluidInterface):
+class Pipeline(wds.DataPipeline, wds.FluidInterface):  # type: ignore[misc]  # untyped
     """A webdataset pipeline with the fluent methods of `webdataset.WebDataset`."""
 
 
@@ -28,33 +29,28 @@ def pipeline(split: str, **options: Any) -> Pipeline:
     shards = builder.config.shards()
     if split not in shards:
         builder.check_split(split)
-        raise ValueError(f"split={split!r} is no training photos: use load_dataset.")
-    return Pipeline(
-        wds.SimpleShardList(shards[split]),
-        wds.split_by_node,
-        wds.split_by_worker,
-        Expand(split, builder.config, builder.token),
-    )
+        raise ValueError(f"split={split!r} has no training photos: use load_dataset.")
+    expand = Expand(split, builder.config, builder.token)
+    source = wds.SimpleShardList(shards[split])
+    return Pipeline(source, wds.split_by_node, wds.split_by_worker, expand)
 
 
 class Expand:
-    """A pipeline stage: shards in, samples out. Picklable, so workers can be spawned."""
+    """A pipeline stage from shards to samples; it can be pickled for spawned workers."""
 
-    def __init__(self, split: str, config: Any, token: Any) -> None:
+    def __init__(self, split: str, config: Im2GPSConfig, token: Any) -> None:
         self._split, self._config, self._token = split, config, token
 
     def __call__(self, shards: Iterator[dict[str, str]]) -> Iterator[dict[str, Any]]:
         """Yield the samples of each shard in turn."""
         for shard in shards:
-            for sample in shard_samples(
-                self._config, shard["url"], self._split, self._token, self._leave
-            ):
+            url, report = shard["url"], Report()
+            for sample in shard_samples(self._config, url, self._split, self._token, report):
+                stem, _, suffix = sample.name.rpartition(".")
                 yield {
-                    "__key__": sample.name.rpartition(".")[0],
-                    "__url__": shard["url"],
-                    sample.name.rpartition(".")[2].lower(): sample.data,
+                    "__key__": stem,
+                    "__url__": url,
+                    suffix.lower(): sample.data,
                     "json": json.dumps({"image_id": sample.name, **sample.record}).encode(),
                 }
-
-    def _leave(self, part: str, report: Report) -> None:
-        report.settle(part, self._config.strict, _log)
+            report.settle(url, self._config.strict, _log)

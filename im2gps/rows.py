@@ -1,72 +1,127 @@
-"""The rows that the builder yields: from the photos of a test pack, or from training shards."""
+"""The rows of Im2GPS: from the photos of a test pack, and from training shards."""
 
 from __future__ import annotations
 
 import functools
 import json
-import logging
+import math
 import os
+from collections import Counter
 from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from geoload.files import is_remote
 from geoload.jpeg import PhotoError, clean
 from geoload.report import Report
-from im2gps.labels import Labeller, find_table
+from im2gps.config import Im2GPSConfig, find_coordinates
 from im2gps.packs import PackError, explained, open_pack
-from im2gps.photo import check_header, fields
+from im2gps.photo import check_header, coordinates, fields
 from im2gps.training import BROKEN, Sample, in_validation, samples
 
-if TYPE_CHECKING:
-    from im2gps.im2gps import Im2GPSConfig
-
 UNUSABLE = "photos that cannot be used"
-_log = logging.getLogger(__name__)
-
-# Key and contents of a row.
-Row = tuple[str, dict[str, Any]]
-# Given the name of a part and its report, when it is through.
-Leave = Callable[[str, Report], None]
+Row = tuple[str, dict[str, Any]]  # the key and the columns
 
 
-def pack_rows(config: Im2GPSConfig, source: str, downloaded: bool, leave: Leave) -> Iterator[Row]:
-    """Yield the rows of a test pack, and raise at the end if photos could not be used."""
-    report = Report()
+def pack_rows(
+    config: Im2GPSConfig, source: str, report: Report, warn: Callable[[str], None]
+) -> Iterator[Row]:
+    """Yield the rows of a test pack, and raise PackError at the end if photos cannot be used."""
     with explained(source, config.archive), open_pack(source, report) as photos:
-        _check_count(config, len(photos), downloaded)
-        names = [name for name, _ in photos]
-        label = Labeller(names, config.table(), report, config.skip_broken)
+        _check_count(config, len(photos), warn)
+        table, names = config.table(), [name for name, _ in photos]
+        labels = {}
+        if table is not None:
+            labels = _read_labels(table, names, report, config.skip_broken, warn)
         seen: set[str] = set()
         for name, read in photos:
-            if not label.wants(name):
+            if table is not None and name not in labels:
                 continue
             try:
                 if name in seen:
                     raise PhotoError("a second photo of this name")
                 seen.add(name)
                 data = read()
-                latitude, longitude = label.coordinates(name, data)
+                place = coordinates(data) if table is None else _checked(labels[name], table)
                 check_header(data)
-                handed_out = data if config.original_bytes else clean(data)
+                image = data if config.original_bytes else clean(data)
             except (PhotoError, PackError) as error:
                 report.add(UNUSABLE, f"{name}: {error}")
                 continue
-            record = _fields(data) if config.records else None
-            yield name, _row(name, latitude, longitude, handed_out, record)
+            yield name, make_row(name, place, image, _comments(data) if config.records else None)
     if report.counts[UNUSABLE] and not config.skip_broken:
         raise PackError(
             f"{source}: of {len(photos)} photos, {report.line(UNUSABLE)}. Get the files again, or "
             f"leave these photos out with skip_broken=True.{_table_hint(config, report)}"
         )
-    leave("test-0", report)
+
+
+def shard_samples(
+    config: Im2GPSConfig, shard: str, split: str, token: Any, report: Report
+) -> Iterator[Sample]:
+    """Yield the samples of a split in a shard; raise PackError at the end for broken ones."""
+    wanted = None
+    if config.data_files is None:
+        wanted = functools.partial(_in_split, split == "validation", config.validation_fraction)
+    yield from samples(shard, wanted, report, config.original_bytes, token)
+    if report.counts[BROKEN] and not config.skip_broken:
+        raise PackError(
+            f"{report.line(BROKEN)}. Get the shards again, or leave these samples out with "
+            "skip_broken=True."
+        )
+
+
+def _in_split(validation: bool, fraction: float, record: dict[str, Any]) -> bool:
+    return in_validation(str(record.get("owner")), fraction) is validation
+
+
+def make_row(
+    name: str, place: tuple[float, float], image: bytes, record: dict[str, Any] | None
+) -> dict[str, Any]:
+    """Return the columns of a row; `place` is latitude and longitude in decimal degrees."""
+    row = {
+        "image": {"bytes": image, "path": name},
+        "image_id": name,
+        "latitude": place[0],
+        "longitude": place[1],
+    }
+    if record is not None:
+        row["record"] = json.dumps(record)  # as ASCII, because texts can hold lone surrogates
+    return row
+
+
+def _check_count(config: Im2GPSConfig, count: int, warn: Callable[[str], None]) -> None:
+    """A downloaded pack must be complete; a pack of the user may have another size."""
+    if not config.photos or count == config.photos:
+        return
+    if is_remote(config.source()):
+        raise PackError(
+            f"{config.archive} from {config.base_url} holds {count} photos, not the published "
+            f"{config.photos}. Load it again with download_mode='force_redownload'; if the number "
+            "stays the same, the pack has changed: give your copy with data_dir=."
+        )
+    text = (
+        f"{config.name}: {count} photos under {config.data_dir}, but the published pack has "
+        f"{config.photos}"
+    )
+    if config.strict:
+        raise PackError(f"{text} (strict=True).")
+    warn(text)
+
+
+def _comments(data: bytes) -> dict[str, str]:
+    try:
+        return fields(data)
+    except PhotoError:  # with original_bytes, any picture that Pillow knows
+        return {}
 
 
 def _table_hint(config: Im2GPSConfig, report: Report) -> str:
-    """Point to coordinates that lie in a table beside photos that hold none."""
+    """Point to a table of coordinates beside photos that have none."""
     bare = any("no coordinates" in name for name in report.names[UNUSABLE])
     if config.data_dir is None or config.labelled_by_table or not bare:
         return ""
     try:
-        table = os.path.basename(find_table(config.data_dir))
+        table = os.path.basename(find_coordinates(config.data_dir))
     except FileNotFoundError:
         return ""
     return (
@@ -75,78 +130,65 @@ def _table_hint(config: Im2GPSConfig, report: Report) -> str:
     )
 
 
-def shard_rows(
-    config: Im2GPSConfig, shards: list[str], split: str, token: Any, leave: Leave
-) -> Iterator[Row]:
-    """Yield the rows of a split from shards, raising after each shard that has broken samples."""
-    for shard in shards:
-        for sample in shard_samples(config, shard, split, token, leave):
-            record = sample.record if config.records else None
-            coordinates = sample.latitude, sample.longitude
-            yield sample.place, _row(sample.name, *coordinates, sample.data, record)
+def _checked(place: tuple[float, float], table: str) -> tuple[float, float]:
+    if any(map(math.isnan, place)):
+        raise PhotoError(f"no coordinates in its row of {os.path.basename(table)}")
+    if not any(place):  # as in comments and EXIF
+        raise PhotoError(f"only 0, 0 in its row of {os.path.basename(table)}")
+    return place
 
 
-def shard_samples(
-    config: Im2GPSConfig, shard: str, split: str, token: Any, leave: Leave
-) -> Iterator[Sample]:
-    """Yield one shard's samples of a split: of all photographers, where it is someone else's."""
-    report = Report()
-    wanted: Callable[[dict[str, Any]], bool] = _all
-    if config.data_files is None:
-        wanted = functools.partial(_on_side, split == "validation", config.validation_fraction)
-    yield from samples(shard, wanted, report, config.original_bytes, token)
-    if report.counts[BROKEN] and not config.skip_broken:
-        raise PackError(
-            f"{report.line(BROKEN)}. Get the shards again, or leave these samples out with "
-            "skip_broken=True."
+def _read_labels(
+    table: str, names: list[str], report: Report, skip_broken: bool, warn: Callable[[str], None]
+) -> dict[str, tuple[float, float]]:
+    """Return latitude and longitude by the photos' names; count photos and rows without the other.
+
+    With `skip_broken`, coordinates may be missing (NaN), and photos with several rows are counted.
+    """
+    # Imported here because it imports `evaluate`, which only these configurations need.
+    from gcd_metric.tables import match_ids, read_coordinates, refuse_duplicates
+
+    if not names:
+        raise ValueError(f"There are no photos for {table}: only .jpg and .jpeg files count.")
+    twice = [name for name, count in Counter(names).items() if count > 1]
+    if twice:
+        raise ValueError(
+            f"{len(twice)} names belong to more than one photo, in different folders ({twice[0]}, "
+            f"…), so the rows of {table} are ambiguous. Rename these photos."
         )
-    leave(f"{split}-{shard.rpartition('/')[2]}", report)
-
-
-def _all(record: dict[str, Any]) -> bool:
-    return True
-
-
-def _on_side(validation: bool, fraction: float, record: dict[str, Any]) -> bool:
-    return in_validation(str(record.get("owner")), fraction) is validation
-
-
-def _row(
-    name: str, latitude: float, longitude: float, data: bytes, record: dict[str, Any] | None
-) -> dict[str, Any]:
-    row = {
-        "image": {"bytes": data, "path": name},
-        "image_id": name,
-        "latitude": latitude,
-        "longitude": longitude,
-    }
-    if record is not None:
-        row["record"] = json.dumps(record)  # half a character, escaped, passes where text does not
-    return row
-
-
-def _fields(data: bytes) -> dict[str, Any]:
-    try:
-        return fields(data)
-    except PhotoError:  # a photo of the user's own that is no JPEG, handed out as it is
-        return {}
-
-
-def _check_count(config: Im2GPSConfig, count: int, downloaded: bool) -> None:
-    """A pack from the project page is whole or an error; one of the user's own may differ."""
-    expected = config.photos
-    if not expected or count == expected:
-        return
-    if downloaded:
-        raise PackError(
-            f"{config.archive} from {config.base_url} holds {count} photos, not the "
-            f"published {expected}. Load it again with download_mode='force_redownload'; if "
-            "the count stays, the pack has changed: give your copy with data_dir=."
+    truth = read_coordinates(table, of="references", allow_missing="any" if skip_broken else False)
+    for note in truth.attrs["notes"]:
+        warn(note)
+    named = truth["image_id"].tolist()
+    if not skip_broken:
+        refuse_duplicates(named, table)
+    counts = Counter(named)
+    truth = truth[[bool(name) and counts[name] == 1 for name in named]]
+    ids = truth["image_id"].tolist()
+    match = match_ids(names, ids)
+    repeated = match_ids(names, [name for name, count in counts.items() if name and count > 1])
+    if not len(match.left) and not len(repeated.left):
+        if match.ambiguous:
+            photos, rows = match.ambiguous[0]
+            raise ValueError(
+                f"{table}: it is ambiguous which photo a row means: {', '.join(rows[:3])} could be "
+                f"any of {', '.join(photos[:3])}. Write the full file names into the table."
+            )
+        raise ValueError(
+            f"{table}: none of its {len(named)} rows names any of the {len(names)} photos "
+            f"(rows: {named[0]!r}, …; photos: {names[:1]}, …)."
         )
-    text = (
-        f"{config.name}: {count} photos under {config.data_dir}, where the published pack has "
-        f"{expected}"
-    )
-    if config.strict:
-        raise PackError(f"{text} (strict=True).")
-    _log.warning("%s.", text)
+    file = os.path.basename(table)
+    unclear = {name for group, _ in match.ambiguous for name in group}
+    unclear |= {names[i] for i in repeated.left}
+    without_row = [names[i] for i in match.unmatched_left if names[i] not in unclear]
+    without_photo = [ids[i] for i in match.unmatched_right]
+    for kind, left_out in (
+        (f"photos without a row in {file}", without_row),
+        (f"photos that several rows of {file} could mean", sorted(unclear)),
+        (f"rows of {file} without a photo", without_photo),
+        (f"rows of {file} without an id", [""] * counts[""]),
+    ):
+        report.add_many(kind, len(left_out), filter(None, left_out))
+    pairs = truth[["latitude", "longitude"]].to_numpy()[match.right].tolist()
+    return {names[i]: (row[0], row[1]) for i, row in zip(match.left, pairs, strict=True)}

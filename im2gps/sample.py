@@ -1,9 +1,9 @@
-"""A miniature of Im2GPS in its original layout: synthetic photos, real file formats.
+"""A miniature of Im2GPS in its original layout: synthetic photos in real file formats.
 
-Each picture's colours are a function of where it was "taken", so that a wrong label shows and a
-simple predictor can learn. As in real packs the pictures have many sizes, some are grey or CMYK,
-some are stored turned, with an EXIF orientation, and some photographers took several. The same
-arguments always write the same bytes.
+The colours of a picture are a function of its coordinates, so that a wrong label is visible and a
+simple model can learn. As in real packs the pictures have many sizes, some are grey or CMYK, some
+have an EXIF orientation, and some photographers took several. The same arguments always write the
+same bytes.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ CITIES = {
 }  # fmt: skip
 _SHAPES = ((4, 3), (3, 4), (3, 2), (16, 9), (1, 1), (2, 3), (4, 3))
 _MODES = {4: "L", 9: "CMYK"}
-# Orientation, and how an upright picture is stored with it.
+# EXIF orientations, and how to turn an upright picture to store it with them.
 _TURNED = {
     2: (6, Image.Transpose.ROTATE_90),
     5: (8, Image.Transpose.ROTATE_270),
@@ -62,24 +62,26 @@ def write_sample(
     Parameters
     ----------
     folder : path
-        Made if it is not there.
+        Created if needed.
     counts : mapping of str to int, optional
-        Photos in each pack, by configuration name; packs left out get their usual number.
+        Photos in each pack, by configuration name; other packs have their usual number.
     width : int
         Longest side of the largest pictures, in pixels.
     seed : int
         Another seed gives other photos.
     """
     if width < 8 or min([0, *dict(counts or {}).values()]) < 0:
-        raise ValueError("a miniature has pictures from 8 pixels on and no fewer than 0 photos")
+        raise ValueError("a miniature has pictures of 8 pixels or more and 0 photos or more")
     try:
         os.makedirs(folder, exist_ok=True)
     except (FileExistsError, NotADirectoryError) as error:
         raise NotADirectoryError(
-            f"{folder} is, or lies below, a file: the miniature is written into a folder."
+            f"{folder} is a file or inside one: the miniature is written into a folder."
         ) from error
     sizes = {name: usual for name, (_, usual) in PACKS.items()} | dict(counts or {})
-    with tqdm(total=sum(sizes.values()), desc="Im2GPS miniature", unit="photo", delay=2) as bar:
+    with tqdm(
+        total=sum(sizes.values()), desc="Im2GPS miniature", unit="photo", delay=2, disable=None
+    ) as bar:
         for number, (name, (archive, _)) in enumerate(PACKS.items()):
             rng = np.random.default_rng([seed, number])
             path = Path(folder) / archive
@@ -94,10 +96,7 @@ def write_sample(
 def picture(
     latitude: float, longitude: float, size: tuple[int, int], rng: np.random.Generator
 ) -> Image.Image:
-    """Paint a landscape whose colours depend on where it lies, with some noise.
-
-    `size` is its width and height in pixels.
-    """
+    """Paint a landscape of a width and height whose colours depend on its coordinates."""
     width, height = size
     horizon = int(height * (0.4 + 0.2 * rng.random()))
     phi, lam = np.radians(latitude), np.radians(longitude)
@@ -111,7 +110,7 @@ def picture(
 
 
 def _owner(rng: np.random.Generator, pack: int, photos: int) -> str:
-    """Return a photographer's id: of as many as two thirds of the photos, a few took most."""
+    """Return a photographer's id; a few of them took most photos."""
     person = int(photos * 2 / 3 * rng.random() ** 2)
     return f"{50_000_000 + 7_919 * person}@N0{pack}"
 
@@ -137,7 +136,7 @@ def _size(rng: np.random.Generator, index: int, width: int) -> tuple[int, int]:
 
 
 def _jpeg(painted: Image.Image, index: int) -> bytes:
-    """Return a picture as a file, now and then in grey or CMYK, or stored turned."""
+    """Return a picture as a file, some in grey or CMYK, and some with an EXIF orientation."""
     exif = Image.Exif()
     if turn := _TURNED.get(index % 8):
         exif[ExifTags.Base.Orientation], stored_as = turn
@@ -151,7 +150,7 @@ def _fields(
     rng: np.random.Generator, place: str, photo_id: int, secret: str, server: int, owner: str,
     latitude: float, longitude: float,
 ) -> list[bytes]:  # fmt: skip
-    """Make the comment lines of a photo, in one of the orders in which they come."""
+    """Return the comment fields of a photo, in random order."""
     lines = [
         f"photo: {photo_id} {secret} {server}",
         f"owner: {owner}",
@@ -171,6 +170,6 @@ def _fields(
 
 
 def with_comments(jpeg: bytes, comments: list[bytes]) -> bytes:
-    """Put comment segments of their own behind a JPEG's first mark."""
+    """Insert comment segments at the start of a JPEG file."""
     segments = [b"\xff\xfe" + (len(c) + 2).to_bytes(2, "big") + c for c in comments]
     return jpeg[:2] + b"".join(segments) + jpeg[2:]

@@ -1,7 +1,7 @@
-"""Samples of training shards: those that `im2gps build` wrote, and other people's.
+"""Samples of training shards: those that `im2gps build` wrote, and those of other people.
 
-A sample is a photo and a JSON of the same name. In our shards the JSON comes first, so a photo of
-the other split is sought past; in others any order will do.
+A sample is a photo and a JSON file of the same name, in any order. In our shards the JSON comes
+first, so that photos of the other split are skipped.
 """
 
 from __future__ import annotations
@@ -26,8 +26,8 @@ from im2gps.packs import MAX_PHOTO
 from im2gps.photo import check_header
 
 BROKEN = "samples that cannot be used"
-ALONE = "photos without a JSON, or the other way round"
-STRANGERS = "members that belong to no sample"
+UNPAIRED = "photos without a JSON, or JSONs without a photo"
+OTHERS = "members that belong to no sample"
 VALIDATION_FRACTION = 0.01
 _NAME = re.compile(r"im2gps-[0-9]{5,}\.tar")
 _PHOTOS = ("jpg", "jpeg", "png", "webp")
@@ -41,9 +41,9 @@ _log = logging.getLogger(__name__)
 
 
 class Sample(NamedTuple):
-    """A photo and its JSON; `place` is the shard and the byte at which the photo's member lies."""
+    """A photo and its JSON; `key` is the shard and the offset of the photo's TAR header."""
 
-    place: str
+    key: str
     name: str
     latitude: float
     longitude: float
@@ -52,14 +52,14 @@ class Sample(NamedTuple):
 
 
 def find_shards(folder: str) -> list[str]:
-    """Return the shards of a folder that `im2gps build` wrote, in order; none elsewhere."""
+    """Return the shards that `im2gps build` wrote into a folder, in order."""
     if not os.path.isdir(folder):
         return []
     return sorted(entry.path for entry in os.scandir(folder) if _NAME.fullmatch(entry.name))
 
 
 def warn_of_missing_shards(folder: str, count: int) -> None:
-    """Say when a build has more shards than are there."""
+    """Warn if shards of a build are missing."""
     manifest = Path(folder, "build.json")
     if not manifest.exists():
         return
@@ -67,7 +67,7 @@ def warn_of_missing_shards(folder: str, count: int) -> None:
         build = read_json(manifest)
         planned = -(-int(build["rows"]) // int(build["shard_size"]))
     except (ValueError, KeyError, TypeError, ArithmeticError) as error:
-        _log.warning("%s does not tell how many shards there should be (%s).", manifest, error)
+        _log.warning("%s does not say how many shards there should be (%s).", manifest, error)
         return
     if count < planned:
         _log.warning("%s: %d of %d shards are there; `im2gps build` makes the others.",
@@ -75,46 +75,27 @@ def warn_of_missing_shards(folder: str, count: int) -> None:
 
 
 def in_validation(owner: str, fraction: float) -> bool:
-    """Tell on which side a photographer is: always the same, whoever else there is.
+    """Tell whether a photographer is in the validation split, whoever else there is.
 
-    Parameters
-    ----------
-    owner : str
-        Flickr's id of the photographer.
-    fraction : float
-        Share of photographers in the validation split; a larger one only adds to it.
+    A larger `fraction` of photographers only adds some to the split.
     """
-    # Half a surrogate pair, which JSON can hold, has no UTF-8.
+    # JSON can hold lone surrogates, which UTF-8 cannot.
     digest = hashlib.blake2b(owner.encode("utf-8", "surrogatepass"), digest_size=8).digest()
     return int.from_bytes(digest, "big") < fraction * 2**64
 
 
 def samples(
     path: str,
-    wanted: Callable[[dict[str, Any]], bool],
+    wanted: Callable[[dict[str, Any]], bool] | None,
     report: Report,
     original_bytes: bool = False,
     token: str | bool | None = None,
 ) -> Iterator[Sample]:
-    """Yield the wanted samples of a shard.
+    """Yield the wanted samples of a shard, a TAR file at a path or an address.
 
-    Parameters
-    ----------
-    path : str
-        Path or address of a TAR file.
-    wanted : callable
-        Given a sample's JSON, tells whether to read its photo.
-    report : Report
-        Counts samples that cannot be used, by shard and member, and members of no sample.
-    original_bytes : bool
-        Hand out the photos as they are. Otherwise metadata are taken out, of JPEGs only.
-    token : optional
-        For private repositories on the Hub.
-
-    Raises
-    ------
-    ShardError
-        When the file is damaged, or holds no sample at all.
+    `wanted` is given a sample's JSON and tells whether to read its photo. Metadata are removed
+    from JPEGs unless `original_bytes` is set. Raises ShardError if the file is damaged or holds no
+    sample at all.
     """
     photos: dict[str, Member] = {}
     records: dict[str, dict[str, Any] | None] = {}
@@ -126,7 +107,7 @@ def samples(
             if member.kind == "dir":
                 continue
             if member.kind != "file" or not (is_record or kind.lower() in _PHOTOS):
-                report.add(STRANGERS, f"{path}: {member.name}")
+                report.add(OTHERS, f"{path}: {member.name}")
             elif name in (records if is_record else photos):
                 report.add(BROKEN, f"{path}: {member.name}: a second one of this name")
             elif is_record:
@@ -136,43 +117,43 @@ def samples(
             if name in photos and name in records:
                 paired = True
                 photo, record = photos.pop(name), records.pop(name)
-                if record is not None and wanted(record):
+                if record is not None and (wanted is None or wanted(record)):
                     yield from _sample(file, path, photo, record, report, original_bytes)
     if not paired and (photos or records):
         raise ShardError(
-            f"{path} holds {len(photos)} photos and {len(records)} JSONs, but none of both of the "
-            "same name: each photo needs a JSON with its latitude and longitude."
+            f"{path} holds {len(photos)} photos and {len(records)} JSONs, but no two of the same "
+            "name: each photo needs a JSON with its latitude and longitude."
         )
     for name in (*photos, *records):
-        report.add(ALONE, f"{path}: {name}")
+        report.add(UNPAIRED, f"{path}: {name}")
 
 
 def _record(file: BinaryIO, path: str, member: Member, report: Report) -> dict[str, Any] | None:
-    """Return a JSON's contents with latitude and longitude as numbers under these names."""
+    """Return the contents of a JSON, with `latitude` and `longitude` as numbers."""
     try:
         if member.size > _MAX_JSON:
             raise ValueError(f"it is larger than {_MAX_JSON:,} bytes")
         text = read_member(file, member, path)
-        record = json.loads(text, object_pairs_hook=_clear_object)
+        record = json.loads(text, object_pairs_hook=_unambiguous)
         if not isinstance(record, dict):
-            raise ValueError("no JSON object")
+            raise ValueError("it is no JSON object")
         place = {name: _coordinate(record, name) for name in _SPELLINGS}
         if not any(place.values()):
-            raise ValueError("its coordinates are 0, 0, which stands for an unknown place")
+            raise ValueError("its coordinates are 0, 0, which means an unknown place")
         return {**record, **place}
     except (ValueError, RecursionError) as error:
         report.add(BROKEN, f"{path}: {member.name}: {error}")
         return None
 
 
-def _clear_object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    """Return a JSON object; raise ValueError where it gives the place or the owner twice."""
+def _unambiguous(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """Return a JSON object; raise ValueError if it gives the coordinates or the owner twice."""
     found = dict(pairs)
     if len(found) < len(pairs):
         counts = Counter(name for name, _ in pairs)
         twice = [name for name in ("owner", *chain(*_SPELLINGS.values())) if counts[name] > 1]
         if twice:
-            raise ValueError(f"the key {twice[0]} stands more than once")
+            raise ValueError(f"the key {twice[0]} occurs more than once")
     return found
 
 
@@ -209,8 +190,8 @@ def _sample(
         return
     # Not os.path.basename: while streaming, `datasets` has a slow one of its own.
     name = member.name.rpartition("/")[2]
-    place = f"{path}:{member.offset}"
-    yield Sample(place, name, record["latitude"], record["longitude"], record, data)
+    key = f"{path}:{member.offset}"
+    yield Sample(key, name, record["latitude"], record["longitude"], record, data)
 
 
 def _without_metadata(data: bytes) -> bytes:
@@ -219,4 +200,6 @@ def _without_metadata(data: bytes) -> bytes:
     except PhotoError as error:
         if data.startswith(b"\xff\xd8"):
             raise
-        raise PhotoError(f"{error}, so its metadata stay in it: original_bytes=True") from None
+        raise PhotoError(
+            f"{error}, so its metadata cannot be removed: use original_bytes=True"
+        ) from None

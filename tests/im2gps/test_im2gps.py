@@ -133,7 +133,7 @@ def test_two_photos_of_one_name_in_folders_are_named(tmp_path):
         (tmp_path / name).mkdir()
         (tmp_path / name / "1.jpg").write_bytes(jpeg())
     (tmp_path / "t.csv").write_text("image_id,lat,lng\na/1.jpg,1,2\n", encoding="utf-8")
-    with pytest.raises(ValueError, match=r"1 names stand for more than one photo.*1\.jpg"):
+    with pytest.raises(ValueError, match=r"1 names belong to more than one photo.*1\.jpg"):
         load(tmp_path, "photos")
 
 
@@ -247,7 +247,7 @@ def test_an_option_that_is_true_or_false_takes_no_text(packs, option):
 
 def test_a_pack_of_fewer_photos_is_an_error_when_strict(packs, caplog):
     assert len(load(packs)) == 12
-    assert "12 photos under" in caplog.text
+    assert caplog.text.count("12 photos under") == 1  # however often the rows are read
     with pytest.raises(ValueError, match=r"12 photos under .* pack has 237 \(strict=True\)"):
         load(packs, strict=True)
 
@@ -425,7 +425,7 @@ def test_the_miniature_goes_into_no_file(tmp_path, capsys):
     for place in ("a.jpg", "a.jpg/below"):
         assert main(["sample", str(tmp_path / place)]) == 2
         error = capsys.readouterr().err
-        assert f"{tmp_path / place} is, or lies below, a file" in error and "Errno" not in error
+        assert f"{tmp_path / place} is a file or inside one" in error and "Errno" not in error
 
 
 def test_a_server_without_ranges_still_streams(tmp_path):

@@ -85,7 +85,7 @@ def test_training_photos_are_published_where_the_test_pack_cannot_be_had(built, 
     done = subprocess.run(command, env=environment, cwd=tmp_path, capture_output=True, text=True,
                           check=False)  # fmt: skip
     assert done.returncode == 2
-    assert "Or publish the training photos alone: --splits train,validation" in done.stderr
+    assert "Or publish only the training photos: --splits train,validation" in done.stderr
 
     done = subprocess.run([*command, "--splits", "train,validation"], env=environment,
                           cwd=tmp_path, check=False)  # fmt: skip

@@ -148,7 +148,7 @@ def test_an_empty_validation_is_said_with_what_to_do(built, cache, caplog):
     options = {"data_dir": str(built), "splits": ["train", "validation"], "cache_dir": cache}
     rows = load_dataset("im2gps", validation_fraction=0.001, **options)
     assert (rows["train"].num_rows, rows["validation"].num_rows) == (PHOTOS, 0)
-    said = f"none of the photographers of {PHOTOS} photos fell into validation_fraction=0.001"
+    said = f"none of the photographers of {PHOTOS} photos are in validation_fraction=0.001"
     assert caplog.text.count(said) == 1 and "try 0.1" in caplog.text
     with pytest.raises(ValueError, match=said):
         load_dataset("im2gps", validation_fraction=0.001, strict=True, **options)
@@ -253,7 +253,7 @@ def test_the_webdataset_pipeline_gives_all_that_the_shards_know(built):
     pickle.loads(pickle.dumps(pipeline))
     with pytest.raises(ValueError, match="exist only as lists"):
         im2gps.webdataset("train")
-    with pytest.raises(ValueError, match="is no training photos"):
+    with pytest.raises(ValueError, match="has no training photos"):
         im2gps.webdataset("test", data_dir=str(built))
 
 
@@ -320,12 +320,12 @@ GOOD = {"lat": 1, "lon": 2}
         (pair("bad", {"lat": "1_5", "lon": 2}, jpeg()), "lat is '1_5', not a number"),
         (pair("bad", {"lat": [1], "lon": 2}, jpeg()), "not a number"),
         (pair("bad", {"lat": "\ud800", "lon": 2}, jpeg()), "not a number"),
-        (pair("bad", b'{"lat": 1, "lat": 2, "lon": 3}', jpeg()), "the key lat stands more"),
+        (pair("bad", b'{"lat": 1, "lat": 2, "lon": 3}', jpeg()), "the key lat occurs more"),
         (pair("bad", {**GOOD, "tags": "x" * 2**20}, jpeg()), r"bad\.json: it is larger"),
         (pair("bad", b"{", jpeg()), r"bad\.json: Expecting"),
         (pair("bad", b"[" * 100_000, jpeg()), r"bad\.json: "),
         (pair("bad", b"\xff", jpeg()), r"bad\.json: "),
-        (pair("bad", [1], jpeg()), r"bad\.json: no JSON object"),
+        (pair("bad", [1], jpeg()), r"bad\.json: it is no JSON object"),
         (pair("bad", GOOD, jpeg()[:-9]), r"bad\.jpg: the JPEG is cut"),
         (pair("bad", GOOD, b""), r"bad\.jpg: "),
         (pair("bad", GOOD, PNG, "png"), r"bad\.png: not a JPEG file.*original_bytes=True"),
@@ -358,7 +358,7 @@ def test_a_damaged_manifest_of_a_build_is_said_and_no_error(tmp_path, caplog, te
     (tmp_path / "build.json").write_text(text, encoding="utf-8")
     rows = load_dataset("im2gps", data_dir=str(tmp_path), split="train", streaming=True)
     assert ids(rows) == ["a.jpg"]
-    assert "build.json does not tell how many shards" in caplog.text
+    assert "build.json does not say how many shards" in caplog.text
 
 
 def test_what_belongs_to_no_sample_is_counted(tmp_path, cache, caplog):
@@ -369,21 +369,21 @@ def test_what_belongs_to_no_sample_is_counted(tmp_path, cache, caplog):
     )  # fmt: skip
     files = str(tmp_path / "a.tar")
     assert len(foreign(files)) == 1
-    assert "2 photos without a JSON, or the other way round" in caplog.text
+    assert "2 photos without a JSON, or JSONs without a photo" in caplog.text
     with pytest.raises(ValueError, match="strict=True"):
         foreign(files, strict=True)
     builder = load_dataset_builder("im2gps", data_files=files, cache_dir=cache)
     builder.download_and_prepare()
     report = json.loads(Path(builder.cache_dir, "report.json").read_text(encoding="utf-8"))
     assert {kind: entry["count"] for kind, entry in report["train"].items()} == {
-        "photos without a JSON, or the other way round": 2,
+        "photos without a JSON, or JSONs without a photo": 2,
         "members that belong to no sample": 2,
     }
 
 
 def test_shards_without_any_pair_are_an_error(tmp_path):
     write_shard(tmp_path / "a.tar", [("x/a.jpg", jpeg()), ("y/a.json", b'{"lat": 1, "lon": 2}')])
-    with pytest.raises(ValueError, match="holds 1 photos and 1 JSONs, but none of both"):
+    with pytest.raises(ValueError, match="holds 1 photos and 1 JSONs, but no two of the"):
         foreign(str(tmp_path / "a.tar"))
 
 

@@ -1,0 +1,238 @@
+"""The options of `load_dataset("im2gps", …)`, and the files that each configuration reads."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, ClassVar
+
+import datasets
+
+from geoload.builder import Config
+from geoload.files import is_clutter, is_remote, local_path, signature
+from im2gps import metadata
+from im2gps.packs import find_pack, folder_photos, only_pack
+from im2gps.training import VALIDATION_FRACTION, find_shards
+
+PROJECT_PAGE = "http://graphics.cs.cmu.edu/projects/im2gps/"
+DEFAULT = "im2gps"
+VERSION = datasets.Version("1.0.0")
+NO_TRAINING_SET = """\
+Im2GPS has no training photos to download: its 6,472,304 exist only as lists of Flickr ids. Build \
+shards of them once: `im2gps search` asks Flickr for lists, `im2gps lists` makes a table of them, \
+and `im2gps build PHOTOS.parquet -o FOLDER` fetches the photos. Then load_dataset("im2gps", \
+data_dir="FOLDER") has the splits train, validation and test. Shards of other people, with \
+coordinates in their JSON files: load_dataset("im2gps", data_files="their/*.tar"). Everything else \
+has only the split "test"."""
+_TABLES = (".csv", ".parquet")
+
+
+@dataclass
+class Im2GPSConfig(Config):
+    """Which photos to load, and how.
+
+    Parameters
+    ----------
+    archive : str
+        Name of the pack's ZIP file.
+    photos : int
+        Number of photos in the published pack; 0 if there is none.
+    labelled_by_table : bool
+        The coordinates are in a table, not in the photos.
+    coordinates : str, optional
+        Path of the CSV or Parquet file with the coordinates, if there are several.
+    original_bytes : bool
+        Give the files as they are, with the coordinates, owner and title inside.
+    skip_broken : bool
+        Leave out and count photos that cannot be used, instead of raising an error.
+    strict : bool
+        Raise an error for everything that would be counted and reported.
+    base_url : str
+        Where the ZIP files are downloaded from.
+    records : bool
+        Add the column `record`: JSON text with everything else that is known of a photo. For
+        training photos these are the fields of Flickr's list (photographer, title, tags, dates,
+        licence number), for test photos the fields of their comments.
+    validation_fraction : float
+        Share of the photographers whose training photos form the split validation.
+    splits : list of str, optional
+        The splits to prepare. Without streaming, `datasets` prepares all splits by default.
+    """
+
+    archive: str = ""
+    photos: int = 0
+    labelled_by_table: bool = False
+    coordinates: str | None = None
+    original_bytes: bool = False
+    skip_broken: bool = False
+    records: bool = False
+    base_url: str = PROJECT_PAGE
+    validation_fraction: float = VALIDATION_FRACTION
+    splits: list[str] | None = None
+
+    PACKAGES: ClassVar[tuple[str, ...]] = ("im2gps", "gcd_metric")
+
+    def shards(self) -> dict[str, list[str]]:
+        """Return the training shards of each split; those of `data_dir` hold both splits."""
+        if self.data_files is not None:
+            return {split: list(files) for split, files in self.data_files.items()}
+        if self.data_dir is None or self.name != DEFAULT:
+            return {}
+        found = find_shards(self.data_dir)
+        return {"train": found, "validation": found} if found else {}
+
+    def source(self) -> str:
+        """Return the path of the local ZIP or folder, or the address of the ZIP."""
+        address = self.base_url.rstrip("/") + "/" + self.archive
+        if self.data_dir is None:
+            return address
+        if not self.archive:
+            return only_pack(self.data_dir)
+        try:
+            others = {config.archive for config in CONFIGS} - {self.archive, ""}
+            return find_pack(self.data_dir, self.archive, others)
+        except FileNotFoundError as error:
+            if self.shards():
+                return address
+            hint = _right_folder(self.data_dir, self.archive)
+            if not hint and self.name == DEFAULT:
+                hint = "It may also hold training shards, as `im2gps build` writes them."
+            raise FileNotFoundError(f"{error} {hint}".strip()) from None
+
+    def table(self) -> str | None:
+        """Return the path of the table of coordinates, or None if they are in the photos."""
+        if not self.labelled_by_table:
+            return None
+        return self.coordinates or find_coordinates(str(self.data_dir))
+
+    def source_key(self) -> Any:
+        """Return names, sizes and times of all files read, or their addresses."""
+        if self.name == metadata.NAME:
+            return metadata.key(self.data_dir)
+        shards = sorted({file for files in self.shards().values() for file in files})
+        if self.data_files is not None:
+            # `datasets` adds the time or the ETag of remote files to the key itself.
+            return signature([file for file in shards if not is_remote(file)], "/")
+        source = self.source()
+        if self.data_dir is None:
+            return source
+        files = [] if is_remote(source) else [source]
+        if files and os.path.isdir(source):
+            files = [str(photo) for photo in folder_photos(source)]
+        table = self.table()
+        return [source, signature([*files, *([table] if table else []), *shards], self.data_dir)]
+
+
+CONFIGS = [
+    Im2GPSConfig(
+        name=name,
+        version=VERSION,
+        description=description,
+        archive=archive,
+        photos=photos,
+        labelled_by_table=name in ("im2gps3k", "photos"),
+    )
+    for name, archive, photos, description in (
+        (DEFAULT, "gps_query_imgs.zip", 237, "The test set of the CVPR 2008 paper."),
+        ("random_2k", "2k_random_test.zip", 2000, "Random geotagged photos, unfiltered."),
+        ("geo_uniform", "geo_uniform_test.zip", 955, "Photos spread evenly over the land."),
+        (
+            "human",
+            "human_geolocation_test.zip",
+            64,
+            "The photos of the study with human observers.",
+        ),
+        ("im2gps3k", "im2gps3ktest.zip", 3000, "Im2GPS3k: photos and a CSV, both fetched by hand."),
+        ("photos", "", 0, "Any folder or ZIP of photos with a table of coordinates beside it."),
+        (metadata.NAME, "", 0, "What Flickr's lists say of the training photos, without photos."),
+    )
+]
+
+
+def find_coordinates(folder: str) -> str:
+    """Return the path of the one CSV or Parquet file in a folder, or beside a ZIP."""
+    where = Path(folder) if os.path.isdir(folder) else Path(folder).parent
+    files = [path for path in where.iterdir() if not is_clutter(path.name)]
+    tables = sorted(path for path in files if path.suffix.lower() in _TABLES)
+    if len(tables) == 1:
+        return str(tables[0])
+    found = ", ".join(p.name for p in tables[:5]) or "none"
+    raise FileNotFoundError(
+        f"{where} should hold one CSV or Parquet file of coordinates; found: {found}. Name the "
+        "right one with coordinates='path/to/it.csv'."
+    )
+
+
+def resolve_paths(options: dict[str, Any]) -> None:
+    """Make `data_dir` and `coordinates` absolute; `coordinates` may name a file in `data_dir`."""
+    folder = options.get("data_dir")
+    if folder is not None:
+        options["data_dir"] = folder = local_path(folder)
+    table = options.get("coordinates")
+    if table is not None:
+        beside = ""
+        if folder is not None:
+            where = folder if os.path.isdir(folder) else os.path.dirname(folder)
+            beside = os.path.join(where, table)
+        found = beside if os.path.isfile(beside) else local_path(table, "coordinates")
+        options["coordinates"] = found
+
+
+def check_options(options: dict[str, Any]) -> None:
+    """Raise ValueError for options that make no sense, alone or with the others."""
+    if options.get("config_name") == metadata.NAME:
+        metadata.check_options(options, Im2GPSConfig)
+    fraction = options.get("validation_fraction")
+    if fraction is None:
+        return
+    if not 0 <= fraction <= 1:
+        raise ValueError(f"validation_fraction={fraction}: must be from 0 to 1.")
+    if options.get("data_files") is not None:
+        raise ValueError(
+            "validation_fraction= is for a folder that `im2gps build` wrote. With data_files= name "
+            'the splits: {"train": "a/*.tar", "validation": "b/*.tar"}.'
+        )
+
+
+def check_resolved(config: Im2GPSConfig) -> None:
+    """Raise ValueError for a table that is not used, or `data_files` that are no TAR files."""
+    if config.coordinates and not config.labelled_by_table:
+        raise ValueError(
+            f"coordinates= is for the configurations im2gps3k and photos; {config.name!r} takes "
+            "the coordinates from the photos."
+        )
+    for split, files in (config.data_files or {}).items():
+        others = [file for file in files if not file.endswith(".tar")]
+        if others or not files:
+            raise ValueError(
+                f"data_files=, split {split}: {others[0] if others else 'no file'} found, but "
+                "these should be WebDataset shards, as in data_files='shards/*.tar'."
+            )
+
+
+def fetch_by_hand(name: str) -> str:
+    """Return what to do about a configuration whose files cannot be downloaded."""
+    if name == "photos":
+        return (
+            'load_dataset("im2gps", "photos") needs data_dir=: a folder with photos (or one ZIP of '
+            "them) and a CSV with columns such as image_id, latitude, longitude."
+        )
+    return (
+        "Im2GPS3k is fetched by hand: put im2gps3ktest.zip and its CSV (IMG_ID, AUTHOR, LAT, LON, "
+        "…, as in im2gps3k_places365.csv of the GeoEstimation project) into a folder and give it "
+        "as data_dir=."
+    )
+
+
+def _right_folder(folder: str, archive: str) -> str:
+    """Return a hint if a folder was written by `im2gps publish`, or is one level too high."""
+    if not os.path.isdir(folder):
+        return ""
+    here = Path(folder)
+    if (here / "README.md").is_file() and any(here.glob("*/*-[0-9]*-of-[0-9]*.*")):
+        return f'This folder was written by `im2gps publish`: load_dataset("{folder}").'
+    for below in sorted(path for path in here.iterdir() if path.is_dir()):
+        if (below / archive).is_file() or find_shards(str(below)):
+            return f'Did you mean data_dir="{below}"?'
+    return ""
