@@ -26,9 +26,9 @@ import datasets.exceptions
 import numpy as np
 
 import geoload
-from geoload.disk import CACHES, clear_errors, is_disk_error
+from geoload.files import CACHE_ADVICE, explain_disk_errors, is_disk_error, write_json
 from geoload.registry import requested
-from geoload.report import Report, write_json
+from geoload.report import Findings
 
 _log = logging.getLogger(__name__)
 
@@ -76,13 +76,15 @@ def code_version(*packages: str) -> str:
 class Builder(datasets.GeneratorBasedBuilder):
     """A builder that reports what it left out, in the log and in `report.json` by the rows.
 
-    A generator leaves its findings with `self.leave_findings`; when every split is prepared
+    A generator leaves its findings with `self.save_findings`; when every split is prepared
     they are put together by `self.conclude`, which may raise before anything enters the cache.
     """
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         self._refuse_unknown_options(kwargs)
-        with clear_errors(kwargs.get("cache_dir") or datasets.config.HF_DATASETS_CACHE, CACHES):
+        with explain_disk_errors(
+            kwargs.get("cache_dir") or datasets.config.HF_DATASETS_CACHE, CACHE_ADVICE
+        ):
             super().__init__(*args, **kwargs)
         self.check_split(requested().get("split"))
 
@@ -145,8 +147,8 @@ class Builder(datasets.GeneratorBasedBuilder):
                     "Name their folder with data_dir=."
                 )
 
-    def leave_findings(
-        self, folder: str | None, name: str, report: Report, found: np.ndarray | None = None
+    def save_findings(
+        self, folder: str | None, name: str, report: Findings, found: np.ndarray | None = None
     ) -> None:
         """Keep what one part's pass found, until all parts are through.
 
@@ -159,12 +161,12 @@ class Builder(datasets.GeneratorBasedBuilder):
         if found is not None:
             np.save(f"{base}.npy", found, allow_pickle=False)
 
-    def conclude(self, split: str, findings: Report, found: list[np.ndarray]) -> Report:
+    def combine_findings(self, split: str, findings: Findings, found: list[np.ndarray]) -> Findings:
         """Return the report of a whole split from its parts' findings."""
         return findings
 
     def findings_folder(self, dl_manager: Any) -> str | None:
-        """Return the folder for `leave_findings`: in the unfinished cache entry, if there is one.
+        """Return the folder for `save_findings`: in the unfinished cache entry, if there is one.
 
         It goes to the generators as an argument, because they may run in other processes.
         """
@@ -213,7 +215,7 @@ class Builder(datasets.GeneratorBasedBuilder):
 
     def download_and_prepare(self, *args: Any, **kwargs: Any) -> None:
         """See `datasets.DatasetBuilder`; a full or read-only disk is said in one line."""
-        with clear_errors(self._cache_dir_root, CACHES):
+        with explain_disk_errors(self._cache_dir_root, CACHE_ADVICE):
             try:
                 super().download_and_prepare(*args, **kwargs)
             except OSError as error:
@@ -232,17 +234,17 @@ class Builder(datasets.GeneratorBasedBuilder):
         data = {split: report.as_dict() for split, report in reports.items()}
         write_json(os.path.join(self._output_dir, "report.json"), data)
         for split, report in reports.items():
-            report.settle(f"{self.name}, split {split}", self.config.strict, _log)
+            report.raise_or_log(f"{self.name}, split {split}", self.config.strict, _log)
 
-    def _put_together(self, folder: str, split: str) -> Report:
-        findings = Report()
+    def _put_together(self, folder: str, split: str) -> Findings:
+        findings = Findings()
         found = []
         for file in sorted(Path(folder).glob(f"{split}-*.json")):
-            findings.merge(Report.from_dict(json.loads(file.read_text(encoding="utf-8"))))
+            findings.merge(Findings.from_dict(json.loads(file.read_text(encoding="utf-8"))))
             rows = file.with_suffix(".npy")
             if rows.exists():
                 found.append(np.load(rows, allow_pickle=False))
-        return self.conclude(split, findings, found)
+        return self.combine_findings(split, findings, found)
 
 
 def _listed(names: list[str], what: str) -> str:

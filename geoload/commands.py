@@ -3,25 +3,15 @@
 from __future__ import annotations
 
 import argparse
-import errno
 import os
-import re
 import select
 import sys
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 from geoload import __version__
-from geoload.hiding import hide
-
-_ADVICE = {
-    errno.ENOSPC: "the disk is full: make room, or write to another one",
-    errno.EDQUOT: "your quota is used up: make room, or write elsewhere",
-    errno.EFBIG: "the file would be larger than the system allows here",
-    errno.EROFS: "nothing can be written there: name another folder",
-}
-_CALLS = re.compile(r"(load_dataset\([^)]*\))")
+from geoload.messages import one_line
 
 
 def run(
@@ -102,40 +92,3 @@ def _reader_left() -> bool:
     for stream in (sys.stdout, sys.stderr):
         output.register(stream.fileno())
     return any(event & select.POLLERR for _, event in output.poll(0))
-
-
-def one_line(error: BaseException, options: Collection[str]) -> str:
-    """Say an error in one line, to somebody who typed a command.
-
-    Parameters
-    ----------
-    error : Exception
-        Its text names options as Python does, `data_dir=`.
-    options : collection of str
-        Those of the command, which are named as they are typed: `--data-dir`. What is to be typed
-        into Python stays as it is.
-    """
-    option = re.compile(rf"\b({'|'.join(map(re.escape, options))})=(?:True\b)?(?=(.?))")
-
-    def typed(match: re.Match[str]) -> str:
-        space = " " if re.match(r"[\w'\"\[]", match[2]) else ""  # before a value
-        return f"--{match[1].replace('_', '-')}{space}"
-
-    parts = _CALLS.split(" ".join(without_token(said(error)).split()))
-    return "".join(p if _CALLS.fullmatch(p) else option.sub(typed, p) for p in parts)
-
-
-def without_token(text: str) -> str:
-    """Return a text, which may be a server's, without the user's token for the Hub."""
-    hub = sys.modules.get("huggingface_hub")
-    if hub is None or not text:  # without it no token was sent
-        return text
-    return hide(text, hub.get_token()) or "The Hub's answer holds your token, and is not shown."
-
-
-def said(error: BaseException) -> str:
-    """Return an error's text: of one of the system without its number, but with what to do."""
-    if not isinstance(error, OSError) or error.errno is None or not error.strerror:
-        return str(error)
-    advice = _ADVICE.get(error.errno, error.strerror)
-    return f"{error.filename}: {advice}" if error.filename else advice

@@ -1,67 +1,48 @@
-"""Opening a file wherever it lies, and the signature by which a changed one is noticed."""
+"""Local files: find and sign them, write them atomically, lock them, and explain a full disk."""
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
+import errno
 import hashlib
+import json
+import logging
 import os
 import re
-import tempfile
+import uuid
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
-import aiohttp
-import fsspec
-import tenacity
-from fsspec.asyn import sync
-from fsspec.spec import AbstractBufferedFile
+import filelock
+import yaml
 
-# One request's worth: large enough that a pass makes few requests, small enough that the first
-# sample of a remote shard comes after little more than this.
-READ_AHEAD = 4 * 2**20
+try:
+    import fcntl
+except ImportError:  # not a POSIX system: unfinished files are not removed
+    fcntl = None  # type: ignore[assignment]
+
+CACHE_ADVICE = (
+    "Make room there, or name another folder: HF_HOME for all caches, cache_dir= for rows."
+)
+_log = logging.getLogger(__name__)
+
+# The shadow files of macOS, the thumbnails of Windows and of Synology's disks, and what programs
+# that do not know PAX headers unpack of them.
+_CLUTTER = re.compile(
+    r"(?:^|/)(?:\._|\.DS_Store$|(?:eh)?[Tt]humbs\.db$|[Dd]esktop\.ini$"
+    r"|(?:__MACOSX|\.AppleDouble|@eaDir|PaxHeaders?(?:\.[0-9]+)?)(?:/|$))"
+)
+
+_FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+_CLOSED = {errno.EROFS, errno.EACCES, errno.EPERM, errno.ENOTDIR, errno.EEXIST}
+# libyaml limits the depth of nesting, for which PyYAML's own parser takes quadratic time.
+_YAML_LOADER: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 
 def is_remote(path: str) -> bool:
     """Tell an address (`hf://`, `https://`) from a path."""
     return "://" in path
-
-
-def open_binary(path: str, token: str | bool | None = None, read_ahead: bool = True) -> BinaryIO:
-    """Open a local file unbuffered, or an address with reads in ranges, seekable either way.
-
-    A dropped connection is taken up again where it broke. From a server that knows no ranges the
-    file is fetched whole, into a temporary file. Without `read_ahead` no more is read than is
-    asked for.
-
-    Raises
-    ------
-    FileNotFoundError
-        When there is no such file.
-    ConnectionError
-        When the server cannot be reached.
-    OSError
-        From reading, where a server sends other bytes than it was asked for.
-    """
-    if not is_remote(path):
-        return open(path, "rb", buffering=0)
-    on_hub = path.startswith("hf://")
-    system, plain = fsspec.url_to_fs(path, **({"token": token} if on_hub else {}))
-    ahead = "readahead" if on_hub else "bytes"
-    caching = {"cache_type": ahead if read_ahead else "none", "block_size": READ_AHEAD}
-    if on_hub:
-        file = persistently(system.open)(plain, "rb", **caching)
-        fetch = file.cache.fetcher
-        file.cache.fetcher = lambda start, end: read_exactly(
-            lambda rest: fetch(end - rest, end), end - start
-        )
-        return file
-    with _named_errors(plain):
-        found = _size_or_whole(system, plain)
-    if isinstance(found, int):
-        return _HttpFile(system, plain, size=found, **caching)  # type: ignore[return-value]
-    return found
 
 
 def read_exactly(read: Callable[[int], bytes | None], size: int) -> bytes:
@@ -105,150 +86,6 @@ def files_below(folder: str | Path) -> list[Path]:
             found += [Path(where, name) for name in names if not is_clutter(name)]
         seen.add(place)
     return sorted(path for path in found if path.is_file())
-
-
-def is_transport_error(error: BaseException) -> bool:
-    """Tell an error of the connection, or of a busy server, that a second try can mend.
-
-    The Hub's client changed its HTTP library twice (requests, httpx, httpx2); all name their base
-    error so, and importing each of them to ask would need all of them installed.
-    """
-    if isinstance(error, _BAD_REDIRECT):
-        return False
-    if isinstance(error, (aiohttp.ClientResponseError, FileNotFoundError)):
-        return getattr(error, "status", 0) in _BUSY
-    if isinstance(error, (aiohttp.ClientError, asyncio.TimeoutError)):
-        return True
-    if getattr(getattr(error, "response", None), "status_code", 0) in _BUSY:
-        return True
-    names = {kind.__name__ for kind in type(error).__mro__}
-    return "TransportError" in names or {"RequestException", "ConnectionError"} <= names
-
-
-# The shadow files of macOS, the thumbnails of Windows and of Synology's disks, and what programs
-# that do not know PAX headers unpack of them.
-_CLUTTER = re.compile(
-    r"(?:^|/)(?:\._|\.DS_Store$|(?:eh)?[Tt]humbs\.db$|[Dd]esktop\.ini$"
-    r"|(?:__MACOSX|\.AppleDouble|@eaDir|PaxHeaders?(?:\.[0-9]+)?)(?:/|$))"
-)
-
-_CONTENT_RANGE = re.compile(r"bytes ([0-9]{1,18})-([0-9]{1,18})/([0-9]{1,18}|\*)", re.IGNORECASE)
-# The second came with aiohttp 3.10.
-_BAD_REDIRECT = (
-    aiohttp.InvalidURL,
-    getattr(aiohttp, "NonHttpUrlClientError", aiohttp.InvalidURL),
-)
-_BUSY = (408, 429, 500, 502, 503, 504)
-
-# For what the clients do not try again themselves: fsspec's HTTP files never do, the Hub's client
-# gives up a download when the connection is reset.
-persistently = tenacity.retry(
-    retry=tenacity.retry_if_exception(is_transport_error),
-    stop=tenacity.stop_after_attempt(6),
-    wait=tenacity.wait_exponential(multiplier=0.5, max=30),
-    reraise=True,
-)
-
-
-class _HttpFile(AbstractBufferedFile):
-    """A file of a web server, read in ranges; fsspec's own trusts whatever is answered."""
-
-    def _fetch_range(self, start: int, end: int) -> bytes:
-        # A server may send less than it was asked for, if it says so.
-        with _named_errors(self.path):
-            return read_exactly(lambda rest: self._piece(end - rest, end), end - start)
-
-    @persistently
-    def _piece(self, start: int, end: int) -> bytes:
-        async def fetch() -> bytes:
-            wanted = {"Range": f"bytes={start}-{end - 1}"}
-            async with await _get(self.fs, self.path, wanted) as answer:
-                answer.raise_for_status()
-                first, last, size = _range_of(answer)
-                if first != start or not start <= last < end or size not in (None, self.size):
-                    raise OSError(
-                        f"{self.path}: bytes {start:,} to {end - 1:,} of {self.size:,} were asked "
-                        f"for, but the server sent others (status {answer.status}, Content-Range "
-                        f"{answer.headers.get('Content-Range')}). Get the file by other means, and "
-                        "load it from this machine."
-                    )
-                try:
-                    return await answer.content.readexactly(last + 1 - start)
-                except asyncio.IncompleteReadError as error:
-                    raise aiohttp.ClientPayloadError(f"{self.path} broke off") from error
-
-        return sync(self.fs.loop, fetch)
-
-
-@contextlib.contextmanager
-def _named_errors(url: str) -> Iterator[None]:
-    """Raise OSError, or ConnectionError, with the address for errors of the HTTP library."""
-    try:
-        yield
-    except aiohttp.ClientResponseError as error:
-        what = f"status {error.status}" if error.status >= 400 else type(error).__name__
-        raise OSError(f"{url}: the server does not send the file ({what})") from error
-    except _BAD_REDIRECT as error:
-        raise OSError(f"{url} leads to what is no web address ({error})") from error
-    except (aiohttp.ClientError, asyncio.TimeoutError) as error:
-        name = type(error).__name__
-        raise ConnectionError(f"{url}: the connection broke off ({name}: {error})") from error
-
-
-async def _get(system: Any, url: str, wanted: dict[str, str]) -> Any:
-    session = await system.set_session()
-    # aiohttp's own limit, five minutes for all, is too short for a whole shard.
-    options = {"timeout": aiohttp.ClientTimeout(total=None, sock_read=60), **system.kwargs}
-    # Packed on its way, a part of the file would be a part of something else.
-    headers = {"Accept-Encoding": "identity", **wanted}
-    options["headers"] = {**options.get("headers", {}), **headers}
-    return session.get(system.encode_url(url), **options)
-
-
-def _range_of(answer: aiohttp.ClientResponse) -> tuple[int, int, int | None]:
-    """Return the first and last byte that an answer holds, and the file's size if it says so.
-
-    The first two are -1 where it does not hold a range.
-    """
-    found = _CONTENT_RANGE.fullmatch(answer.headers.get("Content-Range", "").strip())
-    packed = answer.headers.get("Content-Encoding", "identity") not in ("", "identity")
-    if answer.status != 206 or packed or found is None:
-        return -1, -1, None
-    return int(found[1]), int(found[2]), None if found[3] == "*" else int(found[3])
-
-
-@persistently
-def _size_or_whole(system: Any, url: str) -> int | BinaryIO:
-    """Return the size of a file that is sent in ranges, or else the file itself, fetched whole."""
-
-    async def ask(wanted: dict[str, str]) -> int | BinaryIO | None:
-        async with await _get(system, url, wanted) as answer:
-            if answer.status == 404:
-                raise FileNotFoundError(url)
-            # Some refuse ranges instead of ignoring them; of an empty file there is none either.
-            if wanted and answer.status >= 400 and answer.status not in _BUSY:
-                return None
-            answer.raise_for_status()
-            first, last, size = _range_of(answer)
-            if (first, last) == (0, 0) and size is not None:
-                return size
-            if answer.status != 200:
-                return None
-            copy = tempfile.TemporaryFile()  # noqa: SIM115 - the caller closes it
-            async for piece in answer.content.iter_chunked(2**20):
-                copy.write(piece)
-            copy.seek(0)
-            return copy  # type: ignore[return-value]
-
-    try:
-        found = sync(system.loop, ask, {"Range": "bytes=0-0"})
-        if found is None:
-            found = sync(system.loop, ask, {})
-    except aiohttp.ClientConnectorError as error:  # not worth trying again for long
-        raise ConnectionError(f"{url} cannot be reached ({error})") from error
-    if found is None:
-        raise OSError(f"{url}: the server sends neither parts of the file nor the whole.")
-    return found
 
 
 def signature(paths: Sequence[str | Path], base: str | Path) -> list[tuple[str, int, int, int]]:
@@ -301,3 +138,189 @@ def local_path(path: str | os.PathLike, option: str = "data_dir") -> str:
     if not os.path.exists(absolute):
         raise FileNotFoundError(f"{option}={text!r}: there is nothing at {absolute}.")
     return absolute
+
+
+@contextlib.contextmanager
+def atomic_write(path: str | Path, mode: str = "wb", **options: Any) -> Iterator[Any]:
+    """Open a file for writing that gets its name when the block ends without an error.
+
+    Until then it is called `.NAME.XXXXXXXX.part`, with eight hexadecimal digits, in the same
+    folder. After an error nothing is left of it, and what was there under the name stays. What a
+    process left that was killed is removed when the file is written again.
+
+    Parameters
+    ----------
+    path : path
+    mode : {"wb", "w"}
+    **options
+        As for `open`.
+
+    Raises
+    ------
+    OSError
+        When the file cannot be written; it names `path`.
+    """
+    path = Path(path)
+    with filename_in_errors(path, path.parent):
+        _sweep(path)
+    part, file = _begin(path, mode, options)
+    try:
+        with filename_in_errors(path, part), contextlib.ExitStack() as until_renamed:
+            if fcntl is not None:
+                until_renamed.callback(os.close, os.dup(file.fileno()))  # keeps the lock
+            with file:
+                yield file
+            os.replace(part, path)
+    except BaseException:
+        with contextlib.suppress(OSError):
+            part.unlink(missing_ok=True)
+        raise
+
+
+def _begin(path: Path, mode: str, options: dict[str, Any]) -> tuple[Path, Any]:
+    """Create an unfinished file and lock it, for as long as this process has it open."""
+    while True:
+        part = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}.part")
+        with filename_in_errors(path, part):
+            file = open(part, mode.replace("w", "x"), **options)  # noqa: SIM115
+        if fcntl is not None:
+            with contextlib.suppress(OSError):  # a file system without locks
+                fcntl.flock(file, fcntl.LOCK_EX)
+        if os.fstat(file.fileno()).st_nlink:
+            return part, file
+        file.close()  # swept away by another process, before it was locked
+
+
+def _sweep(path: Path) -> None:
+    """Remove unfinished files of this name that nobody is writing."""
+    unfinished = re.compile(rf"\.{re.escape(path.name)}\.[0-9a-f]{{8}}\.part")
+    for name in filter(unfinished.fullmatch, os.listdir(path.parent) if fcntl else ()):
+        left = path.with_name(name)
+        with contextlib.suppress(OSError), open(left, "rb") as file:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            left.unlink()
+
+
+@contextlib.contextmanager
+def filename_in_errors(path: str | Path, instead_of: str | Path | None = None) -> Iterator[None]:
+    """Name a file in errors of the system that name none: a write to a full disk, for example.
+
+    Parameters
+    ----------
+    path : path
+        What errors shall name.
+    instead_of : path, optional
+        What they may name and shall not.
+    """
+    try:
+        yield
+    except OSError as error:
+        if error.errno is None or error.filename not in (None, os.fspath(instead_of or "")):
+            raise
+        raise OSError(error.errno, os.strerror(error.errno), os.fspath(path)) from error
+
+
+def is_disk_full(error: OSError) -> bool:
+    """Tell a full disk, a quota and a limit on files' sizes from other errors."""
+    return error.errno in _FULL
+
+
+def is_disk_error(error: BaseException) -> bool:
+    """Tell a full disk, and one on which nothing may be written, from other errors."""
+    return isinstance(error, OSError) and error.errno in _FULL | _CLOSED
+
+
+@contextlib.contextmanager
+def explain_disk_errors(place: str | os.PathLike, advice: str) -> Iterator[None]:
+    """Say in one line where a file cannot be written, why, and what to do.
+
+    Parameters
+    ----------
+    place : path
+        The file or folder that is written. Errors about files elsewhere are left as they are.
+    advice : str
+        What to do about it.
+
+    Raises
+    ------
+    OSError
+        Instead of the system's, where the disk is full or nothing may be written there.
+    """
+    try:
+        yield
+    except OSError as error:
+        place = os.path.abspath(place)
+        where = place if error.filename is None else os.path.abspath(os.fsdecode(error.filename))
+        if not is_disk_error(error) or not (where.startswith(place) or place.startswith(where)):
+            raise
+        raise OSError(f"{where} cannot be written ({error.strerror}). {advice}") from error
+
+
+@contextlib.contextmanager
+def file_lock(path: str | Path, busy: Exception | None = None) -> Iterator[None]:
+    """Let one process at a time into a block. On file systems without locks, let all in.
+
+    Parameters
+    ----------
+    path : path
+        The lock file. Its folder is created.
+    busy : Exception, optional
+        Raised if another process is in the block; without it, this one waits.
+    """
+    os.makedirs(Path(path).parent, exist_ok=True)
+    lock = filelock.FileLock(path, timeout=-1 if busy is None else 0)
+    try:
+        lock.acquire()
+    except filelock.Timeout:
+        assert busy is not None
+        raise busy from None
+    except NotImplementedError:
+        _log.warning("%s: this file system has no locks. Run one command at a time.", path)
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+def read_json(path: str | Path) -> dict[str, Any]:
+    """Read a file that `write_json` wrote.
+
+    Raises
+    ------
+    ValueError
+        When it holds no JSON object; the file is named.
+    FileNotFoundError
+        When it is not there.
+    """
+    try:
+        data = json.loads(Path(path).read_bytes())
+        if isinstance(data, dict):
+            return data
+        reason = "it holds no JSON object"
+    except (ValueError, RecursionError) as error:
+        reason = str(error)
+    raise ValueError(f"{path} is damaged: {reason}.")
+
+
+def write_json(path: str | Path, data: object, indent: int | None = 2) -> None:
+    """Write a JSON file so that half of one is never seen."""
+    # Half a character, which has no UTF-8, becomes an escape of JSON.
+    with atomic_write(path, "w", encoding="utf-8", errors="backslashreplace") as file:
+        file.write(json.dumps(data, indent=indent, ensure_ascii=indent is None) + "\n")
+
+
+def load_yaml(text: str | bytes) -> Any:
+    """Return what a YAML document holds.
+
+    Raises
+    ------
+    ValueError
+        For what is no YAML, and for references: a few lines of them can stand for gigabytes.
+    """
+    try:
+        if any(isinstance(event, yaml.AliasEvent) for event in yaml.parse(text, _YAML_LOADER)):
+            raise ValueError("it refers to parts of itself")
+        return yaml.load(text, _YAML_LOADER)
+    except (yaml.YAMLError, ValueError, ArithmeticError, RecursionError) as error:
+        reason = " ".join(str(error).split()) or type(error).__name__
+        raise ValueError(reason[:200]) from None

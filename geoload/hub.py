@@ -12,9 +12,9 @@ from typing import Any, NamedTuple
 from huggingface_hub import HfApi, constants, hf_hub_download, try_to_load_from_cache
 from huggingface_hub.utils import EntryNotFoundError, HfHubHTTPError, OfflineModeIsEnabled
 
-from geoload.commands import without_token
-from geoload.disk import CACHES, clear_errors, is_disk_error
-from geoload.files import is_transport_error, persistently
+from geoload.files import CACHE_ADVICE, explain_disk_errors, is_disk_error
+from geoload.messages import without_token
+from geoload.remote import is_transport_error, with_retries
 
 _COMMIT = re.compile(r"[0-9a-f]{40}")
 # Smaller downloads are over before one has read how large they are.
@@ -104,13 +104,13 @@ def _digest(entry: Any) -> str:
 
 def download_small(repository: str, commit: str, path: str, token: str | bool | None = None) -> str:
     """Download one small file, such as a table, into the Hub's cache and return its path there."""
-    with clear_errors(constants.HF_HUB_CACHE, CACHES):
+    with explain_disk_errors(constants.HF_HUB_CACHE, CACHE_ADVICE):
         return _download_small(repository, commit, path, token)
 
 
 def _download_small(repository: str, commit: str, path: str, token: str | bool | None) -> str:
     try:
-        return persistently(hf_hub_download)(
+        return with_retries(hf_hub_download)(
             repository, path, revision=commit, repo_type="dataset", token=token
         )
     except EntryNotFoundError as error:

@@ -9,7 +9,7 @@ import stat
 from collections.abc import Iterator
 from typing import Any, BinaryIO
 
-from geoload.writing import naming
+from geoload.files import filename_in_errors
 
 try:
     import fcntl
@@ -99,7 +99,7 @@ class OutputFolder:
 
     def write(self, path: str, data: bytes) -> None:
         """Write a file; see `create`."""
-        with self.create(path) as file, naming(os.path.join(self.folder, path)):
+        with self.create(path) as file, filename_in_errors(os.path.join(self.folder, path)):
             file.write(data)
 
     @contextlib.contextmanager
@@ -119,11 +119,11 @@ class OutputFolder:
         try:
             with contextlib.suppress(FileNotFoundError):
                 os.unlink(part, dir_fd=at)  # left by a run that was killed
-            with naming(full, part):
+            with filename_in_errors(full, part):
                 file = open(part, "wb", opener=_opener(at, flags))  # noqa: SIM115
             try:
                 yield file
-                with naming(full, part):
+                with filename_in_errors(full, part):
                     file.close()
                     os.replace(part, name, src_dir_fd=at, dst_dir_fd=at)
             finally:

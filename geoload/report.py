@@ -2,19 +2,14 @@
 
 from __future__ import annotations
 
-import json
 import logging
 from collections import Counter, defaultdict
 from collections.abc import Iterable
-from pathlib import Path
-from typing import Any
-
-from geoload.writing import whole_file
 
 _NAMED = 5
 
 
-class Report:
+class Findings:
     """Counts of things by kind, with the first few names of each.
 
     Kinds are plain sentences such as "pictures that belong to no split", so that a line of the
@@ -42,7 +37,7 @@ class Report:
             room = self._keep - len(self.names[kind])
             self.names[kind] += list(names)[: max(room, 0)]
 
-    def merge(self, other: Report) -> None:
+    def merge(self, other: Findings) -> None:
         """Add another report's counts to this one's."""
         for kind, count in other.counts.items():
             self.add_many(kind, count, other.names[kind])
@@ -64,7 +59,7 @@ class Report:
         more = ", …" if self.counts[kind] > len(names) else ""
         return f"{self.counts[kind]:,} {kind}" + (f" ({', '.join(names)}{more})" if names else "")
 
-    def settle(self, what: str, strict: bool, log: logging.Logger | None = None) -> None:
+    def raise_or_log(self, what: str, strict: bool, log: logging.Logger | None = None) -> None:
         """Say what was found, or raise with it; where nothing was found, do nothing.
 
         Parameters
@@ -86,36 +81,9 @@ class Report:
         return {kind: {"count": n, "first": self.names[kind]} for kind, n in self.counts.items()}
 
     @classmethod
-    def from_dict(cls, data: dict[str, dict]) -> Report:
+    def from_dict(cls, data: dict[str, dict]) -> Findings:
         """Read back what `as_dict` gave."""
         report = cls()
         for kind, entry in data.items():
             report.add_many(kind, entry["count"], entry["first"])
         return report
-
-
-def read_json(path: str | Path) -> dict[str, Any]:
-    """Read a file that `write_json` wrote.
-
-    Raises
-    ------
-    ValueError
-        When it holds no JSON object; the file is named.
-    FileNotFoundError
-        When it is not there.
-    """
-    try:
-        data = json.loads(Path(path).read_bytes())
-        if isinstance(data, dict):
-            return data
-        reason = "it holds no JSON object"
-    except (ValueError, RecursionError) as error:
-        reason = str(error)
-    raise ValueError(f"{path} is damaged: {reason}.")
-
-
-def write_json(path: str | Path, data: object, indent: int | None = 2) -> None:
-    """Write a JSON file so that half of one is never seen."""
-    # Half a character, which has no UTF-8, becomes an escape of JSON.
-    with whole_file(path, "w", encoding="utf-8", errors="backslashreplace") as file:
-        file.write(json.dumps(data, indent=indent, ensure_ascii=indent is None) + "\n")

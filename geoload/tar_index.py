@@ -22,9 +22,8 @@ import filelock
 import numpy as np
 from tqdm import tqdm
 
-from geoload.report import write_json
+from geoload.files import atomic_write, write_json
 from geoload.tar import BLOCK, Member, members, read_member
-from geoload.writing import whole_file
 
 SAVE_EVERY = 10.0  # seconds; what a killed process has to read again
 _FORMAT = b"TAR index 4\n"  # raised whenever the same TAR file would give another index
@@ -289,7 +288,7 @@ class TarIndex:
             os.makedirs(self._cache.parent, exist_ok=True)
             if not self.complete and _size(self._cache) > len(body) + _DIGEST_SIZE:
                 return  # another process has come further
-            with whole_file(self._cache) as file:
+            with atomic_write(self._cache) as file:
                 file.write(_digest(body) + body)
         except OSError as error:
             _log.warning(

@@ -18,7 +18,8 @@ from urllib.parse import quote_from_bytes, unquote_to_bytes
 
 import fsspec
 
-from geoload.files import is_remote, open_binary, persistently, read_exactly
+from geoload.files import is_remote, read_exactly
+from geoload.remote import open_binary, with_retries
 from geoload.tar import MAX_MEMBER, Member, ShardError
 from geoload.tar_index import TarIndex
 
@@ -225,7 +226,7 @@ def read_members(
                 yield data[member.data - start : stop]
 
 
-@persistently
+@with_retries
 def _read_range(file: BinaryIO, start: int, size: int) -> bytes:
     file.seek(start)
     return read_exactly(file.read, size)

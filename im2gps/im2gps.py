@@ -16,9 +16,10 @@ import datasets
 import numpy as np
 
 from geoload.builder import Builder
-from geoload.files import is_remote, persistently
+from geoload.files import is_remote
 from geoload.registry import requested
-from geoload.report import Report
+from geoload.remote import with_retries
+from geoload.report import Findings
 from im2gps import metadata
 from im2gps.config import (
     CONFIGS,
@@ -162,7 +163,7 @@ class Im2GPS(Builder):
             return source
         try:
             with explained(source, self.config.archive):
-                path: str = persistently(dl_manager.download)(source)
+                path: str = with_retries(dl_manager.download)(source)
                 return path
         except ConnectionError as error:
             if not self.config.shards() or "test" in str(requested().get("split")):
@@ -170,7 +171,7 @@ class Im2GPS(Builder):
             _log.warning("im2gps: the split test is left out. %s", error)
             return None
 
-    def conclude(self, split: str, findings: Report, found: list[np.ndarray]) -> Report:
+    def combine_findings(self, split: str, findings: Findings, found: list[np.ndarray]) -> Findings:
         """Return the report of a split; warn if validation is empty, as in a small build."""
         sizes = {name: info.num_examples for name, info in self.info.splits.items()}
         share = self.config.validation_fraction if self.config.data_files is None else 0
@@ -184,7 +185,7 @@ class Im2GPS(Builder):
             if self.config.strict:
                 raise ValueError(f"{text} (strict=True).")
             self._warn(text)
-        return super().conclude(split, findings, found)
+        return super().combine_findings(split, findings, found)
 
     def gives_tables(self) -> bool:
         """Tell whether the rows come as Arrow tables."""
@@ -198,23 +199,23 @@ class Im2GPS(Builder):
         split: str = "test",
     ) -> Iterator[Row]:  # fmt: skip
         if shards is None:
-            report = Report()
+            report = Findings()
             yield from pack_rows(self.config, source, report, self._warn)
             self._finish_part(findings, "test-0", source, report)
             return
         for shard in shards:
-            report = Report()
+            report = Findings()
             for sample in shard_samples(self.config, shard, split, self.token, report):
                 record = sample.record if self.config.records else None
                 coordinates = sample.latitude, sample.longitude
                 yield sample.key, make_row(sample.name, coordinates, sample.data, record)
             self._finish_part(findings, f"{split}-{shard.rpartition('/')[2]}", shard, report)
 
-    def _finish_part(self, findings: str | None, part: str, path: str, report: Report) -> None:
+    def _finish_part(self, findings: str | None, part: str, path: str, report: Findings) -> None:
         if findings is None and report:
-            report.settle(path, self.config.strict)
+            report.raise_or_log(path, self.config.strict)
             self._warn(f"{path}: {report}")
-        self.leave_findings(findings, part, report)
+        self.save_findings(findings, part, report)
 
     def _warn(self, text: str) -> None:
         """Log a warning once, however often the rows are read."""

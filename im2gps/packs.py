@@ -16,15 +16,9 @@ from typing import BinaryIO
 
 import aiohttp
 
-from geoload.files import (
-    files_below,
-    is_clutter,
-    is_remote,
-    is_transport_error,
-    open_binary,
-    printable,
-)
-from geoload.report import Report
+from geoload.files import files_below, is_clutter, is_remote, printable
+from geoload.remote import is_transport_error, open_binary
+from geoload.report import Findings
 
 MAX_PHOTO = 64 * 2**20
 _OTHER_FILES = "files that are no JPEG photos"
@@ -48,7 +42,7 @@ class PackError(ValueError):
 
 
 @contextlib.contextmanager
-def open_pack(source: str, report: Report) -> Iterator[list[Photo]]:
+def open_pack(source: str, report: Findings) -> Iterator[list[Photo]]:
     """Return the file name of each photo and a function that reads it.
 
     `source` is the path or address of a ZIP file, or the path of a folder, which is searched at

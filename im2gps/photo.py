@@ -9,8 +9,7 @@ import re
 
 from PIL import Image
 
-from geoload.exif import Value
-from geoload.jpeg import COM, PhotoError, Segment, clean, read_exif, segments
+from geoload.jpeg import COM, PhotoError, Segment, Value, clean, read_exif, segments
 
 _GPS_IFD = 0x8825
 _NUMBER = re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)(e[+-]?[0-9]+)?", re.IGNORECASE)

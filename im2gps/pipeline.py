@@ -7,8 +7,8 @@ import logging
 from collections.abc import Iterator
 from typing import Any
 
-from geoload.optional import needed_for
-from geoload.report import Report
+from geoload.messages import needed_for
+from geoload.report import Findings
 from im2gps.config import Im2GPSConfig
 from im2gps.im2gps import Im2GPS
 from im2gps.rows import shard_samples
@@ -44,7 +44,7 @@ class Expand:
     def __call__(self, shards: Iterator[dict[str, str]]) -> Iterator[dict[str, Any]]:
         """Yield the samples of each shard in turn."""
         for shard in shards:
-            url, report = shard["url"], Report()
+            url, report = shard["url"], Findings()
             for sample in shard_samples(self._config, url, self._split, self._token, report):
                 stem, _, suffix = sample.name.rpartition(".")
                 yield {
@@ -53,4 +53,4 @@ class Expand:
                     suffix.lower(): sample.data,
                     "json": json.dumps({"image_id": sample.name, **sample.record}).encode(),
                 }
-            report.settle(url, self._config.strict, _log)
+            report.raise_or_log(url, self._config.strict, _log)

@@ -12,7 +12,7 @@ from typing import Any
 
 from geoload.files import is_remote
 from geoload.jpeg import PhotoError, clean
-from geoload.report import Report
+from geoload.report import Findings
 from im2gps.config import Im2GPSConfig, find_coordinates
 from im2gps.packs import PackError, explained, open_pack
 from im2gps.photo import check_header, coordinates, fields
@@ -23,7 +23,7 @@ Row = tuple[str, dict[str, Any]]  # the key and the columns
 
 
 def pack_rows(
-    config: Im2GPSConfig, source: str, report: Report, warn: Callable[[str], None]
+    config: Im2GPSConfig, source: str, report: Findings, warn: Callable[[str], None]
 ) -> Iterator[Row]:
     """Yield the rows of a test pack, and raise PackError at the end if photos cannot be used."""
     with explained(source, config.archive), open_pack(source, report) as photos:
@@ -56,7 +56,7 @@ def pack_rows(
 
 
 def shard_samples(
-    config: Im2GPSConfig, shard: str, split: str, token: Any, report: Report
+    config: Im2GPSConfig, shard: str, split: str, token: Any, report: Findings
 ) -> Iterator[Sample]:
     """Yield the samples of a split in a shard; raise PackError at the end for broken ones."""
     wanted = None
@@ -115,7 +115,7 @@ def _comments(data: bytes) -> dict[str, str]:
         return {}
 
 
-def _table_hint(config: Im2GPSConfig, report: Report) -> str:
+def _table_hint(config: Im2GPSConfig, report: Findings) -> str:
     """Point to a table of coordinates beside photos that have none."""
     bare = any("no coordinates" in name for name in report.names[UNUSABLE])
     if config.data_dir is None or config.labelled_by_table or not bare:
@@ -139,7 +139,7 @@ def _checked(place: tuple[float, float], table: str) -> tuple[float, float]:
 
 
 def _read_labels(
-    table: str, names: list[str], report: Report, skip_broken: bool, warn: Callable[[str], None]
+    table: str, names: list[str], report: Findings, skip_broken: bool, warn: Callable[[str], None]
 ) -> dict[str, tuple[float, float]]:
     """Return latitude and longitude by the photos' names; count photos and rows without the other.
 

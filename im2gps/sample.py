@@ -18,7 +18,7 @@ import numpy as np
 from PIL import ExifTags, Image
 from tqdm import tqdm
 
-from geoload.writing import whole_file
+from geoload.files import atomic_write
 
 PACKS = {
     "im2gps": ("gps_query_imgs.zip", 48),
@@ -85,7 +85,7 @@ def write_sample(
         for number, (name, (archive, _)) in enumerate(PACKS.items()):
             rng = np.random.default_rng([seed, number])
             path = Path(folder) / archive
-            with whole_file(path) as file, zipfile.ZipFile(file, "w") as pack:
+            with atomic_write(path) as file, zipfile.ZipFile(file, "w") as pack:
                 for index in range(sizes[name]):
                     owner = _owner(rng, number, sizes[name])
                     file_name, data = _photo(rng, owner, index, width)

@@ -18,9 +18,10 @@ from itertools import chain
 from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple
 
-from geoload.files import open_binary
+from geoload.files import read_json
 from geoload.jpeg import PhotoError, clean
-from geoload.report import Report, read_json
+from geoload.remote import open_binary
+from geoload.report import Findings
 from geoload.tar import Member, ShardError, members, read_member
 from im2gps.packs import MAX_PHOTO
 from im2gps.photo import check_header
@@ -87,7 +88,7 @@ def in_validation(owner: str, fraction: float) -> bool:
 def samples(
     path: str,
     wanted: Callable[[dict[str, Any]], bool] | None,
-    report: Report,
+    report: Findings,
     original_bytes: bool = False,
     token: str | bool | None = None,
 ) -> Iterator[Sample]:
@@ -128,7 +129,7 @@ def samples(
         report.add(UNPAIRED, f"{path}: {name}")
 
 
-def _record(file: BinaryIO, path: str, member: Member, report: Report) -> dict[str, Any] | None:
+def _record(file: BinaryIO, path: str, member: Member, report: Findings) -> dict[str, Any] | None:
     """Return the contents of a JSON, with `latitude` and `longitude` as numbers."""
     try:
         if member.size > _MAX_JSON:
@@ -174,7 +175,7 @@ def _coordinate(record: dict[str, Any], name: str) -> float:
 
 
 def _sample(
-    file: BinaryIO, path: str, member: Member, record: dict[str, Any], report: Report,
+    file: BinaryIO, path: str, member: Member, record: dict[str, Any], report: Findings,
     original_bytes: bool,
 ) -> Iterator[Sample]:  # fmt: skip
     """Yield one sample, or none where its photo cannot be used."""

@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any
 
 import gcd_metric.registration  # noqa: F401  so that `evaluate.load` knows our metrics, too
 from geoload.pictures import Resize
+from geoload.processes import equal_share
 from geoload.registry import register
-from geoload.sharing import equal_share
 
 if TYPE_CHECKING:
     from datasets import Dataset

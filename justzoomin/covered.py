@@ -19,7 +19,7 @@ import pyarrow.csv
 import pyarrow.parquet
 
 from geoload.files import local_path, signature
-from geoload.report import Report
+from geoload.report import Findings
 from justzoomin.plan import photo_id
 from justzoomin.side_files import COVERED, cached, covered_file
 from justzoomin.sources import REPOSITORY, TABLES, Folder, Hub
@@ -52,14 +52,14 @@ class Covered:
         Under the names that they get in the rows; without the one that names the photo.
     row : dict of str to int
         The row of each photo's id; the first where an id stands twice.
-    report : Report
+    report : Findings
         Rows that repeat an id, or have none.
     """
 
     path: str
     columns: pa.Table
     row: dict[str, int]
-    report: Report
+    report: Findings
 
     def features(self) -> dict[str, Any]:
         """Return the columns' features, inferred from the file."""
@@ -82,9 +82,9 @@ class Covered:
             return dict.fromkeys(self.columns.column_names)
         return {name: self.columns[name][row].as_py() for name in self.columns.column_names}
 
-    def compare(self, table: Table, others: Table) -> Report:
+    def compare(self, table: Table, others: Table) -> Findings:
         """Count photos of a split without a row, and rows that are of neither split's photos."""
-        report = Report()
+        report = Findings()
         without = [image_id for image_id in table.row if image_id not in self.row]
         report.add_many(NO_ROW, len(without), without)
         strange = [i for i in self.row if i not in table.row and i not in others.row]
@@ -94,7 +94,7 @@ class Covered:
 
     def say(self, split: str, table: Table, others: Table, strict: bool) -> None:
         """Log what `compare` finds, or raise ValueError with it."""
-        self.compare(table, others).settle(f"justzoomin, split {split}", strict, _log)
+        self.compare(table, others).raise_or_log(f"justzoomin, split {split}", strict, _log)
 
 
 def find_covered(source: Hub | Folder, option: bool | str) -> str:
@@ -168,7 +168,7 @@ def _read(
     known = {image_id for table in tables for image_id in read_table(table).row}
     column, table = _identify(path, id_column, known)
     row: dict[str, int] = {}
-    report = Report()
+    report = Findings()
     for number, image_id in enumerate(ids_of(table[column])):
         if image_id is None:
             report.add(NO_ID, f"row {number + 1}")

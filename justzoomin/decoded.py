@@ -18,9 +18,9 @@ import numpy as np
 import simplejpeg
 from tqdm import tqdm
 
+from geoload.files import atomic_write
 from geoload.tar_index import index_path
 from geoload.tar_reader import TarReader
-from geoload.writing import whole_file
 from justzoomin.views import Prefix, lacks, view_name
 
 
@@ -120,7 +120,7 @@ class DecodedViews:
             raise OSError(f"they take {need / 1e9:.1f} GB, and {free / 1e9:.1f} GB are free")
         header = {"descr": "|u1", "fortran_order": False, "shape": (len(names), *first.shape)}
         # Written and not mapped: on a full disk a mapped file ends the process without a word.
-        with whole_file(place) as file:
+        with atomic_write(place) as file:
             np.lib.format.write_array_header_1_0(file, header)
             for name in tqdm(names, "Decoding views", unit="view", delay=2):
                 picture = self._picture(name)

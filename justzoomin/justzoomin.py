@@ -17,10 +17,10 @@ import datasets
 import numpy as np
 
 from geoload.builder import Builder, Config
-from geoload.files import local_path, signature
+from geoload.files import local_path, signature, write_json
 from geoload.hub import resolve_commit
 from geoload.pictures import Size, check_size
-from geoload.report import Report, write_json
+from geoload.report import Findings
 from justzoomin import satellite
 from justzoomin.archives import WHITE
 from justzoomin.covered import Covered, covered_signature, read_covered
@@ -340,13 +340,13 @@ class JustZoomIn(Builder):
         views = self._views() if self.config.name == "cells" else None
         for part in parts:
             rows = cell_rows(part, self.config.depth, views) if views else view_rows(part.path)
-            report = Report()
+            report = Findings()
             for name, record in rows:
                 if record["white"]:
                     report.add(WHITE, name)
                 yield name, record
-            report.settle(part.name, self.config.strict, _log if findings is None else None)
-            self.leave_findings(findings, f"train-{part.name}".replace("/", "-"), report)
+            report.raise_or_log(part.name, self.config.strict, _log if findings is None else None)
+            self.save_findings(findings, f"train-{part.name}".replace("/", "-"), report)
 
     def _metadata_rows(
         self, split: str, findings: str | None
@@ -356,20 +356,20 @@ class JustZoomIn(Builder):
             yield str(row), table.record(row)
         report = table_report(table, others)
         log = _log if findings is None else None
-        report.settle(f"justzoomin, split {split}", self.config.strict, log)
-        self.leave_findings(findings, f"{split}-table", report)
+        report.raise_or_log(f"justzoomin, split {split}", self.config.strict, log)
+        self.save_findings(findings, f"{split}-table", report)
 
     def _street_rows(
         self, parts: list[Part], count: int, split: str, findings: str | None
     ) -> Iterator[tuple[str, dict[str, Any]]]:
-        white = Report()
+        white = Findings()
 
-        def keep(part: Part, report: Report, found: np.ndarray) -> None:
+        def keep(part: Part, report: Findings, found: np.ndarray) -> None:
             name = f"{split}-{part.name}".replace("/", "-")
-            self.leave_findings(findings, name, report, found)
+            self.save_findings(findings, name, report, found)
 
-        def leave_streamed(part: Part, report: Report, found: np.ndarray) -> None:
-            white.settle(f"{part.name}, split {split}", self.config.strict)
+        def leave_streamed(part: Part, report: Findings, found: np.ndarray) -> None:
+            white.raise_or_log(f"{part.name}, split {split}", self.config.strict)
             report.merge(white)
             white.clear()
             self._passes[split].leave(part, report, found)
@@ -395,8 +395,8 @@ class JustZoomIn(Builder):
     def _tile_rows(
         self, parts: list[Any], count: int, findings: str | None
     ) -> Iterator[tuple[str, dict[str, Any]]]:
-        def keep(part: satellite.TilePart, report: Report, found: np.ndarray) -> None:
-            self.leave_findings(findings, f"train-{part.name}".replace("/", "-"), report, found)
+        def keep(part: satellite.TilePart, report: Findings, found: np.ndarray) -> None:
+            self.save_findings(findings, f"train-{part.name}".replace("/", "-"), report, found)
 
         if self._tile_pass is None:
             self._tile_pass = satellite.TilePass(count, self.config.strict)
@@ -441,7 +441,7 @@ class JustZoomIn(Builder):
             return RenderedViews(rendered, config.size)
         return DrawnViews(tiles, config.pixels, [config.depth])
 
-    def conclude(self, split: str, findings: Report, found: list[np.ndarray]) -> Report:
+    def combine_findings(self, split: str, findings: Findings, found: list[np.ndarray]) -> Findings:
         """Add rows without a picture and ids that occur twice to the parts' findings."""
         if self.config.name == "satellite":
             findings.merge(satellite.twice(found))

@@ -17,8 +17,8 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from geoload import plain_yaml
-from geoload.optional import needed_for
+from geoload.files import load_yaml
+from geoload.messages import needed_for
 from justzoomin.zoom import EARTH_RADIUS_M  # what a pixel covers is measured on this sphere too
 
 with needed_for("Reading where overhead tiles lie", "tiles"):
@@ -241,7 +241,7 @@ def _load(path: str) -> dict:
     if len(text) > _MAX_FILE:
         raise ValueError(f"{path}: a layout is a few lines; this is more than {_MAX_FILE:,} bytes.")
     try:
-        content = plain_yaml.load(text)
+        content = load_yaml(text)
     except ValueError as error:
         raise ValueError(f"{path}: no YAML that can be read ({error}).") from None
     if not isinstance(content, dict):

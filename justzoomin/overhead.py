@@ -8,7 +8,7 @@ import os
 from collections.abc import Iterator
 from typing import Any
 
-from geoload.files import open_binary
+from geoload.remote import open_binary
 from geoload.tar import ShardError, members
 from justzoomin import zoom
 from justzoomin.sources import Part

@@ -6,7 +6,7 @@ import json
 from collections.abc import Iterator
 from typing import Any
 
-from geoload.optional import needed_for
+from geoload.messages import needed_for
 from justzoomin.justzoomin import JustZoomIn
 from justzoomin.sources import other_split
 from justzoomin.streetview import Join, Pass

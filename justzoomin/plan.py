@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from geoload.report import Report
+from geoload.report import Findings
 from geoload.tar_index import TarIndex
 from justzoomin.sources import IMAGES
 from justzoomin.table import Table
@@ -33,7 +33,7 @@ class Plan(NamedTuple):
 
     rows: np.ndarray
     members: np.ndarray
-    report: Report
+    report: Findings
 
     def share(self, number: int, slices: int) -> slice:
         """Return which of the photos one of several equal shares has; with none, all."""
@@ -44,7 +44,7 @@ class Plan(NamedTuple):
 @functools.lru_cache(maxsize=16)
 def plan_of(index: TarIndex, table: Table, others: Table) -> Plan:
     """Join a shard's index with a split's table; kept, because every slice asks for it."""
-    report = Report()
+    report = Findings()
     wanted: dict[int, int] = {}
     for member in index.files():
         name = index.name(member)

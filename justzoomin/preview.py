@@ -11,9 +11,8 @@ from typing import Any
 import numpy as np
 from PIL import Image, ImageDraw, ImageOps
 
-from geoload.disk import clear_errors
-from geoload.optional import needed_for
-from geoload.writing import whole_file
+from geoload.files import atomic_write, explain_disk_errors
+from geoload.messages import needed_for
 from justzoomin import zoom
 
 ATTRIBUTION = (
@@ -58,7 +57,7 @@ def sheet(rows: Sequence[dict[str, Any]], path: str | os.PathLike) -> None:
         for cell in line:
             cell.set_axis_off()
     figure.supxlabel(ATTRIBUTION, fontsize=7)
-    with clear_errors(path, _ELSEWHERE), whole_file(Path(path)) as file:
+    with explain_disk_errors(path, _ELSEWHERE), atomic_write(Path(path)) as file:
         figure.savefig(file, format="png", dpi=130)
 
 
@@ -69,7 +68,7 @@ def animation(row: dict[str, Any], path: str | os.PathLike, size: int = 384) -> 
         raise ValueError(f"{path}: an animation is a .gif or a .webp file")
     frames = list(_frames(row, size))
     options: dict[str, Any] = {"save_all": True, "append_images": frames[1:], "loop": 0}
-    with clear_errors(path, _ELSEWHERE), whole_file(Path(path)) as file:
+    with explain_disk_errors(path, _ELSEWHERE), atomic_write(Path(path)) as file:
         frames[0].save(file, format=kind[1:].upper(), duration=70, **options)
 
 

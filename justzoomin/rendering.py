@@ -24,10 +24,9 @@ from typing import Any
 import filelock
 from tqdm import tqdm
 
-from geoload.disk import clear_errors
-from geoload.files import signature
+from geoload.files import explain_disk_errors, signature
+from geoload.processes import exit_with_parent
 from geoload.tar import members
-from geoload.workers import die_with_parent
 from justzoomin import zoom
 from justzoomin.overhead import overhead_files
 from justzoomin.sources import ATTRIBUTION
@@ -100,7 +99,7 @@ def render(
     output = Path(output)
     folder = parts_folder(output, source, size, quality, depth)
     parts = plan(folder, depth)
-    with clear_errors(output, _ADVICE), _alone(folder):
+    with explain_disk_errors(output, _ADVICE), _alone(folder):
         total = _draw(source, parts, size, quality, workers)
         whole = folder / "whole.part"
         _join([path for path, _ in parts], whole, output, strict)
@@ -177,7 +176,7 @@ _pyramid: TilePyramid
 
 def _open(source: Any) -> None:
     global _pyramid
-    die_with_parent()
+    exit_with_parent()
     _pyramid = TilePyramid(source)
     _pyramid.warns = False  # white views are counted in the end
 

@@ -19,7 +19,7 @@ import pyarrow.parquet
 from PIL import Image
 from tqdm import tqdm
 
-from geoload.writing import whole_file
+from geoload.files import atomic_write
 from justzoomin.side_files import COVERED
 from justzoomin.sources import IMAGES, TABLES
 from justzoomin.streetview import SUFFIX
@@ -139,7 +139,7 @@ def _write_covered_table(folder: Path, rows: list[tuple], angles: list[float]) -
 
 def _write_shard(path: Path, rows: list[tuple], width: int, seed: int, bar: tqdm) -> None:
     with (
-        whole_file(path) as file,
+        atomic_write(path) as file,
         tarfile.open(fileobj=file, mode="w", format=tarfile.GNU_FORMAT) as archive,
     ):
         for image_id, latitude, longitude, _ in rows:

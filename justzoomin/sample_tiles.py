@@ -18,7 +18,7 @@ import numpy.typing as npt
 from PIL import Image
 from tqdm import tqdm
 
-from geoload.writing import whole_file
+from geoload.files import atomic_write
 from justzoomin.archives import level_name
 from justzoomin.layout import Layout
 from justzoomin.sample import LAYOUT
@@ -155,7 +155,7 @@ def _tile(layout: Layout, zoom: int, x: int, y: int, finest_m: float) -> np.ndar
 
 def _write_archive(path: Path, members: Iterable[tuple[str, bytes]]) -> None:
     with (
-        whole_file(path) as file,
+        atomic_write(path) as file,
         tarfile.open(fileobj=file, mode="w", format=tarfile.GNU_FORMAT) as archive,
     ):
         for name, data in members:

@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from geoload.files import is_clutter, open_binary, persistently, read_exactly, signature
+from geoload.files import is_clutter, read_exactly, signature
 from geoload.hub import HubFile, announce_download
-from geoload.report import Report
+from geoload.remote import open_binary, with_retries
+from geoload.report import Findings
 from geoload.tar import members
 from justzoomin.archives import (
     MAX_PICTURE,
@@ -95,7 +96,7 @@ def download_tiles(
     announce_download(
         [HubFile(repository, commit, f"archives/{a.name}", a.size) for a in remote], cache
     )
-    paths = persistently(dl_manager.download)([archive.path for archive in remote])
+    paths = with_retries(dl_manager.download)([archive.path for archive in remote])
     at = {archive.name: path for archive, path in zip(remote, paths, strict=True)}
     return [_part(archive, at.get(archive.name, archive.path)) for archive in archives]
 
@@ -141,7 +142,7 @@ class Tiles:
         self,
         source: Hub | Folder,
         strict: bool,
-        leave: Callable[[TilePart, Report, np.ndarray], None],
+        leave: Callable[[TilePart, Findings, np.ndarray], None],
     ) -> None:
         self._layout = read_layout(source)
         self._token = source.token if isinstance(source, Hub) else None
@@ -150,7 +151,7 @@ class Tiles:
     def rows(self, parts: list[TilePart]) -> Iterator[Row]:
         """Yield the tiles of some parts, in the order in which they lie there."""
         for part in parts:
-            report, found = Report(), set()
+            report, found = Findings(), set()
             read = self._extracted if part.slices else self._shard
             for place, name, data in read(part, report):
                 tile = tile_of(name)
@@ -164,7 +165,7 @@ class Tiles:
                 else:
                     found.add(tile)
                     yield place, row
-            report.settle(part.name, self._strict)
+            report.raise_or_log(part.name, self._strict)
             self._leave(part, report, _packed(found))
 
     def _row(self, tile: tuple[int, int, int], data: bytes) -> dict[str, Any] | None:
@@ -176,7 +177,7 @@ class Tiles:
         image = {"bytes": data, "path": self._layout.member(level, x, y)}
         return {"image": image, "level": level, "x": x, "y": y, **square._asdict()}
 
-    def _shard(self, part: TilePart, report: Report) -> Iterator[tuple[str, str, bytes]]:
+    def _shard(self, part: TilePart, report: Findings) -> Iterator[tuple[str, str, bytes]]:
         def wanted(name: str) -> bool:
             tile = tile_of(name.removeprefix("./"))
             return tile is not None and tile[0] == part.level
@@ -188,7 +189,7 @@ class Tiles:
                 elif member.kind != "dir":
                     report.add(OUTSIDE if member.kind == "file" else NOT_FILES, shown(member.name))
 
-    def _extracted(self, part: TilePart, report: Report) -> Iterator[tuple[str, str, bytes]]:
+    def _extracted(self, part: TilePart, report: Findings) -> Iterator[tuple[str, str, bytes]]:
         columns = _names(part.path)
         start = part.number * len(columns) // part.slices
         stop = (part.number + 1) * len(columns) // part.slices
@@ -219,10 +220,10 @@ def _packed(tiles: set[tuple[int, int, int]]) -> np.ndarray:
     return (level << 56) + (x << 28) + y
 
 
-def twice(found: list[np.ndarray]) -> Report:
+def twice(found: list[np.ndarray]) -> Findings:
     """Count the tiles that more than one part holds."""
     packed, counts = np.unique(np.concatenate([*found, np.empty(0, np.int64)]), return_counts=True)
-    report = Report()
+    report = Findings()
     for tile in packed[counts > 1].tolist():
         report.add(TWICE, "/".join(map(str, _unpacked(tile))))
     return report
@@ -249,11 +250,11 @@ class TilePass:
         self._count, self._strict = count, strict
         self._found: dict[str, np.ndarray] = {}
 
-    def leave(self, part: TilePart, report: Report, found: np.ndarray) -> None:
+    def leave(self, part: TilePart, report: Findings, found: np.ndarray) -> None:
         """Take one part's findings."""
         level = logging.WARNING if report else logging.INFO
         _log.log(level, "%s: %d tiles%s", part.name, len(found), f"; {report}" if report else "")
         self._found[part.name] = found
         if len(self._found) == self._count:
             all_found, self._found = list(self._found.values()), {}
-            twice(all_found).settle("justzoomin, satellite", self._strict, _log)
+            twice(all_found).raise_or_log("justzoomin, satellite", self._strict, _log)

@@ -13,8 +13,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from geoload.files import persistently, signature
+from geoload.files import signature
 from geoload.hub import HubFile, announce_download, download_small, list_files
+from geoload.remote import with_retries
 from geoload.tar_index import TarIndex, published_name
 
 REPOSITORY = "pcvlab/justzoomin"
@@ -105,7 +106,7 @@ class Hub:
         """Download the shards and return them, in slices, as they lie on this machine."""
         files = self._files(shards)
         announce_download(files, copies_to)
-        paths = persistently(dl_manager.download)([file.url for file in files])
+        paths = with_retries(dl_manager.download)([file.url for file in files])
         whole = [Part(path, Path(file.path).name) for path, file in zip(paths, files, strict=True)]
         return [share for part in whole for share in part.shares()]
 

@@ -12,9 +12,10 @@ from typing import Any
 
 import numpy as np
 
-from geoload.files import is_clutter, is_remote, open_binary, printable
+from geoload.files import is_clutter, is_remote, printable
 from geoload.pictures import PictureError, Size, shrink
-from geoload.report import Report
+from geoload.remote import open_binary
+from geoload.report import Findings
 from geoload.tar_index import TarIndex
 from geoload.tar_reader import member_address, read_members, shared_reader
 from justzoomin.plan import NOT_FILES, STRANGERS, SUFFIX, TWICE, Plan, id_of, plan_of
@@ -33,7 +34,7 @@ _log = logging.getLogger(__name__)
 # A row of the table, the place of its picture (file and byte), the picture's name, its bytes; or,
 # where pictures are left in place, its address and None.
 Sample = tuple[int, str, str, bytes | None]
-Leave = Callable[[Part, Report, np.ndarray], None]
+Leave = Callable[[Part, Findings, np.ndarray], None]
 
 
 class Join:
@@ -68,12 +69,12 @@ class Join:
         Photos that are files, and those left in place, come in the order of the table.
         """
         for part in parts:
-            report, found = Report(), np.zeros(len(self.table), bool)
+            report, found = Findings(), np.zeros(len(self.table), bool)
             yield from self._samples(part, report, found)
-            report.settle(f"{part.name}, split {self._split}", self._strict)
+            report.raise_or_log(f"{part.name}, split {self._split}", self._strict)
             self._leave(part, report, np.flatnonzero(found))
 
-    def _samples(self, part: Part, report: Report, found: np.ndarray) -> Iterator[Sample]:
+    def _samples(self, part: Part, report: Findings, found: np.ndarray) -> Iterator[Sample]:
         for row, place, name, data in self._reader(part)(part, report):
             if found[row]:
                 report.add(TWICE, name)
@@ -97,7 +98,7 @@ class Join:
         except PictureError:
             return None
 
-    def _reader(self, part: Part) -> Callable[[Part, Report], Iterator[Sample]]:
+    def _reader(self, part: Part) -> Callable[[Part, Findings], Iterator[Sample]]:
         if remote := [path for path in part.shards if is_remote(path)]:
             raise ValueError(
                 f"in_place=True leaves pictures in files of this machine; {remote[0]} is not. "
@@ -109,7 +110,7 @@ class Join:
             return self._addresses
         return self._indexed if self._index(part).complete else self._shard
 
-    def _indexed(self, part: Part, report: Report) -> Iterator[Sample]:
+    def _indexed(self, part: Part, report: Findings) -> Iterator[Sample]:
         """Read a slice of a shard: nothing but the pictures that are in it."""
         index, plan = self._plan(part)
         if part.number == 0:
@@ -120,7 +121,7 @@ class Join:
         for row, member, data in zip(plan.rows[share].tolist(), wanted, read, strict=True):
             yield row, f"{part.name}:{member.data}", member.name, data
 
-    def _addresses(self, part: Part, report: Report) -> Iterator[Sample]:
+    def _addresses(self, part: Part, report: Findings) -> Iterator[Sample]:
         """Say where the pictures lie, in the order of the table, whichever shard each is in."""
         found: list[Sample] = []
         for path in part.shards:
@@ -145,7 +146,7 @@ class Join:
         index = self._index(part)
         return index, plan_of(index, self.table, self._others)
 
-    def _shard(self, part: Part, report: Report) -> Iterator[Sample]:
+    def _shard(self, part: Part, report: Findings) -> Iterator[Sample]:
         """Read a shard from start to end, which completes its index."""
         rows, others = self.table.row, self._others.row
 
@@ -163,7 +164,7 @@ class Join:
                 elif member.kind == "file" and image_id not in others:
                     report.add(STRANGERS, member.name)
 
-    def _extracted(self, part: Part, report: Report) -> Iterator[Sample]:
+    def _extracted(self, part: Part, report: Findings) -> Iterator[Sample]:
         ids = self.table.image_id
         start = part.number * len(ids) // part.slices
         stop = (part.number + 1) * len(ids) // part.slices
@@ -185,7 +186,7 @@ class Join:
         with open(path, "rb", buffering=0) as file:
             return name, file.read()
 
-    def _count_strangers(self, folder: str, report: Report) -> None:
+    def _count_strangers(self, folder: str, report: Findings) -> None:
         for entry in os.scandir(folder):
             image_id = entry.name.removesuffix(SUFFIX)
             known = image_id in self.table.row or image_id in self._others.row
@@ -217,9 +218,9 @@ class Pass:
         self._source, self._split, self._count = source, split, count
         self._strict, self._some = strict, some
         self._rows: dict[str, np.ndarray] = {}
-        self._white = Report()
+        self._white = Findings()
 
-    def leave(self, part: Part, report: Report, rows: np.ndarray) -> None:
+    def leave(self, part: Part, report: Findings, rows: np.ndarray) -> None:
         """Log one part's findings, and after the last part those of all."""
         # Of slices there are many; what rows miss is said once, at the end.
         report.counts.pop(MISSING, None)
@@ -236,8 +237,8 @@ class Pass:
         table = read_table(self._source.table(self._split))
         others = read_table(self._source.table(other_split(self._split)))
         report = split_report(table, others, self._white, found, self._some)
-        self._white = Report()
-        report.settle(f"justzoomin, split {self._split}", self._strict, _log)
+        self._white = Findings()
+        report.raise_or_log(f"justzoomin, split {self._split}", self._strict, _log)
 
 
 def _has_both_ends(path: str, offset: int, size: int, name: str) -> bool:
@@ -252,22 +253,22 @@ def is_jpeg(data: bytes) -> bool:
     return data.startswith(b"\xff\xd8") and data.rfind(b"\xff\xd9", -_TAIL) >= 0
 
 
-def table_report(table: Table, others: Table) -> Report:
+def table_report(table: Table, others: Table) -> Findings:
     """Count what is wrong with a split's table by itself and beside the other's."""
-    report = Report()
+    report = Findings()
     _add_ids(report, REPEATED_ROWS, table.repeated)
     _add_ids(report, BOTH_SPLITS, [i for i in table.row if i in others.row])
     return report
 
 
 def split_report(
-    table: Table, others: Table, findings: Report, found: list[np.ndarray], some: bool
-) -> Report:
+    table: Table, others: Table, findings: Findings, found: list[np.ndarray], some: bool
+) -> Findings:
     """Put together what only all parts together tell: rows without a picture, ids twice."""
     times = np.zeros(len(table), int)
     for rows in found:
         times[rows] += 1
-    report = Report()
+    report = Findings()
     findings.counts.pop(MISSING, None)
     report.merge(findings)
     if not some:
@@ -278,5 +279,5 @@ def split_report(
     return report
 
 
-def _add_ids(report: Report, kind: str, ids: list[str]) -> None:
+def _add_ids(report: Findings, kind: str, ids: list[str]) -> None:
     report.add_many(kind, len(ids), ids)

@@ -23,8 +23,8 @@ import simplejpeg
 
 from geoload.files import local_path, read_exactly
 from geoload.hub import HubFile, download_small, list_files
-from geoload.optional import needed_for
-from geoload.report import Report
+from geoload.messages import needed_for
+from geoload.report import Findings
 from geoload.tar import ShardError
 from geoload.tar_reader import TarReader
 from justzoomin.archives import WHITE, by_level, level_name
@@ -156,7 +156,7 @@ class TilePyramid:
         return _local.tiles
 
     @property
-    def report(self) -> Report:
+    def report(self) -> Findings:
         """The white views that this process has drawn: how many, and where the first few are."""
         return self._process().report
 
@@ -451,7 +451,7 @@ class _Own:
         self.pid = os.getpid()
         self.cache = _Cache(cache_bytes)
         self.first: dict[tuple, np.ndarray] = {}
-        self.report = Report()
+        self.report = Findings()
         self._last: dict[int, float] = {}
 
     def is_usual(self, cut: _Cut) -> bool:

@@ -19,7 +19,7 @@ from typing import Any, Protocol
 import numpy as np
 from PIL import Image
 
-from geoload.report import Report
+from geoload.report import Findings
 from geoload.tar_reader import TarReader
 from justzoomin import zoom
 from justzoomin.predictions import as_array
@@ -195,7 +195,7 @@ class ZoomViews:
 
     Attributes
     ----------
-    report : Report
+    report : Findings
         How many rows of this process had white views, which the log says once.
 
     Raises
@@ -229,7 +229,7 @@ class ZoomViews:
             )
         self._source, self._size = source, size
         self._arrays, self._cache_dir, self._strict = arrays, cache_dir, strict
-        self.report = Report()
+        self.report = Findings()
         self._views  # noqa: B018 - what is wrong with it shows here and not at the first row
 
     @functools.cached_property

@@ -16,7 +16,7 @@ from typing import Any
 import datasets
 from huggingface_hub import DatasetCardData
 
-from geoload import plain_yaml
+from geoload.files import load_yaml
 from geoload.publishing.convert import Manifest, total
 from geoload.publishing.formats import LISTS
 
@@ -142,7 +142,7 @@ def split_card(text: str) -> tuple[dict[str, Any], str]:
         return {}, text
     try:
         # Not by DatasetCard: this text may be anybody's, and plain_yaml bounds time and memory.
-        header = plain_yaml.load(match[1])
+        header = load_yaml(match[1])
     except ValueError as error:
         raise ValueError(f"the header of its README.md is not YAML ({error})") from None
     if not isinstance(header, dict):

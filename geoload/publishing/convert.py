@@ -19,12 +19,10 @@ from typing import Any, NamedTuple
 import datasets
 from tqdm import tqdm
 
-from geoload.files import sha256
+from geoload.files import filename_in_errors, read_json, sha256
 from geoload.jpeg import PhotoError, clean
 from geoload.output_folder import OutputFolder
 from geoload.publishing.formats import FORMATS
-from geoload.report import read_json
-from geoload.writing import naming
 
 WORK = ".publish"
 ATTRIBUTION_FILE = "attribution.csv"
@@ -262,7 +260,7 @@ class Conversion:
             try:
                 for row, _, credit, _ in rows:
                     assert row is not None
-                    with naming(name):
+                    with filename_in_errors(name):
                         shard.add(row)
                     count += 1
                     if credit is not None:
@@ -270,7 +268,7 @@ class Conversion:
                     if shard.bytes >= self._shard_bytes:
                         break
             finally:
-                with naming(name):
+                with filename_in_errors(name):
                     shard.close()
         if credits:
             self._out.write(_credits_of(path), "\n".join(credits).encode())
@@ -312,7 +310,7 @@ def write_attribution(
     path = f"{config}/{ATTRIBUTION_FILE}"
     with (
         out.create(path) as binary,
-        naming(os.path.join(out.folder, path)),
+        filename_in_errors(os.path.join(out.folder, path)),
         io.TextIOWrapper(binary, encoding="utf-8", newline="") as file,
     ):
         writer = csv.DictWriter(file, list(first), lineterminator="\n")

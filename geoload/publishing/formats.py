@@ -14,7 +14,7 @@ import datasets
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from geoload.optional import needed_for
+from geoload.messages import needed_for
 
 # The Dataset Viewer reads whole row groups to show a page of 100 rows.
 ROWS_WITH_PICTURES = 100

@@ -27,8 +27,8 @@ from huggingface_hub.utils import (  # type: ignore[attr-defined]
     RepositoryNotFoundError,
 )
 
-from geoload.files import is_transport_error
 from geoload.publishing.card import megabytes
+from geoload.remote import is_transport_error
 
 # Small enough that little is sent again after an interruption, and large enough to stay far below
 # the Hub's limit on commits per hour.

@@ -18,8 +18,7 @@ import filelock
 from tabulate import tabulate
 from tqdm import tqdm
 
-from geoload.files import sha256
-from geoload.report import read_json, write_json
+from geoload.files import read_json, sha256, write_json
 from im2gps.building import missing
 from im2gps.building.engines import ENGINES, BuildError
 from im2gps.building.fetch import PHOTO_HOST

@@ -26,8 +26,8 @@ from concurrent.futures import (
 from concurrent.futures.process import BrokenProcessPool
 from typing import Any
 
-from geoload.optional import needed_for
-from geoload.workers import core_count, die_with_parent
+from geoload.messages import needed_for
+from geoload.processes import core_count, exit_with_parent
 from im2gps.building.shard import Job, try_shard
 
 Advance = Callable[[int], Any]
@@ -91,7 +91,7 @@ def _start_worker(counter: Any) -> None:
     global _counter
     _counter = counter
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    die_with_parent()
+    exit_with_parent()
 
 
 _counter: Any

@@ -22,12 +22,10 @@ from typing import Any, BinaryIO, NamedTuple, TypeVar
 
 from PIL import Image
 
-from geoload.commands import said
-from geoload.files import sha256
-from geoload.report import read_json, write_json
+from geoload.files import atomic_write, filename_in_errors, read_json, sha256, write_json
+from geoload.messages import error_text
 from geoload.tar import Member, members, read_member
 from geoload.tar_index import TarIndex
-from geoload.writing import naming, whole_file
 from im2gps.building import missing
 from im2gps.building.fetch import Fetched, Fetcher, Row
 from im2gps.flickr.http import RequestPolicy
@@ -116,10 +114,10 @@ def try_shard(job: Job, number: int, advance: Callable[[], Any] = lambda: None) 
     """
     shard = job.shard(number)
     try:
-        with naming(shard):
+        with filename_in_errors(shard):
             make_shard(job, number, advance)
     except (OSError, ValueError) as error:
-        text = said(error)
+        text = error_text(error)
         return text if text.startswith(str(shard)) else f"shard {shard.name}: {text}"
     return ""
 
@@ -141,7 +139,7 @@ def make_shard(job: Job, number: int, advance: Callable[[], Any] = lambda: None)
     began = time.monotonic()
     path = job.shard(number)
     build = _ShardBuild(job, number, advance)
-    with whole_file(path, "w+b") as file:
+    with atomic_write(path, "w+b") as file:
         with tarfile.open(fileobj=file, mode="w", format=tarfile.GNU_FORMAT) as archive:
             asyncio.run(build.fetch(archive))
         build.check_failures()

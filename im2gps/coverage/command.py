@@ -16,8 +16,8 @@ from typing import TYPE_CHECKING, Any
 
 from tabulate import tabulate
 
-from geoload.report import Report, write_json
-from geoload.writing import naming
+from geoload.files import filename_in_errors, write_json
+from geoload.report import Findings
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -63,7 +63,7 @@ def run(arguments: argparse.Namespace) -> int:
             raise ValueError(f"{path}: there is no folder {Path(path).parent}")
     if arguments.map:
         drawing.check(arguments.map)
-    source, report = coordinates.find_table(arguments.source), Report()
+    source, report = coordinates.find_table(arguments.source), Findings()
     batches = coordinates.read_batches(source, report)
     coverage = density.count(batches, arguments.cell_degrees, arguments.coast_km)
     if not coverage.photos:
@@ -92,7 +92,7 @@ def _renamed(path: str) -> Iterator[str]:
     """Give a name to write to, and rename what is there when it is whole."""
     part = f"{path}.{os.getpid()}.part"
     try:
-        with naming(path, part):
+        with filename_in_errors(path, part):
             yield part
             os.replace(part, path)
     finally:
@@ -103,7 +103,7 @@ def _renamed(path: str) -> Iterator[str]:
 # --- text ---------------------------------------------------------------------------------------
 
 
-def _lines(found: dict[str, Any], name: str, report: Report, coast_km: float) -> list[str]:
+def _lines(found: dict[str, Any], name: str, report: Findings, coast_km: float) -> list[str]:
     paper, spread = found["published"], found["over_land_cells"]
     land, cells = found["land_km2"] / 1e6, found["land_cells"]
     lines = [

@@ -14,7 +14,7 @@ from tqdm import tqdm
 from gcd_metric.columns import ADVICE, Unclear, find_pair
 from gcd_metric.tables import is_table, open_csv
 from geoload.files import is_clutter
-from geoload.report import Report
+from geoload.report import Findings
 
 TRAINING_TABLE = "photos.parquet"
 UNUSABLE = "rows without usable coordinates"
@@ -49,14 +49,14 @@ def find_table(source: str | Path) -> Path:
     return (usual or tables)[0]
 
 
-def read_batches(path: Path, report: Report) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+def read_batches(path: Path, report: Findings) -> Iterator[tuple[np.ndarray, np.ndarray]]:
     """Read latitudes and longitudes of a CSV, TSV or Parquet file in flat memory.
 
     Parameters
     ----------
     path : Path
         Columns are found by their usual names; a CSV or TSV has a header and may be compressed.
-    report : Report
+    report : Findings
         Counts rows whose coordinates are empty, no numbers or out of range, which are left out.
 
     Yields

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from geoload.optional import needed_for
+from geoload.messages import needed_for
 
 with needed_for("countries", "coverage"):
     import shapely

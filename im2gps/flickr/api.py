@@ -17,7 +17,7 @@ import aiohttp
 import tenacity
 
 import geoload
-from geoload.hiding import hide_in
+from geoload.messages import hide_in
 from im2gps.flickr.http import (
     RateLimiter,
     RequestPolicy,

@@ -16,8 +16,8 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
-from geoload.report import Report, read_json, write_json
-from geoload.writing import naming
+from geoload.files import filename_in_errors, read_json, write_json
+from geoload.report import Findings
 from im2gps.flickr.ids import PHOTO_ID
 from im2gps.lists.records import list_name
 
@@ -64,7 +64,7 @@ class SearchState:
         self, folder: str | Path, start: int | None, stop: int | None, exclusions: list[str]
     ) -> None:
         self.folder = Path(folder)
-        self.report = Report()
+        self.report = Findings()
         self.lists: dict[str, Progress] = {}
         self._digests: dict[str, Any] = {}
         given = {"from": start, "to": stop, "exclusions": exclusions}
@@ -88,7 +88,7 @@ class SearchState:
             return {}
         try:
             state = read_json(path)
-            self.report = Report.from_dict(state["report"])
+            self.report = Findings.from_dict(state["report"])
             self.lists = {word: Progress(**entry) for word, entry in state["lists"].items()}
             return {name: state["search"][name] for name in self.search}
         except (ValueError, KeyError, TypeError, AttributeError) as error:
@@ -133,7 +133,7 @@ class SearchState:
     def append(self, word: str, text: bytes, **changes: Any) -> None:
         """Append whole slices to a list and then save how far it has come."""
         progress = self.lists[word]
-        with naming(self.path(word)), open(self.path(word), "ab") as file:
+        with filename_in_errors(self.path(word)), open(self.path(word), "ab") as file:
             file.write(text)
             file.flush()
             os.fsync(file.fileno())  # the state on disk must never be ahead of the list

@@ -1,7 +1,6 @@
-"""The columns of the table of photos, made from the text values of many blocks at once.
+"""The columns of the table of photos, from the text values of many blocks at once.
 
-What a value must look like is decided here, for all that comes after: what could name another host
-or folder in an address is not let in.
+Ids must match the patterns of `im2gps.flickr.ids`, so that no row can name another host or folder.
 """
 
 from __future__ import annotations
@@ -15,17 +14,15 @@ import pyarrow.compute as pc
 from im2gps.flickr.ids import OWNER, PATTERNS, SECRET
 from im2gps.photo_table import SCHEMA
 
-# What an address is made of. Nothing else comes through: no slash, no dot, no control character.
-PHOTO = " ".join(f"(?P<{name}>{PATTERNS[name]})" for name in ("photo_id", "secret", "server"))
-
 _COLUMNS = pa.schema([field for field in SCHEMA if field.name != "query"])
-# Columns that may be null: their key in the lists, and what a value must look like.
+_PHOTO = " ".join(f"(?P<{name}>{PATTERNS[name]})" for name in ("photo_id", "secret", "server"))
+# Columns that may be null: their key in the lists, and the range or the pattern of their values.
 _NUMBERS = {
-    "date_upload": ("dateupload", pa.int64(), 0, 2**53),
-    "license": ("license", pa.int8(), 0, 127),
-    "accuracy": ("accuracy", pa.int8(), 0, 16),
-    "original_width": ("o_width", pa.int32(), 1, 2**31 - 1),
-    "original_height": ("o_height", pa.int32(), 1, 2**31 - 1),
+    "date_upload": ("dateupload", 0, 2**53),
+    "license": ("license", 0, 127),
+    "accuracy": ("accuracy", 0, 16),
+    "original_width": ("o_width", 1, 2**31 - 1),
+    "original_height": ("o_height", 1, 2**31 - 1),
 }
 _CODES = {
     "date_taken": ("datetaken", "[0-9]{4}-[0-9]{2}-[0-9]{2} [0-9]{2}:[0-9]{2}:[0-9]{2}"),
@@ -39,7 +36,7 @@ _PLAIN = {
 
 
 def to_columns(fields: dict[str, pa.Array]) -> tuple[pa.Table, dict[int, str], Counter[str]]:
-    """Turn text values into the columns of `SCHEMA` but `query`.
+    """Turn text values into the columns of `SCHEMA` except `query`.
 
     Parameters
     ----------
@@ -49,68 +46,58 @@ def to_columns(fields: dict[str, pa.Array]) -> tuple[pa.Table, dict[int, str], C
     Returns
     -------
     table : pyarrow.Table
-        A row for each block that a photo can be read from.
-    bad : dict of int to str
-        The numbers of the other blocks, and why.
+        A row for each valid block.
+    invalid : dict of int to str
+        The numbers of the other blocks, and the reasons.
     unread : Counter
-        Optional values that were left empty because they make no sense, and texts that are not
-        UTF-8, by what they are.
+        Optional values that could not be read, by a text that says so.
     """
     columns, conditions = _required(fields)
-    bad: dict[int, str] = {}
-    for reason, met in conditions:
+    invalid: dict[int, str] = {}
+    for reason, met in conditions.items():
         for row in np.flatnonzero(~met.fill_null(False).to_numpy(zero_copy_only=False)).tolist():
-            bad.setdefault(row, reason)
-    if bad:
-        whole = pa.array(np.delete(np.arange(len(fields["photo"])), list(bad)))
-        columns = {name: column.take(whole) for name, column in columns.items()}
-        fields = {key: values.take(whole) for key, values in fields.items()}
+            invalid.setdefault(row, reason)
+    if invalid:
+        valid = pa.array(np.delete(np.arange(len(fields["photo"])), list(invalid)))
+        columns = {name: column.take(valid) for name, column in columns.items()}
+        fields = {key: values.take(valid) for key, values in fields.items()}
     unread: Counter[str] = Counter()
-    columns |= _optional(fields, unread)
-    return pa.table([columns[name] for name in _COLUMNS.names], schema=_COLUMNS), bad, unread
-
-
-def _required(
-    fields: dict[str, pa.Array],
-) -> tuple[dict[str, pa.Array], list[tuple[str, pa.Array]]]:
-    """Return the columns that each row must have, and the conditions on them with their reasons."""
-    photo = pc.extract_regex(fields["photo"], f"^{PHOTO}$")
-    columns = {
-        name: photo.field(name).cast(pa.string()) for name in ("photo_id", "secret", "server")
-    }
-    known_owner = pc.match_substring_regex(fields["owner"], f"^{OWNER}$")
-    columns["owner"] = pc.if_else(known_owner, fields["owner"], b"").cast(pa.string())
-    columns["latitude"] = _numbers(fields["latitude"], pa.float64(), -90, 90)
-    columns["longitude"] = _numbers(fields["longitude"], pa.float64(), -180, 180)
-    nowhere = pc.and_(pc.equal(columns["latitude"], 0), pc.equal(columns["longitude"], 0))
-    return columns, [
-        ("its photo line is not an id, a secret and a server", photo.is_valid()),
-        ("its photo id has more than 64 bits", photo_ids(columns["photo_id"]).is_valid()),
-        ("its owner is missing or not like 12345678@N00", known_owner),
-        ("its latitude is missing or not within ±90", columns["latitude"].is_valid()),
-        ("its longitude is missing or not within ±180", columns["longitude"].is_valid()),
-        ("its latitude and longitude are both 0", pc.invert(nowhere)),
-    ]
-
-
-def _optional(fields: dict[str, pa.Array], unread: Counter[str]) -> dict[str, pa.Array]:
-    """Return the other columns; what cannot be read becomes null, and is counted."""
-    columns = {}
-    for name, (key, kind, low, high) in _NUMBERS.items():
-        columns[name] = _numbers(fields[key], kind, low, high)
+    for name, (key, low, high) in _NUMBERS.items():
+        columns[name] = _numbers(fields[key], SCHEMA.field(name).type, low, high)
+        unread[f"values of {key} that make no sense, left empty"] += _lost(
+            fields[key], columns[name]
+        )
     for name, (key, pattern) in _CODES.items():
         fits = pc.match_substring_regex(fields[key], f"^{pattern}$")
         columns[name] = pc.if_else(fits, fields[key], None).cast(pa.string())
-    for name, column in columns.items():
-        key = _NUMBERS[name][0] if name in _NUMBERS else _CODES[name][0]
-        given = pc.sum(pc.greater(pc.binary_length(fields[key]), 0)).as_py() or 0
-        unread[f"values of {key} that make no sense, left empty"] += (
-            given - len(column) + column.null_count
+        unread[f"values of {key} that make no sense, left empty"] += _lost(
+            fields[key], columns[name]
         )
     for name in ("title", "tags"):
-        columns[name], others = _texts(fields[name])
-        unread[f"values of {name} that are not UTF-8, read as Latin-1"] += others
-    return columns
+        columns[name], count = _texts(fields[name])
+        unread[f"values of {name} that are not UTF-8, read as Latin-1"] += count
+    return pa.table([columns[name] for name in _COLUMNS.names], schema=_COLUMNS), invalid, unread
+
+
+def _required(fields: dict[str, pa.Array]) -> tuple[dict[str, pa.Array], dict[str, pa.Array]]:
+    """Return the columns that each row must have, and the conditions on them by reason."""
+    photo = pc.extract_regex(fields["photo"], f"^{_PHOTO}$")
+    columns = {
+        name: photo.field(name).cast(pa.string()) for name in ("photo_id", "secret", "server")
+    }
+    valid_owner = pc.match_substring_regex(fields["owner"], f"^{OWNER}$")
+    columns["owner"] = pc.if_else(valid_owner, fields["owner"], b"").cast(pa.string())
+    columns["latitude"] = _numbers(fields["latitude"], pa.float64(), -90, 90)
+    columns["longitude"] = _numbers(fields["longitude"], pa.float64(), -180, 180)
+    zero = pc.and_(pc.equal(columns["latitude"], 0), pc.equal(columns["longitude"], 0))
+    return columns, {
+        "its photo line is not an id, a secret and a server": photo.is_valid(),
+        "its photo id has more than 64 bits": photo_ids(columns["photo_id"]).is_valid(),
+        "its owner is missing or not like 12345678@N00": valid_owner,
+        "its latitude is missing or not within ±90": columns["latitude"].is_valid(),
+        "its longitude is missing or not within ±180": columns["longitude"].is_valid(),
+        "its latitude and longitude are both 0": pc.invert(zero),
+    }
 
 
 def photo_ids(texts: pa.Array) -> pa.Array:
@@ -122,8 +109,14 @@ def photo_ids(texts: pa.Array) -> pa.Array:
         return pa.array(ids, pa.uint64())
 
 
+def _lost(values: pa.Array, column: pa.Array) -> int:
+    """Return how many values that are not empty became null."""
+    given = pc.sum(pc.greater(pc.binary_length(values), 0)).as_py() or 0
+    return int(given - len(column) + column.null_count)
+
+
 def _numbers(values: pa.Array, kind: pa.DataType, low: int, high: int) -> pa.Array:
-    """Return numbers, null where a value is empty, no number, or outside its limits."""
+    """Return numbers, null where a value is empty, no number, or out of range."""
     wide = pa.float64() if pa.types.is_floating(kind) else pa.int64()
     given = pc.if_else(pc.equal(pc.binary_length(values), 0), None, values)
     try:
@@ -132,31 +125,32 @@ def _numbers(values: pa.Array, kind: pa.DataType, low: int, high: int) -> pa.Arr
         plain = pc.match_substring_regex(given, _PLAIN[wide])
         numbers = pc.if_else(plain, given, None).cast(pa.string()).cast(wide)
         odd = pc.invert(plain).fill_null(False)
-        mended = [_number(value, wide) for value in given.filter(odd).to_pylist()]
-        numbers = pc.replace_with_mask(numbers, odd, pa.array(mended, wide))
+        parsed = pa.array([_number(value, wide) for value in given.filter(odd).to_pylist()], wide)
+        numbers = pc.replace_with_mask(numbers, odd, parsed)
     inside = pc.and_(pc.greater_equal(numbers, low), pc.less_equal(numbers, high))
     return pc.if_else(inside, numbers, None).cast(kind)
 
 
-def _number(value: bytes, kind: pa.DataType) -> float | int | None:
-    """Read one value as Arrow reads a column of them, but with blanks around it."""
+def _number(value: bytes, kind: pa.DataType) -> float | None:
+    """Parse one value as Arrow parses a column, but ignore blanks around it."""
     try:
-        return pa.scalar(value.strip().decode("ascii")).cast(kind).as_py()
+        number: float = pa.scalar(value.strip().decode("ascii")).cast(kind).as_py()
+        return number
     except (UnicodeDecodeError, pa.ArrowInvalid):
         return None
 
 
 def _texts(values: pa.Array) -> tuple[pa.Array, int]:
-    """Return values as text, and how many of them are not UTF-8; those are read as Latin-1."""
+    """Return values as text, and how many are not UTF-8 and were read as Latin-1."""
     try:
         return values.cast(pa.string()), 0
     except pa.ArrowInvalid:
         texts: list[str | None] = []
-        others = 0
+        count = 0
         for value in values.to_pylist():
             try:
                 texts.append(value if value is None else value.decode("utf-8"))
             except UnicodeDecodeError:
                 texts.append(value.decode("latin-1"))
-                others += 1
-        return pa.array(texts, pa.string()), others
+                count += 1
+        return pa.array(texts, pa.string()), count

@@ -1,4 +1,4 @@
-"""The photographers of a test set, whose photos must not be trained on.
+"""The photographers of a test set, whose photos must be left out of the training set.
 
 Their ids are in the names of the test photos: `{photo id}_{secret}_{server}_{owner}.jpg`.
 """
@@ -13,15 +13,14 @@ from pathlib import Path
 import pyarrow as pa
 
 from geoload.files import files_below
-from geoload.report import Report
+from geoload.report import Findings
 from im2gps.flickr.ids import OWNER
 from im2gps.packs import open_pack
 from im2gps.photo_table import open_parquet
 
 _IN_NAME = re.compile(rf"_({OWNER})\.jpe?g", re.IGNORECASE)
 _IN_TEXT = re.compile(rf"(?<![0-9]){OWNER}(?![0-9])")
-_WHOLE = re.compile(OWNER)
-_LINE = 2**16
+_MAX_LINE = 2**16
 
 
 def read_owners(source: str | Path) -> tuple[set[str], int]:
@@ -37,9 +36,9 @@ def read_owners(source: str | Path) -> tuple[set[str], int]:
     Raises
     ------
     FileNotFoundError
-        When there is nothing at that path.
+        If there is nothing at that path.
     ValueError
-        When no owner is named there, or the file is of another kind.
+        If no owner is named there, or the file is of another kind.
     """
     path = Path(source)
     if not path.exists():
@@ -47,40 +46,38 @@ def read_owners(source: str | Path) -> tuple[set[str], int]:
     found: Iterator[re.Match[str] | None]
     if path.is_dir() or zipfile.is_zipfile(path):
         found = (_IN_NAME.search(name) for name in _photo_names(path))
-    elif _is_parquet(path):
-        found = (_WHOLE.fullmatch(owner or "") for owner in _column(path))
+    elif _starts_with(path, b"PAR1"):
+        found = (re.fullmatch(OWNER, owner or "") for owner in _column(path))
     else:
         found = (match for line in _lines(path) for match in _IN_TEXT.finditer(line))
-    owners, nameless = set(), 0
+    owners, unnamed = set(), 0
     for match in found:
         if match:
             owners.add(match[match.lastindex or 0])
         else:
-            nameless += 1
+            unnamed += 1
     if not owners:
         raise ValueError(
             f"{path} names no photographers: give a test pack's ZIP or folder, with photos named "
             "like 104123223_7410c654ba_19_19355699@N00.jpg, a Parquet table with a column owner, "
             "or a text file with such owner ids."
         )
-    return owners, nameless
+    return owners, unnamed
+
+
+def _starts_with(path: Path, magic: bytes) -> bool:
+    with open(path, "rb") as file:
+        return file.read(len(magic)) == magic
 
 
 def _photo_names(path: Path) -> Iterator[str]:
     zips = [file for file in files_below(path) if file.suffix == ".zip"]  # none below a file
-    packs = [path, *zips]
-    for pack in packs:
-        with open_pack(str(pack), Report()) as photos:
+    for pack in [path, *zips]:
+        with open_pack(str(pack), Findings()) as photos:
             yield from (name for name, _ in photos)
 
 
-def _is_parquet(path: Path) -> bool:
-    with open(path, "rb") as file:
-        return file.read(4) == b"PAR1"
-
-
 def _column(path: Path) -> Iterator[str | None]:
-    """Give the owner of each row of a table, and None where there is none."""
     with open_parquet(path) as table:
         names = table.schema_arrow.names
         if "owner" not in names:
@@ -90,12 +87,9 @@ def _column(path: Path) -> Iterator[str | None]:
 
 
 def _lines(path: Path) -> Iterator[str]:
-    """Read a text by lines, those without end by pieces.
-
-    What is no text is refused: in enough bytes of any kind, something looks like an owner id.
-    """
+    """Read a text file; refuse others, in which random bytes can look like an owner id."""
     with open(path, encoding="utf-8", errors="replace") as file:
-        while line := file.readline(_LINE):
+        while line := file.readline(_MAX_LINE):
             if "\0" in line:
                 raise ValueError(
                     f"{path} is no plain text: give owner ids as UTF-8 text or a Parquet table "

@@ -1,11 +1,10 @@
-"""The text form of the Flickr lists: blocks of `key: value` lines, and what stands between them.
+"""The text form of the Flickr lists: blocks of `key: value` lines, and progress lines between.
 
-Reading goes by columns: the bytes of many blocks become Arrow arrays without a Python object for
-each value. Blocks that are not formed like their neighbours are read one by one, by the same rules.
-Which files there are, and which photos are wanted, is the business of `table.py`.
+A block starts with its `photo:` line and has its keys in the order of `KEYS`. Some may be missing,
+and unknown keys may stand between them. A title with line breaks goes on up to the next key.
 
-A block starts with its `photo:` line and has its keys in the order of `KEYS`; some may be missing,
-and keys unknown here may stand among them. A title that holds line breaks runs up to the next key.
+Blocks are read by columns: the bytes of many blocks become Arrow arrays, without a Python object
+for each value. Blocks with another layout than their neighbours are read one by one.
 """
 
 from __future__ import annotations
@@ -35,35 +34,33 @@ _RANK = {key.encode(): rank for rank, key in enumerate(KEYS)}
 _TITLE = KEYS.index("title")
 _PHOTO_LINE = b"photo:"
 _KEY = re.compile(rb"([0-9A-Za-z_]+):")
-_BETWEEN = re.compile(
+_PROGRESS = re.compile(
     rb"\s*|(numimgs|total pages|mintime|Total images queried):.*|visiting only .*", re.DOTALL
 )
-# A leading dot hides or climbs; the others mean something to one system or another.
+# Not in file names: a leading dot, and what has a meaning on some system.
 _UNSAFE = re.compile(r"^\.|[/\\:*?\"<>|%\0-\x1f\x7f]|[. ]$")
 _CONTROL = re.compile(r"[\0-\x1f\x7f]")
-# Lists are written by one program at a time: a few forms cover almost all blocks of a file.
-_LAYOUTS = 4
+_MAX_LAYOUTS = 4  # that are read by columns; one program writes all blocks of a list alike
 
 
 class BlockError(ValueError):
-    """A block from which no photo can be read; the message is the reason, and fits many blocks."""
+    """A block from which no photo can be read, with the reason."""
 
 
 @dataclass
 class Parsed:
-    """What was read from some text; its lines are counted from 0.
+    """What was read from some text, with lines counted from 0.
 
     Attributes
     ----------
     table : pyarrow.Table
-        The columns of `SCHEMA` without `query`, a row for each whole block, in their order.
+        The columns of `SCHEMA` except `query`, with a row for each valid block, in their order.
     broken : list of (int, str)
-        Line and reason of each block that is none.
+        First line and reason of each broken block.
     stray : list of int
         Lines outside the blocks that are no progress lines.
     unread : Counter
-        Optional values that were left empty because they make no sense, and texts that are not
-        UTF-8, by what they are.
+        Optional values that could not be read, by a text that says so.
     """
 
     table: pa.Table
@@ -73,25 +70,19 @@ class Parsed:
 
 
 def parse(data: bytes) -> Parsed:
-    """Read blocks, with the progress lines before, between and after them.
-
-    Parameters
-    ----------
-    data : bytes
-        Starts at the start of a line and ends where a block does.
-    """
+    """Read text that starts at the start of a line and ends where a block ends."""
     text = _Text(data)
     maybe = np.flatnonzero(text.bytes[text.starts] == _PHOTO_LINE[0])
-    first = maybe[text.begins(maybe, _PHOTO_LINE)]
+    first = maybe[text.begin_with(maybe, _PHOTO_LINE)]
     spans = np.column_stack([first, np.append(first[1:], len(text))[: len(first)]])
-    reader = _SlowReader(text)
+    reader = _BlockReader(text)
     reader.between(0, int(first[0]) if len(first) else len(text))
     odd = text.odd_lines()
     simple = np.searchsorted(odd, spans[:, 0]) == np.searchsorted(odd, spans[:, 1])
     simple &= text.size(spans[:, 0], spans[:, 1]) <= MAX_BLOCK
     left = np.flatnonzero(simple)
     groups = []
-    for _ in range(_LAYOUTS):
+    for _ in range(_MAX_LAYOUTS):
         some = spans[left[:: len(left) // 8 + 1]].tolist()
         layout = next(filter(None, (_layout(text, *span) for span in some)), None)
         if layout is None:
@@ -105,26 +96,21 @@ def parse(data: bytes) -> Parsed:
     if np.any(rows[1:] < rows[:-1]):
         order = np.argsort(rows)
         rows, fields = rows[order], {k: v.take(pa.array(order)) for k, v in fields.items()}
-    table, bad, unread = to_columns(fields)
-    reader.broken += [(int(first[rows[i]]), reason) for i, reason in bad.items()]
+    table, invalid, unread = to_columns(fields)
+    reader.broken += [(int(first[rows[i]]), reason) for i, reason in invalid.items()]
     return Parsed(table, sorted(reader.broken), sorted(reader.stray), unread)
 
 
 def write_block(values: Mapping[str, Any]) -> bytes:
-    """Return one block, made of values by key; line breaks inside a value become spaces."""
+    """Return a block with values by key; line breaks inside a value become spaces."""
     lines = [f"{key}: {_CONTROL.sub(' ', str(values.get(key, '')))}\n" for key in KEYS]
     return "".join([*lines, "\n"]).encode("utf-8", "replace")
 
 
 def list_name(word: str) -> str:
-    """Return the file name of a keyword's list; `keyword` gives the keyword back.
+    """Return the file name of a keyword's list, with unsafe characters escaped.
 
-    A keyword can be anything, a file name cannot: what could name another place is escaped.
-
-    Raises
-    ------
-    ValueError
-        When the name would be longer than file systems take.
+    Raises ValueError if it would be longer than file systems allow.
     """
     name = _UNSAFE.sub(lambda found: "".join(f"%{b:02X}" for b in found[0].encode()), word) + ".txt"
     if len(name.encode()) > 240:
@@ -138,13 +124,13 @@ def keyword(name: str) -> str:
 
 
 class _Text:
-    """The lines of a text, by number: where each starts and where it ends."""
+    """A text by its lines: the first byte and the end of each, by number."""
 
     def __init__(self, data: bytes) -> None:
-        closed = b"\n" if data and not data.endswith(b"\n") else b""
-        size = len(data) + len(closed)
-        # Eight bytes from any place, as one number: comparing such numbers finds the keys.
-        self.data = data + closed + bytes(8)
+        end = b"\n" if data and not data.endswith(b"\n") else b""
+        size = len(data) + len(end)
+        # The eight bytes from each byte on as one number: comparing such numbers finds the keys.
+        self.data = data + end + bytes(8)
         self.words: np.ndarray = np.ndarray((size + 1,), "<u8", self.data, strides=(1,))
         self.bytes = np.frombuffer(self.data, np.uint8)
         breaks = np.flatnonzero(self.bytes[:size] == ord("\n"))
@@ -162,7 +148,7 @@ class _Text:
         return [self.line(number) for number in range(start, stop)]
 
     def size(self, start: Any, stop: Any) -> Any:
-        """Return the bytes from each of some lines up to another."""
+        """Return the number of bytes from some lines up to others."""
         return self._bounds[stop] - self._bounds[start]
 
     def odd_lines(self) -> np.ndarray:
@@ -173,8 +159,8 @@ class _Text:
             zeros = np.flatnonzero(self.bytes[: len(self.words) - 1] == 0)
         return np.union1d(long, np.searchsorted(self.starts, zeros, side="right") - 1)
 
-    def begins(self, lines: np.ndarray, prefix: bytes) -> np.ndarray:
-        """Tell which lines begin with a prefix (one without a line break)."""
+    def begin_with(self, lines: np.ndarray, prefix: bytes) -> np.ndarray:
+        """Tell which lines begin with a prefix."""
         starts = self.starts[lines]
         found = np.ones(len(lines), bool)
         for offset in {*range(0, len(prefix) - 7, 8), max(len(prefix) - 8, 0)}:
@@ -185,12 +171,12 @@ class _Text:
         return found
 
     def values(self, lines: np.ndarray, skip: int) -> pa.Array:
-        """Return what follows the first `skip` bytes, and one space, of lines."""
+        """Return what follows the first `skip` bytes, and one space, of some lines."""
         if not len(lines):
             return pa.array([], pa.binary())
         starts = self.starts[lines] + skip
         starts += self.bytes[starts] == ord(" ")
-        # Every other element of an array that lies over the text itself; `take` copies only those.
+        # Every other element of an array on top of the text; only those are copied by `take`.
         offsets = np.column_stack([starts, self.ends[lines]]).astype(np.int32).ravel()
         buffers = [None, pa.py_buffer(offsets), pa.py_buffer(self.data)]
         both = pa.Array.from_buffers(pa.binary(), len(offsets) - 1, buffers, null_count=0)
@@ -198,7 +184,7 @@ class _Text:
 
 
 def _layout(text: _Text, first: int, stop: int) -> list[bytes] | None:
-    """Return what the lines of a block begin with, if it is as simple as almost all are."""
+    """Return the prefixes of a block's lines, or None if it cannot be read by columns."""
     keys = []
     for line in text.lines(first, min(stop, first + 2 * len(KEYS))):
         if not line:
@@ -207,22 +193,22 @@ def _layout(text: _Text, first: int, stop: int) -> list[bytes] | None:
     ranks = [_RANK.get(key, -1) for key in keys]
     known = [rank for rank in ranks if rank >= 0]
     after_title = [*ranks, -1][ranks.index(_TITLE) + 1] if _TITLE in ranks else 0
-    # An unknown key behind the title may be the title's second line.
+    # An unknown key after the title may be the title's second line.
     if b"" in keys or known != sorted(set(known)) or after_title < 0:
         return None
     return [key + b":" for key in keys]
 
 
 def _fit(text: _Text, spans: np.ndarray, layout: list[bytes]) -> np.ndarray:
-    """Tell which blocks have just the lines of a layout, and only progress lines behind them."""
+    """Tell which blocks have exactly the lines of a layout, with only progress lines after them."""
     after, stop = spans[:, 0] + len(layout), spans[:, 1]
     fits = after <= stop
     for number, prefix in enumerate(layout):
-        fits &= text.begins(np.minimum(spans[:, 0] + number, len(text) - 1), prefix)
+        fits &= text.begin_with(np.minimum(spans[:, 0] + number, len(text) - 1), prefix)
     last = np.minimum(after, len(text) - 1)
     one_blank = (stop - after == 1) & (text.starts[last] == text.ends[last])
     for i in np.flatnonzero(fits & ~one_blank).tolist():
-        fits[i] = all(map(_BETWEEN.fullmatch, text.lines(after[i], stop[i])))
+        fits[i] = all(map(_PROGRESS.fullmatch, text.lines(after[i], stop[i])))
     return fits
 
 
@@ -236,12 +222,8 @@ def _fields(text: _Text, first: np.ndarray, layout: list[bytes]) -> dict[str, pa
     return fields
 
 
-class _SlowReader:
-    """Reads single blocks and judges what stands between them.
-
-    A title that holds line breaks, even empty lines, runs up to the block's next key; a key that
-    is out of its place is part of the title.
-    """
+class _BlockReader:
+    """Reads blocks one by one, and checks the lines between blocks."""
 
     def __init__(self, text: _Text) -> None:
         self.text = text
@@ -249,8 +231,8 @@ class _SlowReader:
         self.stray: list[int] = []
 
     def blocks(self, rows: np.ndarray, spans: np.ndarray) -> tuple[np.ndarray, dict[str, pa.Array]]:
-        """Read the blocks of some rows; returns the rows that are whole, and their values."""
-        whole, found = [], []
+        """Read some blocks; return the numbers of the valid ones, and their values by key."""
+        valid, found = [], []
         for row, (first, stop) in zip(rows.tolist(), spans[rows].tolist(), strict=True):
             lines = self.text.lines(first, stop)
             size = len(lines)
@@ -259,23 +241,20 @@ class _SlowReader:
                 if self.text.size(first, first + size) > MAX_BLOCK:
                     raise BlockError(f"more than {MAX_BLOCK:,} bytes")
                 found.append(_read_block(lines[:size]))
-                whole.append(row)
+                valid.append(row)
             except BlockError as error:
                 self.broken.append((first, str(error)))
             self.between(first + size, stop)
         fields = {k: pa.array([f.get(k.encode()) for f in found], pa.binary()) for k in _READ}
-        return np.array(whole, np.int64), fields
+        return np.array(valid, np.int64), fields
 
     def between(self, start: int, stop: int) -> None:
-        """Look through lines between blocks for such as are no progress lines.
-
-        Of a run of lines some of which have known keys, the first is counted as a broken block.
-        """
+        """Check that lines are progress lines; others are stray, or a block without photo line."""
         run: list[int] = []
         for number in range(start, stop + 1):
             line = self.text.line(number) if number < stop else b""
             if line.strip():
-                run += [] if _BETWEEN.fullmatch(line) else [number]
+                run += [] if _PROGRESS.fullmatch(line) else [number]
                 continue
             if any(_key(self.text.line(other)) in _RANK for other in run):
                 self.broken.append((run[0], "no photo line"))
@@ -285,24 +264,19 @@ class _SlowReader:
 
 
 def _block_size(lines: list[bytes]) -> int:
-    """Return how many of the lines from one `photo:` line to the next are its block.
+    """Return how many of the lines from one `photo:` line to the next belong to its block.
 
-    An empty line or a progress line ends it, unless its title goes on behind that: keys follow, but
-    no owner.
-
-    Raises
-    ------
-    BlockError
-        When those keys can be this block's or the rest of another's.
+    An empty line or a progress line ends it, unless keys follow, but no owner: then the title goes
+    on there. Raises BlockError if those keys could also be the rest of another block.
     """
     blank = next((i for i, line in enumerate(lines) if not line.strip()), len(lines))
-    while _BETWEEN.fullmatch(lines[blank - 1]):  # progress lines right behind the block
+    while _PROGRESS.fullmatch(lines[blank - 1]):
         blank -= 1
     end = len(lines)
-    while end > blank and _BETWEEN.fullmatch(lines[end - 1]):
+    while end > blank and _PROGRESS.fullmatch(lines[end - 1]):
         end -= 1
-    behind = {_RANK.get(_key(line), -1) for line in lines[blank:end]}
-    if max(behind, default=-1) <= _TITLE or min(behind - {-1}) <= _TITLE:
+    after = {_RANK.get(_key(line), -1) for line in lines[blank:end]}
+    if max(after, default=-1) <= _TITLE or min(after - {-1}) <= _TITLE:
         return blank
     if {b"latitude", b"longitude"} <= set(map(_key, lines[:blank])):
         raise BlockError("two blocks run into each other")
@@ -317,6 +291,7 @@ def _read_block(lines: list[bytes]) -> dict[bytes, bytes]:
         raise BlockError(f"a line of more than {MAX_LINE:,} bytes")
     title = next((i for i, line in enumerate(lines) if _key(line) == b"title"), 0)
     fields: dict[bytes, bytes] = {}
+    # From the end: the lines between the title and the first key after it belong to the title.
     start, last, misplaced = len(lines), len(KEYS), []
     for number in range(len(lines) - 1, title, -1):
         key = _key(lines[number])
@@ -330,7 +305,7 @@ def _read_block(lines: list[bytes]) -> dict[bytes, bytes]:
     if any(number > start for number in misplaced) or not all(map(_key, head)):
         raise BlockError("a line out of its place")
     if any(_RANK.get(_key(line), len(KEYS)) <= _TITLE for line in more) or any(
-        line.strip() and _BETWEEN.fullmatch(line) for line in more
+        line.strip() and _PROGRESS.fullmatch(line) for line in more
     ):
         raise BlockError("two blocks run into each other")
     fields |= {key: _value(line) for line in head if (key := _key(line)) in _RANK}
@@ -340,7 +315,7 @@ def _read_block(lines: list[bytes]) -> dict[bytes, bytes]:
 
 
 def _key(line: bytes) -> bytes:
-    """Return what stands before the colon, or nothing where that cannot be a key."""
+    """Return what stands before the colon, or nothing if that cannot be a key."""
     match = _KEY.match(line)
     return match[1] if match else b""
 

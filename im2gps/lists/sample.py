@@ -1,8 +1,8 @@
-"""Flickr lists of made-up photos, in the form that the authors' query script writes.
+"""Flickr lists of synthetic photos, in the form that the authors' query script writes.
 
-For tests, benchmarks and trying the tools out: photographers of whom a few took much, photos that
-stand in more than one list, progress lines between the blocks, and broken blocks on request. The
-same arguments always write the same bytes.
+For tests, benchmarks and trials. As in real lists, a few photographers took many of the photos,
+some photos stand in several lists, and progress lines stand between the blocks. The same arguments
+always write the same bytes.
 """
 
 from __future__ import annotations
@@ -10,39 +10,31 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 from tqdm import tqdm
 
-from geoload.writing import whole_file
+from geoload.files import atomic_write
 from im2gps.sample import CITIES
 
 PER_SLICE = 250
-_FIRST_UPLOAD = 1_090_000_000  # July 2004; Flickr opened that year
+_FIRST_UPLOAD = 1_090_000_000  # July 2004
 _SECONDS = 40_000  # of a slice
 _WORDS = [
     "sunset", "church", "river", "bridge", "market", "old", "street", "café", "harbour", "señora",
     "mountain", "東京", "rain", "tower", "garden", "night", "boat", "museum", "snow", "beach",
     "square", "station", "latitude:", "longitude:", "photo:", "winter",
 ]  # fmt: skip
+_OWNER = re.compile(r"^owner: (.*)$", re.MULTILINE)
 
 
-@dataclass(frozen=True)
-class Written:
-    """What `write_lists` wrote.
+class Written(NamedTuple):
+    """How much `write_lists` wrote.
 
-    Attributes
-    ----------
-    lists, photos : int
-        Files, and different photos in them.
-    records : int
-        Whole blocks; those beyond `photos` repeat a photo of an earlier list.
-    broken : int
-        Blocks from which no photo can be read.
-    by_test_owners : int
-        Photos whose photographer is one of `test_owners`.
+    `photos` are different photos, `records` whole blocks (some repeat a photo of the list before),
+    and `by_test_owners` the photos whose photographer is one of `test_owners`.
     """
 
     lists: int
@@ -65,51 +57,46 @@ def write_lists(
     Parameters
     ----------
     folder : path
-        Made if it is not there.
+        Created if needed.
     records : int
         Whole blocks in all lists together.
     seed : int
         Another seed gives other photos.
     broken : int
-        How many broken blocks to strew in, of each kind in turn.
+        Broken blocks to mix in, of all kinds in turn.
     repeated : float
         Share of the blocks that repeat a photo of the list before, at most 0.5.
     test_owners : sequence of str
-        Ids of photographers who get one photo in a hundred between them.
+        Ids of photographers who took one photo in a hundred between them.
     """
     if records < 0 or broken < 0 or not 0 <= repeated <= 0.5:
-        raise ValueError("lists have 0 records and broken blocks or more, at most half repeated")
+        raise ValueError("records and broken must be 0 or more, and repeated from 0 to 0.5")
     os.makedirs(folder, exist_ok=True)
-    photos = theirs = 0
+    photos = by_test_owners = 0
     before: list[str] = []
-    with tqdm(total=records, desc="Flickr lists", unit="record", delay=2) as bar:
+    with tqdm(total=records, desc="Flickr lists", unit="record", delay=2, disable=None) as bar:
         for number, place in enumerate(CITIES):
             rng = np.random.default_rng([seed, number])
-            count = _share(records, number)
+            count = records // len(CITIES) + (number < records % len(CITIES))
             again = before[: int(count * repeated)]
-            fresh = _photos(rng, place, photos, count - len(again), records, test_owners)
-            wrong = _broken(rng, place, range(number, broken, len(CITIES)))
-            _write(Path(folder, f"{place}.txt"), rng, [*fresh, *again], wrong)
-            theirs += sum(_OWNER.findall(block)[0] in test_owners for block in fresh)
-            photos, before = photos + len(fresh), fresh
+            new = _photos(rng, place, photos, count - len(again), records, test_owners)
+            (block,) = _photos(rng, place, 2**32, 1, 1, ())
+            faults = [_FAULTS[i % len(_FAULTS)] for i in range(number, broken, len(CITIES))]
+            damaged = [fault(block.encode()) for fault in faults]
+            _write(Path(folder, f"{place}.txt"), rng, [*new, *again], damaged)
+            by_test_owners += sum(_OWNER.findall(block)[0] in test_owners for block in new)
+            photos, before = photos + len(new), new
             bar.update(count)
-    return Written(len(CITIES), photos, records, broken, theirs)
-
-
-def _share(total: int, number: int) -> int:
-    return total // len(CITIES) + (number < total % len(CITIES))
-
-
-_OWNER = re.compile(r"^owner: (.*)$", re.MULTILINE)
+    return Written(len(CITIES), photos, records, broken, by_test_owners)
 
 
 def _photos(
     rng: np.random.Generator, place: str, first: int, count: int, records: int,
     test_owners: Sequence[str],
 ) -> list[str]:  # fmt: skip
-    """Make blocks without their last line; `first` is the number of the first photo."""
+    """Return blocks without their last line; `first` is the number of the first photo."""
     places = np.asarray(CITIES[place]) + rng.normal(0, 0.3, (count, 2))
-    # Of the many photographers, those with small numbers took most photos.
+    # Photographers with small numbers took most photos.
     people = (max(records // 60, 1) * rng.random(count) ** 4).astype(np.int64)
     owners = [f"{10_000_000 + 37 * person}@N{person % 8:02d}" for person in people.tolist()]
     if test_owners:
@@ -123,7 +110,7 @@ def _photos(
     for i, (owner, (latitude, longitude), upload, (a, b), (c, d, e)) in enumerate(
         zip(owners, places.tolist(), uploads.tolist(), numbers, small, strict=True)
     ):
-        # Odd, so that no two numbers below 2^33 meet.
+        # An odd factor, so that numbers below 2^33 stay different.
         photo = 100_000_000 + (first + i) * 2_654_435_761 % (1 << 33)
         w = words[8 * i : 8 * i + 8]
         size = ("", "", "", "") if c % 3 else (f"{b:010x}", "jpg", 768 + d % 2048, 1024 + e % 3072)
@@ -140,12 +127,7 @@ def _photos(
     return blocks
 
 
-def _broken(rng: np.random.Generator, place: str, numbers: Sequence[int]) -> list[bytes]:
-    (block,) = _photos(rng, place, 2**32, 1, 1, ())
-    return [_FAULTS[number % len(_FAULTS)](block.encode()) for number in numbers]
-
-
-# What can be wrong with a block, each made from a whole one.
+# Ways to damage a block.
 _FAULTS: tuple[Callable[[bytes], bytes], ...] = (
     lambda block: block.partition(b"\n")[2],
     lambda block: block.replace(b"photo: ", b"photo: x", 1),
@@ -159,11 +141,11 @@ _FAULTS: tuple[Callable[[bytes], bytes], ...] = (
 )
 
 
-def _write(path: Path, rng: np.random.Generator, blocks: list[str], wrong: list[bytes]) -> None:
-    """Write blocks as the slices of a search, the broken ones strewn among them."""
+def _write(path: Path, rng: np.random.Generator, blocks: list[str], damaged: list[bytes]) -> None:
+    """Write blocks as the slices of a search, with the damaged ones between them."""
     order = rng.permutation(len(blocks)).tolist()
-    places = sorted(rng.integers(0, len(blocks) + 1, len(wrong)).tolist())
-    with whole_file(path) as file:
+    places = sorted(rng.integers(0, len(blocks) + 1, len(damaged)).tolist())
+    with atomic_write(path) as file:
         for number, low in enumerate(range(0, max(len(order), 1), PER_SLICE)):
             chosen = order[low : low + PER_SLICE]
             start = _FIRST_UPLOAD + number * _SECONDS
@@ -176,6 +158,6 @@ def _write(path: Path, rng: np.random.Generator, blocks: list[str], wrong: list[
                 for rank, i in enumerate(chosen, 1)
             ]
             while places and places[0] <= low + len(chosen):
-                pieces.insert(places.pop(0) - low, wrong.pop(0) + b"\n")
+                pieces.insert(places.pop(0) - low, damaged.pop(0) + b"\n")
             file.write(b"".join(pieces))
         file.write(f"Total images queried: {len(order)}\n".encode())

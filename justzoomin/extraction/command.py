@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from typing import Any
 
-from geoload.report import write_json
+from geoload.files import write_json
 from justzoomin.sources import REPOSITORY, TABLES, Folder, Hub
 
 

@@ -22,10 +22,10 @@ from typing import BinaryIO
 
 from tqdm import tqdm
 
-from geoload.disk import is_full
-from geoload.files import open_binary
+from geoload.files import is_disk_full
 from geoload.output_folder import OutputFolder
-from geoload.report import Report
+from geoload.remote import open_binary
+from geoload.report import Findings
 from geoload.tar import Member, ShardError, read_member
 from justzoomin.archives import (
     LOADER_LEVELS,
@@ -72,7 +72,7 @@ class Extracted:
         reads and that it has not.
     counts : dict of str to Count
         By group: "photos", "level -7", ….
-    report : Report
+    report : Findings
         What was refused, doubled or broken.
     """
 
@@ -81,7 +81,7 @@ class Extracted:
     left_out: list[int]
     lacking: list[int]
     counts: dict[str, Count] = field(default_factory=dict)
-    report: Report = field(default_factory=Report)
+    report: Findings = field(default_factory=Findings)
 
 
 def extract(
@@ -158,7 +158,7 @@ def extract(
             counts = {group: asdict(count) for group, count in result.counts.items()}
             finished.write(target, counts=counts, reported=result.report.as_dict())
         except OSError as error:
-            if not is_full(error):
+            if not is_disk_full(error):
                 raise
             raise OSError(_full_message(result, error)) from error
     return result
@@ -253,8 +253,8 @@ class _Extraction:
         if self._target.size(path) != len(data) or self._target.read(path, len(data)) != data:
             self._target.write(path, data)
 
-    def _extract(self, number: int, bar: tqdm) -> Report:
-        archive, index, report = self._archives[number], self._indexes[number], Report()
+    def _extract(self, number: int, bar: tqdm) -> Findings:
+        archive, index, report = self._archives[number], self._indexes[number], Findings()
         position = 0
         with OutputFolder(self._target.folder) as target, self._open(archive) as file:
             for member, _ in index.read(file):
@@ -269,7 +269,7 @@ class _Extraction:
         return report
 
     def _take(
-        self, number: int, member: Member, file: BinaryIO, target: OutputFolder, report: Report
+        self, number: int, member: Member, file: BinaryIO, target: OutputFolder, report: Findings
     ) -> None:
         archive = self._archives[number]
         refused = refusal(archive, member)
@@ -319,7 +319,7 @@ class _Extraction:
         for path, (number, member) in self._earlier.items():
             archive = self._archives[number]
             with self._open(archive) as file:
-                self._write(path, archive, member, file, self._target, Report())
+                self._write(path, archive, member, file, self._target, Findings())
 
     def _write(
         self,
@@ -328,7 +328,7 @@ class _Extraction:
         member: Member,
         file: BinaryIO,
         target: OutputFolder,
-        report: Report,
+        report: Findings,
     ) -> None:
         data = read_member(file, member, archive.path, MAX_PICTURE)
         _check_state(archive, file)

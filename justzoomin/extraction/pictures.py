@@ -11,10 +11,11 @@ from typing import Any, BinaryIO, Protocol
 
 from PIL import Image
 
-from geoload.files import is_clutter, open_binary, read_exactly
+from geoload.files import is_clutter, read_exactly
 from geoload.jpeg import clean
 from geoload.output_folder import UNFINISHED
-from geoload.report import Report
+from geoload.remote import open_binary
+from geoload.report import Findings
 from geoload.tar import Member, ShardError
 from justzoomin.archives import (
     MAX_PICTURE,
@@ -60,17 +61,17 @@ class Extracted:
     folder : str
     tops : iterable of str
         The folders below it that hold them: `streetview/images`, `satellite/-7`.
-    report : Report
+    report : Findings
         Told of what does not belong there.
     """
 
-    def __init__(self, folder: str, tops: Iterable[str], report: Report) -> None:
+    def __init__(self, folder: str, tops: Iterable[str], report: Findings) -> None:
         self._folder = folder
         self.sizes: dict[str, int] = {}
         for top in tops:
             self._look(top, report)
 
-    def _look(self, top: str, report: Report) -> None:
+    def _look(self, top: str, report: Findings) -> None:
         try:
             names = sorted(os.listdir(os.path.join(self._folder, top)))
         except FileNotFoundError:
@@ -111,14 +112,14 @@ class Archived:
     archives : list of Archive
     token : object
         For the Hub.
-    report : Report
+    report : Findings
         Told of what TAR files should not hold, and of those that are damaged.
     passed : callable
         Told how many bytes of the TAR files were passed over.
     """
 
     def __init__(
-        self, archives: list[Archive], token: Any, report: Report, passed: Callable[[int], Any]
+        self, archives: list[Archive], token: Any, report: Findings, passed: Callable[[int], Any]
     ) -> None:
         self.sizes: dict[str, int] = {}
         self.damaged = False
@@ -133,7 +134,7 @@ class Archived:
                 report.add(DAMAGED, str(error))
 
     def _list(
-        self, number: int, archive: Archive, report: Report, passed: Callable[[int], Any]
+        self, number: int, archive: Archive, report: Findings, passed: Callable[[int], Any]
     ) -> None:
         position = 0
         with open_binary(archive.path, self._token) as file:
@@ -143,7 +144,7 @@ class Archived:
                 position = member.data + member.size
         passed(archive.size - position)
 
-    def _add(self, number: int, archive: Archive, member: Member, report: Report) -> None:
+    def _add(self, number: int, archive: Archive, member: Member, report: Findings) -> None:
         refused = refusal(archive, member)
         path = place_of(archive, member.name)
         if refused is not None:

@@ -7,7 +7,7 @@ from typing import Any
 
 from tabulate import tabulate
 
-from geoload.report import Report
+from geoload.report import Findings
 from justzoomin.streetview import BROKEN
 
 ABSENT = "pictures of the TAR files that are not here"
@@ -39,7 +39,7 @@ class Verdict:
         Whether it is an extracted folder, not one of TAR files.
     groups : list of (str, int or None, int)
         What, how many there should be (None where nothing tells), how many there are.
-    wrong, notes : Report
+    wrong, notes : Findings
         What is missing, doubled or broken; and what is worth knowing.
     """
 
@@ -47,8 +47,8 @@ class Verdict:
     compared: str | None = None
     extracted: bool = True
     groups: list[tuple[str, int | None, int]] = field(default_factory=list)
-    wrong: Report = field(default_factory=lambda: Report(ALL_NAMES))
-    notes: Report = field(default_factory=lambda: Report(ALL_NAMES))
+    wrong: Findings = field(default_factory=lambda: Findings(ALL_NAMES))
+    notes: Findings = field(default_factory=lambda: Findings(ALL_NAMES))
 
     @property
     def whole(self) -> bool:

@@ -14,7 +14,7 @@ from dataclasses import replace
 
 from tqdm import tqdm
 
-from geoload.report import Report
+from geoload.report import Findings
 from justzoomin.archives import (
     NOT_FILES,
     OUTSIDE,
@@ -197,7 +197,7 @@ class _Check:
 
     def _archived(self) -> Archived:
         """Read headers. What an extracted folder is spared of its TAR files is but a note."""
-        found = Report(ALL_NAMES)
+        found = Findings(ALL_NAMES)
         total = sum(archive.size for archive in self._archives)
         with tqdm(total=total, desc="TAR headers", unit="B", unit_scale=True, delay=2) as bar:
             archived = Archived(self._archives, self._token, found, bar.update)
@@ -315,8 +315,8 @@ class _Check:
                 pool.shutdown(cancel_futures=True)
                 raise
 
-    def _look_at(self, paths: list[str], deep: bool, shape: tuple[int, int] | None) -> Report:
-        report = Report(ALL_NAMES)
+    def _look_at(self, paths: list[str], deep: bool, shape: tuple[int, int] | None) -> Findings:
+        report = Findings(ALL_NAMES)
         for path in paths:
             try:
                 data = self._there.read(path) if deep else self._there.ends(path)

@@ -30,7 +30,7 @@ from geoload import tar_index
 from geoload.jpeg import PhotoError, clean, segments
 from geoload.pictures import PictureError, decode
 from geoload.publishing.card import ExistingCard, render_card
-from geoload.report import Report
+from geoload.report import Findings
 from geoload.tar import ShardError, members
 from geoload.tar_index import TarIndex
 from im2gps import photo, training
@@ -367,7 +367,7 @@ def training_json(data: bytes) -> object:
             info = tarfile.TarInfo(name)
             info.size = len(content)
             archive.addfile(info, io.BytesIO(content))
-    report = Report()
+    report = Findings()
     path = _file(buffer.getvalue(), "x.tar")
     found = list(training.samples(path, lambda record: True, report))
     assert len(found) + report.counts[training.BROKEN] == 1, "neither read nor counted"
@@ -377,7 +377,7 @@ def training_json(data: bytes) -> object:
 
 @_target(PackError)
 def pack_zip(data: bytes) -> object:
-    report = Report()
+    report = Findings()
     found = []
     with open_pack(_file(data, "x.zip"), report) as photos:
         for name, read in photos:

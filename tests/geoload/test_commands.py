@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 
 from geoload import __version__
-from geoload.commands import one_line, run
+from geoload.commands import run
+from geoload.messages import one_line
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from geoload.files import is_clutter, open_binary, read_exactly
+from geoload.files import is_clutter, read_exactly
+from geoload.remote import open_binary
 from geoload.tar import Member
 from geoload.tar_reader import read_members
 

@@ -20,7 +20,7 @@ from PIL import Image
 from pyarrow import parquet
 
 import im2gps.coverage
-from geoload.report import Report
+from geoload.report import Findings
 from im2gps.cli import main
 from im2gps.coverage import coordinates, density
 
@@ -195,7 +195,7 @@ def test_no_more_rows_than_a_batch_are_held(tmp_path):
     parquet.write_table(frame, tmp_path / "p.parquet", row_group_size=count)
     frame.to_pandas().to_csv(tmp_path / "p.csv", index=False)
     for path in (tmp_path / "p.parquet", tmp_path / "p.csv"):
-        sizes = [len(latitude) for latitude, _ in coordinates.read_batches(path, Report())]
+        sizes = [len(latitude) for latitude, _ in coordinates.read_batches(path, Findings())]
         assert sum(sizes) == count and max(sizes) <= 2**17
 
 
@@ -206,7 +206,7 @@ def test_parquet_is_read_in_flat_memory(tmp_path):
     parquet.write_table(frame, tmp_path / "p.parquet", row_group_size=100_000)
     del frame
     before, peak = pa.total_allocated_bytes(), 0
-    for _ in coordinates.read_batches(tmp_path / "p.parquet", Report()):
+    for _ in coordinates.read_batches(tmp_path / "p.parquet", Findings()):
         peak = max(peak, pa.total_allocated_bytes() - before)
     assert peak < 12e6
 

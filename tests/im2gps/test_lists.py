@@ -346,8 +346,8 @@ def test_where_all_is_broken_each_reason_is_said_once(tmp_path, capsys):
     (tmp_path / "a.txt").write_text(text, encoding="utf-8")
     assert main(["lists", str(tmp_path), "-o", str(tmp_path / "p.parquet")]) == 2
     error = capsys.readouterr().err.replace(str(tmp_path / "a.txt"), "LIST")
-    assert "10 broken: 9 its latitude is missing or not within ±90 (LIST:1, …), 1 its" in error
-    assert error.count("broken") == 1 and error.count("LIST") == 2
+    assert "0 photos kept; 10 broken; 9 broken blocks: its latitude is missing or not" in error
+    assert error.count("its latitude is missing") == error.count("its owner is missing") == 1
 
 
 def test_lists_may_end_in_capital_letters(tmp_path):
@@ -367,7 +367,7 @@ def test_what_cannot_be_is_one_line_and_leaves_the_old_table(tmp_path, capsys):
     for arguments, message in (
         ([str(tmp_path / "nowhere")], "no such file or folder"),
         ([str(tmp_path / "empty")], "holds no .txt files"),
-        ([b], "No photo is left: 0 records read from 1 lists; 1 lines that"),
+        ([b], "No photo is left: 0 records read from 1 lists; 0 photos kept; 1 lines that"),
         ([a, "--licenses", "9"], "No photo is left"),
         ([a, "--min-accuracy", "17"], "from 1 to 16"),
         ([a, "--licenses", "cc-by"], "give Flickr's numbers"),

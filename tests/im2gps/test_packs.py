@@ -17,7 +17,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import im2gps  # noqa: F401 - makes the name known
-from geoload.report import Report
+from geoload.report import Findings
 from im2gps.lists.sample import write_lists
 from im2gps.lists.table import write_table
 from im2gps.packs import PackError, open_pack
@@ -46,7 +46,7 @@ def write_zip(path: Path, names: list[bytes], flag: int = 0, extra: bytes = b"")
 
 
 def names_in(source: Path) -> list[str]:
-    report = Report()
+    report = Findings()
     with open_pack(str(source), report) as photos:
         assert all(read().startswith(b"\xff\xd8") for _, read in photos)
         names = [name for name, _ in photos]
@@ -128,7 +128,7 @@ def test_a_link_in_a_zip_is_not_followed(tmp_path):
     with zipfile.ZipFile(tmp_path / "p.zip", "w") as archive:
         archive.writestr(link, str(secret))
         archive.writestr("a.jpg", jpeg())
-    report = Report()
+    report = Findings()
     with open_pack(str(tmp_path / "p.zip"), report) as photos:
         assert [name for name, _ in photos] == ["a.jpg"]
     assert report.counts == {"files that are no JPEG photos": 1}
@@ -168,7 +168,7 @@ def test_a_bomb_is_unpacked_no_further_than_a_photo_may_be(tmp_path):
         for kind in (zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA, zipfile.ZIP_DEFLATED):
             archive.writestr(f"{kind}.jpg", bytes(65 * 2**20), kind)
         archive.writestr("a.jpg", jpeg())
-    with open_pack(str(tmp_path / "p.zip"), Report()) as photos:
+    with open_pack(str(tmp_path / "p.zip"), Findings()) as photos:
         tracemalloc.start()
         for _, read in photos[:2]:
             with pytest.raises(PackError, match=r"cannot be unpacked \(method 1[24]: pack it by"):
@@ -209,7 +209,7 @@ def test_damage_gives_one_kind_of_error(tmp_path_factory, data):
         damaged[data.draw(st.integers(start, len(damaged) - 1))] = data.draw(st.integers(0, 255))
     path.write_bytes(damaged)
     try:
-        with open_pack(str(path), Report()) as photos:
+        with open_pack(str(path), Findings()) as photos:
             for _, read in photos:
                 read()
     except PackError as error:

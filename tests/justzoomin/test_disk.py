@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from geoload.disk import clear_errors
+from geoload.files import explain_disk_errors
 
 ROOT = Path(__file__).parents[2]
 # Runs a piece of code with a limit on the size of files, which is an error as a full disk is.
@@ -101,7 +101,7 @@ def test_an_extraction_into_a_folder_that_cannot_be(tmp_path, zoom, closed):
 
 
 def test_errors_about_other_files_stay_as_they_are(tmp_path, closed):
-    with pytest.raises(NotADirectoryError), clear_errors(tmp_path / "cache", "advice"):
+    with pytest.raises(NotADirectoryError), explain_disk_errors(tmp_path / "cache", "advice"):
         closed.read_bytes()
-    with pytest.raises(KeyError), clear_errors(tmp_path, "advice"):
+    with pytest.raises(KeyError), explain_disk_errors(tmp_path, "advice"):
         raise KeyError(1)

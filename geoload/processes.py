@@ -1,10 +1,34 @@
-"""Equal shares of the rows for processes that train together."""
+"""Help for work in several processes: cores, workers that end with their parent, equal shares."""
 
 from __future__ import annotations
 
+import multiprocessing
+import os
+import threading
+from multiprocessing.process import BaseProcess
 from typing import Any
 
-import datasets
+
+def exit_with_parent() -> None:
+    """End this process when its parent ends, however that was, if it is a worker.
+
+    A pool's workers would wait for ever, and go on with their work, if their parent was killed.
+    """
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        threading.Thread(target=_follow, args=(parent,), daemon=True).start()
+
+
+def _follow(parent: BaseProcess) -> None:
+    parent.join()
+    os._exit(1)
+
+
+def core_count() -> int:
+    """Return how many cores this process may use, often fewer than a cluster's node has."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
 
 
 def equal_share(rows: Any, rank: int, world_size: int, drop_last: bool = False) -> Any:
@@ -35,6 +59,8 @@ def equal_share(rows: Any, rank: int, world_size: int, drop_last: bool = False) 
     ValueError
         When there is no such rank.
     """
+    import datasets  # takes a second, which processes that only need a function above save
+
     if not isinstance(rows, datasets.Dataset):
         raise TypeError(
             f"equal shares need rows whose number is known, not a {type(rows).__name__}: take them "

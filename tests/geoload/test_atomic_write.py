@@ -7,15 +7,14 @@ from pathlib import Path
 
 import pytest
 
-from geoload.report import read_json, write_json
-from geoload.writing import naming, whole_file
+from geoload.files import atomic_write, filename_in_errors, read_json, write_json
 
 
 @pytest.mark.parametrize("error", [KeyboardInterrupt, ValueError("no"), OSError(28, "full")])
 def test_a_file_that_is_not_finished_leaves_what_was_there(tmp_path, error):
     path = tmp_path / "a.txt"
     path.write_text("before", encoding="utf-8")
-    with pytest.raises(BaseException), whole_file(path, "w", encoding="utf-8") as file:  # noqa: B017
+    with pytest.raises(BaseException), atomic_write(path, "w", encoding="utf-8") as file:  # noqa: B017
         file.write("half")
         raise error
     assert path.read_text(encoding="utf-8") == "before" and os.listdir(tmp_path) == ["a.txt"]
@@ -24,7 +23,7 @@ def test_a_file_that_is_not_finished_leaves_what_was_there(tmp_path, error):
 def test_the_file_of_another_program_beside_it_stays(tmp_path):
     other = tmp_path / "a.txt.part"
     other.write_text("mine", encoding="utf-8")
-    with whole_file(tmp_path / "a.txt", "w", encoding="utf-8") as file:
+    with atomic_write(tmp_path / "a.txt", "w", encoding="utf-8") as file:
         file.write("whole")
         (part,) = set(tmp_path.iterdir()) - {other}
         assert part.name.startswith(".a.txt.") and part.name.endswith(".part")
@@ -34,8 +33,8 @@ def test_the_file_of_another_program_beside_it_stays(tmp_path):
 
 KILLED = """
 import os, signal, sys
-from geoload.writing import whole_file
-with whole_file(sys.argv[1]) as file:
+from geoload.files import atomic_write
+with atomic_write(sys.argv[1]) as file:
     file.write(b"half" * int(sys.argv[2]))
     os.kill(os.getpid(), signal.SIGKILL)
 """
@@ -49,11 +48,11 @@ def test_what_was_killed_is_swept_and_what_is_being_written_is_not(tmp_path, cou
     (left,) = tmp_path.iterdir()
     assert left.name.startswith(".a.txt.")
     (tmp_path / ".b.txt.01234567.part").write_text("another file's")
-    with whole_file(path) as one:
+    with atomic_write(path) as one:
         assert not left.exists()
         one.write(b"one")
         one.flush()
-        with whole_file(path) as other:
+        with atomic_write(path) as other:
             other.write(b"other")
     assert sorted(os.listdir(tmp_path)) == [".b.txt.01234567.part", "a.txt"]
     assert path.read_bytes() == b"one"
@@ -62,15 +61,15 @@ def test_what_was_killed_is_swept_and_what_is_being_written_is_not(tmp_path, cou
 def test_an_error_of_the_system_names_the_file(tmp_path):
     with (
         pytest.raises(OSError, match=r"No space left on device: '\S+/a\.txt'"),
-        whole_file(tmp_path / "a.txt") as _,
+        atomic_write(tmp_path / "a.txt") as _,
         open("/dev/full", "wb", buffering=0) as full,
     ):
         full.write(b"x")
     with pytest.raises(FileNotFoundError, match=r"directory: '\S+/no/a\.txt'"):
         write_json(tmp_path / "no" / "a.txt", {})
-    with pytest.raises(FileNotFoundError, match="'/nowhere'"), naming("other"):
+    with pytest.raises(FileNotFoundError, match="'/nowhere'"), filename_in_errors("other"):
         os.stat("/nowhere")
-    with pytest.raises(OSError, match="^plain$"), naming("other"):
+    with pytest.raises(OSError, match="^plain$"), filename_in_errors("other"):
         raise OSError("plain")
 
 

@@ -1,0 +1,159 @@
+"""Text for users: errors in one line, sizes, missing libraries, and no secrets."""
+
+from __future__ import annotations
+
+import base64
+import contextlib
+import errno
+import functools
+import html
+import re
+import sys
+from collections.abc import Collection, Iterator
+from typing import Any
+from urllib.parse import unquote
+
+_ADVICE = {
+    errno.ENOSPC: "the disk is full: make room, or write to another one",
+    errno.EDQUOT: "your quota is used up: make room, or write elsewhere",
+    errno.EFBIG: "the file would be larger than the system allows here",
+    errno.EROFS: "nothing can be written there: name another folder",
+}
+_CALLS = re.compile(r"(load_dataset\([^)]*\))")
+# So much of a secret counts as all of it, since it can come in parts, in several fields. Ids and
+# the like are shorter than what would fit by chance.
+_PART = 12
+_ESCAPE = re.compile(r"\\(?:u|x)([0-9a-f]{4}|(?<=x)[0-9a-f]{2})", re.IGNORECASE)
+_SEPARATORS = re.compile(r"[\W_]+")
+_LAYERS = 3
+
+
+def one_line(error: BaseException, options: Collection[str]) -> str:
+    """Say an error in one line, to somebody who typed a command.
+
+    Parameters
+    ----------
+    error : Exception
+        Its text names options as Python does, `data_dir=`.
+    options : collection of str
+        Those of the command, which are named as they are typed: `--data-dir`. What is to be typed
+        into Python stays as it is.
+    """
+    option = re.compile(rf"\b({'|'.join(map(re.escape, options))})=(?:True\b)?(?=(.?))")
+
+    def typed(match: re.Match[str]) -> str:
+        space = " " if re.match(r"[\w'\"\[]", match[2]) else ""  # before a value
+        return f"--{match[1].replace('_', '-')}{space}"
+
+    parts = _CALLS.split(" ".join(without_token(error_text(error)).split()))
+    return "".join(p if _CALLS.fullmatch(p) else option.sub(typed, p) for p in parts)
+
+
+def without_token(text: str) -> str:
+    """Return a text, which may be a server's, without the user's token for the Hub."""
+    hub = sys.modules.get("huggingface_hub")
+    if hub is None or not text:  # without it no token was sent
+        return text
+    return hide(text, hub.get_token()) or "The Hub's answer holds your token, and is not shown."
+
+
+def error_text(error: BaseException) -> str:
+    """Return an error's text: of one of the system without its number, but with what to do."""
+    if not isinstance(error, OSError) or error.errno is None or not error.strerror:
+        return str(error)
+    advice = _ADVICE.get(error.errno, error.strerror)
+    return f"{error.filename}: {advice}" if error.filename else advice
+
+
+def format_bytes(size: float) -> str:
+    """Return a number of bytes as text: `48.0 kB`, `12.3 MB`, `1.2 GB`."""
+    for unit, name in ((1e9, "GB"), (1e6, "MB")):
+        if size >= unit / 10:
+            return f"{size / unit:,.1f} {name}"
+    return f"{size / 1e3:,.1f} kB"
+
+
+@contextlib.contextmanager
+def needed_for(what: str, extra: str) -> Iterator[None]:
+    """Import optional libraries in this context.
+
+    Parameters
+    ----------
+    what : str
+        What needs them, as the beginning of a sentence: "A preview".
+    extra : str
+        The extra of this distribution that installs them.
+
+    Raises
+    ------
+    ImportError
+        With what to install, where a library is missing or does not start.
+    """
+    try:
+        yield
+    except ImportError as error:
+        missing = isinstance(error, ModuleNotFoundError) and error.name
+        reason = str(error.name).partition(".")[0] if missing else f"what does not start ({error})"
+        raise ImportError(
+            f"{what} needs {reason}: pip install 'im2gps-justzoomin[{extra}]'", name=error.name
+        ) from error
+
+
+def hide(text: str, secret: str | None) -> str:
+    """Return a text without a secret: all of it empty where it cannot be told what to leave out.
+
+    Found are parts of 12 characters and more, in upper or lower case, with separators, as escapes
+    of JSON, HTML or addresses (one within the other, too), and the whole in hexadecimal or base64.
+    """
+    if not secret or not _holds(text, secret):
+        return text
+    rest = re.sub(re.escape(secret), "", text, flags=re.IGNORECASE)
+    return "" if _holds(rest, secret) else rest
+
+
+def hide_in(value: Any, secret: str) -> Any:
+    """Return decoded JSON whose texts, keys and numbers do not hold a secret."""
+    if isinstance(value, dict):
+        return {hide(key, secret): hide_in(entry, secret) for key, entry in value.items()}
+    if isinstance(value, list):
+        return [hide_in(entry, secret) for entry in value]
+    if isinstance(value, str):
+        return hide(value, secret)
+    return "" if secret and isinstance(value, int) and secret in str(value) else value
+
+
+def _holds(text: str, secret: str) -> bool:
+    parts, coded = _needles(secret)
+    for spelling in _spellings(text):
+        if any(needle in spelling for needle in coded):
+            return True
+        folded = spelling.lower()
+        plain = _SEPARATORS.sub("", folded)
+        if any(part in folded or part in plain for part in parts):
+            return True
+    return False
+
+
+@functools.lru_cache(1)
+def _needles(secret: str) -> tuple[list[str], list[str]]:
+    """Return the parts of a secret, in lower case, and what it looks like in base64."""
+    folded, data = secret.lower(), secret.encode()
+    length = min(_PART, len(folded))
+    parts = {folded[i : i + length] for i in range(len(folded) - length + 1)}
+    coded = []
+    for before in range(3):  # what precedes it decides where its bits lie
+        start, stop = -(-before * 8 // 6), (before + len(data)) * 8 // 6
+        for encode in (base64.b64encode, base64.urlsafe_b64encode):
+            coded.append(encode(bytes(before) + data).decode()[start:stop])
+    return [*parts, data.hex()], coded
+
+
+def _spellings(text: str) -> Iterator[str]:
+    """Give a text as it stands, and as it is with one layer of escapes after the other undone."""
+    yield text
+    for _ in range(_LAYERS):
+        before = text
+        text = _ESCAPE.sub(lambda found: chr(int(found[1], 16)), html.unescape(unquote(text)))
+        if text == before:
+            return
+        yield text
