@@ -1,4 +1,4 @@
-"""What the commands of both data sets have in common: paths, errors in one line, exit statuses."""
+"""Run a command: paths, errors in one line, exit statuses, and output that cannot be written."""
 
 from __future__ import annotations
 
@@ -19,30 +19,46 @@ def run(
     argv: Sequence[str] | None,
     work: Callable[[dict[str, Any]], int | None],
 ) -> int:
-    """Parse arguments, do what they ask for, and return the command's exit status.
+    """Parse arguments, do the work, and return the exit status of the command.
 
     Parameters
     ----------
     parser : ArgumentParser
-        It gets `--version`.
+        `--version` is added.
     argv : sequence of str, optional
         By default the arguments of the process. In paths `~` is the home folder.
     work : callable
-        Given the options as a dict, returns the exit status, or None for 0.
+        Takes the options as a dict and returns the exit status, or None for 0.
 
     Returns
     -------
     int
-        That of `work`; 2 for bad input, with one line on stderr that says why; 130 when stopped by
-        the keyboard; 141 when whoever reads the output has left, as `head` does.
+        That of `work`; 2 for bad input, with one line on stderr that says why; 130 if stopped by
+        the keyboard; 141 if nobody reads the output any more, as with `head`.
     """
+    _prepare_output()
     parser.add_argument("--version", action="version", version=f"{parser.prog} {__version__}")
     try:
         return _status(parser, argv, work)
-    except BrokenPipeError:  # nobody reads on, so there is nobody to tell
+    except BrokenPipeError:
         return 141
     finally:
-        _drop_output()
+        # What cannot be written now would fail again at the exit.
+        for stream in (sys.stdout, sys.stderr):
+            try:
+                stream.flush()
+            except OSError:
+                os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
+
+
+def _prepare_output() -> None:
+    """Escape what the encoding of the terminal lacks, and drop what goes to a closed stream."""
+    for name in ("stdout", "stderr"):
+        stream = getattr(sys, name)
+        if stream is None:
+            setattr(sys, name, open(os.devnull, "w", encoding="utf-8"))  # noqa: SIM115
+        elif hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="backslashreplace")
 
 
 def _status(
@@ -57,9 +73,9 @@ def _status(
             options.update((name, _with_home(value)) for name, value in given.items())
             return work(options) or 0
         finally:
-            sys.stdout.flush()  # here, since nobody could catch what is raised at the exit
+            sys.stdout.flush()  # an error at the exit could not be caught
     except (ValueError, ImportError, OSError) as error:
-        if isinstance(error, BrokenPipeError) and _reader_left():
+        if isinstance(error, BrokenPipeError) and _output_is_closed():
             raise
         print(f"{parser.prog}: {one_line(error, options)}", file=sys.stderr)
         return 2
@@ -68,17 +84,8 @@ def _status(
         return 130
 
 
-def _drop_output() -> None:
-    """Drop what cannot be written, which would fail again at the exit."""
-    for stream in (sys.stdout, sys.stderr):
-        try:
-            stream.flush()
-        except OSError:
-            os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
-
-
 def _with_home(value: Any) -> Any:
-    """A path, or several, with the home folder in place of `~`, which `--option=~/x` keeps."""
+    """Replace `~` in a path, or a list of them; the shell does not do it in `--option=~/x`."""
     if isinstance(value, list):
         return list(map(_with_home, value))
     if isinstance(value, (str, Path)) and str(value).startswith("~/"):
@@ -86,8 +93,8 @@ def _with_home(value: Any) -> Any:
     return value
 
 
-def _reader_left() -> bool:
-    """Whether the pipe that broke is one to which this process prints."""
+def _output_is_closed() -> bool:
+    """Tell whether the pipe that broke is the output of this process."""
     output = select.poll()
     for stream in (sys.stdout, sys.stderr):
         output.register(stream.fileno())

@@ -132,7 +132,7 @@ def local_path(path: str | os.PathLike, option: str = "data_dir") -> str:
     if is_remote(text):
         raise ValueError(
             f"{option}={text!r} is an address; {option} takes a local path. To load from the Hub, "
-            "leave it out (another repository: repository='owner/name')."
+            "leave it out."
         )
     absolute = os.path.abspath(os.path.expanduser(text))
     if not os.path.exists(absolute):

@@ -1,4 +1,4 @@
-"""Text for users: errors in one line, sizes, missing libraries, and no secrets."""
+"""Text for users: errors in one line, sizes, progress, missing libraries, and no secrets."""
 
 from __future__ import annotations
 
@@ -13,6 +13,8 @@ from collections.abc import Collection, Iterator
 from typing import Any
 from urllib.parse import unquote
 
+from tqdm import tqdm
+
 _ADVICE = {
     errno.ENOSPC: "the disk is full: make room, or write to another one",
     errno.EDQUOT: "your quota is used up: make room, or write elsewhere",
@@ -20,24 +22,22 @@ _ADVICE = {
     errno.EROFS: "nothing can be written there: name another folder",
 }
 _CALLS = re.compile(r"(load_dataset\([^)]*\))")
-# So much of a secret counts as all of it, since it can come in parts, in several fields. Ids and
-# the like are shorter than what would fit by chance.
+# A secret can come in parts, in several fields. Shorter parts could match an id by chance.
 _PART = 12
 _ESCAPE = re.compile(r"\\(?:u|x)([0-9a-f]{4}|(?<=x)[0-9a-f]{2})", re.IGNORECASE)
 _SEPARATORS = re.compile(r"[\W_]+")
-_LAYERS = 3
+_LAYERS = 3  # of escapes
 
 
 def one_line(error: BaseException, options: Collection[str]) -> str:
-    """Say an error in one line, to somebody who typed a command.
+    """Return the text of an error in one line, for the user of a command.
 
     Parameters
     ----------
     error : Exception
         Its text names options as Python does, `data_dir=`.
     options : collection of str
-        Those of the command, which are named as they are typed: `--data-dir`. What is to be typed
-        into Python stays as it is.
+        Options of the command: `data_dir=` becomes `--data-dir`, except in Python code.
     """
     option = re.compile(rf"\b({'|'.join(map(re.escape, options))})=(?:True\b)?(?=(.?))")
 
@@ -49,16 +49,8 @@ def one_line(error: BaseException, options: Collection[str]) -> str:
     return "".join(p if _CALLS.fullmatch(p) else option.sub(typed, p) for p in parts)
 
 
-def without_token(text: str) -> str:
-    """Return a text, which may be a server's, without the user's token for the Hub."""
-    hub = sys.modules.get("huggingface_hub")
-    if hub is None or not text:  # without it no token was sent
-        return text
-    return hide(text, hub.get_token()) or "The Hub's answer holds your token, and is not shown."
-
-
 def error_text(error: BaseException) -> str:
-    """Return an error's text: of one of the system without its number, but with what to do."""
+    """Return the text of an error; for an error of the system with advice, without its number."""
     if not isinstance(error, OSError) or error.errno is None or not error.strerror:
         return str(error)
     advice = _ADVICE.get(error.errno, error.strerror)
@@ -67,10 +59,17 @@ def error_text(error: BaseException) -> str:
 
 def format_bytes(size: float) -> str:
     """Return a number of bytes as text: `48.0 kB`, `12.3 MB`, `1.2 GB`."""
-    for unit, name in ((1e9, "GB"), (1e6, "MB")):
-        if size >= unit / 10:
-            return f"{size / unit:,.1f} {name}"
-    return f"{size / 1e3:,.1f} kB"
+    if size < 1e5:
+        return f"{size / 1e3:,.1f} kB"
+    return f"{size / 1e9:,.1f} GB" if size >= 1e9 else f"{size / 1e6:,.1f} MB"
+
+
+def progress_bar(title: str, total: int | None = None, unit: str = "B", initial: int = 0) -> Any:
+    """Return a `tqdm` bar that shows after two seconds, and on a terminal only."""
+    return tqdm(
+        total=total, desc=title, unit=unit, unit_scale=unit == "B", initial=initial, delay=2,
+        disable=None,
+    )  # fmt: skip
 
 
 @contextlib.contextmanager
@@ -87,7 +86,7 @@ def needed_for(what: str, extra: str) -> Iterator[None]:
     Raises
     ------
     ImportError
-        With what to install, where a library is missing or does not start.
+        When a library is missing or cannot be imported; the message says what to install.
     """
     try:
         yield
@@ -99,20 +98,29 @@ def needed_for(what: str, extra: str) -> Iterator[None]:
         ) from error
 
 
-def hide(text: str, secret: str | None) -> str:
-    """Return a text without a secret: all of it empty where it cannot be told what to leave out.
+def without_token(text: str) -> str:
+    """Return a text, perhaps of a server, without the user's token for the Hub."""
+    hub = sys.modules.get("huggingface_hub")
+    if hub is None or not text:  # without it no token was sent
+        return text
+    hidden = hide(text, hub.get_token())
+    return hidden or "The answer of the Hub contains your token and is not shown."
 
-    Found are parts of 12 characters and more, in upper or lower case, with separators, as escapes
-    of JSON, HTML or addresses (one within the other, too), and the whole in hexadecimal or base64.
+
+def hide(text: str, secret: str | None) -> str:
+    """Return a text without a secret, or an empty text if the secret cannot be cut out.
+
+    The search covers parts of 12 characters and more, in upper or lower case, with separators, as
+    escapes of JSON, HTML or URLs (also nested), and the whole in hexadecimal or base64.
     """
-    if not secret or not _holds(text, secret):
+    if not secret or not _contains(text, secret):
         return text
     rest = re.sub(re.escape(secret), "", text, flags=re.IGNORECASE)
-    return "" if _holds(rest, secret) else rest
+    return "" if _contains(rest, secret) else rest
 
 
 def hide_in(value: Any, secret: str) -> Any:
-    """Return decoded JSON whose texts, keys and numbers do not hold a secret."""
+    """Return decoded JSON without a secret in its texts, keys and numbers."""
     if isinstance(value, dict):
         return {hide(key, secret): hide_in(entry, secret) for key, entry in value.items()}
     if isinstance(value, list):
@@ -122,9 +130,9 @@ def hide_in(value: Any, secret: str) -> Any:
     return "" if secret and isinstance(value, int) and secret in str(value) else value
 
 
-def _holds(text: str, secret: str) -> bool:
+def _contains(text: str, secret: str) -> bool:
     parts, coded = _needles(secret)
-    for spelling in _spellings(text):
+    for spelling in _unescaped(text):
         if any(needle in spelling for needle in coded):
             return True
         folded = spelling.lower()
@@ -136,20 +144,20 @@ def _holds(text: str, secret: str) -> bool:
 
 @functools.lru_cache(1)
 def _needles(secret: str) -> tuple[list[str], list[str]]:
-    """Return the parts of a secret, in lower case, and what it looks like in base64."""
+    """Return the parts of a secret, in lower case, and its spellings in base64."""
     folded, data = secret.lower(), secret.encode()
     length = min(_PART, len(folded))
     parts = {folded[i : i + length] for i in range(len(folded) - length + 1)}
     coded = []
-    for before in range(3):  # what precedes it decides where its bits lie
+    for before in range(3):  # the number of bytes before it shifts its bits
         start, stop = -(-before * 8 // 6), (before + len(data)) * 8 // 6
         for encode in (base64.b64encode, base64.urlsafe_b64encode):
             coded.append(encode(bytes(before) + data).decode()[start:stop])
     return [*parts, data.hex()], coded
 
 
-def _spellings(text: str) -> Iterator[str]:
-    """Give a text as it stands, and as it is with one layer of escapes after the other undone."""
+def _unescaped(text: str) -> Iterator[str]:
+    """Yield a text as it is, and with one layer of escapes after the other removed."""
     yield text
     for _ in range(_LAYERS):
         before = text

@@ -9,10 +9,17 @@ from multiprocessing.process import BaseProcess
 from typing import Any
 
 
-def exit_with_parent() -> None:
-    """End this process when its parent ends, however that was, if it is a worker.
+def core_count() -> int:
+    """Return how many cores this process may use, often fewer than a cluster's node has."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
 
-    A pool's workers would wait for ever, and go on with their work, if their parent was killed.
+
+def exit_with_parent() -> None:
+    """End this worker process when its parent ends; in any other process do nothing.
+
+    Otherwise the workers of a pool would wait, or go on working, after their parent was killed.
     """
     parent = multiprocessing.parent_process()
     if parent is not None:
@@ -24,29 +31,21 @@ def _follow(parent: BaseProcess) -> None:
     os._exit(1)
 
 
-def core_count() -> int:
-    """Return how many cores this process may use, often fewer than a cluster's node has."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
-
-
 def equal_share(rows: Any, rank: int, world_size: int, drop_last: bool = False) -> Any:
-    """Return one process's share of the rows, as many for each.
+    """Return the rows for one process, the same number for each.
 
-    Processes that average gradients wait for each other at every batch, so that an epoch in which
-    one of them has a batch more than the others never ends.
+    Processes that average gradients wait for each other at every batch. If one of them has a batch
+    more than the others, the epoch never ends.
 
     Parameters
     ----------
     rows : datasets.Dataset
-        Shuffled alike in all processes, or not at all.
+        In the same order in all processes.
     rank, world_size : int
         The number of this process, from 0, and how many there are.
     drop_last : bool
-        What equal shares cost where the rows do not divide: with False some of the first rows come
-        twice, at most `world_size` - 1; with True as many of the last rows are left out. The
-        sampler of torch has the same option.
+        What to do if the rows cannot be divided equally: False repeats up to `world_size` - 1 of
+        the first rows, True leaves out as many of the last ones, as the sampler of torch does.
 
     Returns
     -------
@@ -55,7 +54,7 @@ def equal_share(rows: Any, rank: int, world_size: int, drop_last: bool = False) 
     Raises
     ------
     TypeError
-        For streamed rows, of which nobody knows how many there are.
+        When the rows are streamed, so their number is not known.
     ValueError
         When there is no such rank.
     """

@@ -21,23 +21,22 @@ _EMPTY = bytes(BLOCK)
 _COMPRESSED = {
     "gzip": b"\x1f\x8b", "bzip2": b"BZh", "xz": b"\xfd7zXZ\0", "zstd": b"\x28\xb5\x2f\xfd"
 }  # fmt: skip
-# D is a folder of GNU's incremental archives, with a list of what is in it as contents.
+# D is a folder of GNU's incremental archives; its contents are a list of the files in it.
 _KINDS = {b"0": "file", b"\0": "file", b"7": "file", b"1": "link", b"2": "link", b"5": "dir",
           b"D": "dir"}  # fmt: skip
-# Links, devices, folders and pipes: whatever size they claim, no contents follow.
-_WITHOUT_DATA = b"123456"
+_WITHOUT_DATA = b"123456"  # links, devices, folders and pipes, whatever size they claim
 
 
 class ShardError(ValueError):
-    """A TAR file that is damaged, cut short, or holds what no shard should."""
+    """A TAR file that is damaged, cut short, or has members that it should not have."""
 
 
 class Member(NamedTuple):
-    """Where a member lies in its TAR file.
+    """The place of a member in its TAR file.
 
-    `offset` is the byte at which its first header block starts (a value for `start`), `data`
-    the byte at which its contents start, `size` their length in bytes. `kind` is "file", "dir",
-    "link" (hard or symbolic) or "other" (devices, pipes, sparse files).
+    `offset` is the byte where its first header starts (a value for `start`), `data` the byte where
+    its contents start, `size` their length in bytes. `kind` is "file", "dir", "link" (hard or
+    symbolic) or "other" (devices, pipes, sparse files).
     """
 
     name: str
@@ -57,20 +56,20 @@ def members(
 ) -> Iterator[tuple[Member, bytes | None]]:
     """Yield every member of a TAR file, with its bytes if it is wanted.
 
-    What operating systems add beside the files of a folder (`._x`, `.DS_Store`) is passed over.
+    Files that operating systems add to a folder (`._x`, `.DS_Store`) are left out.
 
     Parameters
     ----------
     file : seekable binary file
-        A raw local file or a remote one that reads ranges.
+        A raw local file, or a remote one that reads ranges.
     wanted : callable, optional
-        Called with the name of each regular file; its bytes are read when it answers true.
-        None wants them all.
+        Called with the name of each regular file; its bytes are read if it returns true. Without
+        it, all files are read.
     start, stop : int, optional
-        Byte offsets of member headers: read from the member that starts at `start` up to, not
-        including, the one that starts at `stop`. Without `stop` the archive's end is checked.
+        Offsets of members: the first one to read, and the one before which to stop. Without
+        `stop`, the end of the archive is checked.
     label : str
-        What errors call the file.
+        The name of the file in errors.
     max_size : int
         A wanted member larger than this many bytes is an error and is not read.
 
@@ -78,14 +77,13 @@ def members(
     ------
     member : Member
     data : bytes or None
-        None for a member that is not a regular file or not wanted. Links are never followed.
+        None if the member is not a regular file or not wanted. Links are never followed.
 
     Raises
     ------
     ShardError
-        Where the file is cut (inside a member or between two), where a header is broken or
-        claims more than the file holds, where a wanted member is too large, or where more data
-        follows the end of the archive.
+        When the file is cut, a header is broken or claims more than the file holds, a wanted
+        member is too large, or more data follows the end of the archive.
     """
     position, last = start, None
     end = file.seek(0, 2)
@@ -97,8 +95,8 @@ def members(
         if header == _EMPTY:
             if stop is not None:
                 raise ShardError(
-                    f"{label} ends at byte {position}, before byte {stop} where it was to be "
-                    "read to: an index of another version of this file? Build the index anew."
+                    f"{label} ends at byte {position}, before byte {stop}. Its index may be of "
+                    "another version of this file: build the index again."
                 )
             _check_trailer(file, label, position + BLOCK)
             return
@@ -106,8 +104,8 @@ def members(
         if member is None:
             member, position = _extended_member(file, label, position, header)
         else:
-            position = _next_header(member)
-        # Also what keeps an impossible size from being sought.
+            position = member.data + _round_up(member.size)
+        # This also keeps an impossible size from being sought.
         if member.data + member.size > end or position - BLOCK > end:
             raise ShardError(_cut_inside(label, member, end - member.data))
         last = member
@@ -119,11 +117,32 @@ def members(
         yield member, data
 
 
-def _plain_member(header: bytes, position: int) -> Member | None:
-    """Parse the header of an ordinary file or folder; None where there is more to it.
+def read_member(
+    file: BinaryIO, member: Member, label: str = "the TAR file", max_size: int = MAX_MEMBER
+) -> bytes:
+    """Return the bytes of a regular file that `members` found.
 
-    This is the hot path: with everything that `_extended_member` looks at, it would take several
-    times as long.
+    Raises
+    ------
+    ShardError
+        When the file is cut inside the member, or the member is larger than `max_size` bytes.
+    """
+    if member.size > max_size:
+        raise ShardError(
+            f"{label}: {_printable(member.name)} is {member.size:,} bytes, more than the "
+            f"{max_size:,} allowed."
+        )
+    file.seek(member.data)
+    data = read_exactly(file.read, member.size)
+    if len(data) < member.size:
+        raise ShardError(_cut_inside(label, member, len(data)))
+    return data
+
+
+def _plain_member(header: bytes, position: int) -> Member | None:
+    """Parse the header of an ordinary file or folder; None if it needs `_extended_member`.
+
+    Separate because this is the hot path, several times as fast.
     """
     kind = header[156]
     if kind not in b"0\x005" or header[345] or header[124] & 0x80:
@@ -133,7 +152,7 @@ def _plain_member(header: bytes, position: int) -> Member | None:
         checksum = int(header[148:156].rstrip(b"\0 "), 8)
     except ValueError:
         return None
-    # Most of a header is zeros at its end.
+    # A header mostly ends in zeros.
     if size < 0 or sum(header.rstrip(b"\0")) - sum(header[148:156]) + 256 != checksum:
         return None
     name = header[:100].split(b"\0", 1)[0].decode("utf-8", "backslashreplace")
@@ -143,10 +162,10 @@ def _plain_member(header: bytes, position: int) -> Member | None:
 
 
 def _extended_member(file: BinaryIO, label: str, start: int, header: bytes) -> tuple[Member, int]:
-    """Parse a member with a GNU or PAX name, a large size, a link, and the rest.
+    """Parse a member with a GNU or PAX name, a large size, or a link; and the next one's offset.
 
-    Returns the member and the offset of the header after it. Not by the tarfile module, which
-    needs quadratic time for some PAX headers before the fix of CVE-2024-6232.
+    The tarfile module is not used because, before the fix of CVE-2024-6232, some PAX headers take
+    it quadratic time.
     """
     position, known = start, dict[bytes, bytes]()
     try:
@@ -160,7 +179,7 @@ def _extended_member(file: BinaryIO, label: str, start: int, header: bytes) -> t
             if kind == b"L":
                 known.setdefault(b"path", content.partition(b"\0")[0])
             elif kind != b"K":
-                # Where two headers say something of one member, the first counts.
+                # If two headers set one value, the first counts.
                 known = {**_pax_records(content, kind == b"g"), **known}
             position += BLOCK + _round_up(size)
             header = read_exactly(file.read, BLOCK)
@@ -174,21 +193,13 @@ def _extended_member(file: BinaryIO, label: str, start: int, header: bytes) -> t
         ) from error
 
 
-def _compressed(label: str, header: bytes) -> str | None:
-    """Return the message about a compressed file, or None for another."""
-    for kind, magic in _COMPRESSED.items():
-        if header.startswith(magic):
-            return f"{label} is compressed ({kind}), not a plain TAR file: unpack it first."
-    return None
-
-
 def _last_header(
     file: BinaryIO, start: int, position: int, header: bytes, known: dict[bytes, bytes]
 ) -> tuple[Member, int]:
-    """Parse the header that comes after the extended ones, which are `known`."""
+    """Parse the header that follows the extended ones, with the values `known` from those."""
     kind, size = _kind_and_size(header)
     name = header[:100].partition(b"\0")[0]
-    # Where others have their prefix, GNU headers have times and old ones anything.
+    # In the place of the prefix, GNU headers have times and old ones anything.
     prefix = header[345:500].partition(b"\0")[0]
     if prefix and header[257:263] == b"ustar\0":
         name = prefix + b"/" + name
@@ -203,20 +214,20 @@ def _last_header(
         kind = b"5"
     if kind in _WITHOUT_DATA:
         size = 0
-    after = data + _round_up(size)
     sparse = kind == b"S" or any(key.startswith(b"GNU.sparse.") for key in known)
-    return Member(text, start, data, size, "other" if sparse else _KINDS.get(kind, "other")), after
+    member = Member(text, start, data, size, "other" if sparse else _KINDS.get(kind, "other"))
+    return member, data + _round_up(size)
 
 
 def _kind_and_size(header: bytes) -> tuple[bytes, int]:
-    """Return a header's type and the length of what follows it, or raise ValueError."""
+    """Return the type of a header and the length of what follows it, or raise ValueError."""
     if len(header) < BLOCK:
         raise ValueError("the file ends in it")
     checksum = _octal(header[148:156])
     rest = header[:148] + b" " * 8 + header[156:]
     # Some old programs added the bytes up as signed numbers.
     if checksum not in (sum(rest), sum(rest) - 256 * sum(byte > 127 for byte in rest)):
-        raise ValueError("its checksum does not fit")
+        raise ValueError("its checksum is wrong")
     field = header[124:136]
     if field[0] == 0x80:  # GNU: a large number, in bytes instead of digits
         return header[156:157], int.from_bytes(field[1:], "big")
@@ -226,18 +237,18 @@ def _kind_and_size(header: bytes) -> tuple[bytes, int]:
 def _octal(field: bytes) -> int:
     digits = field.partition(b"\0")[0].strip() or b"0"
     if not digits.isdigit():
-        raise ValueError(f"{digits!r} is no number")
+        raise ValueError(f"{digits!r} is not a number")
     return int(digits, 8)
 
 
 def _decimal(digits: bytes) -> int:
     if not digits.isdigit() or len(digits) > _MAX_DIGITS:
-        raise ValueError(f"{digits[:40]!r} is no size")
+        raise ValueError(f"{digits[:40]!r} is not a size")
     return int(digits)
 
 
-def _pax_records(content: bytes, of_all: bool) -> dict[bytes, bytes]:
-    """Parse records of the form `length key=value`; of those `of_all` members none may matter."""
+def _pax_records(content: bytes, for_all: bool) -> dict[bytes, bytes]:
+    """Parse records `length key=value`. A header for all members must not set name or size."""
     found, position = {}, 0
     content = content.rstrip(b"\0")
     while position < len(content):
@@ -249,13 +260,13 @@ def _pax_records(content: bytes, of_all: bool) -> dict[bytes, bytes]:
         if key in (b"path", b"size") or key.startswith(b"GNU.sparse."):
             found[key] = value
         position = stop
-    if of_all and found:
+    if for_all and found:
         raise ValueError("all members are given one name or size")
     return found
 
 
 def _sparse_headers(file: BinaryIO) -> int:
-    """Read what goes on from the header of a GNU sparse file; return its length in bytes."""
+    """Skip the further headers of a GNU sparse file; return their length in bytes."""
     length, more = 0, 1
     while more:
         block = read_exactly(file.read, BLOCK)
@@ -265,71 +276,51 @@ def _sparse_headers(file: BinaryIO) -> int:
     return length
 
 
-def read_member(
-    file: BinaryIO, member: Member, label: str = "the TAR file", max_size: int = MAX_MEMBER
-) -> bytes:
-    """Return the bytes of a regular file that `members` found.
-
-    Raises
-    ------
-    ShardError
-        Where the file is cut inside it, or the member is larger than `max_size` bytes.
-    """
-    if member.size > max_size:
-        raise ShardError(
-            f"{label}: {_shown(member.name)} is {member.size:,} bytes, more than the {max_size:,} "
-            "allowed."
-        )
-    file.seek(member.data)
-    data = read_exactly(file.read, member.size)
-    if len(data) < member.size:
-        raise ShardError(_cut_inside(label, member, len(data)))
-    return data
-
-
-def _cut_inside(label: str, member: Member, there: int) -> str:
-    return (
-        f"{label} is cut inside {_shown(member.name)}: {max(there, 0):,} of {member.size:,} bytes "
-        "are there. Get the file again."
-    )
-
-
-def _cut_message(end: int, label: str, last: Member | None) -> str:
-    if last is None:
-        return f"{label} is empty or no TAR file ({end:,} bytes). Get the file again."
-    return (
-        f"{label} is cut after {_shown(last.name)}, with no end-of-archive mark: {end:,} bytes are "
-        "there. Get the file again."
-    )
-
-
-def _shown(name: str) -> str:
-    """Return a name as a message can hold it, whatever somebody called a member."""
-    return "".join(c if c.isprintable() else "?" for c in name[:300])
-
-
 def _check_trailer(file: BinaryIO, label: str, position: int) -> None:
-    """Nothing but a few zeros may follow the end, or something would be lost in silence.
+    """Raise ShardError if more than some zeros follow the end of the archive.
 
-    A second archive there would be, and so would the members of a download that was given its
-    full length beforehand and never finished. Programs pad to a record, 10 KiB as a rule.
+    That would be a second archive, or a download that was given its full length beforehand and
+    never finished. Programs pad an archive to a multiple of 10 KiB as a rule.
     """
     file.seek(position)
     trailer = read_exactly(file.read, _MAX_TRAILER_READ)
     if len(trailer) == _MAX_TRAILER_READ and file.read(1) and not trailer.strip(b"\0"):
         raise ShardError(
-            f"{label} is all zeros from byte {position - BLOCK} on: a download that was not "
-            "finished? Get the file again."
+            f"{label} is all zeros from byte {position - BLOCK} on: the download may not be "
+            "complete. Get the file again."
         )
     if trailer.strip(b"\0"):
         raise ShardError(
-            f"{label} goes on after its end-of-archive mark at byte {position - BLOCK}: two "
-            "archives in one file? Split them, or pack the members again."
+            f"{label} goes on after its end-of-archive mark at byte {position - BLOCK}: it may be "
+            "two archives in one file. Split them, or write one archive."
         )
 
 
-def _next_header(member: Member) -> int:
-    return member.data + _round_up(member.size)
+def _compressed(label: str, header: bytes) -> str | None:
+    for kind, magic in _COMPRESSED.items():
+        if header.startswith(magic):
+            return f"{label} is compressed ({kind}), not a plain TAR file: unpack it first."
+    return None
+
+
+def _cut_inside(label: str, member: Member, there: int) -> str:
+    return (
+        f"{label} is cut inside {_printable(member.name)}: {max(there, 0):,} of {member.size:,} "
+        "bytes are there. Get the file again."
+    )
+
+
+def _cut_message(end: int, label: str, last: Member | None) -> str:
+    if last is None:
+        return f"{label} is empty or not a TAR file ({end:,} bytes). Get the file again."
+    return (
+        f"{label} is cut after {_printable(last.name)}, with no end-of-archive mark: {end:,} bytes "
+        "are there. Get the file again."
+    )
+
+
+def _printable(name: str) -> str:
+    return "".join(c if c.isprintable() else "?" for c in name[:300])
 
 
 def _round_up(size: int) -> int:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import itertools
 import json
 import logging
 import os
@@ -18,11 +19,10 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, BinaryIO
 
-import filelock
 import numpy as np
-from tqdm import tqdm
 
-from geoload.files import atomic_write, write_json
+from geoload.files import atomic_write, file_lock, write_json
+from geoload.messages import progress_bar
 from geoload.tar import BLOCK, Member, members, read_member
 
 SAVE_EVERY = 10.0  # seconds; what a killed process has to read again
@@ -160,14 +160,15 @@ class TarIndex:
         """
         if self.complete:
             return
-        with self._lock():
-            self._load()  # another process may have finished it
+        with contextlib.ExitStack() as stack:
+            if self._cache is not None:
+                with contextlib.suppress(OSError):  # `_save` says that the folder is read-only
+                    stack.enter_context(file_lock(f"{self._cache}.lock"))
+                self._load()  # another process may have finished it
             title = f"Indexing {os.path.basename(self.path)}"
-            with tqdm(
-                total=self.size, desc=title, unit="B", unit_scale=True, delay=2, disable=None
-            ) as bar:
-                for member, _ in self.read(file):
-                    bar.update(member.data + member.size - bar.n)
+            bar = stack.enter_context(progress_bar(title, self.size))
+            for member, _ in self.read(file):
+                bar.update(member.data + member.size - bar.n)
 
     def publish(self) -> str:
         """Write the index of a local TAR file beside it, in the form that tools on the Hub read.
@@ -187,7 +188,7 @@ class TarIndex:
         """
         found = [self[number] for number in self._sorted()]
         names = [member.name for member in found]
-        repeated = [name for name, after in zip(names, names[1:], strict=False) if name == after]
+        repeated = [name for name, after in itertools.pairwise(names) if name == after]
         for problem, wrong in (("occur twice", repeated), ("are not files", self.not_files())):
             if wrong:
                 raise ValueError(
@@ -266,16 +267,6 @@ class TarIndex:
             self._by_name = array("q", sorted(self.files(), key=self._bytes))
         return self._by_name
 
-    @contextlib.contextmanager
-    def _lock(self) -> Iterator[None]:
-        with contextlib.ExitStack() as held:
-            if self._cache is not None:
-                # Without a lock, two processes do the same work. `_save` says what is wrong.
-                with contextlib.suppress(OSError, NotImplementedError):
-                    os.makedirs(self._cache.parent, exist_ok=True)
-                    held.enter_context(filelock.FileLock(f"{self._cache}.lock"))
-            yield
-
     def _save(self) -> None:
         if self._cache is None or self._saved == self.position:
             return
@@ -286,7 +277,8 @@ class TarIndex:
         body = b"".join([_FORMAT, header, b"\n", *numbers, self._names])
         try:
             os.makedirs(self._cache.parent, exist_ok=True)
-            if not self.complete and _size(self._cache) > len(body) + _DIGEST_SIZE:
+            exists = self._cache.exists()
+            if exists and not self.complete and self._cache.stat().st_size > len(body) + 32:
                 return  # another process has come further
             with atomic_write(self._cache) as file:
                 file.write(_digest(body) + body)
@@ -366,10 +358,7 @@ def _published_digests(archive: str) -> dict[str, str]:
     size = os.path.getsize(archive)
     blob, content = hashlib.sha1(b"blob %d\0" % size), hashlib.sha256()
     title = f"Reading {os.path.basename(archive)}"
-    with (
-        open(archive, "rb") as file,
-        tqdm(total=size, desc=title, unit="B", unit_scale=True, delay=2, disable=None) as bar,
-    ):
+    with open(archive, "rb") as file, progress_bar(title, size) as bar:
         while piece := file.read(2**20):
             blob.update(piece)
             content.update(piece)
@@ -388,7 +377,3 @@ def _check_places(rows: np.ndarray, file_size: int) -> None:
 
 def _digest(body: bytes | memoryview) -> bytes:
     return hashlib.blake2b(body, digest_size=_DIGEST_SIZE).digest()
-
-
-def _size(path: Path) -> int:
-    return path.stat().st_size if path.exists() else 0

@@ -7,6 +7,7 @@ own `tar`, it does not read every header of the archive each time.
 
 from __future__ import annotations
 
+import contextlib
 import io
 import os
 import threading
@@ -115,16 +116,10 @@ class TarReader:
 
     def _open(self) -> _Opened:
         opened: _Opened | None = self.__dict__.get("_opened")
-        if opened is None:
-            new = self._open_anew()
-            opened = self.__dict__.setdefault("_opened", new)
-            if opened is not new:  # another thread was faster
-                new.file.close()
-        return opened
-
-    def _open_anew(self) -> _Opened:
-        file = open(self.path, "rb", buffering=0)  # noqa: SIM115 - kept open
-        try:
+        if opened is not None:
+            return opened
+        with contextlib.ExitStack() as on_error:
+            file = on_error.enter_context(open(self.path, "rb", buffering=0))
             state = _state(os.fstat(file.fileno()))
             index = TarIndex(self.path, state[0], [self.path, *state], self._cache_dir)
             index.scan(file)
@@ -132,10 +127,11 @@ class TarReader:
                 raise ShardError(
                     f"{self.path} changed while it was indexed. Try again when it is complete."
                 )
-            return _Opened(file, state, index)
-        except BaseException:
-            file.close()
-            raise
+            # Of several threads, the first one's file is kept.
+            opened = self.__dict__.setdefault("_opened", _Opened(file, state, index))
+            if opened.file is file:
+                on_error.pop_all()
+        return opened
 
     def _check_unchanged(self, file: BinaryIO, state: State) -> None:
         # Without the time of the last status change: a rename over the open file, or a new hard
@@ -174,8 +170,8 @@ def shared_reader(path: str) -> TarReader:
         return known[1]
 
 
-# Least recently used first. The reader of a replaced file is dropped because its open handle would
-# keep the disk space occupied.
+# Least recently used first. The reader of a replaced file is dropped, since its open handle would
+# keep the old file on disk.
 _shared: dict[str, tuple[State, TarReader]] = {}
 _sharing = threading.Lock()
 if hasattr(os, "register_at_fork"):
@@ -207,12 +203,11 @@ def read_members(
         for member in wanted:
             yield reader.read_at(member.data, member.size, member.name)
         return
-    for member in wanted:
-        if min(member.data, member.size) < 0 or member.size > MAX_MEMBER:
-            raise ShardError(
-                f"{path}: {member.name} is {member.size:,} bytes at {member.data:,}; "
-                f"{MAX_MEMBER:,} are allowed."
-            )
+    too_large = next((member for member in wanted if member.size > MAX_MEMBER), None)
+    if too_large is not None:
+        raise ShardError(
+            f"{path}: {too_large.name} is {too_large.size:,} bytes; {MAX_MEMBER:,} are allowed."
+        )
     with open_binary(path, token, read_ahead=False) as file:
         for group in _ranges(wanted):
             start = group[0].data
@@ -261,7 +256,7 @@ def _unquoted(path: str) -> str:
     return unquote_to_bytes(path).decode("utf-8", "surrogateescape")
 
 
-class MemberFileSystem(fsspec.AbstractFileSystem):
+class MemberFileSystem(fsspec.AbstractFileSystem):  # type: ignore[misc]
     """Reads single members of local TAR files; lists and writes nothing."""
 
     protocol = PROTOCOL

@@ -105,7 +105,7 @@ class Hub:
     ) -> list[Part]:
         """Download the shards and return them, in slices, as they lie on this machine."""
         files = self._files(shards)
-        announce_download(files, copies_to)
+        announce_download(files, copies_to, "Use streaming=True, fewer shards (shards=[0])")
         paths = with_retries(dl_manager.download)([file.url for file in files])
         whole = [Part(path, Path(file.path).name) for path, file in zip(paths, files, strict=True)]
         return [share for part in whole for share in part.shares()]

@@ -157,7 +157,7 @@ def test_a_download_is_announced_and_refused_when_the_disk_is_too_small(
     monkeypatch.undo()
     monkeypatch.setattr(geoload.hub, "ANNOUNCE_FROM", 1000)
     load_dataset("justzoomin", **options)
-    assert "Downloading 0." in caplog.text and "someone/large (4 files)" in caplog.text
+    assert "Downloading " in caplog.text and "someone/large (4 files)" in caplog.text
 
 
 def test_a_fork_that_lacks_shards_is_said_at_the_end_of_a_pass(hub, zoom, tmp_path, caplog):
@@ -179,7 +179,7 @@ def test_what_does_not_exist_is_named(hub, zoom, tmp_path):
     write_sample(tmp_path / "bare", 2, 1, shards=1, width=16)
     shutil.rmtree(tmp_path / "bare" / "archives")
     hub.add("someone/bare", tmp_path / "bare")
-    with pytest.raises(FileNotFoundError, match="no folder 'archives'"):
+    with pytest.raises(FileNotFoundError, match="does not give folder 'archives'"):
         stream(repository="someone/bare")
 
 
