@@ -1,6 +1,6 @@
-"""What both builders share: a cache key that cannot go stale, and a report of what was left out.
+"""Base classes of both builders: the cache key, checked options, and a report of findings.
 
-Which files and how they are read is each data set's own affair.
+Which files there are and how they are read is up to each data set.
 """
 
 from __future__ import annotations
@@ -25,7 +25,6 @@ import datasets
 import datasets.exceptions
 import numpy as np
 
-import geoload
 from geoload.files import CACHE_ADVICE, explain_disk_errors, is_disk_error, write_json
 from geoload.registry import requested
 from geoload.report import Findings
@@ -34,47 +33,53 @@ _log = logging.getLogger(__name__)
 
 
 @dataclass
-class Config(datasets.BuilderConfig):
-    """A configuration whose cache folder depends on the very files that it reads."""
+class Config(datasets.BuilderConfig):  # type: ignore[misc]
+    """A configuration whose cache folder depends on the files that it reads."""
 
     strict: bool = False
 
-    # Packages, besides this one, whose code decides the rows.
-    PACKAGES: ClassVar[tuple[str, ...]] = ()
+    # Raise it when the same files give other rows, though no module of ROW_MODULES has changed.
+    ROWS_VERSION: ClassVar[int] = 1
+    # Modules that make rows, of geoload too: cached rows are invalid when one of them changes.
+    ROW_MODULES: ClassVar[tuple[str, ...]] = ()
 
     def source_key(self) -> Any:
-        """Return plain data that differs whenever the rows could: file signatures or a commit."""
+        """Return plain data that changes when the files do: signatures of files, or a commit."""
         raise NotImplementedError
 
-    def create_config_id(self, config_kwargs: dict, custom_features: Any = None) -> str:
-        """Name the cache folder by the options, the source's state and our code's version."""
+    def create_config_id(self, config_kwargs: dict[str, Any], custom_features: Any = None) -> str:
+        """Name the cache folder by the options, the files and the code that makes rows."""
         usual = {field.name: field.default for field in dataclasses.fields(self)}
         options = {
             name: value
             for name, value in config_kwargs.items()
             if name != "data_dir" and value is not None and value != usual.get(name)
         }
-        key = [self.source_key(), code_version(*self.PACKAGES)]
-        digest = hashlib.sha256(json.dumps(key, default=str).encode()).hexdigest()[:16]
-        return super().create_config_id({**options, "source": digest}, custom_features)
+        code = _code_digest(self.ROW_MODULES)
+        key = json.dumps([self.source_key(), self.ROWS_VERSION, code], default=str)
+        digest = hashlib.sha256(key.encode()).hexdigest()[:16]
+        name: str = super().create_config_id({**options, "source": digest}, custom_features)
+        return name
+
+
+def row_modules(**packages: str) -> tuple[str, ...]:
+    """Return module names for `ROW_MODULES`: `row_modules(geoload="tar files", …)`."""
+    return tuple(f"{name}.{part}" for name, parts in packages.items() for part in parts.split())
 
 
 @functools.lru_cache
-def code_version(*packages: str) -> str:
-    """Return our version and a digest of our code: other code never gets this code's rows."""
+def _code_digest(modules: tuple[str, ...]) -> str:
     digest = hashlib.sha256()
-    for package in ("geoload", *packages):
-        # Found and not imported: not every package is needed to load rows.
-        spec = importlib.util.find_spec(package)
+    for module in modules:
+        # Found, but not imported: some need libraries that not everybody has.
+        spec = importlib.util.find_spec(module)
         assert spec is not None and spec.origin is not None
-        folder = Path(spec.origin).parent
-        for file in sorted(folder.rglob("*.py")):
-            digest.update(file.read_bytes())
-    return f"{geoload.__version__}-{digest.hexdigest()[:16]}"
+        digest.update(Path(spec.origin).read_bytes())
+    return digest.hexdigest()
 
 
-class Builder(datasets.GeneratorBasedBuilder):
-    """A builder that reports what it left out, in the log and in `report.json` by the rows.
+class Builder(datasets.GeneratorBasedBuilder):  # type: ignore[misc]
+    """A builder that reports what it left out, in the log and in `report.json` beside the rows.
 
     A generator leaves its findings with `self.save_findings`; when every split is prepared
     they are put together by `self.conclude`, which may raise before anything enters the cache.
@@ -89,11 +94,11 @@ class Builder(datasets.GeneratorBasedBuilder):
         self.check_split(requested().get("split"))
 
     def split_names(self) -> list[str]:
-        """Return the splits of the configuration at hand."""
+        """Return the splits of the chosen configuration."""
         raise NotImplementedError
 
     def takes_data_files(self, options: dict[str, Any]) -> bool:
-        """Tell whether data_files= means anything beside the other options."""
+        """Tell whether data_files= can be used with the other options."""
         return False
 
     def check_split(self, split: Any) -> None:
@@ -119,17 +124,17 @@ class Builder(datasets.GeneratorBasedBuilder):
         return super().as_dataset(split=split, **kwargs)
 
     def _as_dataset(self, split: Any = datasets.Split.TRAIN, in_memory: bool = False) -> Any:
-        # A split without rows, for which `datasets` would raise, whatever else is there.
+        # `datasets` would raise for a split without rows.
         found = self.info.splits and self.info.splits.get(re.sub(r"\[[^]]*\]$", "", str(split)))
         if found and not found.num_examples:
-            nothing: dict[str, list] = {name: [] for name in self.info.features or ()}
+            nothing: dict[str, list[Any]] = {name: [] for name in self.info.features or ()}
             return datasets.Dataset.from_dict(nothing, self.info.features, split=found.name)
         return super()._as_dataset(split=split, in_memory=in_memory)
 
     def _refuse_unknown_options(self, options: dict[str, Any]) -> None:
         fields = dataclasses.fields(self.BUILDER_CONFIG_CLASS)
         own = [field.name for field in fields]
-        # "no" would count as true. The types of annotations put off are text.
+        # Checked because the text "no" would count as true. Annotations may be text.
         flags = {field.name for field in fields if field.type in (bool, "bool")}
         known = [*own, *inspect.signature(datasets.DatasetBuilder.__init__).parameters]
         for name, value in options.items():
@@ -143,16 +148,24 @@ class Builder(datasets.GeneratorBasedBuilder):
                 raise ValueError(f"{name}={value!r}: must be True or False.")
             if name == "data_files" and value is not None and not self.takes_data_files(options):
                 raise ValueError(
-                    "data_files= is not used here: the files of these data sets belong together. "
-                    "Name their folder with data_dir=."
+                    "data_files= cannot be used here, because the files of the data set belong "
+                    "together. Give their folder as data_dir=."
                 )
 
     def save_findings(
         self, folder: str | None, name: str, report: Findings, found: np.ndarray | None = None
     ) -> None:
-        """Keep what one part's pass found, until all parts are through.
+        """Save what a pass over one part found, until all parts are read.
 
-        `folder` is None while streaming: then nobody sees all parts, and the log is all.
+        Parameters
+        ----------
+        folder : str or None
+            That of `findings_folder`: None while streaming, when nothing is saved.
+        name : str
+            Split and part: "train-…".
+        report : Findings
+        found : ndarray, optional
+            The rows that were found.
         """
         if folder is None:
             return
@@ -162,13 +175,13 @@ class Builder(datasets.GeneratorBasedBuilder):
             np.save(f"{base}.npy", found, allow_pickle=False)
 
     def combine_findings(self, split: str, findings: Findings, found: list[np.ndarray]) -> Findings:
-        """Return the report of a whole split from its parts' findings."""
+        """Return the findings of a whole split, from those of its parts and the rows found."""
         return findings
 
     def findings_folder(self, dl_manager: Any) -> str | None:
-        """Return the folder for `save_findings`: in the unfinished cache entry, if there is one.
+        """Return the folder for `save_findings`, in the unfinished cache entry if there is one.
 
-        It goes to the generators as an argument, because they may run in other processes.
+        Generators get it as an argument because they may run in other processes.
         """
         if dl_manager.is_streaming or "://" in self._output_dir:
             return None
@@ -178,20 +191,18 @@ class Builder(datasets.GeneratorBasedBuilder):
         return folder
 
     def gives_tables(self) -> bool:
-        """Tell whether the rows come as Arrow tables, from `_generate_tables`, not one by one.
-
-        A table takes `datasets` no longer than a row does.
-        """
+        """Tell whether `_generate_tables` gives Arrow tables, which is faster than single rows."""
         return False
 
     def _generate_tables(self, **arguments: Any) -> Iterator[tuple[Any, Any]]:
         raise NotImplementedError
 
     def _prepare_split(self, *args: Any, **kwargs: Any) -> None:
-        if not self.gives_tables():
-            return super()._prepare_split(*args, **kwargs)
-        kwargs.pop("check_duplicate_keys", None)
-        datasets.ArrowBasedBuilder._prepare_split(self, *args, **kwargs)
+        if self.gives_tables():
+            kwargs.pop("check_duplicate_keys", None)
+            datasets.ArrowBasedBuilder._prepare_split(self, *args, **kwargs)
+        else:
+            super()._prepare_split(*args, **kwargs)
 
     def _get_examples_iterable_for_split(self, split_generator: Any) -> Any:
         if not self.gives_tables():
@@ -199,7 +210,7 @@ class Builder(datasets.GeneratorBasedBuilder):
         return datasets.ArrowBasedBuilder._get_examples_iterable_for_split(self, split_generator)
 
     def _prepare_split_single(self, *args: Any, **kwargs: Any) -> Any:
-        # Here, because with num_proc this runs in another process, from which no cause comes back.
+        # Here, because with num_proc this runs in another process, which does not send causes back.
         prepare = super()._prepare_split_single
         if self.gives_tables():
             prepare = functools.partial(datasets.ArrowBasedBuilder._prepare_split_single, self)
@@ -214,12 +225,12 @@ class Builder(datasets.GeneratorBasedBuilder):
         """Write no README.md into our package, as datasets 3 would with `save_infos=True`."""
 
     def download_and_prepare(self, *args: Any, **kwargs: Any) -> None:
-        """See `datasets.DatasetBuilder`; a full or read-only disk is said in one line."""
+        """See `datasets.DatasetBuilder`; a full or read-only disk is explained in one line."""
         with explain_disk_errors(self._cache_dir_root, CACHE_ADVICE):
             try:
                 super().download_and_prepare(*args, **kwargs)
             except OSError as error:
-                # `datasets` takes every OSError for a data file that cannot be found.
+                # `datasets` treats every OSError as a data file that cannot be found.
                 if is_disk_error(error.__context__ or error):
                     raise (error.__context__ or error) from None
                 raise
@@ -229,14 +240,14 @@ class Builder(datasets.GeneratorBasedBuilder):
         folder = os.path.join(self._output_dir, "findings")
         if not os.path.isdir(folder):
             return
-        reports = {split: self._put_together(folder, split) for split in self.info.splits}
+        reports = {split: self._load_findings(folder, split) for split in self.info.splits}
         shutil.rmtree(folder)
         data = {split: report.as_dict() for split, report in reports.items()}
         write_json(os.path.join(self._output_dir, "report.json"), data)
         for split, report in reports.items():
             report.raise_or_log(f"{self.name}, split {split}", self.config.strict, _log)
 
-    def _put_together(self, folder: str, split: str) -> Findings:
+    def _load_findings(self, folder: str, split: str) -> Findings:
         findings = Findings()
         found = []
         for file in sorted(Path(folder).glob(f"{split}-*.json")):

@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 
 import datasets
 
-from geoload.builder import Config
+from geoload.builder import Config, row_modules
 from geoload.files import is_clutter, is_remote, local_path, signature
 from im2gps import metadata
 from im2gps.packs import find_pack, folder_photos, only_pack
@@ -71,7 +71,11 @@ class Im2GPSConfig(Config):
     validation_fraction: float = VALIDATION_FRACTION
     splits: list[str] | None = None
 
-    PACKAGES: ClassVar[tuple[str, ...]] = ("im2gps", "gcd_metric")
+    ROW_MODULES: ClassVar[tuple[str, ...]] = row_modules(
+        gcd_metric="checks columns coordinates distances matching names pairs tables",
+        geoload="builder files jpeg remote tar",
+        im2gps="config im2gps metadata packs photo photo_table rows training",
+    )  # fmt: skip
 
     def shards(self) -> dict[str, list[str]]:
         """Return the training shards of each split; those of `data_dir` hold both splits."""

@@ -16,7 +16,7 @@ from typing import Any, ClassVar
 import datasets
 import numpy as np
 
-from geoload.builder import Builder, Config
+from geoload.builder import Builder, Config, row_modules
 from geoload.files import local_path, signature, write_json
 from geoload.hub import resolve_commit
 from geoload.pictures import Size, check_size
@@ -114,7 +114,12 @@ class JustZoomInConfig(Config):
     covered: bool | str = False
     covered_id: str | None = None
 
-    PACKAGES: ClassVar[tuple[str, ...]] = ("justzoomin",)
+    ROW_MODULES: ClassVar[tuple[str, ...]] = row_modules(
+        gcd_metric="names",
+        geoload="builder files jpeg output_folder pictures remote tar tar_index tar_reader",
+        justzoomin="archives covered decoded justzoomin layout overhead plan predictions satellite "
+        "selection side_files sources streetview table tiles views zoom",
+    )  # fmt: skip
 
     @property
     def pixels(self) -> int:

@@ -19,7 +19,6 @@ from datasets import (
 )
 from packaging.version import Version
 
-import geoload.registry
 import im2gps
 import justzoomin
 import justzoomin.sample
@@ -171,17 +170,19 @@ def test_a_copy_that_keeps_size_and_times_is_still_noticed(tmp_path, cache):
     assert [round(b - a) for a, b in zip(before, after, strict=True)] == [1, 1, 1]
 
 
-def test_other_code_of_ours_never_gets_old_rows(packs, cache, monkeypatch):
+def test_another_version_of_the_rows_or_of_their_code_never_gets_old_rows(
+    packs, cache, monkeypatch
+):
     def key() -> str:
-        geoload.builder.code_version.cache_clear()
         return load_dataset_builder("im2gps", data_dir=str(packs), cache_dir=cache).cache_dir
 
     before = key()
     assert key() == before
-    monkeypatch.setattr(geoload, "__version__", "0.0.0")
-    after = key()
-    geoload.builder.code_version.cache_clear()
-    assert before != after
+    with monkeypatch.context() as patch:
+        patch.setattr(im2gps.Im2GPSConfig, "ROWS_VERSION", -1)
+        assert key() != before
+    monkeypatch.setattr(im2gps.Im2GPSConfig, "ROW_MODULES", ("geoload.tar",))
+    assert key() != before
 
 
 def test_a_training_split_is_refused_before_any_download(cache):
