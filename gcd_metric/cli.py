@@ -478,7 +478,7 @@ def _print_tables(scored: scoring.Scored) -> None:
     headers, rows = text.table(scored)
     count = len(scored.options.thresholds)
     print("Accuracy in percent within each distance")
-    print(text.narrow(headers, rows, count))
+    print(text.terminal_table(scored))
     for name, *cells in rows[: len(scored.runs)]:
         _, mean, geoscore, n = cells[count:]
         unit = scored.options.unit

@@ -1,7 +1,7 @@
-"""The page by gradio: the form, the order of results, how they look. Reads and scores nothing.
+"""The page, with gradio: the form and the results. Reading and scoring are in intake.py.
 
-It needs no network: gradio's scripts and fonts and plotly's lie in their packages, and coasts in
-this folder.
+It needs no network: the scripts and fonts of gradio and plotly are in their packages, and the
+coastlines are in this folder.
 """
 
 from __future__ import annotations
@@ -9,14 +9,14 @@ from __future__ import annotations
 import os
 import tempfile
 import traceback
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
 os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")  # gradio reads it when it is imported
 
 import gradio as gr
 
-from . import charts, figures, look, sample, text
+from . import charts, figures, plot_data, report, sample, text, theme
 from .intake import (
     AUTOMATIC,
     MOST_MEGABYTES,
@@ -30,19 +30,9 @@ from .intake import (
     truth_of,
 )
 from .labels import as_html
-from .report import html_table, worst_rows
-from .scoring import Run, Scored
 
 _LONGEST_MESSAGE = 1_000
-_WORST_ROWS = 20
 _KEPT_SECONDS = 3600
-
-_STYLE = """
-#figures, #pictures, #pictures > *, .map, .map > * { min-width: 0 !important; max-width: 100% }
-.js-plotly-plot .main-svg text { fill: var(--body-text-color) !important }
-.js-plotly-plot .hoverlayer .hovertext text { fill: #ffffff !important }
-.modebar-btn--logo { display: none !important }
-"""
 
 _INTRO = """
 # How far off are the guesses?
@@ -53,10 +43,10 @@ A model has guessed where photos were taken. Drop its guesses and the truth here
 """
 
 _ABOUT = f"""
-Great-circle distances on a sphere. Up to {MOST_ROWS:,} rows or {MOST_MEGABYTES} MB a file; files
-are deleted from this server after an hour. The same as a command and in Python:
-`gcd-metric predictions.csv --references truth.csv`, `evaluate.load("gcd_metric")`. Coastlines:
-Natural Earth, public domain.
+Distances are great-circle distances on a sphere. A file may have {MOST_ROWS:,} rows and
+{MOST_MEGABYTES} MB; files are deleted from this server after an hour. The same scores come from
+the command `gcd-metric predictions.csv --references truth.csv` and, in Python, from
+`evaluate.load("gcd_metric")`. Coastlines: Natural Earth, public domain.
 """
 
 _SHOW_RESULTS = "() => { document.querySelector('#figures h2')?.scrollIntoView() }"
@@ -73,7 +63,7 @@ class _Form(NamedTuple):
 class _Results(NamedTuple):
     status: gr.HTML
     figures: gr.HTML
-    pictures: gr.Column  # what is below; hidden while there is nothing
+    pictures: gr.Column  # the curve and the maps; hidden while there are none
     curve: gr.Plot
     maps: list[tuple[gr.Column, gr.HTML, gr.Plot, gr.HTML]]  # group, caption, map, worst rows
 
@@ -83,7 +73,7 @@ class _Results(NamedTuple):
         return [*self[:4], *(part for parts in self.maps for part in parts)]
 
     def nothing(self, status: str) -> dict[Any, Any]:
-        """What shows no result, whatever was there before."""
+        """The update that shows no result, whatever was there before."""
         return {self.status: status, self.figures: "", self.pictures: gr.update(visible=False)}
 
 
@@ -118,7 +108,7 @@ def build() -> gr.Blocks:
         go_there = {"fn": None, "js": _SHOW_RESULTS, **private}
         filled = form.example.click(fill, None, [form.second, *form.inputs], **private)
         filled.then(**shown).then(**go_there)
-        # who presses it again before the pictures have come means it
+        # a second press before the pictures are there starts a new score
         form.go.click(**shown, trigger_mode="always_last").then(**go_there)
         form.clear.click(forget, None, [*form.inputs, *results.outputs], **private)
     return page
@@ -144,162 +134,86 @@ def _form() -> _Form:
         benchmark = gr.Dropdown(choices, value=OWN, label="Benchmark", min_width=300)
         config_name = gr.Dropdown(thresholds, value=AUTOMATIC, label="Distances", min_width=300)
     count_missing = gr.Checkbox(label=UNANSWERED, info="They count as wrong at every distance.")
-    inputs = [*predictions, *others, *truth, benchmark, config_name, count_missing]
     with gr.Row():
-        return _Form(
-            inputs,
-            second,
-            gr.Button("Score", variant="primary", elem_id="score"),
-            gr.Button("Example (synthetic)", elem_id="example"),
-            gr.Button("Clear", elem_id="clear"),
-        )
+        go = gr.Button("Score", variant="primary", elem_id="score")
+        example = gr.Button("Example (synthetic)", elem_id="example")
+        clear = gr.Button("Clear", elem_id="clear")
+    inputs = [*predictions, *others, *truth, benchmark, config_name, count_missing]
+    return _Form(inputs, second, go, example, clear)
 
 
 def _table_input(label: str) -> tuple[gr.File, gr.Textbox]:
     name = label.lower()
+    sample_rows = "image_id,latitude,longitude\nphoto1.jpg,48.86,2.35"
     return (
         gr.File(label=f"{label} (CSV)", height=150, elem_id=f"{name.replace(' ', '-')}-file"),
-        gr.Textbox(
-            label=f"or paste {name}",
-            placeholder="image_id,latitude,longitude\nphoto1.jpg,48.86,2.35",
-            lines=2,
-            max_lines=6,
-        ),
+        gr.Textbox(label=f"or paste {name}", placeholder=sample_rows, lines=2, max_lines=6),
     )
 
 
 def _results() -> _Results:
-    status = gr.HTML(
-        "",
-        html_template='<div role="status" aria-live="polite">${value}</div>',
-        js_on_load=None,
-        elem_id="status",
-    )
-    figures = gr.HTML("", js_on_load=None, elem_id="figures")
+    live = '<div role="status" aria-live="polite">${value}</div>'
+    status = gr.HTML("", html_template=live, js_on_load=None, elem_id="status")
+    tables = gr.HTML("", js_on_load=None, elem_id="figures")
+    plot: dict[str, Any] = {"show_label": False, "container": False}
     maps = []
     with gr.Column(visible=False, elem_id="pictures") as pictures:
         gr.Markdown("## Error curve")
-        curve = gr.Plot(show_label=False, container=False, elem_id="curve")
+        curve = gr.Plot(elem_id="curve", **plot)
         for number in (1, 2):
             with gr.Column(elem_id=f"map-{number}", elem_classes="map") as group:
-                caption = gr.HTML(js_on_load=None)
-                picture = gr.Plot(show_label=False, container=False)
-                maps.append((group, caption, picture, gr.HTML(js_on_load=None)))
-    return _Results(status, figures, pictures, curve, maps)
-
-
-# --- what is shown ------------------------------------------------------------------------------
+                parts = gr.HTML(js_on_load=None), gr.Plot(**plot), gr.HTML(js_on_load=None)
+                maps.append((group, *parts))
+    return _Results(status, tables, pictures, curve, maps)
 
 
 def _show(results: _Results, inputs: Sequence[Any], narrow: bool) -> Iterator[dict[Any, Any]]:
     """The tables as soon as there are any, then the pictures; or one clear error."""
+    file, pasted, other_file, other_pasted, truth_file, truth_pasted, *choices = inputs
     try:
-        report = _score(*inputs)
+        scored = score(
+            Given("predictions", file, pasted),
+            Given("second predictions", other_file, other_pasted),
+            Given("truth", truth_file, truth_pasted),
+            *choices,
+        )
     except Exception as error:
-        if not isinstance(error, ValueError):  # a fault of ours: the log has it, the page says so
+        message = " ".join(str(error).split())
+        if not isinstance(error, ValueError):  # the log has the details
             traceback.print_exc()
-            error = RuntimeError(
-                "the page failed at this input; that is its fault, please report it"
-            )
-        yield results.nothing(_message(error))
+            message = "the page failed on this input. This is a fault of the page: please report it"
+        if len(message) > _LONGEST_MESSAGE:
+            message = message[:_LONGEST_MESSAGE] + " …"
+        start = '<p class="error" role="alert"><strong>Not scored.</strong>'
+        yield results.nothing(f"{start} {as_html(message)}</p>")
         return
-    status = as_html(f"Scored {report.title}: {text.scope(report)}.")
-    tables = {
-        results.status: f'<p class="done">{status}</p>' + _paragraphs(report.notes),
-        results.figures: _figures(report),
+    status = as_html(f"Scored {scored.title}: {text.scope(scored)}.")
+    yield {
+        results.status: f'<p class="done">{status}</p>' + report.paragraphs(scored.notes),
+        results.figures: report.tables_html(scored),
     }
-    yield tables
     pictures: dict[Any, Any] = {
         results.pictures: gr.update(visible=True),
-        results.curve: charts.error_curve(report, narrow),
+        results.curve: charts.error_curve(scored, narrow),
     }
     for index, (group, caption, picture, worst) in enumerate(results.maps):
-        pictures[group] = gr.update(visible=index < len(report.runs))
-        if index < len(report.runs):
-            run = report.runs[index]
-            pictures[caption] = _caption(run)
-            pictures[picture] = charts.error_map(report, run, narrow)
-            pictures[worst] = _worst(run, report)
+        pictures[group] = gr.update(visible=index < len(scored.runs))
+        if index < len(scored.runs):
+            run = scored.runs[index]
+            heading = f"<h2>Map of the errors of {as_html(run.name)}</h2>"
+            lines = f"{report.MAP_LINE} Point at one to read it.", plot_data.left_out(run.measured)
+            pictures[caption] = heading + report.paragraphs(lines)
+            pictures[picture] = charts.error_map(scored, run, narrow)
+            pictures[worst] = report.worst_html(scored, run)
     yield pictures
-
-
-def _score(
-    file: str | None,
-    pasted: str,
-    other_file: str | None,
-    other_pasted: str,
-    truth_file: str | None,
-    truth_pasted: str,
-    benchmark: str,
-    config_name: str,
-    count_missing: bool,
-) -> Scored:
-    return score(
-        Given("predictions", file, pasted),
-        Given("second predictions", other_file, other_pasted),
-        Given("truth", truth_file, truth_pasted),
-        benchmark,
-        config_name,
-        count_missing,
-    )
-
-
-def _message(error: BaseException) -> str:
-    message = " ".join(str(error).split())
-    if len(message) > _LONGEST_MESSAGE:
-        message = message[:_LONGEST_MESSAGE] + " …"
-    return f'<p class="error" role="alert"><strong>Not scored.</strong> {as_html(message)}</p>'
-
-
-def _paragraphs(lines: Iterable[str]) -> str:
-    return "".join(f'<p class="remark">{as_html(line)}</p>' for line in lines)
-
-
-def _figures(report: Scored) -> str:
-    parts = [
-        "<h2>Accuracy in percent within each distance</h2>",
-        _table(*text.table(report)),
-        _paragraphs(text.remarks(report)),
-    ]
-    if report.comparison:
-        parts += [
-            f"<h2>{as_html(text.paired_title(report))}</h2>",
-            _table(*text.paired_table(report.comparison)),
-            _paragraphs([text.PAIRED]),
-        ]
-    return "".join(parts)
-
-
-def _table(headers: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """A table of figures with each interval below its figure, which a phone has room for."""
-    below = [[name, *(cell.replace(" [", "\n[") for cell in cells)] for name, *cells in rows]
-    return html_table(headers, below)
-
-
-def _caption(run: Run) -> str:
-    return (
-        f"<h2>Map of the errors of {as_html(run.name)}</h2><p>Each line goes from the truth "
-        "(the dot) to the prediction by the shortest way; point at one to read it.</p>"
-        + _paragraphs([charts.arcs_line(run.measured)])
-    )
-
-
-def _worst(run: Run, report: Scored) -> str:
-    headers, rows = worst_rows(run, report, _WORST_ROWS)
-    # the error second, where a phone still shows it
-    rows = [[image, error, truth, guess] for image, truth, guess, error in [headers, *rows]]
-    return f"<h3>Worst predictions of {as_html(run.name)}</h3>" + html_table(rows[0], rows[1:])
-
-
-# --- the server ---------------------------------------------------------------------------------
 
 
 def main() -> None:
     """Serve the page until it is stopped."""
     build().queue(max_size=20, default_concurrency_limit=2).launch(
         # as `css` it would reach only what is inside the page
-        head=f"<style>{look.STYLE}{_STYLE}</style>",
-        theme=look.theme(),
+        head=f"<style>{theme.STYLE}</style>",
+        theme=theme.make_theme(),
         max_file_size=MOST_MEGABYTES * 1024 * 1024,
         footer_links=["gradio", "settings"],
         ssr_mode=False,

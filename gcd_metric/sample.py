@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from .report import coastlines
+from .plot_data import coastlines
 
 NAMES = ("SYNTHETIC-truth.csv", "SYNTHETIC-model-a.csv", "SYNTHETIC-model-b.csv")
 _ERRORS_KM = (8.0, 300.0)  # typical, for a photo that says where it is and for one that hardly does

@@ -5,20 +5,25 @@ from __future__ import annotations
 import os
 import textwrap
 from collections.abc import Sequence
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from .figures import label
 from .names import shortened
-from .scoring import Scored
+from .scoring import Run, Scored
+
+Table = tuple[list[str], list[list[str]]]  # headers, rows
 
 WIDTH = 100  # of a line on a terminal
 _NARROWEST_NAME = 16
 
 INTERVALS = "Intervals in brackets are 95 % Wilson intervals."
 PAIRED = (
-    "Intervals: Newcombe's score interval (medians: bootstrap); p: exact McNemar test. They are "
-    "two methods and can disagree at the edge, where an interval just leaves out 0."
+    "Intervals: Newcombe's score interval (medians: bootstrap); p: exact McNemar test. The two "
+    "methods can disagree where an interval only just excludes 0."
 )
 
 
@@ -83,6 +88,12 @@ def remarks(scored: Scored) -> list[str]:
     return [INTERVALS, columns(scored), *([sources(scored)] if scored.published else [])]
 
 
+def paired_title(scored: Scored) -> str:
+    """Which differences the paired table holds."""
+    a, b = scored.runs
+    return f"Paired difference: {a.name} minus {b.name} (A - B)"
+
+
 # --- tables -------------------------------------------------------------------------------------
 
 
@@ -91,13 +102,13 @@ def _spaced(distance: str) -> str:
     return distance.replace("km", " km") if distance.endswith("km") else distance[:-1] + " m"
 
 
-def _percent(value: float, interval: tuple[float, float]) -> str:
+def _percent(value: float, interval: tuple[float, float], unit: str = "") -> str:
     low, high = interval
-    return f"{100 * value:.1f} [{100 * low:.1f}, {100 * high:.1f}]"
+    return f"{100 * value:.1f}{unit} [{100 * low:.1f}, {100 * high:.1f}]"
 
 
-def table(scored: Scored) -> tuple[list[str], list[list[str]]]:
-    """Headers and rows of the figures: the runs, then published results."""
+def table(scored: Scored) -> Table:
+    """The figures of the runs, then published results."""
     options = scored.options
     keys = [label(threshold, options.unit) for threshold in options.thresholds]
     median, mean = f"median_{options.unit}", f"mean_{options.unit}"
@@ -118,79 +129,77 @@ def table(scored: Scored) -> tuple[list[str], list[list[str]]]:
     return headers, rows
 
 
-def paired_table(comparison: dict[str, Any]) -> tuple[list[str], list[list[str]]]:
-    """Headers and rows of the paired differences.
-
-    Parameters
-    ----------
-    comparison : dict
-        As `compare` returns it.
-
-    Returns
-    -------
-    (headers, rows)
-    """
+def paired_table(comparison: dict[str, Any]) -> Table:
+    """The paired differences of two runs, as `compare` returns them."""
     rows = []
     for key, value in comparison.items():
-        if not isinstance(value, dict):
-            continue
         if key.startswith("acc@"):
-            difference = _percent(value["difference"], value["ci95"]) + " points"
+            difference = _percent(value["difference"], value["ci95"], " points")
             alone = f"{value['only_a']:,} : {value['only_b']:,}"
             rows.append([_spaced(key[4:]), difference, alone, f"{value['p_value']:.3g}"])
-        else:
+        elif key.startswith("median_"):
             low, high = value["ci95"]
             difference = f"{value['difference']:,.1f} [{low:,.1f}, {high:,.1f}]"
             rows.append([key.replace("_", " "), difference, "", ""])
     return ["", "difference", "only A : only B", "McNemar p"], rows
 
 
-def paired_title(scored: Scored) -> str:
-    """What the paired differences are of."""
-    a, b = scored.runs
-    return f"Paired difference: {a.name} minus {b.name} (A - B)"
+def worst_rows(scored: Scored, run: Run, count: int) -> Table:
+    """The photos without an answer, then those with the largest errors."""
+    unanswered = np.flatnonzero(np.isnan(run.measured))
+    order = np.argsort(run.measured)[: len(run.measured) - len(unanswered)][::-1]
+    # no answer is worse than any, but the list must also show errors
+    first = unanswered[: max(count // 2, count - len(order))]
+    rows = []
+    for index in [*first, *order[: count - len(first)]]:
+        truth, prediction = (
+            f"{latitude:.5f}, {longitude:.5f}"
+            for latitude, longitude in (scored.references[index], run.predictions[index])
+        )
+        error = run.measured[index]
+        missing = np.isnan(error)
+        said = "no answer" if missing else f"{error:,.1f}"
+        rows.append([str(scored.ids[index]), said, truth, "" if missing else prediction])
+    if len(first) < len(unanswered):
+        more = f"and {len(unanswered) - len(first):,} more without an answer"
+        rows.insert(len(first), [more, "no answer", "", ""])
+    # the error is second, where a phone still shows it
+    return ["image", f"error ({scored.options.unit})", "truth", "prediction"], rows
 
 
-def narrow(headers: list[str], rows: list[list[str]], count: int) -> str:
-    """The table for a terminal's width: intervals stand below, and long names are wrapped.
-
-    Parameters
-    ----------
-    headers, rows
-        As `table` returns them.
-    count : int
-        Of thresholds.
-
-    Returns
-    -------
-    str
-    """
-    headers = [header.removeprefix("% ") for header in headers[: count + 2]]
-    figures = [[c.partition(" [")[0] for c in cells[: count + 1]] for _, *cells in rows]
-    ends = [
-        [c.partition(" [")[2].rstrip("]").replace(", ", "\u2013") for c in cells[:count]]
-        for _, *cells in rows
+def terminal_table(scored: Scored) -> str:
+    """The accuracies and the median within `WIDTH`: intervals stand below, long names wrap."""
+    headers, rows = table(scored)
+    shown = slice(1, len(scored.options.thresholds) + 2)
+    headers = [header.removeprefix("% ") for header in headers[shown]]
+    figures = [
+        [cell.replace(" [", "\n").rstrip("]").replace(", ", "\u2013") for cell in row[shown]]
+        for row in rows
     ]
-    padded = [header + "  " for header in headers[1:]]  # as tabulate does
-    texts = zip(padded, *figures, *([*end, ""] for end in ends), strict=True)
-    widths = [2 + max(map(len, column)) for column in texts]
-    fits = max((WIDTH - _NARROWEST_NAME) // max(widths), 1)
-    if sum(widths) > WIDTH - _NARROWEST_NAME and count > fits:  # many thresholds: two tables
-        left = [[*row[: fits + 1], ""] for row in rows]
-        right = [[row[0], *row[fits + 1 :]] for row in rows]
-        above = narrow([*headers[: fits + 1], ""], left, fits)
-        return above + "\n\n" + narrow([headers[0], *headers[fits + 1 :]], right, count - fits)
-    room = max(WIDTH - sum(widths), _NARROWEST_NAME)
-    lines = []
-    for row, shown, below in zip(rows, figures, ends, strict=True):
-        first, *more = textwrap.wrap(row[0], room, subsequent_indent="  ")
-        lines.append([first, *shown])
-        lines += [[text, *[""] * len(shown)] for text in more]
-        if any(below):
-            lines.append(["  95 % interval", *below, ""])
-    if not headers[-1]:  # the first of two tables has no median
-        headers, lines = headers[:-1], [line[:-1] for line in lines]
-    return grid(headers, lines)
+    padded = [f"{header}  " for header in headers]  # as tabulate does
+    widths = [
+        2 + max(len(line) for cell in column for line in cell.split("\n"))
+        for column in zip(padded, *figures, strict=True)
+    ]
+    starts, used = [0], 0
+    for index, width in enumerate(widths):
+        if used + width > WIDTH - _NARROWEST_NAME and used:  # many thresholds: several tables
+            starts.append(index)
+            used = 0
+        used += width
+    tables = []
+    for start, end in pairwise([*starts, len(widths)]):
+        part = slice(start, end)
+        room = max(WIDTH - sum(widths[part]), _NARROWEST_NAME)
+        lines = []
+        for (name, *_), cells in zip(rows, figures, strict=True):
+            first = textwrap.wrap(name, room, subsequent_indent="  ")
+            below = "\n" * len(first)
+            if any("\n" in cell for cell in cells[part]):
+                first.append("95 % interval")
+            lines.append(["\n".join(first), *(cell.replace("\n", below) for cell in cells[part])])
+        tables.append(grid(["", *headers[part]], lines))
+    return "\n\n".join(tables)
 
 
 def grid(headers: list[str], rows: list[list[str]]) -> str:

@@ -16,7 +16,7 @@ import zoom_tab
 from catalogue import Collection
 from elements import PRIVATE
 
-from gcd_metric import look
+from gcd_metric import theme
 
 _INTRO = """
 # Where was this photo taken?
@@ -56,8 +56,8 @@ def serve(collections: Mapping[str, Collection]) -> None:
     """Serve the page until it is stopped."""
     style = Path(__file__).with_name("style.css").read_text(encoding="utf-8")
     build(collections).queue(max_size=40, default_concurrency_limit=4).launch(
-        head=f"<style>{look.STYLE}{style}</style>{worldmap.head()}",
-        theme=look.theme(),
+        head=f"<style>{theme.STYLE}{style}</style>{worldmap.head()}",
+        theme=theme.make_theme(),
         max_file_size=1,  # nothing is uploaded
         footer_links=["gradio", "settings"],
         ssr_mode=False,

@@ -16,7 +16,7 @@ import numpy as np
 from catalogue import Collection
 from elements import data_url, shrunk
 
-from gcd_metric.report import coastlines, great_circle_arcs
+from gcd_metric.plot_data import coastlines, great_circle_arcs
 from justzoomin import zoom
 
 MOST_DOTS = 1500

@@ -9,19 +9,18 @@ from hypothesis import strategies as st
 
 pytest.importorskip("plotly")
 
-from gcd_metric.charts import (
+from gcd_metric.charts import error_curve, error_map
+from gcd_metric.plot_data import (
     ERROR_COLOURS,
     MOST_ARCS,
     RUN_COLOURS,
     WORST_ARCS,
-    arcs_line,
     break_at_antimeridian,
     chosen_arcs,
     class_names,
-    error_curve,
-    error_map,
+    great_circle_arcs,
+    left_out,
 )
-from gcd_metric.report import great_circle_arcs
 from tests.gcd_metric.scored import scored
 
 PLACES = st.tuples(st.floats(-90, 90), st.floats(-180, 180))
@@ -91,9 +90,9 @@ def test_a_map_draws_few_enough_and_the_worst_of_them():
     answered = np.sort(measured[~np.isnan(measured)])
     rank = np.searchsorted(answered, np.median(measured[shown[:-WORST_ARCS]])) / len(answered)
     assert 0.43 < rank < 0.57
-    assert arcs_line(measured) == (
+    assert left_out(measured) == (
         "The map draws 1,000 of 85,714 errors: the 200 worst, and 800 of the others at random. "
-        "Table and curve are of all. 14,286 photos without an answer have no arc."
+        "The table and the curve show all. 14,286 photos without an answer have no line."
     )
     assert chosen_arcs(measured[:500]).size == np.count_nonzero(~np.isnan(measured[:500]))
 
