@@ -6,10 +6,13 @@ module does not open files, extract them or check names.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+import io
+import tarfile
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
 from typing import BinaryIO, NamedTuple
 
-from geoload.files import is_clutter, read_exactly
+from geoload.files import atomic_write, is_clutter, read_exactly
 
 BLOCK = 512
 MAX_MEMBER = 256 * 2**20
@@ -325,3 +328,18 @@ def _printable(name: str) -> str:
 
 def _round_up(size: int) -> int:
     return -(-size // BLOCK) * BLOCK
+
+
+def write_tar(path: str | Path, contents: Iterable[tuple[str, bytes]]) -> None:
+    """Write a TAR file of names and bytes, which gets its name when it is complete.
+
+    The same contents give the same bytes: members have no owner, and no time of change.
+    """
+    with (
+        atomic_write(path) as file,
+        tarfile.open(fileobj=file, mode="w", format=tarfile.GNU_FORMAT) as archive,
+    ):
+        for name, data in contents:
+            member = tarfile.TarInfo(name)
+            member.size = len(data)
+            archive.addfile(member, io.BytesIO(data))

@@ -1,20 +1,18 @@
-"""Draws the views along all paths of the zoom grid once, into one webdataset shard.
+"""Render the views along all paths of the zoom grid once, into one webdataset shard.
 
-With four actions from a 4 × 4 grid there are 1 + 16 + 256 + 4,096 of them. Who has the shard never
-touches a tile again. Drawing one view is `tiles.py`.
+With four actions from a 4 × 4 grid there are 1 + 16 + 256 + 4,096 of them. With the shard no tile
+is needed any more.
 """
 
 from __future__ import annotations
 
 import contextlib
 import hashlib
-import io
 import json
 import logging
 import multiprocessing
 import os
 import shutil
-import tarfile
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
@@ -26,7 +24,7 @@ from tqdm import tqdm
 
 from geoload.files import explain_disk_errors, signature
 from geoload.processes import exit_with_parent
-from geoload.tar import members
+from geoload.tar import members, write_tar
 from justzoomin import zoom
 from justzoomin.overhead import overhead_files
 from justzoomin.sources import ATTRIBUTION
@@ -43,7 +41,8 @@ from justzoomin.views import (
 )
 
 _ADVICE = (
-    "Make room, or name another place with output=, and render again: it goes on where it was."
+    "Free some space, or give another path with output=, and render again: the views that are "
+    "finished are kept."
 )
 _log = logging.getLogger(__name__)
 
@@ -57,10 +56,10 @@ def render(
     workers: int | None = None,
     strict: bool = False,
 ) -> int:
-    """Draw every view that precedes an action into a TAR shard.
+    """Render every view that precedes an action into a TAR shard.
 
-    Stopped and run again with the same arguments, and the same tiles, it goes on where it was. The
-    same tiles give the same bytes, whatever the number of workers.
+    If it is stopped and run again with the same arguments and tiles, it continues. The same tiles
+    give the same bytes with any number of workers.
 
     Parameters
     ----------
@@ -68,86 +67,58 @@ def render(
         Where the tiles are; see `TilePyramid`.
     output : path
         The shard to write. Samples are a `jpg` and a `json` with prefix, latitude, longitude,
-        width_m, of how many tiles it was made and how many of them were missing, and the
-        attribution that the imagery's licence asks for.
+        width_m, the number of tiles of the view and of missing ones, and the attribution that the
+        licence of the imagery requires.
     size : int
         Side of the pictures in pixels, 8 to 16,384.
     quality : int
-        Of the JPEGs, 1 to 100.
+        Quality of the JPEGs, 1 to 100.
     depth : int
-        Number of actions; the views after the last one are not drawn, as no action follows them.
+        Number of actions; views after the last one are not rendered, as no action follows them.
     workers : int, optional
-        Processes; None is one for each core.
+        Number of processes; None is one for each core.
     strict : bool
-        Raise ValueError, and write no shard, where a view is white, as none of its tiles is there.
+        Raise ValueError, and write no shard, if a view is white because all its tiles are missing.
 
     Returns
     -------
     int
-        How many views the shard holds. Those that lack tiles are counted in the log.
+        Number of views in the shard. Those with missing tiles are counted in the log.
 
     Raises
     ------
     FileNotFoundError
-        Before any work, when the tiles for the size are not there; says which sizes there are.
+        Before any work, when the tiles for the size are missing; names the largest possible size.
     OSError
         When another process is rendering the same, or the disk is full.
     """
     size = check_view_size(size)
-    # What is wrong shows here, and not after a while in every worker.
+    # Raises here and not in every worker.
     TilePyramid(source).check([footprint((0,) * length)[2] for length in range(depth)], size)
     output = Path(output)
     folder = parts_folder(output, source, size, quality, depth)
     parts = plan(folder, depth)
-    with explain_disk_errors(output, _ADVICE), _alone(folder):
-        total = _draw(source, parts, size, quality, workers)
-        whole = folder / "whole.part"
-        _join([path for path, _ in parts], whole, output, strict)
-        os.replace(whole, output)
+    with explain_disk_errors(output, _ADVICE), _locked(folder):
+        _render_parts(source, parts, size, quality, workers)
+        paths = [path for path, _ in parts]
+        white, gaps = _count_missing(paths)
+        if not (white and strict):
+            write_tar(output, _contents(paths))
         shutil.rmtree(folder)
-    return total
-
-
-@contextlib.contextmanager
-def _alone(folder: Path) -> Iterator[None]:
-    """Make the folder for what is drawn so far, and keep other processes out of it."""
-    os.makedirs(folder, exist_ok=True)
-    try:
-        with filelock.FileLock(folder / "lock", timeout=0):
-            yield
-    except filelock.Timeout:
-        raise OSError(f"Another process is rendering into {folder}. Wait for it.") from None
-    except BaseException:
-        if folder.is_dir() and not list(folder.glob("*.tar")):  # nothing is drawn yet
-            shutil.rmtree(folder)
-        raise
-
-
-def _draw(
-    source: Any, parts: list[tuple[Path, list[Prefix]]], size: int, quality: int,
-    workers: int | None,
-) -> int:  # fmt: skip
-    todo = [(path, group) for path, group in parts if not path.exists()]
     total = sum(len(group) for _, group in parts)
-    with tqdm(total=total, desc="views", unit="view", delay=2) as bar:
-        bar.update(total - sum(len(group) for _, group in todo))
-        context = multiprocessing.get_context("spawn")
-        pool = ProcessPoolExecutor(workers or os.cpu_count(), context, _open, (source,))
-        with pool:
-            jobs = [pool.submit(_draw_part, path, group, size, quality) for path, group in todo]
-            try:
-                for job in as_completed(jobs):
-                    bar.update(job.result())
-            except BrokenProcessPool as error:
-                raise OSError(
-                    "A worker ended before its time; perhaps the memory was used up. Give the same "
-                    "command again, with fewer --workers: it goes on where it was."
-                ) from error
+    found = (
+        f"{output}: of {total} views {white} are white, because all of their tiles are missing, "
+        f"and {gaps} more have gaps."
+    )
+    if white and strict:
+        raise ValueError(f"{found} (strict=True)")
+    if white or gaps:
+        _log.warning(found)
     return total
 
 
 def parts_folder(output: Path, source: Any, size: int, quality: int, depth: int) -> Path:
-    """Return the folder for what is drawn so far; other arguments have another."""
+    """Return the folder for unfinished work, which depends on the arguments and the tiles."""
     tiles = overhead_files(os.fspath(source)) if isinstance(source, (str, os.PathLike)) else []
     state = signature([path for path in tiles if "/views/" not in path], "/")
     settings = json.dumps([str(source), state, size, quality, depth])
@@ -156,40 +127,66 @@ def parts_folder(output: Path, source: Any, size: int, quality: int, depth: int)
 
 
 def plan(folder: Path, depth: int) -> list[tuple[Path, list[Prefix]]]:
-    """Return the parts that make a shard: where each is written, and which views it holds."""
-    return [(folder / f"{i:04d}.tar", group) for i, group in enumerate(_groups(depth))]
+    """Return the files that are joined into a shard, each with its views.
 
-
-def _groups(depth: int) -> list[list[Prefix]]:
-    """Share the prefixes out: the root, and all that begin with the same action."""
+    The first has the view of the whole region; each other has those after one first action.
+    """
     groups: list[list[Prefix]] = [[()]]
     for first in range(zoom.GRID**2 if depth > 1 else 0):
-        group = []
-        for length in range(depth - 1):
-            group += [(first, *rest) for rest in map(tuple, zoom.cells(length).tolist())]
-        groups.append(group)
-    return groups
+        rests = [rest for length in range(depth - 1) for rest in zoom.cells(length).tolist()]
+        groups.append([(first, *rest) for rest in rests])
+    return [(folder / f"{i:04d}.tar", group) for i, group in enumerate(groups)]
+
+
+@contextlib.contextmanager
+def _locked(folder: Path) -> Iterator[None]:
+    """Create a folder and lock it; remove it after an error if no part in it is finished."""
+    os.makedirs(folder, exist_ok=True)
+    try:
+        with filelock.FileLock(folder / "lock", timeout=0):
+            yield
+    except filelock.Timeout:
+        raise OSError(f"Another process is rendering into {folder}. Wait for it.") from None
+    except BaseException:
+        if folder.is_dir() and not list(folder.glob("*.tar")):
+            shutil.rmtree(folder)
+        raise
+
+
+def _render_parts(
+    source: Any, parts: list[tuple[Path, list[Prefix]]], size: int, quality: int,
+    workers: int | None,
+) -> None:  # fmt: skip
+    total = sum(len(group) for _, group in parts)
+    todo = [(path, group) for path, group in parts if not path.exists()]
+    done = total - sum(len(group) for _, group in todo)
+    context = multiprocessing.get_context("spawn")
+    pool = ProcessPoolExecutor(workers or os.cpu_count(), context, _start_worker, (source,))
+    bar = tqdm(total=total, initial=done, desc="views", unit="view", delay=2, disable=None)
+    with bar, pool:
+        jobs = [pool.submit(_render_part, path, group, size, quality) for path, group in todo]
+        try:
+            for job in as_completed(jobs):
+                bar.update(job.result())
+        except BrokenProcessPool as error:
+            raise OSError(
+                "A worker process was killed, perhaps because memory ran out. Run the same command "
+                "again with fewer --workers: the views that are finished are kept."
+            ) from error
 
 
 _pyramid: TilePyramid
 
 
-def _open(source: Any) -> None:
+def _start_worker(source: Any) -> None:
     global _pyramid
     exit_with_parent()
     _pyramid = TilePyramid(source)
-    _pyramid.warns = False  # white views are counted in the end
+    _pyramid.warns = False  # white views are counted at the end
 
 
-def _draw_part(path: Path, group: list[Prefix], size: int, quality: int) -> int:
-    part = path.with_suffix(".part")
-    with tarfile.open(part, "w", format=tarfile.GNU_FORMAT) as archive:
-        for prefix in group:
-            for name, data in _sample(prefix, size, quality):
-                member = tarfile.TarInfo(name)
-                member.size = len(data)
-                archive.addfile(member, io.BytesIO(data))
-    os.replace(part, path)
+def _render_part(path: Path, group: list[Prefix], size: int, quality: int) -> int:
+    write_tar(path, (member for prefix in group for member in _sample(prefix, size, quality)))
     return len(group)
 
 
@@ -198,38 +195,26 @@ def _sample(prefix: Prefix, size: int, quality: int) -> Iterator[tuple[str, byte
     view = _pyramid.view(latitude, longitude, width / size, size)
     tiles, missing = _pyramid.tiles_of_last_view()
     record = {
-        "prefix": list(prefix),
-        "latitude": latitude,
-        "longitude": longitude,
-        "width_m": width,
-        "tiles": tiles,
-        "tiles_missing": missing,
-        "attribution": ATTRIBUTION,
-    }
+        "prefix": list(prefix), "latitude": latitude, "longitude": longitude, "width_m": width,
+        "tiles": tiles, "tiles_missing": missing, "attribution": ATTRIBUTION,
+    }  # fmt: skip
     yield f"{view_name(prefix)}.jpg", to_jpeg(view, quality)
     yield f"{view_name(prefix)}.json", json.dumps(record).encode()
 
 
-def _join(paths: list[Path], whole: Path, output: Path, strict: bool) -> None:
-    white = gaps = total = 0
-    with tarfile.open(whole, "w", format=tarfile.GNU_FORMAT) as archive:
-        for path in paths:
-            with open(path, "rb") as file:
-                for found, data in members(file, label=str(path)):
-                    member = tarfile.TarInfo(found.name)
-                    member.size = found.size
-                    archive.addfile(member, io.BytesIO(data or b""))
-                    if found.name.endswith(".json"):
-                        record = json.loads(data or b"{}")
-                        total += 1
-                        white += record_is_white(record)
-                        gaps += 0 < record["tiles_missing"] < record["tiles"]
-    if white or gaps:
-        said = (
-            f"{output}: of {total} views {white} are white, as none of their tiles is there, and "
-            f"{gaps} more lack some."
-        )
-        if white and strict:
-            shutil.rmtree(whole.parent)
-            raise ValueError(f"{said} (strict=True)")
-        _log.warning(said)
+def _contents(paths: list[Path]) -> Iterator[tuple[str, bytes]]:
+    for path in paths:
+        with open(path, "rb") as file:
+            for member, data in members(file, label=str(path)):
+                yield member.name, data or b""
+
+
+def _count_missing(paths: list[Path]) -> tuple[int, int]:
+    """Return how many views have no tile, and how many others lack some."""
+    white = gaps = 0
+    for name, data in _contents(paths):
+        if name.endswith(".json"):
+            record = json.loads(data)
+            white += record_is_white(record)
+            gaps += 0 < record["tiles_missing"] < record["tiles"]
+    return white, gaps

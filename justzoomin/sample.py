@@ -1,7 +1,7 @@
-"""A miniature of Just Zoom In in the layout of its Hub repository: synthetic photos, true formats.
+"""Write a miniature of Just Zoom In with synthetic photos, in the layout of its Hub repository.
 
-Each photo's colours are a function of where in the region it was "taken", so that a wrong join
-shows and a simple predictor has something to go by. The same arguments write the same bytes.
+The colours of a photo are a function of its place in the region, so that tests notice a wrong join
+and a simple model can learn from them. The same arguments write the same bytes.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 import csv
 import io
 import os
-import tarfile
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -19,7 +19,7 @@ import pyarrow.parquet
 from PIL import Image
 from tqdm import tqdm
 
-from geoload.files import atomic_write
+from geoload.tar import write_tar
 from justzoomin.side_files import COVERED
 from justzoomin.sources import IMAGES, TABLES
 from justzoomin.streetview import SUFFIX
@@ -58,61 +58,57 @@ def write_sample(
     Parameters
     ----------
     folder : path
-        Made if it is not there.
+        Created if it does not exist.
     train, validation : int
-        Photos of each split; they lie mixed in the shards.
+        Photos of each split; each shard has photos of both.
     shards : int
         Number of TAR files.
     width : int
         Width of the photos in pixels; they are three quarters as high.
     seed : int
-        Another seed gives other photos.
+        Decides places and photos.
     """
     if width < 8 or shards < 1 or min(train, validation) < 0:
-        raise ValueError("a miniature has pictures from 8 pixels on and at least 1 shard")
+        raise ValueError("a miniature has photos of 8 or more pixels and at least 1 shard")
     rng = np.random.default_rng(seed)
     count = train + validation
     sequences = rng.integers(GRID * GRID, size=(count, DEPTH))
     latitude, longitude = decode(sequences)
-    # Somewhere in the last cell, which is 39 m wide, but not at its very edge.
+    # Anywhere in the last cell, which is 39 m wide, except along its edge.
     latitude, longitude = move(latitude, longitude, *rng.uniform(-15, 15, (2, count)))
     latitude, longitude = np.round(latitude, 6), np.round(longitude, 6)
     ids = list(map(str, rng.integers(10**14, 9 * 10**15, count)))
     rows = list(zip(ids, latitude.tolist(), longitude.tolist(), sequences.tolist(), strict=True))
 
+    folder = Path(folder)
     for name in ("archives", "metadata", "streetview", "satellite"):
-        os.makedirs(Path(folder) / name, exist_ok=True)
-    (Path(folder) / "satellite" / "layout.yaml").write_text(LAYOUT, encoding="utf-8")
-    _write_table(Path(folder) / "metadata" / TABLES["train"], rows[:train])
-    _write_table(Path(folder) / "metadata" / TABLES["validation"], rows[train:])
+        os.makedirs(folder / name, exist_ok=True)
+    (folder / "satellite" / "layout.yaml").write_text(LAYOUT, encoding="utf-8")
+    _write_table(folder / "metadata" / TABLES["train"], rows[:train])
+    _write_table(folder / "metadata" / TABLES["validation"], rows[train:])
     angles = np.random.default_rng([seed, 1]).uniform(0, 360, count).round(1).tolist()
-    _write_covered_table(Path(folder), rows, angles)
+    _write_covered_table(folder, rows, angles)
     shares = np.array_split(rng.permutation(count), shards)
-    with tqdm(total=count, desc="Just Zoom In miniature", unit="photo", delay=2) as bar:
+    with tqdm(
+        total=count, desc="Just Zoom In miniature", unit="photo", delay=2, disable=None
+    ) as bar:
         for number, share in enumerate(shares):
-            path = Path(folder) / "archives" / f"streetview_images_{number:03d}.tar"
-            _write_shard(path, [rows[i] for i in share], width, seed, bar)
+            path = folder / "archives" / f"streetview_images_{number:03d}.tar"
+            write_tar(path, _members([rows[i] for i in share], width, seed, bar))
 
 
 def picture(latitude: float, longitude: float, width: int, rng: np.random.Generator) -> Image.Image:
-    """Paint a street whose colours depend on where in the region it lies, with some noise."""
+    """Paint a street with some noise, its colours a function of the place in the region."""
     height = width * 3 // 4
-    (south, north), (west, east) = _bounds()
-    u = (longitude - west) / (east - west)
-    v = (latitude - south) / (north - south)
+    latitudes, longitudes = corners(np.empty(0, int))
+    u = (longitude - longitudes.min()) / np.ptp(longitudes)
+    v = (latitude - latitudes.min()) / np.ptp(latitudes)
     facade = np.array([60 + 150 * u, 60 + 150 * v, 200 - 120 * u * v])
     rows = np.arange(height)[:, None] / height
     street = np.array([90.0, 90.0, 95.0])
     colours = np.where(rows < 0.65, facade * (1.1 - 0.3 * rows), street + 40 * rows)
     noise = rng.normal(0, 8, (height, width, 1)) + rng.normal(0, 3, 3)
     return Image.fromarray(np.clip(colours[:, None, :] + noise, 0, 255).astype(np.uint8))
-
-
-def _bounds() -> tuple[tuple[float, float], tuple[float, float]]:
-    (south, north), (west, east) = (
-        (float(values.min()), float(values.max())) for values in corners(np.empty(0, int))
-    )
-    return (south, north), (west, east)
 
 
 def _write_table(path: Path, rows: list[tuple]) -> None:
@@ -123,7 +119,7 @@ def _write_table(path: Path, rows: list[tuple]) -> None:
 
 
 def _write_covered_table(folder: Path, rows: list[tuple], angles: list[float]) -> None:
-    """Write the further table of the photos in both of its forms; the true columns are unseen."""
+    """Write the additional table as CSV and Parquet; the columns of the real one are unknown."""
     ids, latitudes, longitudes, _ = zip(*rows, strict=True) if rows else ((), (), (), ())
     columns = {
         "image_id": pa.array(ids, pa.string()),
@@ -137,17 +133,10 @@ def _write_covered_table(folder: Path, rows: list[tuple], angles: list[float]) -
     pa.parquet.write_table(table, parquet_file)
 
 
-def _write_shard(path: Path, rows: list[tuple], width: int, seed: int, bar: tqdm) -> None:
-    with (
-        atomic_write(path) as file,
-        tarfile.open(fileobj=file, mode="w", format=tarfile.GNU_FORMAT) as archive,
-    ):
-        for image_id, latitude, longitude, _ in rows:
-            rng = np.random.default_rng([seed, int(image_id)])
-            buffer = io.BytesIO()
-            picture(latitude, longitude, width, rng).save(buffer, "JPEG", quality=85)
-            member = tarfile.TarInfo(f"{IMAGES}/{image_id}{SUFFIX}")
-            member.size = buffer.tell()
-            buffer.seek(0)
-            archive.addfile(member, buffer)
-            bar.update()
+def _members(rows: list[tuple], width: int, seed: int, bar: tqdm) -> Iterator[tuple[str, bytes]]:
+    for image_id, latitude, longitude, _ in rows:
+        rng = np.random.default_rng([seed, int(image_id)])
+        buffer = io.BytesIO()
+        picture(latitude, longitude, width, rng).save(buffer, "JPEG", quality=85)
+        yield f"{IMAGES}/{image_id}{SUFFIX}", buffer.getvalue()
+        bar.update()

@@ -1,30 +1,28 @@
-"""A miniature of Just Zoom In's overhead imagery: painted tiles in the layout of the Hub.
+"""Write a miniature of Just Zoom In's overhead imagery: painted tiles in the layout of the Hub.
 
-A pixel's colours are a function of where it lies on the map, with detail down to four pixels at
-every level, so that a view that is shifted, turned or blurred otherwise shows. The same arguments
-write the same bytes.
+The colours of a pixel are a function of its place on the map, with detail down to four pixels at
+every level, so that tests notice a view that is shifted, turned or blurred in another way. The same
+arguments write the same bytes.
 """
 
 from __future__ import annotations
 
-import io
 import os
-import tarfile
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
-from PIL import Image
 from tqdm import tqdm
 
-from geoload.files import atomic_write
+from geoload.tar import write_tar
 from justzoomin.archives import level_name
 from justzoomin.layout import Layout
 from justzoomin.sample import LAYOUT
-from justzoomin.zoom import WASHINGTON, move
+from justzoomin.views import to_jpeg
+from justzoomin.zoom import WASHINGTON, decode, move
 
-_REACH_PX = 1_050
+_REACH_PX = 1_050  # how far a view of 384 pixels reaches at most, in pixels of its level
 _SHORTEST_M, _WAVES, _AMPLITUDE = 0.64, 16, 22.0
 
 
@@ -65,12 +63,12 @@ def write_tiles(
     layout = Layout.read(layout_file)
     wanted = {z: _wanted(layout, z, None if z <= whole else around, radius_m) for z in levels}
     total = sum(map(len, wanted.values()))
-    with tqdm(total=total, desc="Just Zoom In tiles", unit="tile", delay=2) as bar:
+    with tqdm(total=total, desc="Just Zoom In tiles", unit="tile", delay=2, disable=None) as bar:
         for zoom, tiles in wanted.items():
             for number, start in enumerate(range(0, len(tiles), per_archive)):
                 path = Path(folder) / "archives" / f"{level_name(zoom)}_{number:03d}.tar"
                 share = tiles[start : start + per_archive]
-                _write_archive(path, _members(layout, zoom, share, quality, bar))
+                write_tar(path, _members(layout, zoom, share, quality, bar))
 
 
 def paint(
@@ -117,48 +115,27 @@ def _wanted(
 ) -> list[tuple[int, int]]:
     """List the tiles of the region, or of squares around points, in the order of the archive."""
     if around is None:
-        half = WASHINGTON.width_m / 2
-        middle = WASHINGTON.west_m + half, WASHINGTON.south_m + half
-        squares = [(*move(WASHINGTON.latitude, WASHINGTON.longitude, *middle), half)]
-    else:
-        half = _REACH_PX * layout.pixel_size(zoom)[0] if radius_m is None else radius_m
-        squares = [(latitude, longitude, half) for latitude, longitude in np.asarray(around)]
+        around, radius_m = [decode(np.empty(0, int))], WASHINGTON.width_m / 2
+    half = _REACH_PX * layout.pixel_size(zoom)[0] if radius_m is None else radius_m
+    corner = np.array(layout.origin)[:, None, None]
+    side = np.array(layout.tile_crs)[:, None, None] * 2.0**-zoom
     tiles: set[tuple[int, int]] = set()
-    for latitude, longitude, half in squares:
+    for latitude, longitude in np.asarray(around):
         corners = move(latitude, longitude, *np.meshgrid([-half, half], [-half, half]))
-        x, y = layout.pixels(*corners, zoom) / np.array(layout.tile_px)[:, None, None]
+        x, y = (layout.project(*corners) - corner) / side
         columns = range(int(x.min()), int(x.max()) + 1)
         tiles.update((i, j) for i in columns for j in range(int(y.min()), int(y.max()) + 1))
     return sorted(tiles)
 
 
 def _members(
-    layout: Layout, zoom: int, tiles: Iterable[tuple[int, int]], quality: int, bar: tqdm
+    layout: Layout, zoom: int, tiles: list[tuple[int, int]], quality: int, bar: tqdm
 ) -> Iterator[tuple[str, bytes]]:
-    pixel_m = layout.pixel_size(zoom)[0]
-    for x, y in tiles:
-        colours = _tile(layout, zoom, x, y, 4 * pixel_m)
-        picture = Image.fromarray(np.clip(colours + 0.5, 0, 255).astype(np.uint8))
-        buffer = io.BytesIO()
-        # All of the colour, or the tiles would not be what was painted.
-        picture.save(buffer, "JPEG", quality=quality, subsampling=0)
-        bar.update()
-        yield f"satellite/{layout.member(zoom, x, y)}", buffer.getvalue()
-
-
-def _tile(layout: Layout, zoom: int, x: int, y: int, finest_m: float) -> np.ndarray:
     (width, height), (across, along) = layout.tile_px, layout.pixel_size(zoom)
-    east = layout.origin[0] + (x * width + np.arange(width) + 0.5) * across
-    north = layout.origin[1] + ((y + 1) * height - np.arange(height) - 0.5) * along
-    return paint(east, north, finest_m)
-
-
-def _write_archive(path: Path, members: Iterable[tuple[str, bytes]]) -> None:
-    with (
-        atomic_write(path) as file,
-        tarfile.open(fileobj=file, mode="w", format=tarfile.GNU_FORMAT) as archive,
-    ):
-        for name, data in members:
-            member = tarfile.TarInfo(name)
-            member.size = len(data)
-            archive.addfile(member, io.BytesIO(data))
+    for x, y in tiles:
+        east = layout.origin[0] + (x * width + np.arange(width) + 0.5) * across
+        north = layout.origin[1] + ((y + 1) * height - np.arange(height) - 0.5) * along
+        colours = paint(east, north, 4 * across)
+        bar.update()
+        picture = np.clip(colours + 0.5, 0, 255).astype(np.uint8)
+        yield f"satellite/{layout.member(zoom, x, y)}", to_jpeg(picture, quality)

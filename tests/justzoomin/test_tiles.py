@@ -143,7 +143,7 @@ def expected(
     layout: Layout, latitude: float, longitude: float, scale: float, size: int, level: int
 ) -> np.ndarray:
     """The colours of the places that a north-up view's pixels should show, blurred as it is."""
-    place = layout.at(latitude, longitude)
+    place = layout.point(latitude, longitude)
     pixel = layout.pixel_size(level)[0]
     pixels = scale * layout.pixels_per_metre(place, level)
     # Our pictures put a pixel where its index is, so half a source pixel is between.
@@ -268,7 +268,6 @@ def test_a_fork_draws_the_same(hub_folder: Path, tmp_path: Path) -> None:
 FORKING = """
 import multiprocessing, sys
 import numpy as np
-from justzoomin.archives import WHITE
 from justzoomin.tiles import TilePyramid
 
 def draw(pyramid, results):
@@ -292,9 +291,9 @@ def test_decoded_tiles_stay_within_their_bytes(hub_folder: Path, tiles: int) -> 
     pyramid = TilePyramid(hub_folder, cache_bytes=limit)
     for sequence in SEQUENCES * 2:
         pyramid.views(sequence, 260)
-        cache = pyramid._own.cache
-        assert cache.used == sum(tile.nbytes for tile in cache._tiles.values()) <= limit
-    assert tiles < 10 or cache.used > limit / 2
+        cache = pyramid._process.mosaic.cache
+        assert cache.currsize == sum(tile.nbytes for tile in cache.values()) <= limit
+    assert tiles < 10 or cache.currsize > limit / 2
 
 
 # Over a loopback Hub
@@ -380,12 +379,12 @@ def _bomb(data: bytes) -> bytes:
 @pytest.mark.parametrize(
     "breaks,says",
     [
-        (lambda data: b"", "is no tile"),
-        (lambda data: b"no picture", "is no tile"),
-        (lambda data: data[: len(data) // 2], "is no tile"),
-        (lambda data: data[:2000] + bytes(range(256)) * 8 + data[4048:], "is no tile"),
-        (lambda data: _jpeg(200, 250), "is no tile: it is 200 x 250 pixels, not 250 x 250"),
-        (_bomb, "is no tile: it is 65000 x 65000 pixels, not 250 x 250"),
+        (lambda data: b"", "is not a tile"),
+        (lambda data: b"no picture", "is not a tile"),
+        (lambda data: data[: len(data) // 2], "is not a tile"),
+        (lambda data: data[:2000] + bytes(range(256)) * 8 + data[4048:], "is not a tile"),
+        (lambda data: _jpeg(200, 250), "is not a tile: it has 200 x 250 pixels, not 250 x 250"),
+        (_bomb, "is not a tile: it has 65000 x 65000 pixels, not 250 x 250"),
     ],
     ids=["empty", "text", "half", "overwritten", "other size", "bomb"],
 )
@@ -432,16 +431,16 @@ HOSTILE = {
     "a path that climbs": ("{zoom}/{x}", "../../{x}", "path is '../../{x}/{y}.jpg'"),
     "an attribute": ("{zoom}", "{zoom.__class__}", "path is '{zoom.__class__}"),
     "other axes": ("- north", "- south", "tile_axes is ['east', 'south']"),
-    "an object": ("max_zoom: 0", "max_zoom: !!python/object/apply:os.getpid []", "no YAML that"),
-    "no YAML": ("max_zoom: 0", "max_zoom: [", "no YAML that can be read"),
-    "not text": ("max_zoom: 0", "max_zoom: \x00", "no YAML that can be read"),
+    "an object": ("max_zoom: 0", "max_zoom: !!python/object/apply:os.getpid []", "not valid YAML"),
+    "no YAML": ("max_zoom: 0", "max_zoom: [", "not valid YAML"),
+    "not text": ("max_zoom: 0", "max_zoom: \x00", "not valid YAML"),
     "references": ("max_zoom: 0", "a: &a [1]\nmax_zoom: [*a, *a]", "refers to parts of itself"),
-    "depth": ("max_zoom: 0", "max_zoom: " + "[" * 700, "no YAML that can be read"),
-    "length": ("max_zoom: 0", "max_zoom: " + "1" * 1500, "more than 1,024 bytes"),
+    "depth": ("max_zoom: 0", "max_zoom: " + "[" * 700, "not valid YAML"),
+    "length": ("max_zoom: 0", "max_zoom: " + "1" * 1500, "over 1,024 bytes"),
     "digits": ("max_zoom: 0", "max_zoom: " + "9" * 700, "max_zoom is "),
     "a missing key": ("max_zoom: 0\n", "", "max_zoom is missing"),
-    "a list": (LAYOUT, "- 1\n- 2\n", "no layout; it has no keys"),
-    "nothing": (LAYOUT, "", "no layout; it has no keys"),
+    "a list": (LAYOUT, "- 1\n- 2\n", "it is not a layout, because it has no keys"),
+    "nothing": (LAYOUT, "", "it is not a layout, because it has no keys"),
 }  # fmt: skip
 
 
@@ -492,7 +491,7 @@ def test_which_sizes_can_be_drawn_is_said_without_reading_a_tile(
 
 
 def hub_folder_was_read(pyramid: TilePyramid) -> bool:
-    return bool(pyramid._process().cache.used)
+    return bool(pyramid._process.mosaic.cache.currsize)
 
 
 def test_white_views_are_counted_and_an_error_if_strict(hub_folder: Path, copy: Path) -> None:
@@ -509,7 +508,7 @@ def test_white_views_are_counted_and_an_error_if_strict(hub_folder: Path, copy: 
 
 
 def test_a_folder_without_tiles(tmp_path: Path) -> None:
-    with pytest.raises(FileNotFoundError, match=r"holds no satellite/layout\.yaml"):
+    with pytest.raises(FileNotFoundError, match=r"has no satellite/layout\.yaml"):
         TilePyramid(tmp_path)
     (tmp_path / "satellite").mkdir()
     (tmp_path / "satellite" / "layout.yaml").write_text(LAYOUT)
@@ -531,8 +530,8 @@ def test_a_gap_in_the_archives(copy: Path) -> None:
         ((38.9, -77.0, float("nan"), 10), "metres_per_pixel is nan"),
         ((38.9, -77.0, 26.0, 0), "size is 0"),
         ((38.9, -77.0, 26.0, 10**6), "size is 1000000"),
-        ((38.9, float("inf"), 26.0, 10), "no place"),
-        ((float("nan"), 0.0, 26.0, 10), "no place"),
+        ((38.9, float("inf"), 26.0, 10), "should be finite"),
+        ((float("nan"), 0.0, 26.0, 10), "should be finite"),
         ((38.9, -77.0, 1e6, 384), "too wide for the tiles"),
     ],
 )
