@@ -117,8 +117,8 @@ class JustZoomInConfig(Config):
     ROW_MODULES: ClassVar[tuple[str, ...]] = row_modules(
         gcd_metric="names",
         geoload="builder files jpeg output_folder pictures remote tar tar_index tar_reader",
-        justzoomin="archives covered decoded justzoomin layout overhead plan predictions satellite "
-        "selection side_files sources streetview table tiles views zoom",
+        justzoomin="archives covered decoded justzoomin layout mosaic overhead plan predictions satellite "
+        "selection side_files sources streetview table tile_files tiles views zoom",
     )  # fmt: skip
 
     @property
