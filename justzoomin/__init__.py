@@ -24,7 +24,8 @@ if TYPE_CHECKING:
 register("justzoomin", "justzoomin.justzoomin", revisions=True)
 
 from justzoomin import zoom  # noqa: E402
-from justzoomin.justzoomin import JustZoomIn, JustZoomInConfig  # noqa: E402
+from justzoomin.justzoomin import JustZoomIn  # noqa: E402
+from justzoomin.options import JustZoomInConfig  # noqa: E402
 from justzoomin.scores import score  # noqa: E402
 from justzoomin.views import ZoomViews  # noqa: E402
 

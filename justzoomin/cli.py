@@ -4,93 +4,139 @@ from __future__ import annotations
 
 import argparse
 import itertools
+from collections.abc import Callable
 from json import dumps
 from pathlib import Path
 from typing import Any
 
 from geoload.commands import run
-from geoload.files import local_path
+from geoload.files import local_path, write_json
 from geoload.tar_reader import TarReader
-from justzoomin import publish as publish_command
-from justzoomin.extraction import command as extraction
+from justzoomin import publish
+from justzoomin.justzoomin import JustZoomIn
 from justzoomin.predictions import COLUMNS, read_predictions
 from justzoomin.sample import write_sample
-from justzoomin.sources import TABLES, Folder
+from justzoomin.source import REPOSITORY, TABLES, Folder, Source
 from justzoomin.table import COLUMNS as TABLE_COLUMNS
 from justzoomin.table import read_table
 from justzoomin.views import QUALITY, SIZE
+
+_SOURCE = ("data_dir", "repository", "revision", "metadata_dir")
 
 
 def main(argv: list[str] | None = None) -> int:
     """Run the command and return its exit status, as `geoload.commands.run` says.
 
-    `verify` returns 1 where it finds something wrong.
+    `verify` returns 1 if it finds something wrong.
     """
     return run(_parser(), argv, _run)
 
 
 def _run(options: dict[str, Any]) -> int | None:
-    commands: dict[str, Any] = {
-        "sample": _sample, "render": _render, "preview": _preview, "index": _index,
-        "publish": publish_command.run, "score": _score,
-    }  # fmt: skip
-    commands.update(extraction.COMMANDS)
-    return commands[options.pop("command")](**options)
+    del options["command"]
+    status: int | None = options.pop("run")(**options)
+    return status
 
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="justzoomin", description="Tools for Just Zoom In.")
     commands = parser.add_subparsers(dest="command", required=True)
-    sample = commands.add_parser("sample", help="write a miniature in the Hub's layout")
-    sample.add_argument("folder", help="where to write; made if need be")
-    sample.add_argument("--train", type=int, default=270, metavar="N", help="photos (270)")
-    sample.add_argument("--validation", type=int, default=30, metavar="N", help="photos (30)")
-    sample.add_argument("--shards", type=int, default=4, metavar="N", help="TAR files (4)")
-    sample.add_argument("--width", type=int, default=128, help="of the pictures, in pixels")
-    sample.add_argument("--seed", type=int, default=0, help="another seed, other photos")
+
+    def command(name: str, function: Callable[..., Any], text: str) -> argparse.ArgumentParser:
+        added = commands.add_parser(name, help=text)
+        added.set_defaults(run=function)
+        return added
+
+    sample = command("sample", _sample, "write a small data set with the Hub's layout")
+    sample.add_argument("folder", help="where to write; created if need be")
+    for option, default, text in (
+        ("train", 270, "photos"), ("validation", 30, "photos"), ("shards", 4, "TAR files"),
+        ("width", 128, "width of the pictures in pixels"), ("seed", 0, "seed of the pictures"),
+    ):  # fmt: skip
+        sample.add_argument(f"--{option}", type=int, default=default, metavar="N",
+                            help=f"{text} ({default})")  # fmt: skip
     sample.add_argument("--tiles", action="store_true",
                         help="also the overhead tiles that zooming to the validation photos "
                         "needs (needs the extra `tiles`)")  # fmt: skip
 
-    render = commands.add_parser("render", help="draw the views along all zoom paths into a shard")
+    render = command("render", _render, "draw the views along all zoom paths into a shard")
     _add_source(render)
     render.add_argument("--output", help="default: views/views_SIZE.tar under --data-dir, or here")
-    render.add_argument("--size", type=int, default=SIZE, help=f"pixels ({SIZE})")
+    render.add_argument("--size", type=int, default=SIZE, help=f"side in pixels ({SIZE})")
     render.add_argument("--quality", type=int, default=QUALITY, help=f"of the JPEGs ({QUALITY})")
-    render.add_argument("--strict", action="store_true", help="fail where a view is white")
+    render.add_argument("--strict", action="store_true", help="fail if a view is white")
     render.add_argument("--workers", type=int, help="processes (all cores)")
 
-    preview = commands.add_parser("preview", help="draw samples as a sheet, or one as an animation")
+    preview = command("preview", _preview, "draw samples as a sheet, or one as an animation")
     _add_source(preview)
     preview.add_argument("output", help=".png for a sheet, .gif or .webp for one zoom")
     preview.add_argument("--split", default="validation", choices=list(TABLES))
     preview.add_argument("--size", type=int, default=SIZE, help=f"of the views ({SIZE} pixels)")
     preview.add_argument("--count", type=int, default=4, help="samples on the sheet (4)")
-    preview.add_argument("--skip", type=int, default=0, help="samples to pass over first")
+    preview.add_argument("--skip", type=int, default=0, help="samples to skip first")
 
-    score = commands.add_parser("score", help="score predictions against the photos of a split")
+    score = command("score", _score, "score predictions against the photos of a split")
     score.add_argument("file", help="CSV, TSV, Parquet or JSON lines: image_id with sequence, or "
                        "latitude and longitude, or candidates, the best first")  # fmt: skip
     _add_source(score)
     score.add_argument("--split", default="validation", choices=list(TABLES))
-    score.add_argument("--kind", choices=list(COLUMNS), help="where a file has columns of several")
+    score.add_argument("--kind", choices=list(COLUMNS), help="if a file has columns of several")
     score.add_argument("--allow-partial", action="store_true",
                        help="score what is both in the file and in the split")  # fmt: skip
     score.add_argument("--json", action="store_true", help="print JSON instead of a table")
 
-    index = commands.add_parser("index", help="write the index of each shard beside it, so that "
-                                "streaming from where they are published reads only what it "
-                                "wants")  # fmt: skip
-    index.add_argument("folder", help="in the Hub's layout, with archives/streetview_images_*.tar")
-    extraction.add_commands(commands)
-    publish_command.add_command(commands)
+    index = command("index", _index, "write the index of each shard beside it, so that streaming "
+                    "from where they are published reads only what it needs")  # fmt: skip
+    index.add_argument("folder", help="with the Hub's layout: archives/streetview_images_*.tar")
+
+    extract = command("extract", _extract, "write the layout that the authors' code reads")
+    extract.add_argument("folder", help="where to write; created if need be")
+    _add_source(extract, "folder with the TAR files (archives/); default: the Hub", True)
+    _add_selection(extract, "-7 -5 -3 -1, which the authors' code reads")
+    extract.add_argument("--workers", type=int, metavar="N",
+                         help="TAR files read at a time (4 of the Hub, 1 of a folder)")  # fmt: skip
+
+    verify = command("verify", _verify, "find what is missing, repeated or broken")
+    verify.add_argument("folder", help="extracted, or with the Hub's layout (archives/)")
+    _add_source(verify, "compare with the TAR files of this folder", True)
+    _add_selection(verify, "what was extracted")
+    verify.add_argument("--deep", action="store_true",
+                        help="decode every picture, and compare it byte for byte with TAR files "
+                        "on this machine")  # fmt: skip
+    verify.add_argument("--workers", type=int, metavar="N", help="threads (all cores)")
+    verify.add_argument("--json", metavar="FILE", help="write the findings there, with all names")
+
+    publish.add_command(commands)
     return parser
 
 
-def _add_source(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--data-dir", help="folder of the data set; default: the Hub")
-    parser.add_argument("--repository", help="a fork on the Hub")
+def _add_source(
+    parser: argparse.ArgumentParser, data_dir: str = "folder of the data set; default: the Hub",
+    tables: bool = False,
+) -> None:  # fmt: skip
+    parser.add_argument("--data-dir", help=data_dir)
+    parser.add_argument("--repository", help=f"repository on the Hub ({REPOSITORY})")
     parser.add_argument("--revision", help="commit, branch or tag of the repository")
+    if tables:
+        parser.add_argument("--metadata-dir", help="folder of the two CSV files, if not metadata/")
+
+
+def _add_selection(parser: argparse.ArgumentParser, levels: str) -> None:
+    parser.add_argument("--levels", nargs="+", type=_level, metavar="Z",
+                        help=f"zoom levels of the tiles, or `all` ({levels})")  # fmt: skip
+    parser.add_argument("--no-tiles", action="store_true", help="street photos only")
+    parser.add_argument("--no-photos", action="store_true", help="tiles only")
+    parser.add_argument("--splits", nargs="+", choices=list(TABLES), help="photos of these only")
+    parser.add_argument("--shards", nargs="+", type=int, metavar="N", help="photos of these TARs")
+
+
+def _level(text: str) -> int | str:
+    if text == "all":
+        return text
+    try:
+        return int(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text!r} is neither a level nor `all`") from None
 
 
 def _sample(folder: str, tiles: bool, **options: Any) -> None:
@@ -106,17 +152,17 @@ def _sample(folder: str, tiles: bool, **options: Any) -> None:
 
 
 def _render(
-    output: str | None, size: int, quality: int, workers: int | None, strict: bool, **where: Any
-) -> None:
-    import justzoomin
+    output: str | None, size: int, quality: int, workers: int | None, strict: bool,
+    data_dir: str | None, **where: Any,
+) -> None:  # fmt: skip
+    from justzoomin.rendering import render
 
-    builder = justzoomin.JustZoomIn(config_name="metadata", **_given(where))
-    source = where["data_dir"] or builder.config.source(builder.token)
+    source = data_dir or _source("metadata", where)
     if output is None:
-        output = str(Path(where["data_dir"] or ".", "views", f"views_{size}.tar"))
-    count = justzoomin.render(source, output, size, quality, workers=workers, strict=strict)
-    print(f"Rendered {count:,} views of {size} pixels to {output} "
-          f"({Path(output).stat().st_size / 1e6:,.1f} MB)")  # fmt: skip
+        output = str(Path(data_dir or ".", "views", f"views_{size}.tar"))
+    count = render(source, output, size, quality, workers=workers, strict=strict)
+    megabytes = Path(output).stat().st_size / 1e6
+    print(f"Rendered {count:,} views of {size} pixels to {output} ({megabytes:,.1f} MB)")
 
 
 def _preview(output: str, split: str, size: int, count: int, skip: int, **where: Any) -> None:
@@ -141,26 +187,74 @@ def _preview(output: str, split: str, size: int, count: int, skip: int, **where:
 def _score(
     file: str, split: str, kind: str | None, allow_partial: bool, json: bool, **where: Any
 ) -> None:
-    import justzoomin
+    from justzoomin.scores import score
 
-    builder = justzoomin.JustZoomIn(config_name="metadata", **_given(where))
-    table = read_table(builder.config.source(builder.token).table(split))
+    table = read_table(_source("metadata", where).table(split))
     references = {name: getattr(table, name) for name in TABLE_COLUMNS}
-    found = read_predictions(file)
-    result = justzoomin.score(found, references, kind, allow_partial=allow_partial)
+    result = score(read_predictions(file), references, kind, allow_partial=allow_partial)
     if json:
         print(dumps({"file": file, "split": split, **result}, indent=2))
-        return
-    print(f"{file} against split {split}, paired by image_id\n{result}")
+    else:
+        print(f"{file} against split {split}, paired by image_id\n{result}")
 
 
 def _index(folder: str) -> None:
-    archives = Folder(local_path(folder)).archives()
-    if not archives:
-        raise FileNotFoundError(f"{folder} holds no archives/streetview_images_000.tar, ….")
-    for path in archives:
-        index = TarReader(path).index
+    for archive in Folder(local_path(folder)).photo_archives():
+        index = TarReader(archive.path).index
         print(f"{index.publish()}: {len(index.files()):,} members")
+
+
+def _extract(folder: str, **options: Any) -> int:
+    from justzoomin.extraction.extract import extract
+
+    where = {name: options.pop(name) for name in _SOURCE}
+    # The configuration that needs no files of the source.
+    source = _source("views", where)
+    source.check(photos=False)
+    try:
+        print(extract(folder, source, **_selection(options)))
+    except KeyboardInterrupt:
+        print(f"\nInterrupted. The files in {folder} are complete; run the same command to go on.")
+        return 130
+    return 0
+
+
+def _verify(folder: str, json: str | None, **options: Any) -> int:
+    from justzoomin.extraction.verify import verify
+
+    where = {name: options.pop(name) for name in _SOURCE}
+    source = None
+    if any(where[name] is not None for name in _SOURCE[:3]):
+        source = _source("views", where)
+        source.check(photos=False)
+    selection = _selection(options)
+    verdict = verify(folder, source, metadata_dir=where["metadata_dir"], **selection)
+    if json is not None:
+        write_json(json, verdict.as_dict())
+    print(verdict)
+    return 0 if verdict.whole else 1
+
+
+def _selection(options: dict[str, Any]) -> dict[str, Any]:
+    """Turn the options of the command line into arguments of `extract` and `verify`."""
+    no_tiles, no_photos = options.pop("no_tiles"), options.pop("no_photos")
+    if no_tiles and options["levels"]:
+        raise ValueError("--levels and --no-tiles contradict each other: leave one out.")
+    if no_photos and (options["splits"] or options["shards"]):
+        raise ValueError("--no-photos and --splits or --shards contradict each other.")
+    if no_tiles and no_photos:
+        raise ValueError("Without photos and tiles there is nothing left.")
+    if no_tiles:
+        options["levels"] = ()
+    elif "all" in (options["levels"] or ()):
+        options["levels"] = "all"
+    return {**options, "photos": not no_photos}
+
+
+def _source(config_name: str, where: dict[str, Any]) -> Source:
+    """Return the source that the options of a command name."""
+    builder = JustZoomIn(config_name=config_name, **_given(where))
+    return builder.config.source(builder.token)
 
 
 def _rows(name: str, split: str, **where: Any) -> Any:

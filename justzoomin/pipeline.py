@@ -1,4 +1,4 @@
-"""The joined street photos as a webdataset pipeline, for training loops without `datasets`."""
+"""Street photos with their rows as a webdataset pipeline, for training loops without `datasets`."""
 
 from __future__ import annotations
 
@@ -8,9 +8,6 @@ from typing import Any
 
 from geoload.messages import needed_for
 from justzoomin.justzoomin import JustZoomIn
-from justzoomin.sources import other_split
-from justzoomin.streetview import Join, Pass
-from justzoomin.table import read_table
 
 with needed_for("A webdataset pipeline", "all"):
     import webdataset as wds
@@ -25,36 +22,27 @@ def pipeline(split: str, **options: Any) -> Pipeline:
     if options.get("in_place"):
         raise ValueError("in_place= is for load_dataset: a pipeline reads every picture anyway.")
     builder = JustZoomIn(config_name="streetview", splits=[split], **options)
-    source = builder.config.source(builder.token)
-    parts = {part.name: part for part in source.parts(builder.config.shards)}
+    stage = _Rows(builder, split)
     return Pipeline(
-        wds.SimpleShardList(list(parts)),
-        wds.split_by_node,
-        wds.split_by_worker,
-        Expand(source, split, builder.config, parts),
+        wds.SimpleShardList(list(stage.parts)), wds.split_by_node, wds.split_by_worker, stage
     )
 
 
-class Expand:
-    """A pipeline stage: shards in, joined samples out. Picklable, so workers can be spawned."""
+class _Rows:
+    """A pipeline stage: names of parts in, samples out. It can be pickled for spawned workers."""
 
-    def __init__(self, source: Any, split: str, config: Any, parts: dict[str, Any]) -> None:
-        self._source, self._split, self._strict = source, split, config.strict
-        self._parts, self._config = parts, config
-        self._pass = Pass(source, split, len(parts), config.strict, config.shards is not None)
+    def __init__(self, builder: JustZoomIn, split: str) -> None:
+        self._config, self._split = builder.config, split
+        self._source = self._config.source(builder.token)
+        self.parts = {part.label: part for part in self._config.parts(self._source, None, None)}
+        self._findings = self._config.streamed_findings(self._source, split, len(self.parts))
 
     def __call__(self, shards: Iterator[dict[str, str]]) -> Iterator[dict[str, Any]]:
-        """Yield the samples of each shard in turn."""
-        join = Join(self._source, self._split, self._config, self._pass.leave)
-        covered = self._config.covered_table(getattr(self._source, "token", None))
-        if covered is not None:
-            others = read_table(self._source.table(other_split(self._split)))
-            covered.say(self._split, join.table, others, self._strict)
-        parts = [self._parts[shard["url"]] for shard in shards]
-        for row, place, _, data in join.samples(parts):
-            record = join.table.record(row)
-            if covered is not None:
-                record.update(covered.record(join.table.image_id[row]))
+        """Yield the samples of each part in turn."""
+        parts = [self.parts[shard["url"]] for shard in shards]
+        rows = self._config.rows(self._source, parts, self._split, self._findings.add)
+        for place, record in rows:
+            data = record.pop("image")["bytes"]
             yield {
                 "__key__": record["image_id"],
                 "__url__": place,

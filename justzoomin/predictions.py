@@ -20,7 +20,7 @@ import pyarrow.csv
 import pyarrow.parquet
 
 from gcd_metric.names import listed, shortened
-from justzoomin.plan import photo_id
+from justzoomin.members import photo_id
 from justzoomin.table import parse_sequences
 
 COLUMNS = {
@@ -232,39 +232,6 @@ def _read_json_lines(path: str) -> Columns:
 def _record(fields: list[tuple[str, Any]]) -> dict[str, Any]:
     _refuse_repeated(name for name, _ in fields)
     return dict(fields)
-
-
-def as_array(values: Any, name: str) -> np.ndarray:
-    """Return values as an array: of numbers, tensors on any device, or text such as "[7, 6]".
-
-    Raises
-    ------
-    ValueError
-        When they are of different shapes, or masked.
-    """
-    if hasattr(values, "detach"):
-        values = values.detach().cpu()
-    if np.ma.is_masked(values):
-        raise ValueError(f"{name}: some values are masked, and what lies under a mask is no answer")
-    if isinstance(values, np.ndarray) and values.dtype == object:
-        values = values.tolist()
-    values = _from_text(values, name, "predictions")
-    try:
-        return np.asarray(values)
-    except (ValueError, TypeError) as error:
-        raise ValueError(f"{name}: no array can be made of them ({error})") from error
-
-
-def _from_text(values: Any, name: str, where: str) -> Any:
-    """Read sequences, and lists of them, that a CSV file holds as text."""
-    if not isinstance(values, (list, tuple)) or not values or not isinstance(values[0], str):
-        return values
-    if name == "candidates":
-        try:
-            return [json.loads(text) for text in values]
-        except (ValueError, RecursionError, TypeError) as error:
-            raise ValueError(f"candidates are lists of sequences, as JSON ({error})") from error
-    return parse_sequences(["" if text is None else text for text in values], where)
 
 
 def image_ids(values: Any, what: str) -> list[str]:

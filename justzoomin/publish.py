@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import argparse
-import os
 from typing import Any
 
 from geoload.builder import Builder
-from geoload.hub import list_files
 from geoload.publishing.convert import NO_JPEG, Screened, without_metadata
 from geoload.publishing.publish import publish
 from geoload.publishing.spec import PublishSpec, Settings, add_options
-from justzoomin.archives import WHITE
+from justzoomin.findings import WHITE
 from justzoomin.justzoomin import JustZoomIn
-from justzoomin.sources import ATTRIBUTION, Folder, other_split
+from justzoomin.source import ATTRIBUTION, other_split
 from justzoomin.table import read_table
 
 STREET_ATTRIBUTION = "Street-view imagery derived from Mapillary, licensed under CC BY-SA 4.0."
@@ -32,6 +30,7 @@ def add_command(commands: Any) -> None:
     parser: argparse.ArgumentParser = commands.add_parser(
         "publish", help="convert to a repository that loads without this package, and upload it"
     )
+    parser.set_defaults(run=run)
     add_options(parser)
     parser.add_argument("--repository", help="repository on the Hub to read from")
     parser.add_argument("--revision", help="commit, branch or tag of that repository")
@@ -86,12 +85,8 @@ def estimate(builder: Builder, split: str) -> tuple[int, int] | None:
     if builder.config.name not in _PHOTOS:
         return None
     source = builder.config.source(builder.token)
-    if isinstance(source, Folder):
-        if not source.archives():
-            return None
-        size = sum(os.path.getsize(path) for path in source.archives())
-    else:
-        files = list_files(source.repository, source.commit, "archives", source.token)
-        size = sum(f.size for f in files if "streetview_images_" in f.path and ".tar" in f.path)
+    size = sum(archive.size for archive in source.archives() if archive.level is None)
+    if not size:
+        return None
     rows = {name: len(read_table(source.table(name))) for name in (split, other_split(split))}
     return rows[split], size * rows[split] // sum(rows.values())

@@ -26,8 +26,7 @@ from geoload.files import explain_disk_errors, signature
 from geoload.processes import exit_with_parent
 from geoload.tar import members, write_tar
 from justzoomin import zoom
-from justzoomin.overhead import overhead_files
-from justzoomin.sources import ATTRIBUTION
+from justzoomin.source import ATTRIBUTION, overhead_files
 from justzoomin.tiles import TilePyramid
 from justzoomin.views import (
     QUALITY,

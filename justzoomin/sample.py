@@ -20,9 +20,8 @@ from PIL import Image
 from tqdm import tqdm
 
 from geoload.tar import write_tar
-from justzoomin.side_files import COVERED
-from justzoomin.sources import IMAGES, TABLES
-from justzoomin.streetview import SUFFIX
+from justzoomin.members import SUFFIX
+from justzoomin.source import COVERED, IMAGES, TABLES
 from justzoomin.zoom import DEPTH, GRID, corners, decode, move
 
 LAYOUT = """\

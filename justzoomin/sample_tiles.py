@@ -16,9 +16,9 @@ import numpy.typing as npt
 from tqdm import tqdm
 
 from geoload.tar import write_tar
-from justzoomin.archives import level_name
 from justzoomin.layout import Layout
 from justzoomin.sample import LAYOUT
+from justzoomin.source import level_name
 from justzoomin.views import to_jpeg
 from justzoomin.zoom import WASHINGTON, decode, move
 

@@ -13,12 +13,12 @@ from justzoomin import zoom
 from justzoomin.predictions import (
     COLUMNS,
     ID,
-    as_array,
     columns_of,
     image_ids,
     pair,
     refuse_similar,
 )
+from justzoomin.table import as_array
 
 RANKS = (1, 5, 10, 50, 100)
 _log = logging.getLogger(__name__)

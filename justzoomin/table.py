@@ -9,6 +9,7 @@ import reprlib
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -16,6 +17,9 @@ import pyarrow as pa
 import pyarrow.csv
 
 from geoload.files import signature
+from geoload.report import Findings
+from justzoomin.findings import BOTH_SPLITS, REPEATED_ROWS
+from justzoomin.source import Source, other_split
 from justzoomin.zoom import DEPTH, GRID
 
 COLUMNS = ("image_id", "latitude", "longitude", "sequence")
@@ -65,6 +69,20 @@ class Table:
         }
 
 
+def read_tables(source: Source, split: str) -> tuple[Table, Table]:
+    """Read the table of a split, and that of the other split."""
+    return read_table(source.table(split)), read_table(source.table(other_split(split)))
+
+
+def table_report(table: Table, others: Table) -> Findings:
+    """Count what is wrong with a split's table by itself and beside the other's."""
+    report = Findings()
+    both = [image_id for image_id in table.row if image_id in others.row]
+    report.add_many(REPEATED_ROWS, len(table.repeated), table.repeated)
+    report.add_many(BOTH_SPLITS, len(both), both)
+    return report
+
+
 def read_table(path: str) -> Table:
     """Read a split's CSV file with the columns `image_id,latitude,longitude,sequence`.
 
@@ -80,7 +98,7 @@ def read_table(path: str) -> Table:
 
 
 @functools.lru_cache(maxsize=4)
-def _read_table(path: str, state: tuple) -> Table:
+def _read_table(path: str, state: object) -> Table:
     frame = _read_csv(path)
     ids = frame["image_id"].tolist()
     row: dict[str, int] = {}
@@ -166,3 +184,36 @@ def parse_sequences(texts: Sequence[str], where: str) -> list[list[int]]:
             f"{usual} actions as most have."
         )
     return sequences
+
+
+def as_array(values: Any, name: str) -> np.ndarray:
+    """Return numbers, tensors on any device, or text such as "[7, 6]" as an array.
+
+    Raises
+    ------
+    ValueError
+        If they have different shapes, or some are masked.
+    """
+    if hasattr(values, "detach"):
+        values = values.detach().cpu()
+    if np.ma.is_masked(values):
+        raise ValueError(f"{name}: some values are masked; fill them in or leave their rows out")
+    if isinstance(values, np.ndarray) and values.dtype == object:
+        values = values.tolist()
+    values = _from_text(values, name, "predictions")
+    try:
+        return np.asarray(values)
+    except (ValueError, TypeError) as error:
+        raise ValueError(f"{name}: cannot be made an array ({error})") from error
+
+
+def _from_text(values: Any, name: str, where: str) -> Any:
+    """Read sequences, or lists of them, from the text of a CSV file."""
+    if not isinstance(values, (list, tuple)) or not values or not isinstance(values[0], str):
+        return values
+    if name == "candidates":
+        try:
+            return [json.loads(text) for text in values]
+        except (ValueError, RecursionError, TypeError) as error:
+            raise ValueError(f"candidates are lists of sequences, as JSON ({error})") from error
+    return parse_sequences(["" if text is None else text for text in values], where)

@@ -13,8 +13,7 @@ from typing import Any, Protocol
 from geoload.files import local_path, read_exactly
 from geoload.hub import HubFile, download_small, list_files
 from geoload.tar_reader import TarReader
-from justzoomin.archives import by_level
-from justzoomin.sources import REPOSITORY, Hub
+from justzoomin.source import REPOSITORY, Hub, by_level
 
 LAYOUT = "satellite/layout.yaml"
 _MAX_TILE_BYTES = 64 * 2**20

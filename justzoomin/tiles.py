@@ -18,10 +18,10 @@ import numpy.typing as npt
 
 from geoload.messages import needed_for
 from geoload.report import Findings
-from justzoomin.archives import WHITE, level_name
+from justzoomin.findings import WHITE
 from justzoomin.layout import Layout, MapPoint
 from justzoomin.mosaic import Mosaic, Window, blur_radius, scratch
-from justzoomin.sources import REPOSITORY, REVISION, Hub
+from justzoomin.source import REPOSITORY, REVISION, Hub, level_name
 from justzoomin.tile_files import open_tiles
 from justzoomin.zoom import path
 
@@ -41,7 +41,7 @@ class TilePyramid:
 
     Parameters
     ----------
-    source : path or justzoomin.sources.Hub, optional
+    source : path or justzoomin.source.Hub, optional
         A folder in the layout of the Hub (`archives/satellite_level_*_*.tar` and
         `satellite/layout.yaml`), one with extracted tiles (`satellite/{zoom}/{x}/{y}.jpg`), or a
         repository on the Hub at a commit, of which the levels that views need are downloaded when

@@ -23,8 +23,9 @@ from geoload.report import Findings
 from geoload.tar_reader import TarReader
 from justzoomin import zoom
 from justzoomin.decoded import decoded_pictures
-from justzoomin.predictions import as_array
-from justzoomin.sources import Folder, Hub
+from justzoomin.findings import WHITE_PHOTOS
+from justzoomin.source import Source
+from justzoomin.table import as_array
 
 SIZE = 384
 MIN_SIZE, MAX_SIZE = 8, 16_384  # pixels; the blur of a smaller view takes minutes
@@ -33,7 +34,6 @@ ROOT = "root"
 # All views before the last action but one.
 _KEPT = 1 + 16 + 256
 
-WHITE_PHOTOS = "photos with white views, all of whose tiles are missing"
 _log = logging.getLogger(__name__)
 
 Prefix = tuple[int, ...]
@@ -222,9 +222,9 @@ def open_views(
     return DrawnViews(source, size or SIZE, range(depth))
 
 
-def find_rendered(source: Hub | Folder, size: int = SIZE) -> str | None:
+def find_rendered(source: Source, size: int = SIZE) -> str | None:
     """Return the path of a source's rendered shard, `views/views_384.tar`, if there is one."""
-    return source.optional(f"views/views_{size}.tar")
+    return source.find(f"views/views_{size}.tar")
 
 
 class ZoomViews:

@@ -24,7 +24,7 @@ from im2gps.licences import LICENCES
 from justzoomin import JustZoomIn, zoom
 from justzoomin.publish import STREET_ATTRIBUTION
 from justzoomin.sample_tiles import write_tiles
-from justzoomin.sources import ATTRIBUTION, REPOSITORY
+from justzoomin.source import ATTRIBUTION, REPOSITORY
 
 ROOT = Path(__file__).parents[1]
 BUILDERS = {"im2gps": Im2GPS, "justzoomin": JustZoomIn}

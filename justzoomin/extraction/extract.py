@@ -1,4 +1,4 @@
-"""The extracted layout that the authors' code reads, written from the TAR files.
+"""Writes the extracted layout, which the authors' code reads, from the TAR files.
 
     metadata/*.csv
     streetview/images/{image_id}_undistorted.jpg
@@ -6,15 +6,16 @@
     satellite/layout.yaml
     satellite/{zoom}/{x}/{y}.jpg
 
-TAR files of the Hub are read in ranges as they pass by, so that the disk holds the pictures only;
-those that are in the Hub's cache already are taken from there.
+TAR files of the Hub are read in ranges without being stored, so that the disk holds the pictures
+only; those in the Hub's cache are read there.
 """
 
 from __future__ import annotations
 
-import logging
 import os
+import shutil
 import threading
+from collections import Counter
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import asdict, dataclass, field
@@ -22,37 +23,26 @@ from typing import BinaryIO
 
 from tqdm import tqdm
 
-from geoload.files import is_disk_full
+from geoload.files import is_disk_full, is_remote
+from geoload.messages import format_bytes
 from geoload.output_folder import OutputFolder
 from geoload.remote import open_binary
 from geoload.report import Findings
 from geoload.tar import Member, ShardError, read_member
-from justzoomin.archives import (
-    LOADER_LEVELS,
-    MAX_PICTURE,
-    TWICE,
-    Archive,
-    find_archives,
-    image_id_of,
-    name_of,
-    place_of,
-    refusal,
-    shown,
-)
-from justzoomin.extraction.room import check_room, gigabytes
-from justzoomin.selection import RECORD, Record, Selection, pick_levels, pick_splits
-from justzoomin.side_files import side_files
-from justzoomin.sources import TABLES, Folder, Hub
-from justzoomin.streetview import BROKEN, STRANGERS, is_jpeg
+from justzoomin.extraction.pictures import REPEATED
+from justzoomin.extraction.selection import MAX_RECORD, RECORD, Record, Selection, loader_levels
+from justzoomin.findings import BROKEN, STRANGERS, is_jpeg
+from justzoomin.members import MAX_PICTURE, image_id_of, path_of, refusal, shown
+from justzoomin.source import IMAGES, LOADER_LEVELS, TABLES, Archive, Source
 from justzoomin.table import read_table
 
 _MAX_SIDE_FILE = 2**30
-_log = logging.getLogger(__name__)
+_HOW_TO_OMIT = {"photos": "--no-photos, fewer --shards, or --splits validation", "tables": ""}
 
 
 @dataclass
 class Count:
-    """Pictures of a group: how many were written, how many were there, and bytes written."""
+    """Pictures of a group: how many were written, how many existed, and bytes written."""
 
     written: int = 0
     there: int = 0
@@ -66,52 +56,68 @@ class Extracted:
     Attributes
     ----------
     folder : str
-    selection : Selection
-    left_out, lacking : list of int
-        Levels that the source has and that were not asked for; levels that the authors' loader
-        reads and that it has not.
+    unselected, lacking : list of int
+        Levels that the source has and that were not selected; levels that the authors' loader
+        reads and the source does not have.
     counts : dict of str to Count
         By group: "photos", "level -7", ….
     report : Findings
-        What was refused, doubled or broken.
+        What was refused, repeated or broken.
     """
 
     folder: str
-    selection: Selection
-    left_out: list[int]
+    unselected: list[int]
     lacking: list[int]
     counts: dict[str, Count] = field(default_factory=dict)
     report: Findings = field(default_factory=Findings)
 
+    def __str__(self) -> str:
+        lines = [f"{self.folder}:"]
+        for group, count in self.counts.items():
+            what = "photos" if group == "photos" else f"tiles of {group}"
+            size = format_bytes(count.bytes)
+            lines.append(
+                f"  {count.written:,} {what} written ({size}), {count.there:,} existed already"
+            )
+        for text, levels in (
+            ("Not selected: the levels {} (--levels).", self.unselected),
+            ("The source lacks the levels {}, which the authors' loader reads too.", self.lacking),
+        ):
+            if levels:
+                lines.append(text.format(", ".join(map(str, levels))))
+        lines += [f"Found: {self.report.line(kind)}" for kind in self.report.counts]
+        lines.append(f"What was extracted is recorded in {os.path.join(self.folder, RECORD)}.")
+        return "\n".join(lines)
+
 
 def extract(
-    folder: str | os.PathLike,
-    source: Hub | Folder,
+    folder: str | os.PathLike[str],
+    source: Source,
     levels: Sequence[int] | str | None = None,
     photos: bool = True,
     splits: Sequence[str] | None = None,
     shards: Sequence[int] | None = None,
     workers: int | None = None,
 ) -> Extracted:
-    """Write the extracted layout into a folder, or what is missing of it there.
+    """Write the extracted layout into a folder, or what it lacks of it.
 
-    A picture that is there is not written again: files are written beside their place and renamed,
-    so that one under its own name is whole. With a TAR file on this machine its bytes are compared;
-    of the Hub's only the size is known before it is downloaded (`verify --deep` looks inside).
+    A picture that exists is not written again: files are written under another name and renamed, so
+    that a file under its own name is complete. Its bytes are compared with a TAR file on this
+    machine; with one of the Hub only its size is (`verify --deep` looks inside).
 
     Parameters
     ----------
     folder : path
-        Made if it is not there. Nothing is written outside of it, nor through a link in it.
-    source : Hub or Folder
+        Created if it does not exist. Nothing is written outside of it, nor through a link in it.
+    source : Source
         The repository, or a folder with `archives/`.
     levels : sequence of int, "all", optional
         Zoom levels of the tiles; by default -7, -5, -3 and -1, which the authors' loader reads for
-        the four views. None at all: ().
+        the four views. () selects none.
     photos : bool
         Whether to extract the street photos.
     splits : sequence of str, optional
-        Only the photos of these splits; without it all, those of no split too.
+        Only the photos of these splits; by default all, also those of no split.
     shards : sequence of int, optional
         Only the photos of these TAR files.
     workers : int, optional
@@ -124,105 +130,130 @@ def extract(
     Raises
     ------
     ValueError
-        When a level or a shard is not there, a TAR is cut or damaged, or the folder was extracted
-        from other TAR files.
+        If a level or a shard does not exist, a TAR file is cut or damaged, or the folder was
+        extracted from other TAR files.
     OSError
-        When the disk is too small (before anything is written) or full, or when a link stands
-        where a folder should be.
+        If the disk is too small (before anything is written) or full, or a link stands where a
+        folder should be.
     """
     if workers is not None and workers < 1:
         raise ValueError(f"workers is {workers}; it should be 1 or more.")
-    archives = find_archives(source)
-    selection = Selection(
-        pick_levels(archives, levels),
-        photos,
-        pick_splits(splits),
-        None if shards is None else tuple(sorted(set(shards))),
-    )
-    chosen = selection.archives(archives, name_of(source))
-    there = {archive.level for archive in archives if archive.level is not None}
+    known = {archive.level for archive in source.archives() if archive.level is not None}
+    chosen = Selection(loader_levels(known)).choose(known, levels, photos, splits, shards)
+    archives = chosen.archives(source)
+    sizes = {archive.name: archive.size for archive in archives}
     with OutputFolder(folder) as target:
         target.lock()
-        lacking = [level for level in LOADER_LEVELS if levels is None and level not in there]
-        left_out = sorted(there - {*selection.levels})
-        result = Extracted(target.folder, selection, left_out, lacking)
-        sizes = {archive.name: archive.size for archive in chosen}
-        old = Record.read(target)
-        record = Record(selection, name_of(source), sizes).join(old, target.folder)
-        extraction = _Extraction(source, selection, chosen, target, result)
+        lacking = [level for level in LOADER_LEVELS if levels is None and level not in known]
+        result = Extracted(target.folder, sorted(known - {*chosen.levels}), lacking)
+        old = Record.parse(target.read(RECORD, MAX_RECORD))
+        begun = Record(chosen, source.name, sizes).join(old, target.folder)
+        extraction = _Extraction(source, chosen, archives, target, result)
         try:
             extraction.check_room()
-            record.write(target)
-            extraction.run(workers or (4 if isinstance(source, Hub) else 1))
-            finished = Record(selection, name_of(source), sizes, True).join(old, target.folder)
+            begun.write(target)
+            extraction.run(workers or source.parallel)
+            finished = Record(chosen, source.name, sizes, True).join(old, target.folder)
             counts = {group: asdict(count) for group, count in result.counts.items()}
             finished.write(target, counts=counts, reported=result.report.as_dict())
         except OSError as error:
             if not is_disk_full(error):
                 raise
-            raise OSError(_full_message(result, error)) from error
+            written = sum(count.written for count in result.counts.values())
+            there = sum(count.there for count in result.counts.values())
+            raise OSError(
+                f"{result.folder}: {error.strerror}, after {written:,} files ({there:,} existed "
+                "before). All of them are complete. Make room and run the same command again: it "
+                "continues where it stopped. Or leave something out (--levels, --no-photos, "
+                "--splits, --shards)."
+            ) from error
     return result
 
 
-def summary(result: Extracted) -> str:
-    """Say in a few lines what was extracted, and what was not."""
-    lines = [f"{result.folder}:"]
-    for group, count in result.counts.items():
-        what = "photos" if group == "photos" else f"tiles of {group}"
-        lines.append(
-            f"  {count.written:,} {what} written ({gigabytes(count.bytes)}), {count.there:,} were "
-            "there"
-        )
-    if result.left_out:
-        levels = ", ".join(map(str, result.left_out))
-        lines.append(f"Not asked for: the levels {levels} (--levels).")
-    if result.lacking:
-        levels = ", ".join(map(str, result.lacking))
-        lines.append(f"Not there: the levels {levels}, which the authors' loader reads too.")
-    lines += [f"Found: {result.report.line(kind)}" for kind in result.report.counts]
-    lines.append(f"What was extracted is recorded in {os.path.join(result.folder, RECORD)}.")
-    return "\n".join(lines)
-
-
 class _Extraction:
-    """One run: what is wanted, and what all threads of it share."""
+    """One run: what is selected, and what its threads share."""
 
     def __init__(
-        self,
-        source: Hub | Folder,
-        selection: Selection,
-        archives: list[Archive],
-        target: OutputFolder,
+        self, source: Source, selection: Selection, archives: list[Archive], target: OutputFolder,
         result: Extracted,
-    ) -> None:
-        self._token = source.token if isinstance(source, Hub) else None
-        self._archives, self._target, self._result = archives, target, result
-        self._side_files = side_files(source, selection)
-        self._ids, self._wanted = _ids(self._side_files, selection)
-        self._indexes = [archive.tar_index() for archive in archives]
+    ) -> None:  # fmt: skip
+        self._source, self._archives = source, archives
+        self._target, self._result = target, result
+        self._side_files = selection.side_files(source)
+        self._ids, self._wanted = set[str](), set[str]()
+        self._share = 1.0  # of the photos, those of the wanted splits
+        if selection.photos:
+            tables = {s: read_table(self._side_files[f"metadata/{TABLES[s]}"]) for s in TABLES}
+            self._ids = {i for table in tables.values() for i in table.row}
+            self._wanted = {i for split in selection.splits for i in tables[split].row}
+            self._share = len(self._wanted) / max(len(self._ids), 1)
+        self._every_photo = len(selection.splits) == len(TABLES)
         self._lock, self._stop = threading.Lock(), threading.Event()
-        # Of each picture, the TAR (by its place in the list) and the byte that it is taken from.
+        # The TAR file (by its place in the list) and the byte that each picture is taken from.
         self._taken: dict[str, tuple[int, int]] = {}
         self._earlier: dict[str, tuple[int, Member]] = {}
         result.counts.update({archive.group: Count() for archive in archives})
 
-    def check_room(self) -> None:
-        """Read the headers of local TAR files, and see whether all that is wanted has room."""
-        for archive, index in zip(self._archives, self._indexes, strict=True):
-            if archive.key is None:
-                with self._open(archive) as file:
-                    index.scan(file)
-        share = 1.0 if self._wanted is None else len(self._wanted) / max(len(self._ids), 1)
-        check_room(self._target, self._archives, self._indexes, self.place, share, self._side_files)
-
-    def place(self, archive: Archive, member: Member) -> str | None:
-        """Return where a member goes; None for one that is not wanted, or not of the layout."""
-        if refusal(archive, member) is not None or member.kind != "file":
+    def _path(self, archive: Archive, member: Member) -> str | None:
+        """Return where a member goes; None if it is not wanted, or not in the layout."""
+        path = path_of(member.name, archive.level)
+        if path is None or member.kind != "file" or refusal(member, archive.level):
             return None
-        path = place_of(archive, member.name)
-        if self._wanted is None or path is None or archive.level is not None:
-            return path
-        return path if image_id_of(path) in self._wanted else None
+        if archive.level is None and not self._every_photo:
+            return path if image_id_of(path) in self._wanted else None
+        return path
+
+    def check_room(self) -> None:
+        """Raise OSError if the disk has no room for what is still to be written.
+
+        A remote TAR file that was never read is assumed to need its own size, or the share of it
+        that the wanted splits have of all photos, less the unknown files that exist in the folder.
+        """
+        disk = os.statvfs(self._target.folder)
+        block = disk.f_frsize or 4096
+        sizes, files = Counter[str](), 0
+        for path, file in self._side_files.items():
+            if self._target.size(path) is None:
+                sizes["tables"] += os.stat(file).st_size
+                files += 1
+        unknown, known = Counter[str](), Counter[str]()
+        for archive in self._archives:
+            index = self._source.index(archive)
+            members = {p: m for m in index if (p := self._path(archive, m)) is not None}
+            for path, member in members.items():
+                if self._target.size(path) == member.size:
+                    known[archive.group] += member.size
+                else:
+                    sizes[archive.group] += -(-member.size // block) * block
+                    files += 1
+            share = self._share if archive.level is None else 1
+            unknown[archive.group] += int((archive.size - index.position) * share)
+        tops = {
+            a.group: IMAGES if a.level is None else f"satellite/{a.level}" for a in self._archives
+        }
+        for group in +unknown:
+            below = os.walk(os.path.join(self._target.folder, tops[group]))
+            paths = [os.path.join(folder, name) for folder, _, names in below for name in names]
+            there = sum(os.lstat(path).st_size for path in paths) - known[group]
+            sizes[group] += max(unknown[group] - max(there, 0), 0)
+        omit = [
+            f"{group}: {format_bytes(size)} ({how})"
+            for group, size in sizes.most_common()
+            if size and (how := _HOW_TO_OMIT.get(group, "--levels without it"))
+        ]
+        advice = f"Use another disk, or leave something out: {'; '.join(omit)}."
+        folder, total = self._target.folder, sizes.total()
+        free = shutil.disk_usage(folder).free
+        if total > free:
+            raise OSError(
+                f"{folder} has {format_bytes(free)} free, and {format_bytes(total)} are still to "
+                f"be written: {format_bytes(total - free)} are missing. {advice}"
+            )
+        if disk.f_files and files > disk.f_favail:
+            raise OSError(
+                f"The disk of {folder} has room for {disk.f_favail:,} more files, and {files:,} "
+                f"are still to be written. {advice}"
+            )
 
     def run(self, workers: int) -> None:
         """Write everything."""
@@ -230,7 +261,9 @@ class _Extraction:
             self._copy(file, path)
         total = sum(archive.size for archive in self._archives)
         with (
-            tqdm(total=total, desc="Extracting", unit="B", unit_scale=True, delay=1) as bar,
+            tqdm(
+                total=total, desc="Extracting", unit="B", unit_scale=True, delay=1, disable=None
+            ) as bar,
             ThreadPoolExecutor(workers) as pool,
         ):
             work = [pool.submit(self._extract, i, bar) for i in range(len(self._archives))]
@@ -243,7 +276,11 @@ class _Extraction:
                 raise
         for report in [one.result() for one in work]:
             self._result.report.merge(report)
-        self._prefer_earlier()
+        # Of TAR files that were read at the same time, the first one's picture counts.
+        for path, (number, member) in self._earlier.items():
+            archive = self._archives[number]
+            with self._open(archive) as tar:
+                self._target.write(path, _read(archive, member, tar))
 
     def _copy(self, file: str, path: str) -> None:
         with open(file, "rb") as opened:
@@ -254,13 +291,15 @@ class _Extraction:
             self._target.write(path, data)
 
     def _extract(self, number: int, bar: tqdm) -> Findings:
-        archive, index, report = self._archives[number], self._indexes[number], Findings()
-        position = 0
+        archive, report, position = self._archives[number], Findings(), 0
         with OutputFolder(self._target.folder) as target, self._open(archive) as file:
-            for member, _ in index.read(file):
+            for member, _ in self._source.index(archive).read(file):
                 if self._stop.is_set():
                     break
-                self._take(number, member, file, target, report)
+                if refused := refusal(member, archive.level):
+                    report.add(refused, shown(member.name))
+                elif (path := self._path(archive, member)) is not None:
+                    self._take(path, number, member, file, target, report)
                 with self._lock:
                     bar.update(member.data + member.size - position)
                 position = member.data + member.size
@@ -269,104 +308,57 @@ class _Extraction:
         return report
 
     def _take(
-        self, number: int, member: Member, file: BinaryIO, target: OutputFolder, report: Findings
-    ) -> None:
+        self, path: str, number: int, member: Member, file: BinaryIO, target: OutputFolder,
+        report: Findings,
+    ) -> None:  # fmt: skip
+        """Write a picture, unless it exists or another TAR file has it."""
         archive = self._archives[number]
-        refused = refusal(archive, member)
-        path = self.place(archive, member)
-        if refused is not None:
-            report.add(refused, shown(member.name))
-        if path is None:
-            return
         if not self._is_first(path, number, member):
-            report.add(TWICE, path)
+            report.add(REPEATED, path)
             return
         if archive.level is None and image_id_of(path) not in self._ids:
             report.add(STRANGERS, path.rpartition("/")[2])
         count = self._result.counts[archive.group]
-        if self._is_there(path, archive, member, file, target):
-            with self._lock:
-                count.there += 1
-            return
-        self._write(path, archive, member, file, target, report)
+        there = target.size(path) == member.size
+        if there and not is_remote(archive.path):
+            there = target.read(path, member.size) == _read(archive, member, file)
+        if not there:
+            data = _read(archive, member, file)
+            if not is_jpeg(data):
+                report.add(BROKEN, path)
+            target.write(path, data)
         with self._lock:
-            count.written += 1
-            count.bytes += member.size
-
-    def _is_there(
-        self, path: str, archive: Archive, member: Member, file: BinaryIO, target: OutputFolder
-    ) -> bool:
-        """Tell whether a picture is in the folder: by its bytes, or of the Hub's by its size."""
-        if target.size(path) != member.size:
-            return False
-        if archive.key is not None:
-            return True
-        data = read_member(file, member, archive.path, MAX_PICTURE)
-        return target.read(path, member.size) == data
+            count.there += there
+            count.written += not there
+            count.bytes += 0 if there else member.size
 
     def _is_first(self, path: str, number: int, member: Member) -> bool:
-        """Tell whether nobody took the picture yet; of several the first TAR's counts."""
+        """Tell whether the picture was found in no other TAR file; of several the first counts."""
+        place = number, member.offset
         with self._lock:
-            taken = self._taken.setdefault(path, (number, member.offset))
-            if taken == (number, member.offset):
-                return True
-            if number < min(taken[0], self._earlier.get(path, taken)[0]):
+            taken = self._taken.setdefault(path, place)
+            if taken != place and number < min(taken[0], self._earlier.get(path, taken)[0]):
                 self._earlier[path] = number, member
-            return False
-
-    def _prefer_earlier(self) -> None:
-        """Where TAR files that were read side by side hold one picture, take the first's."""
-        for path, (number, member) in self._earlier.items():
-            archive = self._archives[number]
-            with self._open(archive) as file:
-                self._write(path, archive, member, file, self._target, Findings())
-
-    def _write(
-        self,
-        path: str,
-        archive: Archive,
-        member: Member,
-        file: BinaryIO,
-        target: OutputFolder,
-        report: Findings,
-    ) -> None:
-        data = read_member(file, member, archive.path, MAX_PICTURE)
-        _check_state(archive, file)
-        if not is_jpeg(data):
-            report.add(BROKEN, path)
-        target.write(path, data)
+            return taken == place
 
     def _open(self, archive: Archive) -> BinaryIO:
-        file = open_binary(archive.path, self._token)
-        _check_state(archive, file)
+        file = open_binary(archive.path, self._source.token)
+        _check_unchanged(archive, file)
         return file
 
 
-def _ids(side_files: dict[str, str], selection: Selection) -> tuple[set[str], set[str] | None]:
-    """Return the ids of both tables, and those that are wanted, None where all photos are."""
-    if not selection.photos:
-        return set(), None
-    tables = {split: read_table(side_files[f"metadata/{TABLES[split]}"]) for split in TABLES}
-    ids = {image_id for table in tables.values() for image_id in table.row}
-    if len(selection.splits) == len(TABLES):
-        return ids, None
-    return ids, {image_id for split in selection.splits for image_id in tables[split].row}
+def _read(archive: Archive, member: Member, file: BinaryIO) -> bytes:
+    data = read_member(file, member, archive.path, MAX_PICTURE)
+    _check_unchanged(archive, file)
+    return data
 
 
-def _check_state(archive: Archive, file: BinaryIO) -> None:
-    """Its members are where its headers said only as long as a file is the same."""
-    if archive.key is not None:
+def _check_unchanged(archive: Archive, file: BinaryIO) -> None:
+    """Members are where the index says only as long as a local file is the same."""
+    if is_remote(archive.path):
         return
     stat = os.fstat(file.fileno())
-    if (stat.st_size, stat.st_mtime_ns) != archive.state:
-        raise ShardError(f"{archive.path} was changed meanwhile. Leave it in place, and try again.")
-
-
-def _full_message(result: Extracted, error: OSError) -> str:
-    written = sum(count.written for count in result.counts.values())
-    there = sum(count.there for count in result.counts.values())
-    return (
-        f"{result.folder}: {error.strerror}, after {written:,} files ({there:,} were there before)."
-        " Those that are there are whole. Make room and run the same command again: it goes on "
-        "where it stopped. Or leave something out (--levels, --no-photos, --splits, --shards)."
-    )
+    if (stat.st_size, stat.st_mtime_ns) != (archive.size, archive.mtime_ns):
+        raise ShardError(
+            f"{archive.path} was changed while it was read. Leave it in place, and try again."
+        )

@@ -1,7 +1,7 @@
-"""Whether a folder of the data set is whole: against its tables, and against TAR files.
+"""Checks whether a folder of the data set is complete, against its tables and against TAR files.
 
-Works on an extracted folder and on one as the Hub has it, whose TAR files are looked at where they
-lie. Changes nothing.
+The folder is an extracted one, or one with the Hub's TAR files, which are read in place. Nothing is
+changed.
 """
 
 from __future__ import annotations
@@ -10,53 +10,121 @@ import filecmp
 import os
 from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import replace
+from dataclasses import dataclass, field
+from typing import Any, BinaryIO
 
+from tabulate import tabulate
 from tqdm import tqdm
 
+from geoload.files import is_remote
 from geoload.report import Findings
-from justzoomin.archives import (
-    NOT_FILES,
-    OUTSIDE,
-    Archive,
-    check_levels,
-    choose_photos,
-    find_archives,
-    image_id_of,
-    level_name,
-    levels_below,
-    name_of,
-    tile_of,
+from justzoomin.extraction.pictures import (
+    DAMAGED,
+    Picture,
+    archived_pictures,
+    decode,
+    extracted_pictures,
 )
-from justzoomin.extraction.pictures import Archived, Extracted, Pictures, decode
-from justzoomin.extraction.verdict import (
-    ABSENT,
-    ALL_NAMES,
-    BROKEN_TOO,
-    NO_FILE,
-    NO_TABLE,
-    NO_TAR,
-    NOT_DECODED,
-    OTHER_BYTES,
-    OTHER_FILE,
-    OTHER_SIZE,
-    UNFINISHED,
-    UNKNOWN,
-    UNREADABLE,
-    Verdict,
-)
-from justzoomin.selection import MAX_RECORD, RECORD, Record, Selection, pick_levels, pick_splits
-from justzoomin.side_files import LAYOUT, side_files
-from justzoomin.sources import IMAGES, TABLES, Folder, Hub
-from justzoomin.streetview import BROKEN, MISSING, STRANGERS, is_jpeg, table_report
-from justzoomin.table import Table, TableError, read_table
+from justzoomin.extraction.selection import MAX_RECORD, RECORD, Record, Selection
+from justzoomin.findings import BROKEN, MISSING, STRANGERS, is_jpeg
+from justzoomin.members import NOT_FILES, OUTSIDE, image_id_of, tile_of
+from justzoomin.source import IMAGES, LAYOUT, TABLES, Archive, Folder, Source, level_name
+from justzoomin.table import Table, TableError, read_table, table_report
 
+ABSENT = "pictures of the TAR files that are not here"
+OTHER_SIZE = "pictures of another size than in the TAR files"
+OTHER_BYTES = "pictures that differ from those in the TAR files"
+UNKNOWN = "pictures that no TAR file holds"
+NO_TABLE = "pictures that no table names"
+BROKEN_TOO = "pictures that are no whole JPEG in the TAR files either"
+NOT_DECODED = "pictures that do not decode"
+NO_FILE = "files that are not here"
+OTHER_FILE = "files that differ from the source's"
+NO_TAR = "TAR files that are not here"
+UNREADABLE = "files that cannot be read"
+UNFINISHED = "extractions that did not finish"
+
+_ALL_NAMES = 10**9
 _BATCH = 512
+# What to do about some kinds of findings in an extracted folder.
+_ADVICE = (
+    ({BROKEN, NOT_DECODED, OTHER_BYTES},
+     "Delete pictures that are broken (--json FILE lists all), because `extract` keeps those of "
+     "the right size."),
+    ({ABSENT, OTHER_SIZE, UNFINISHED, NO_FILE},
+     "Run `justzoomin extract {}` again with the same options: it gets what is missing."),
+)  # fmt: skip
+
+
+def _all_names() -> Findings:
+    return Findings(_ALL_NAMES)
+
+
+@dataclass
+class Verdict:
+    """What `verify` found.
+
+    Attributes
+    ----------
+    folder : str
+    compared : str or None
+        The source of the TAR files that it was compared with.
+    extracted : bool
+        Whether it is an extracted folder, not one of TAR files.
+    groups : list of (str, int or None, int)
+        What, how many there should be (None if unknown), how many there are.
+    wrong, notes : Findings
+        What is missing, repeated or broken; and what is worth knowing.
+    """
+
+    folder: str
+    compared: str | None = None
+    extracted: bool = True
+    groups: list[tuple[str, int | None, int]] = field(default_factory=list)
+    wrong: Findings = field(default_factory=_all_names)
+    notes: Findings = field(default_factory=_all_names)
+
+    @property
+    def whole(self) -> bool:
+        """Whether nothing is wrong."""
+        return not self.wrong
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return it as plain data for a JSON file, with all names."""
+        kinds = {
+            key: {k: {"count": n, "names": report.names[k]} for k, n in report.counts.items()}
+            for key, report in (("wrong", self.wrong), ("notes", self.notes))
+        }
+        groups = [dict(zip(("what", "expected", "there"), g, strict=True)) for g in self.groups]
+        return {
+            "folder": self.folder, "whole": self.whole, "compared_with": self.compared,
+            "groups": groups, **kinds,
+        }  # fmt: skip
+
+    def __str__(self) -> str:
+        rows = [[what, "" if n is None else f"{n:,}", f"{m:,}"] for what, n, m in self.groups]
+        headers = ["", "should be there", "is there"]
+        alignment = ("left", "right", "right")
+        lines = [
+            self.folder + (f", compared with {self.compared}" if self.compared else ""), "",
+            tabulate(rows, headers, colalign=alignment, disable_numparse=True), "",
+            *(f"Wrong: {self.wrong.line(kind)}" for kind in self.wrong.counts),
+            *(f"Note: {self.notes.line(kind)}" for kind in self.notes.counts),
+        ]  # fmt: skip
+        if self.extracted:
+            kinds = set(self.wrong.counts)
+            lines += [text.format(self.folder) for about, text in _ADVICE if kinds & about]
+            if self.compared is None:
+                lines.append("Missing tiles, and pictures of a wrong size, are found only by "
+                             "comparing with TAR files (--data-dir, --repository).")  # fmt: skip
+        if self.whole:
+            lines.append("Nothing is wrong.")
+        return "\n".join(lines)
 
 
 def verify(
-    folder: str | os.PathLike,
-    source: Hub | Folder | None = None,
+    folder: str | os.PathLike[str],
+    source: Source | None = None,
     levels: Sequence[int] | str | None = None,
     photos: bool = True,
     splits: Sequence[str] | None = None,
@@ -65,25 +133,25 @@ def verify(
     deep: bool = False,
     workers: int | None = None,
 ) -> Verdict:
-    """Look for what is missing, doubled or broken.
+    """Look for what is missing, repeated or broken.
 
     Parameters
     ----------
     folder : path
-        Extracted, or as on the Hub.
-    source : Hub or Folder, optional
+        Extracted, or with the Hub's layout.
+    source : Source, optional
         Whose TAR files to compare an extracted folder with; by default those in the folder itself,
         if there are any. Of the Hub only headers are needed, which `extract` keeps in the cache;
-        where they are not there the TAR files pass by whole.
+        otherwise the TAR files are read from start to end.
     levels, photos, splits, shards
         What should be there, as for `extract`; by default what was extracted, and in a folder that
-        something else extracted what has begun to be there.
+        another program extracted, the groups of which something exists.
     metadata_dir : str, optional
         Folder of the two CSV files, if not `metadata/`.
     deep : bool
         Decode every picture, and compare it byte for byte with TAR files on this machine.
     workers : int, optional
-        Threads; by default one a core.
+        Threads; by default one for each core.
 
     Returns
     -------
@@ -92,9 +160,9 @@ def verify(
     Raises
     ------
     FileNotFoundError
-        When the folder holds nothing of the data set.
+        If the folder holds nothing of the data set.
     ValueError
-        When there are no such levels or shards, or a source is given for TAR files in place.
+        If there are no such levels or shards, or a source is given for TAR files in place.
     """
     if workers is not None and workers < 1:
         raise ValueError(f"workers is {workers}; it should be 1 or more.")
@@ -103,150 +171,143 @@ def verify(
         raise FileNotFoundError(f"There is no folder {os.fspath(folder)}.")
     check = _Check(path, source, metadata_dir)
     check.choose(levels, photos, splits, shards)
-    check.look()
+    check.find_pictures()
     check.compare_side_files()
-    check.compare_photos()
-    check.compare_tiles()
+    if check.chosen.photos:
+        check.compare_photos()
+    for level in check.chosen.levels:
+        check.compare_tiles(level)
     check.look_inside(deep, workers or os.cpu_count() or 1)
     return check.verdict
 
 
 class _Check:
-    """One run, in steps that each leave their findings in the verdict."""
+    """One run, in steps that add their findings to the verdict."""
 
-    def __init__(self, folder: str, source: Hub | Folder | None, metadata_dir: str | None) -> None:
-        self._folder, self._source = folder, source
+    def __init__(self, folder: str, source: Source | None, metadata_dir: str | None) -> None:
+        self._folder = folder
         self._own = Folder(folder, metadata_dir)
-        self._token = source.token if isinstance(source, Hub) else None
+        self._compared, self._source = source, source or self._own
         self._record = _record(folder)
-        self._levels_here = tuple(levels_below(folder))
+        self._levels_here = self._own.extracted_levels()
         self._photos_here = os.path.isdir(os.path.join(folder, IMAGES))
         self._in_place = not (self._record or self._levels_here or self._photos_here)
         if self._in_place and source is not None:
             raise ValueError(
-                f"{folder} holds no extracted pictures to compare with {name_of(source)}. TAR "
-                "files in it are looked at where they lie: name no other source."
+                f"{folder} holds no extracted pictures to compare with {source.name}. TAR files "
+                "in it are checked in place: name no other source."
             )
-        self._archives = find_archives(source or self._own)
+        self._archives = self._source.archives()
         if self._in_place and not self._archives:
             raise FileNotFoundError(
                 f"{folder} holds neither {IMAGES}/ nor satellite/-7/, … nor archives/*.tar: "
                 "nothing of the data set."
             )
         if source is not None and not self._archives:
-            raise FileNotFoundError(f"{name_of(source)} holds no archives/*.tar to compare with.")
-        compared = name_of(source or self._own) if self._archives and not self._in_place else None
+            raise FileNotFoundError(f"{source.name} holds no archives/*.tar to compare with.")
+        compared = self._source.name if self._archives and not self._in_place else None
         self.verdict = Verdict(folder, compared, not self._in_place)
         self._wrong, self._notes = self.verdict.wrong, self.verdict.notes
+        self._expected: dict[str, Picture] | None = None
+        self._found: dict[str, Picture] = {}
+        self._tables: dict[str, Table] = {}
 
     def choose(
-        self,
-        levels: Sequence[int] | str | None,
-        photos: bool,
-        splits: Sequence[str] | None,
+        self, levels: Sequence[int] | str | None, photos: bool, splits: Sequence[str] | None,
         shards: Sequence[int] | None,
-    ) -> None:
-        """Settle what should be there, and which TAR files tell of it."""
-        in_archives = {archive.level for archive in self._archives}
+    ) -> None:  # fmt: skip
+        """Decide what should be there, and which TAR files hold it."""
+        archived = {archive.level for archive in self._archives}
+        archived_levels = {level for level in archived if level is not None}
         if self._in_place:
-            chosen = Selection(pick_levels(self._archives, "all"), None in in_archives)
+            chosen = Selection(tuple(sorted(archived_levels)), None in archived)
         else:
-            # What was not extracted by us, but has begun to be there.
-            more = self._photos_here and not (self._record and self._record.selection.photos)
-            chosen = Selection(self._levels_here, more)
-            chosen = self._record.selection | chosen if self._record else chosen
+            # Of what this package did not extract, the groups of which something exists.
+            recorded = self._record.selection if self._record else Selection(photos=False)
+            other_photos = self._photos_here and not recorded.photos
+            chosen = recorded | Selection(tuple(self._levels_here), other_photos)
+        known = archived_levels | {*self._levels_here}
+        self.chosen = chosen.choose(known, levels, photos, splits, shards)
         if levels is not None:
-            known = {level for level in in_archives if level is not None} | {*self._levels_here}
-            picked = sorted(known) if isinstance(levels, str) else sorted(set(levels))
-            check_levels(picked or (), known, self._where())
-            chosen = replace(chosen, levels=tuple(picked))
-        if splits is not None:
-            chosen = replace(chosen, splits=pick_splits(splits))
-        if shards is not None:
-            chosen = replace(chosen, shards=tuple(sorted(set(shards))))
-        self._chosen = replace(chosen, photos=chosen.photos and photos)
+            self._source.check_levels(self.chosen.levels, known)
         if self._record is not None and not self._record.finished:
             self._wrong.add(UNFINISHED, RECORD)
-        groups = [*([None] if self._chosen.photos else []), *self._chosen.levels]
+        groups = [*([None] if self.chosen.photos else []), *self.chosen.levels]
         self._archives = [archive for level in groups for archive in self._of_level(level)]
 
     def _of_level(self, level: int | None) -> list[Archive]:
-        """Return the TAR files of a level or of the photos; what their numbers skip is found."""
+        """Return the TAR files of a level or of the photos, and report missing numbers."""
         numbered = {a.number: a for a in self._archives if a.level == level}
-        if level is None and self._chosen.shards is not None and self._archives:
-            return choose_photos(self._archives, self._chosen.shards, self._where())
+        if level is None and self.chosen.shards is not None and self._archives:
+            return self._source.photo_archives(self.chosen.shards)
+        start = "streetview_images" if level is None else level_name(level)
         for number in sorted(set(range(max(numbered, default=0))) - set(numbered)):
-            start = "streetview_images" if level is None else level_name(level)
             self._wrong.add(NO_TAR, f"{start}_{number:03d}.tar")
-        return [numbered[number] for number in sorted(numbered)]
+        return list(numbered.values())
 
-    def _where(self) -> str:
-        return name_of(self._source or self._own)
-
-    def look(self) -> None:
-        """List what is there, and what the TAR files hold."""
-        archived = self._archived() if self._archives else None
-        self._expected = None if self._in_place else archived
-        if self._in_place:
-            assert archived is not None
-            self._there: Pictures = archived
-            return
-        tops = [IMAGES] if self._chosen.photos else []
-        tops += [f"satellite/{level}" for level in self._chosen.levels]
-        self._there = Extracted(self._folder, tops, self._wrong)
-
-    def _archived(self) -> Archived:
-        """Read headers. What an extracted folder is spared of its TAR files is but a note."""
-        found = Findings(ALL_NAMES)
-        total = sum(archive.size for archive in self._archives)
-        with tqdm(total=total, desc="TAR headers", unit="B", unit_scale=True, delay=2) as bar:
-            archived = Archived(self._archives, self._token, found, bar.update)
-        for kind, count in found.counts.items():
-            harmless = not self._in_place and kind in (OUTSIDE, NOT_FILES)
-            report = self._notes if harmless else self._wrong
-            report.add_many(kind, count, found.names[kind])
-        return archived
+    def find_pictures(self) -> None:
+        """List what exists, and what the TAR files hold."""
+        if self._archives:
+            report = _all_names()
+            total = sum(archive.size for archive in self._archives)
+            with tqdm(
+                total=total, desc="TAR headers", unit="B", unit_scale=True, delay=2, disable=None
+            ) as bar:
+                archived = archived_pictures(self._source, self._archives, report, bar.update)
+            for kind, count in report.counts.items():
+                # `extract` leaves such members out, so an extracted folder has no harm from them.
+                harmless = not self._in_place and kind in (OUTSIDE, NOT_FILES)
+                (self._notes if harmless else self._wrong).add_many(kind, count, report.names[kind])
+            if self._in_place:
+                self._found = archived
+                return
+            self._expected = archived
+        tops = [IMAGES] if self.chosen.photos else []
+        tops += [f"satellite/{level}" for level in self.chosen.levels]
+        self._found = extracted_pictures(self._folder, tops, self._wrong)
 
     def compare_side_files(self) -> None:
-        """Compare tables and layout with the source's; find the tables for what follows."""
-        wanted = {f"metadata/{name}" for name in TABLES.values()} if self._chosen.photos else set()
-        if self._chosen.levels:
+        """Compare tables and layout with the source's; read the tables for what follows."""
+        tables = {f"metadata/{name}": split for split, name in TABLES.items()}
+        wanted = {*tables} if self.chosen.photos else set()
+        if self.chosen.levels:
             wanted.add(LAYOUT)
-        theirs = side_files(self._source, self._chosen) if self._source else {}
+        theirs = self.chosen.side_files(self._compared) if self._compared else {}
         for path in sorted(wanted | {*theirs}):
-            own = self._side_file(path)
+            own = os.path.join(self._folder, path)
+            if path in tables and self._own.metadata_dir:
+                own = os.path.join(self._own.metadata_dir, os.path.basename(path))
             if not os.path.isfile(own):
                 self._wrong.add(NO_FILE, path)
-            elif path in theirs and not filecmp.cmp(own, theirs[path], shallow=False):
+                continue
+            if path in theirs and not filecmp.cmp(own, theirs[path], shallow=False):
                 self._wrong.add(OTHER_FILE, path)
-        self._tables: dict[str, Table] = {}
-        for split, name in TABLES.items():
-            path = self._side_file(f"metadata/{name}")
-            if self._chosen.photos and os.path.isfile(path):
+            if path in tables and self.chosen.photos:
                 try:
-                    self._tables[split] = read_table(path)
+                    self._tables[tables[path]] = read_table(own)
                 except TableError as error:
                     self._wrong.add(UNREADABLE, str(error))
 
-    def _side_file(self, path: str) -> str:
-        if path.startswith("metadata/") and self._own.metadata_dir:
-            return os.path.join(self._own.metadata_dir, path.rpartition("/")[2])
-        return os.path.join(self._folder, path)
-
     def compare_photos(self) -> None:
         """Compare the photos with the tables, and with the TAR files."""
-        if not self._chosen.photos:
-            return
-        there = {i: path for path in self._there.sizes if (i := image_id_of(path)) is not None}
-        expected: dict[str, str] = {}
+        there = _by_id(self._found)
         archived = self._expected is not None and any(a.level is None for a in self._archives)
-        if self._expected is not None and archived:
-            expected = {i: p for p in self._expected.sizes if (i := image_id_of(p)) is not None}
-        for split in self._chosen.splits:
-            if split in self._tables:
-                self._compare_split(split, there, expected)
+        expected = _by_id(self._expected) if self._expected and archived else {}
+        for split in self.chosen.splits:
+            if split not in self._tables:
+                continue
+            ids = self._tables[split].row
+            should: int | None = len(ids)
+            if self.chosen.shards is not None:
+                should = sum(i in expected for i in ids) if expected else None
+            group = f"photos of {split}", should, sum(i in there for i in ids)
+            self.verdict.groups.append(group)
+            missing = [i for i in ids if i not in there]
+            self._add(ABSENT, [expected[i] for i in missing if i in expected])
+            if self.chosen.shards is None:
+                self._add(MISSING, [i for i in missing if i not in expected])
         if len(self._tables) < len(TABLES):
-            return  # and who belongs to none of them is not known
+            return  # which photos belong to no table is unknown
         self._wrong.merge(table_report(self._tables["train"], self._tables["validation"]))
         named = {i for table in self._tables.values() for i in table.row}
         for image_id in [i for i in there if i not in named]:
@@ -254,56 +315,41 @@ class _Check:
                 self._notes.add(STRANGERS, there[image_id])
             else:
                 self._wrong.add(NO_TABLE, there[image_id])
-        if len(self._chosen.splits) == len(TABLES):
-            self._absent([p for i, p in expected.items() if i not in named and i not in there])
+        if len(self.chosen.splits) == len(TABLES):
+            self._add(ABSENT, [p for i, p in expected.items() if i not in named and i not in there])
         if archived:
             self._compare_sizes(expected.values(), [p for i, p in there.items() if i in named])
 
-    def _compare_split(self, split: str, there: dict[str, str], expected: dict[str, str]) -> None:
-        ids = self._tables[split].row
-        some = self._chosen.shards is not None
-        should = len(ids) if not some else sum(i in expected for i in ids) if expected else None
-        self.verdict.groups.append((f"photos of {split}", should, sum(i in there for i in ids)))
-        missing = [i for i in ids if i not in there]
-        self._absent([expected[i] for i in missing if i in expected])
-        if not some:
-            lost = [i for i in missing if i not in expected]
-            self._wrong.add_many(MISSING, len(lost), lost)
-
-    def compare_tiles(self) -> None:
-        """Compare the tiles with those of the TAR files, level by level."""
-        archived = {archive.level for archive in self._archives}
-        for level in self._chosen.levels:
-            top = f"satellite/{level}/"
-            there = [path for path in self._there.sizes if path.startswith(top)]
-            if self._in_place or level not in archived or self._expected is None:
-                self.verdict.groups.append((f"tiles of level {level}", None, len(there)))
-                continue
-            expected = [path for path in self._expected.sizes if path.startswith(top)]
-            self.verdict.groups.append((f"tiles of level {level}", len(expected), len(there)))
-            self._absent([path for path in expected if path not in self._there.sizes])
+    def compare_tiles(self, level: int) -> None:
+        """Compare the tiles of a level with those of the TAR files."""
+        top = f"satellite/{level}/"
+        there = [path for path in self._found if path.startswith(top)]
+        expected = None
+        if self._expected is not None and any(a.level == level for a in self._archives):
+            expected = [path for path in self._expected if path.startswith(top)]
+        count = None if expected is None else len(expected)
+        self.verdict.groups.append((f"tiles of level {level}", count, len(there)))
+        if expected is not None:
+            self._add(ABSENT, [path for path in expected if path not in self._found])
             self._compare_sizes(expected, there)
 
-    def _absent(self, paths: list[str]) -> None:
-        self._wrong.add_many(ABSENT, len(paths), paths)
+    def _add(self, kind: str, names: list[str]) -> None:
+        self._wrong.add_many(kind, len(names), names)
 
     def _compare_sizes(self, expected: Iterable[str], there: Iterable[str]) -> None:
-        if self._expected is None:
-            return
-        theirs, ours = self._expected.sizes, self._there.sizes
-        other = [path for path in expected if path in ours and ours[path] != theirs[path]]
-        self._wrong.add_many(OTHER_SIZE, len(other), other)
-        if self._chosen.shards is None and not self._expected.damaged:
-            unknown = [path for path in there if path not in theirs]
-            self._wrong.add_many(UNKNOWN, len(unknown), unknown)
+        theirs, ours = self._expected or {}, self._found
+        other = [p for p in expected if p in ours and ours[p].size != theirs[p].size]
+        self._add(OTHER_SIZE, other)
+        if self.chosen.shards is None and DAMAGED not in self._wrong.counts:
+            self._add(UNKNOWN, [path for path in there if path not in theirs])
 
     def look_inside(self, deep: bool, workers: int) -> None:
-        """Look at the pictures themselves: at both ends, or at all of them."""
+        """Check the pictures themselves: both ends, or all of their bytes."""
         shape = self._tile_shape()
-        paths = list(self._there.sizes)
+        paths = list(self._found)
         batches = [paths[i : i + _BATCH] for i in range(0, len(paths), _BATCH)]
         with (
-            tqdm(total=len(paths), desc="Pictures", unit=" files", delay=1) as bar,
+            tqdm(total=len(paths), desc="Pictures", unit=" files", delay=1, disable=None) as bar,
             ThreadPoolExecutor(workers) as pool,
         ):
             work = [pool.submit(self._look_at, batch, deep, shape) for batch in batches]
@@ -316,14 +362,16 @@ class _Check:
                 raise
 
     def _look_at(self, paths: list[str], deep: bool, shape: tuple[int, int] | None) -> Findings:
-        report = Findings(ALL_NAMES)
+        report = _all_names()
+        ours: dict[str, BinaryIO] = {}
+        theirs: dict[str, BinaryIO] = {}
         for path in paths:
             try:
-                data = self._there.read(path) if deep else self._there.ends(path)
+                data = self._found[path].read(ours, deep)
+                same = self._is_same(path, data, deep, theirs)
             except OSError as error:
                 report.add(UNREADABLE, f"{path}: {error.strerror}")
                 continue
-            same = self._is_same(path, data, deep)
             if deep and same is False:
                 report.add(OTHER_BYTES, path)
             if not is_jpeg(data):
@@ -333,21 +381,23 @@ class _Check:
                     decode(data, shape if tile_of(path) else None)
                 except ValueError as error:
                     report.add(NOT_DECODED, f"{path}: {error}")
+        for file in [*ours.values(), *theirs.values()]:
+            file.close()
         return report
 
-    def _is_same(self, path: str, data: bytes, deep: bool) -> bool | None:
-        """Tell whether the TAR's picture has the same bytes, where that costs no download."""
-        theirs = self._expected
-        if theirs is None or path not in theirs.sizes or not theirs.is_local(path):
+    def _is_same(
+        self, path: str, data: bytes, deep: bool, files: dict[str, BinaryIO]
+    ) -> bool | None:
+        """Tell whether the TAR file has the same bytes; None if that is unknown or needless."""
+        picture = (self._expected or {}).get(path)
+        if picture is None or is_remote(picture.file) or picture.size != self._found[path].size:
             return None
-        if theirs.sizes[path] != self._there.sizes[path] or not (deep or not is_jpeg(data)):
-            return None
-        return data == (theirs.read(path) if deep else theirs.ends(path))
+        return data == picture.read(files, deep) if deep or not is_jpeg(data) else None
 
     def _tile_shape(self) -> tuple[int, int] | None:
-        """Return what `layout.yaml` says, where it is there and pyproj is installed to read it."""
+        """Return the shape in `layout.yaml`, if there is one and pyproj is installed to read it."""
         path = os.path.join(self._folder, LAYOUT)
-        if not self._chosen.levels or not os.path.isfile(path):
+        if not self.chosen.levels or not os.path.isfile(path):
             return None
         try:
             from justzoomin.layout import Layout
@@ -358,6 +408,10 @@ class _Check:
         except ValueError as error:
             self._wrong.add(UNREADABLE, str(error))
             return None
+
+
+def _by_id(pictures: dict[str, Picture]) -> dict[str, str]:
+    return {i: path for path in pictures if (i := image_id_of(path)) is not None}
 
 
 def _record(folder: str) -> Record | None:

@@ -35,7 +35,7 @@ import im2gps.sample
 import justzoomin.sample
 from gcd_metric.tables import match_ids
 from justzoomin.sample_tiles import write_tiles
-from justzoomin.sources import TABLES
+from justzoomin.source import TABLES
 from justzoomin.views import Prefix, Views, open_views
 
 _log = logging.getLogger("explorer")

@@ -20,7 +20,7 @@ code, limit = json.loads(sys.argv[1])
 import justzoomin
 from datasets import load_dataset
 from justzoomin.cli import main
-from justzoomin.extraction import extract
+import justzoomin.extraction.extract
 if limit:
     resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))
 try:

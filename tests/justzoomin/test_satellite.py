@@ -269,7 +269,7 @@ def test_what_is_left_out_is_counted(own, cache, caplog):
     caplog.clear()
     assert len(list(stream(own, levels=[-7]))) == 25
     assert "1 pictures that are no whole JPEG (satellite/-7/" in caplog.text
-    assert "justzoomin, satellite: 1 pictures that occur twice (-7/" in caplog.text
+    assert "justzoomin, split train: 1 pictures that occur twice (-7/" in caplog.text
     for streaming in (False, True):
         with pytest.raises(ValueError, match="strict=True"):
             list(load(own, levels=[-7], strict=True, streaming=streaming, cache_dir=cache))
@@ -306,7 +306,7 @@ def test_changed_tiles_are_not_given_from_the_cache(own, cache):
         ({"levels": []}, "has no such level; it has the levels -7, -5"),
         ({"levels": "-7"}, r"name the levels by their numbers, as in levels=\[0\]"),
         ({"levels": [-7.0]}, "name the levels by their numbers"),
-        ({"covered": True}, 'covered= is an option of streetview, metadata, zoom, not of "sat'),
+        ({"covered": True}, 'covered= is an option of .*"metadata", "zoom", not of "satellite"'),
         ({"split": "validation"}, "has the split train"),
     ],
 )

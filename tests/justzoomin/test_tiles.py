@@ -24,11 +24,11 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from justzoomin import zoom
-from justzoomin.archives import WHITE
+from justzoomin.findings import WHITE
 from justzoomin.layout import Layout
 from justzoomin.sample import LAYOUT
 from justzoomin.sample_tiles import paint, write_tiles
-from justzoomin.sources import Hub
+from justzoomin.source import Hub
 from justzoomin.tiles import TilePyramid
 
 SIZE = 384

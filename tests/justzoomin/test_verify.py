@@ -362,7 +362,7 @@ def test_what_makes_no_sense_is_refused(city, whole, tmp_path, capsys):
         (tmp_path, [], "nothing of the data set"),
         (city, ["--data-dir", str(city)], "name no other source"),
         (whole, ["--levels", "-4"], "has no such level; it has the levels -7, -5"),
-        (whole, ["--data-dir", str(city), "--shards", "8"], "has no shard 8"),
+        (whole, ["--data-dir", str(city), "--shards", "8"], "--shards [8]: "),
         (whole, ["--data-dir", str(tmp_path)], "holds no metadata/"),
         (whole, ["--data-dir", str(whole)], "holds no archives/*.tar to compare with"),
         (whole, ["--workers", "0"], "workers is 0"),

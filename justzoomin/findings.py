@@ -1,0 +1,77 @@
+"""What a pass leaves out, as the kinds of a report, and the reports of a streamed pass."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+
+import numpy as np
+
+from geoload.report import Findings
+
+STRANGERS = "pictures that belong to no split"
+TWICE = "pictures that occur twice"
+BROKEN = "pictures that are no whole JPEG"
+MISSING = "rows without a picture"
+REPEATED_ROWS = "ids that occur twice in the table"
+BOTH_SPLITS = "ids that are in both splits"
+OFF_THE_MAP = "tiles that lie outside of the map"
+WHITE = "views that are white, as none of their tiles is there"
+WHITE_PHOTOS = "photos with white views, all of whose tiles are missing"
+
+# Called after each part of a pass with its name, its report, and numbers of what was found in it.
+Done = Callable[[str, Findings, "np.ndarray | None"], None]
+_END_OF_IMAGE = 4096  # bytes at the end of a picture in which the mark is looked for
+_log = logging.getLogger(__name__)
+
+
+def is_jpeg(data: bytes) -> bool:
+    """Look at both ends only; decoding would take a hundred times as long."""
+    return data.startswith(b"\xff\xd8") and data.rfind(b"\xff\xd9", -_END_OF_IMAGE) >= 0
+
+
+def take(report: Findings, kind: str) -> int:
+    """Remove a kind from a report and return its count."""
+    report.names.pop(kind, None)
+    return report.counts.pop(kind, 0)
+
+
+class StreamedFindings:
+    """Logs the report of each part and, after the last one, what only all parts together show.
+
+    A process that reads some of the parts only, such as a DataLoader worker, never comes to the
+    end.
+
+    Parameters
+    ----------
+    what : str
+        What the parts belong to, for messages.
+    count : int
+        Number of parts.
+    strict : bool
+        Raise ValueError instead of logging.
+    combine : callable
+        Given the findings that were held back and the numbers found in each part, returns the
+        report of all parts.
+    """
+
+    def __init__(
+        self, what: str, count: int, strict: bool,
+        combine: Callable[[Findings, list[np.ndarray]], Findings],
+    ) -> None:  # fmt: skip
+        self._what, self._count, self._strict, self._combine = what, count, strict, combine
+        self._found: dict[str, np.ndarray | None] = {}
+        self._held = Findings()
+
+    def add(self, part: str, report: Findings, found: np.ndarray | None = None) -> None:
+        """Take the report of one part."""
+        # There are many slices, so these are said once for all of them.
+        take(report, MISSING)
+        self._held.add_many(WHITE_PHOTOS, take(report, WHITE_PHOTOS))
+        report.raise_or_log(f"{part}, {self._what}", False, _log)
+        self._found[part] = found
+        if len(self._found) == self._count:
+            numbers = [one for one in self._found.values() if one is not None]
+            held, self._found, self._held = self._held, {}, Findings()
+            report = self._combine(held, numbers)
+            report.raise_or_log(f"justzoomin, {self._what}", self._strict, _log)
