@@ -10,27 +10,14 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-SCHEMA = pa.schema(
-    [
-        ("photo_id", pa.string()),
-        ("secret", pa.string()),
-        ("server", pa.string()),
-        ("owner", pa.string()),
-        ("title", pa.string()),
-        ("tags", pa.string()),
-        ("date_taken", pa.string()),
-        ("date_upload", pa.int64()),
-        ("license", pa.int8()),
-        ("latitude", pa.float64()),
-        ("longitude", pa.float64()),
-        ("accuracy", pa.int8()),
-        ("query", pa.string()),
-        ("original_secret", pa.string()),
-        ("original_format", pa.string()),
-        ("original_width", pa.int32()),
-        ("original_height", pa.int32()),
-    ]
-)
+SCHEMA = pa.schema([
+    *((name, pa.string()) for name in ("photo_id", "secret", "server", "owner", "title", "tags",
+                                       "date_taken")),
+    ("date_upload", pa.int64()), ("license", pa.int8()),
+    ("latitude", pa.float64()), ("longitude", pa.float64()), ("accuracy", pa.int8()),
+    *((name, pa.string()) for name in ("query", "original_secret", "original_format")),
+    ("original_width", pa.int32()), ("original_height", pa.int32()),
+])  # fmt: skip
 _TEXT = ("photo_id", "secret", "server", "owner")
 _NUMBERS = ("latitude", "longitude")
 

@@ -16,9 +16,9 @@ from pathlib import Path
 
 import numpy as np
 from PIL import ExifTags, Image
-from tqdm import tqdm
 
 from geoload.files import atomic_write
+from geoload.messages import progress_bar
 
 PACKS = {
     "im2gps": ("gps_query_imgs.zip", 48),
@@ -79,9 +79,7 @@ def write_sample(
             f"{folder} is a file or inside one: the miniature is written into a folder."
         ) from error
     sizes = {name: usual for name, (_, usual) in PACKS.items()} | dict(counts or {})
-    with tqdm(
-        total=sum(sizes.values()), desc="Im2GPS miniature", unit="photo", delay=2, disable=None
-    ) as bar:
+    with progress_bar("Im2GPS miniature", sum(sizes.values()), "photo") as bar:
         for number, (name, (archive, _)) in enumerate(PACKS.items()):
             rng = np.random.default_rng([seed, number])
             path = Path(folder) / archive

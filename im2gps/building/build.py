@@ -9,16 +9,14 @@ import contextlib
 import logging
 import os
 from collections import Counter
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-import filelock
 from tabulate import tabulate
-from tqdm import tqdm
 
-from geoload.files import read_json, sha256, write_json
+from geoload.files import file_lock, read_json, sha256, write_json
+from geoload.messages import format_bytes, progress_bar
 from im2gps.building import missing
 from im2gps.building.engines import ENGINES, BuildError
 from im2gps.building.fetch import PHOTO_HOST
@@ -99,15 +97,13 @@ def build(
         raise ValueError(f"{table} holds no photos")
     job = Job(table, output, shard_size, origin, RequestPolicy(**policy), again)
     numbers = range(-(-rows // shard_size))
-    os.makedirs(output, exist_ok=True)
-    with _lock(output):
+    busy = BuildError(f"another build is writing to {output}: wait for it, or stop it")
+    with file_lock(os.path.join(output, ".build.lock"), busy):
         _check_manifest(job, rows)
         due = [number for number in numbers if _is_due(job, number)]
-        done = rows - sum(min(shard_size, rows - number * shard_size) for number in due)
         if due:
-            with tqdm(
-                total=rows, initial=done, desc="im2gps build", unit="photo", disable=None
-            ) as bar:
+            done = rows - sum(min(shard_size, rows - number * shard_size) for number in due)
+            with progress_bar("im2gps build", rows, "photo", done) as bar:
                 ENGINES[engine](job, due, processes, bar.update)
         return _report(job, numbers)
 
@@ -120,22 +116,6 @@ def _origin(host: str) -> str:
     if parts.scheme not in ("http", "https") or not named or host.rstrip("/") != origin:
         raise ValueError(f"--photo-host {host}: should be like {PHOTO_HOST}")
     return origin
-
-
-@contextlib.contextmanager
-def _lock(folder: str) -> Iterator[None]:
-    """Keep other builds out of the folder, for as long as this process lives."""
-    lock = filelock.FileLock(os.path.join(folder, ".build.lock"))
-    try:
-        lock.acquire(timeout=0)
-    except filelock.Timeout:
-        raise BuildError(f"another build is writing to {folder}: wait for it, or stop it") from None
-    except NotImplementedError:
-        _log.warning("%s: this file system has no locks; run one build at a time.", folder)
-    try:
-        yield
-    finally:
-        lock.release()
 
 
 def _check_manifest(job: Job, rows: int) -> None:
@@ -169,8 +149,8 @@ def _is_due(job: Job, number: int) -> bool:
     found = job.finished(number)
     if found is None:
         if job.shard(number).exists() and job.statistics(number).exists():
-            _log.warning("%s has changed since it was written: it is made again.",
-                         job.shard(number))  # fmt: skip
+            text = "%s has changed since it was written: it is made again."
+            _log.warning(text, job.shard(number))
         return True
     return job.again and any(map(missing.can_change, found["missing"]))
 
@@ -235,11 +215,9 @@ def add_command(commands: Any) -> None:
 
 def _run(**options: Any) -> None:
     report = build(**options)
-    size = report["bytes"]
-    text = f"{size / 1e9:,.1f} GB" if size >= 1e9 else f"{size / 1e6:,.1f} MB"
     entries = [
         ("in the table", report["rows"]),
-        (f"in {report['shards']:,} shards ({text})", report["photos"]),
+        (f"in {report['shards']:,} shards ({format_bytes(report['bytes'])})", report["photos"]),
         *report["missing"].items(),
     ]
     lines = [(f"{n:,}", f"{n / max(report['rows'], 1):.1%}", what) for what, n in entries]

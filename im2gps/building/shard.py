@@ -10,7 +10,6 @@ import contextlib
 import hashlib
 import io
 import json
-import os
 import tarfile
 import time
 import warnings
@@ -25,7 +24,6 @@ from PIL import Image
 from geoload.files import atomic_write, filename_in_errors, read_json, sha256, write_json
 from geoload.messages import error_text
 from geoload.tar import Member, members, read_member
-from geoload.tar_index import TarIndex
 from im2gps.building import missing
 from im2gps.building.fetch import Fetched, Fetcher, Row
 from im2gps.flickr.http import RequestPolicy
@@ -40,19 +38,10 @@ JsonAndJpeg = tuple[bytes, bytes]
 
 @dataclass(frozen=True)
 class Job:
-    """What all shards of a build have in common; plain data, because it goes to other machines.
+    """The arguments of a build; plain data, because it goes to other machines.
 
-    Attributes
-    ----------
-    table, folder : str
-        Paths of the table of photos and of the folder for the shards.
-    shard_size : int
-        Rows of the table for each shard.
-    host : str
-        Scheme and name of the photo host.
-    policy : RequestPolicy
-    again : bool
-        Keep the photos of finished shards, and fetch those again that got no proper answer.
+    `folder` is for the shards, `shard_size` counts rows of the table, `host` is the photo host, and
+    `again` completes finished shards.
     """
 
     table: str
@@ -166,11 +155,16 @@ class _ShardBuild:
 
     async def fetch(self, archive: tarfile.TarFile) -> None:
         """Fetch the photos of all rows and write them."""
-        earlier = _Earlier(self._job, self._number)
+        earlier, reasons = _earlier(self._job, self._number)
         async with Fetcher(self._job.host, self._job.policy) as fetcher:
 
             async def fetch(row: Row) -> Fetched | JsonAndJpeg | str:
-                return earlier.find(row) or await fetcher.photo(row)
+                stem = file_stem(row)
+                if f"{stem}.jpg" in earlier and f"{stem}.json" in earlier:
+                    with open(self._job.shard(self._number), "rb") as file:
+                        text = read_member(file, earlier[f"{stem}.json"])
+                        return text, read_member(file, earlier[f"{stem}.jpg"])
+                return reasons.get(row["photo_id"]) or await fetcher.photo(row)
 
             results = in_order(self._valid_rows(), fetch, 4 * self._job.policy.concurrency)
             with warnings.catch_warnings():
@@ -267,35 +261,20 @@ class _ShardBuild:
         }
 
 
-class _Earlier:
-    """The photos of an earlier build of a shard, and why others are missing for good."""
-
-    def __init__(self, job: Job, number: int) -> None:
-        self._index: TarIndex | None = None
-        self._reasons: dict[str, str] = {}
-        statistics = job.finished(number) if job.again else None
-        if statistics is not None:
-            self._path = str(job.shard(number))
-            with open(self._path, "rb") as file:
-                self._index = TarIndex(self._path, os.path.getsize(self._path))
-                self._index.scan(file)
-            for reason, photo_ids in statistics["missing"].items():
-                if not missing.can_change(reason):
-                    self._reasons |= dict.fromkeys(photo_ids, reason)
-
-    def find(self, row: Row) -> JsonAndJpeg | str | None:
-        """Return a row's sample or reason; None if its photo is to be fetched."""
-        if self._index is None:
-            return None
-        stem = file_stem(row)
-        text, data = (self._read(self._index.find(f"{stem}.{kind}")) for kind in ("json", "jpg"))
-        return (text, data) if text and data else self._reasons.get(row["photo_id"])
-
-    def _read(self, member: Member | None) -> bytes:
-        if member is None:
-            return b""
-        with open(self._path, "rb") as file:
-            return read_member(file, member, self._path)
+def _earlier(job: Job, number: int) -> tuple[dict[str, Member], dict[str, str]]:
+    """Return the members of a shard to complete, and the photos that are missing for good."""
+    statistics = job.finished(number) if job.again else None
+    if statistics is None:
+        return {}, {}
+    with open(job.shard(number), "rb") as file:
+        found = {member.name: member for member, _ in members(file, lambda name: False)}
+    reasons = {
+        photo_id: reason
+        for reason, photo_ids in statistics["missing"].items()
+        if not missing.can_change(reason)
+        for photo_id in photo_ids
+    }
+    return found, reasons
 
 
 def _record(row: Row, fetched: Fetched) -> dict[str, Any]:

@@ -16,9 +16,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import filelock
-from tqdm import tqdm
-
+from geoload.files import file_lock
+from geoload.messages import progress_bar
 from im2gps.flickr.api import API, PER_PAGE, Flickr, Page
 from im2gps.flickr.http import RequestPolicy
 from im2gps.flickr.ids import PHOTO_ID
@@ -138,7 +137,7 @@ class Search:
         text = self._queries.text(word)
         width = progress.width or stop - progress.next + 1
         days = (stop + 1 - start) // _DAY
-        with tqdm(total=days, desc=word, unit="day", delay=2, disable=None) as bar:
+        with progress_bar(word, days, "day") as bar:
             while progress.next <= stop:
                 width = min(width, stop - progress.next + 1)
                 end = progress.next + width - 1
@@ -283,16 +282,14 @@ def _run(
     rate = 1 / interval if interval else 0
     tries = max(retries, 0) + 1
     flickr = Flickr(api, key, RequestPolicy(rate, 1, tries, backoff, max_backoff=300))
-    os.makedirs(output, exist_ok=True)
     try:
-        with filelock.FileLock(os.path.join(output, ".search.lock"), timeout=0):
+        busy = ValueError(f"another search is running in {output}.")
+        with file_lock(os.path.join(output, ".search.lock"), busy):
             state = SearchState(output, start, stop, queries.exclusions)
             asyncio.run(Search(flickr, state, queries, max(recheck, 0)).run())
     except KeyboardInterrupt:
         print("\nim2gps: run the same command again to continue.", file=sys.stderr)
         raise
-    except filelock.Timeout:
-        raise ValueError(f"another search is running in {output}.") from None
     lists = [state.lists[word] for word in queries.keywords]
     print(f"{sum(entry.photos for entry in lists):,} photos of {len(lists)} keywords in "
           f"{sum(entry.slices for entry in lists):,} slices; {flickr.requests:,} requests this "

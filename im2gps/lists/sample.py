@@ -14,9 +14,9 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
-from tqdm import tqdm
 
 from geoload.files import atomic_write
+from geoload.messages import progress_bar
 from im2gps.sample import CITIES
 
 PER_SLICE = 250
@@ -74,7 +74,7 @@ def write_lists(
     os.makedirs(folder, exist_ok=True)
     photos = by_test_owners = 0
     before: list[str] = []
-    with tqdm(total=records, desc="Flickr lists", unit="record", delay=2, disable=None) as bar:
+    with progress_bar("Flickr lists", records, "record") as bar:
         for number, place in enumerate(CITIES):
             rng = np.random.default_rng([seed, number])
             count = records // len(CITIES) + (number < records % len(CITIES))

@@ -22,9 +22,9 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
-from tqdm import tqdm
 
 from geoload.files import atomic_write, files_below, printable, write_json
+from geoload.messages import format_bytes, progress_bar
 from geoload.processes import core_count
 from geoload.report import Findings
 from im2gps.lists.columns import photo_ids
@@ -195,8 +195,7 @@ def _write(
     rows_of = _Filter(wanted, result)
     writer = pq.ParquetWriter(output, SCHEMA, compression="zstd", use_dictionary=_DICTIONARIES)
     total = sum(file.stat().st_size for file in files)
-    bar = tqdm(total=total, desc="Flickr lists", unit="B", unit_scale=True, delay=2, disable=None)
-    with writer, bar:
+    with writer, progress_bar("Flickr lists", total) as bar:
         waiting = [SCHEMA.empty_table()]
         for piece in _pieces(files, workers):
             waiting.append(rows_of(piece))
@@ -409,7 +408,7 @@ def _run(
     wanted = Wanted(_licence_numbers(licenses), min_accuracy, excluded)
     result = write_table(lists, output, wanted, workers)
     print("\n  ".join(result.summary()))
-    print(f"Wrote {output} ({os.path.getsize(output) / 1e6:,.1f} MB) and "
+    print(f"Wrote {output} ({format_bytes(os.path.getsize(output))}) and "
           f"{Path(output).with_suffix('.report.json')}")  # fmt: skip
 
 
