@@ -46,9 +46,9 @@ def is_remote(path: str) -> bool:
 
 
 def read_exactly(read: Callable[[int], bytes | None], size: int) -> bytes:
-    """Call `read` until it has given `size` bytes, or the file ends.
+    """Call `read` until it has returned `size` bytes, or the file ends.
 
-    A single call may give less than it was asked for: pipes, FUSE and network disks do so.
+    Pipes, FUSE and network disks may return less than they were asked for.
     """
     data = read(size) or b""
     if len(data) == size or not data:
@@ -57,30 +57,27 @@ def read_exactly(read: Callable[[int], bytes | None], size: int) -> bytes:
     while rest > 0 and (data := read(rest) or b""):
         pieces.append(data)
         rest -= len(data)
-    if rest < 0:  # of a server that knows no ranges
+    if rest < 0:  # from a server that does not support ranges
         raise OSError(f"{size - rest:,} bytes came where {size:,} were asked for")
     return b"".join(pieces)
 
 
 def is_clutter(name: str) -> bool:
-    """Tell what systems add to a folder (`._x`, `__MACOSX/`, `Thumbs.db`) from its own files."""
-    # Asked for each member of a TAR file, and the expression alone costs as much as a header.
+    """Tell whether an operating system added the file: `._x`, `__MACOSX/`, `Thumbs.db`."""
+    # Called for each member of a TAR file; the expression alone takes as long as a header.
     if "/." in name or name[:1] in ".@_P" or "/_" in name or "/@" in name or "/P" in name:
         return _CLUTTER.search(name) is not None
     return name.endswith((".db", ".ini")) and _CLUTTER.search(name) is not None
 
 
 def files_below(folder: str | Path) -> list[Path]:
-    """List the files of a folder at any depth, in the order of their paths, without clutter.
-
-    Folders behind links are looked into as well, each folder once.
-    """
+    """List the files below a folder, sorted, without clutter. Links are followed, once each."""
     found: list[Path] = []
     seen = set()
     for where, folders, names in os.walk(folder, followlinks=True):
         folders[:] = sorted(name for name in folders if not is_clutter(name))
         place = os.path.realpath(where)
-        if place in seen:  # by another link, perhaps from below itself
+        if place in seen:  # a link, perhaps to a folder above itself
             folders.clear()
         else:
             found += [Path(where, name) for name in names if not is_clutter(name)]
@@ -89,16 +86,16 @@ def files_below(folder: str | Path) -> list[Path]:
 
 
 def signature(paths: Sequence[str | Path], base: str | Path) -> list[tuple[str, int, int, int]]:
-    """Return name, size and times of files: what must change for cached rows to be made anew.
+    """Return names, sizes and times of files, to notice when one of them changes.
 
-    The time of the last status change is in it as well as that of the last write, because a
-    copy that keeps times (`cp -p`, `rsync -t`) would otherwise pass for the old file.
+    That includes the time of the last status change, because a copy may keep the time of the last
+    write (`cp -p`, `rsync -t`).
     """
     entries = []
     start = os.path.join(base, "")
     for path in [os.fspath(path) for path in paths]:
         stat = os.stat(path)
-        # Hundreds of thousands of files: relpath alone would take seconds.
+        # relpath would take seconds for hundreds of thousands of files.
         name = path[len(start) :] if path.startswith(start) else os.path.relpath(path, base)
         entries.append((printable(name), stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns))
     return sorted(entries)
@@ -114,17 +111,17 @@ def sha256(path: str | Path) -> str:
 
 
 def printable(name: str) -> str:
-    """Return a file's name as text that can be coded, whatever bytes it has on disk."""
+    """Return the name of a file as text that UTF-8 can encode."""
     return os.fsencode(name).decode("utf-8", "backslashreplace")
 
 
-def local_path(path: str | os.PathLike, option: str = "data_dir") -> str:
-    """Return the absolute path that a user gave for an option, or raise with what to do.
+def local_path(path: str | os.PathLike[str], option: str = "data_dir") -> str:
+    """Return the absolute path that a user gave for an option.
 
     Raises
     ------
     FileNotFoundError
-        When there is nothing at that path.
+        When the path does not exist.
     ValueError
         When it is an address.
     """
@@ -142,16 +139,15 @@ def local_path(path: str | os.PathLike, option: str = "data_dir") -> str:
 
 @contextlib.contextmanager
 def atomic_write(path: str | Path, mode: str = "wb", **options: Any) -> Iterator[Any]:
-    """Open a file for writing that gets its name when the block ends without an error.
+    """Open a file for writing that replaces `path` when the block ends without an error.
 
     Until then it is called `.NAME.XXXXXXXX.part`, with eight hexadecimal digits, in the same
-    folder. After an error nothing is left of it, and what was there under the name stays. What a
-    process left that was killed is removed when the file is written again.
+    folder. After an error it is deleted. If the process is killed, the next write deletes it.
 
     Parameters
     ----------
     path : path
-    mode : {"wb", "w"}
+    mode : {"wb", "w+b", "w"}
     **options
         As for `open`.
 
@@ -162,8 +158,8 @@ def atomic_write(path: str | Path, mode: str = "wb", **options: Any) -> Iterator
     """
     path = Path(path)
     with filename_in_errors(path, path.parent):
-        _sweep(path)
-    part, file = _begin(path, mode, options)
+        _delete_unfinished(path)
+    part, file = _create_unfinished(path, mode, options)
     try:
         with filename_in_errors(path, part), contextlib.ExitStack() as until_renamed:
             if fcntl is not None:
@@ -177,8 +173,8 @@ def atomic_write(path: str | Path, mode: str = "wb", **options: Any) -> Iterator
         raise
 
 
-def _begin(path: Path, mode: str, options: dict[str, Any]) -> tuple[Path, Any]:
-    """Create an unfinished file and lock it, for as long as this process has it open."""
+def _create_unfinished(path: Path, mode: str, options: dict[str, Any]) -> tuple[Path, Any]:
+    """Create an unfinished file, which is locked as long as this process has it open."""
     while True:
         part = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}.part")
         with filename_in_errors(path, part):
@@ -188,11 +184,11 @@ def _begin(path: Path, mode: str, options: dict[str, Any]) -> tuple[Path, Any]:
                 fcntl.flock(file, fcntl.LOCK_EX)
         if os.fstat(file.fileno()).st_nlink:
             return part, file
-        file.close()  # swept away by another process, before it was locked
+        file.close()  # deleted by another process before it was locked
 
 
-def _sweep(path: Path) -> None:
-    """Remove unfinished files of this name that nobody is writing."""
+def _delete_unfinished(path: Path) -> None:
+    """Delete unfinished files of this name that no process is writing."""
     unfinished = re.compile(rf"\.{re.escape(path.name)}\.[0-9a-f]{{8}}\.part")
     for name in filter(unfinished.fullmatch, os.listdir(path.parent) if fcntl else ()):
         left = path.with_name(name)
@@ -203,14 +199,13 @@ def _sweep(path: Path) -> None:
 
 @contextlib.contextmanager
 def filename_in_errors(path: str | Path, instead_of: str | Path | None = None) -> Iterator[None]:
-    """Name a file in errors of the system that name none: a write to a full disk, for example.
+    """Add the name of a file to system errors without one, as a write to a full disk raises.
 
     Parameters
     ----------
     path : path
-        What errors shall name.
     instead_of : path, optional
-        What they may name and shall not.
+        A name in errors that `path` replaces.
     """
     try:
         yield
@@ -221,30 +216,25 @@ def filename_in_errors(path: str | Path, instead_of: str | Path | None = None) -
 
 
 def is_disk_full(error: OSError) -> bool:
-    """Tell a full disk, a quota and a limit on files' sizes from other errors."""
+    """Tell whether the error is a full disk, a quota or a limit on the size of files."""
     return error.errno in _FULL
 
 
 def is_disk_error(error: BaseException) -> bool:
-    """Tell a full disk, and one on which nothing may be written, from other errors."""
+    """Tell whether the error is a full disk, or one that cannot be written to."""
     return isinstance(error, OSError) and error.errno in _FULL | _CLOSED
 
 
 @contextlib.contextmanager
-def explain_disk_errors(place: str | os.PathLike, advice: str) -> Iterator[None]:
-    """Say in one line where a file cannot be written, why, and what to do.
+def explain_disk_errors(place: str | os.PathLike[str], advice: str) -> Iterator[None]:
+    """Replace errors of a full or read-only disk by one line that says what to do.
 
     Parameters
     ----------
     place : path
-        The file or folder that is written. Errors about files elsewhere are left as they are.
+        The file or folder that is written. Errors about files elsewhere are not replaced.
     advice : str
-        What to do about it.
-
-    Raises
-    ------
-    OSError
-        Instead of the system's, where the disk is full or nothing may be written there.
+        What to do.
     """
     try:
         yield
@@ -258,14 +248,14 @@ def explain_disk_errors(place: str | os.PathLike, advice: str) -> Iterator[None]
 
 @contextlib.contextmanager
 def file_lock(path: str | Path, busy: Exception | None = None) -> Iterator[None]:
-    """Let one process at a time into a block. On file systems without locks, let all in.
+    """Run a block in one process at a time; on file systems without locks, warn.
 
     Parameters
     ----------
     path : path
         The lock file. Its folder is created.
     busy : Exception, optional
-        Raised if another process is in the block; without it, this one waits.
+        Raised if another process holds the lock. Without it, wait.
     """
     os.makedirs(Path(path).parent, exist_ok=True)
     lock = filelock.FileLock(path, timeout=-1 if busy is None else 0)
@@ -283,43 +273,32 @@ def file_lock(path: str | Path, busy: Exception | None = None) -> Iterator[None]
 
 
 def read_json(path: str | Path) -> dict[str, Any]:
-    """Read a file that `write_json` wrote.
-
-    Raises
-    ------
-    ValueError
-        When it holds no JSON object; the file is named.
-    FileNotFoundError
-        When it is not there.
-    """
+    """Read a JSON object from a file; raise ValueError if the file is damaged."""
     try:
         data = json.loads(Path(path).read_bytes())
         if isinstance(data, dict):
             return data
-        reason = "it holds no JSON object"
+        reason = "it does not hold a JSON object"
     except (ValueError, RecursionError) as error:
         reason = str(error)
     raise ValueError(f"{path} is damaged: {reason}.")
 
 
 def write_json(path: str | Path, data: object, indent: int | None = 2) -> None:
-    """Write a JSON file so that half of one is never seen."""
-    # Half a character, which has no UTF-8, becomes an escape of JSON.
+    """Write a JSON file atomically."""
+    # Half of a surrogate pair, which UTF-8 cannot encode, becomes an escape of JSON.
     with atomic_write(path, "w", encoding="utf-8", errors="backslashreplace") as file:
         file.write(json.dumps(data, indent=indent, ensure_ascii=indent is None) + "\n")
 
 
 def load_yaml(text: str | bytes) -> Any:
-    """Return what a YAML document holds.
+    """Parse untrusted YAML; raise ValueError if it is not valid or has references.
 
-    Raises
-    ------
-    ValueError
-        For what is no YAML, and for references: a few lines of them can stand for gigabytes.
+    A few lines of references can expand to gigabytes.
     """
     try:
         if any(isinstance(event, yaml.AliasEvent) for event in yaml.parse(text, _YAML_LOADER)):
-            raise ValueError("it refers to parts of itself")
+            raise ValueError("it has references to its own parts")
         return yaml.load(text, _YAML_LOADER)
     except (yaml.YAMLError, ValueError, ArithmeticError, RecursionError) as error:
         reason = " ".join(str(error).split()) or type(error).__name__

@@ -1,4 +1,8 @@
-"""The bytes of a JPEG: its segments, and the same picture without what was written into it."""
+"""Walk the segments of a JPEG, read EXIF fields, and remove metadata without loss.
+
+EXIF is not read with Pillow, which reads every field at the length that it claims: 64 kB of EXIF
+can take hundreds of megabytes.
+"""
 
 from __future__ import annotations
 
@@ -11,8 +15,9 @@ from typing import NamedTuple
 from PIL import Image
 
 COM = 0xFE
-# Real files have some hundred segments at most, and some ten scans. Each scan costs a decoder a
-# pass over the whole picture.
+ORIENTATION = 0x0112
+# Real files have some hundred segments at most, and some ten scans. For each scan, a decoder passes
+# over the whole picture.
 MAX_SEGMENTS = 10_000
 MAX_SCANS = 100
 _SOI = b"\xff\xd8"
@@ -25,21 +30,18 @@ _CODING = {*range(0xC0, 0xC8), *range(0xC9, 0xD0), *range(0xD9, 0xDC), 0xDD}
 _MARKER = re.compile(rb"\xff[^\x00\x01\xd0-\xd7\xff]", re.DOTALL)
 _EXIF = b"Exif\0\0"
 _XMP = b"http://ns.adobe.com/xap/1.0/\0"
-
-
-ORIENTATION = 0x0112
+_IN_XMP = re.compile(rb"""tiff:Orientation\s*(?:=\s*["']|>)\s*([1-8])\s*["'<]""")
 _ORDERS = {b"II*\0": "<", b"II\0*": "<", b"MM\0*": ">", b"MM*\0": ">"}
-# Bytes, text and undefined; then numbers, of which two make a rational one.
+# Types of EXIF fields: bytes, text and undefined, then numbers. Two numbers make a rational one.
 _TYPES = {1: "s", 2: "s", 7: "s", 3: "H", 4: "I", 5: "II", 6: "b", 8: "h", 9: "i", 10: "ii",
           11: "f", 12: "d", 13: "I"}  # fmt: skip
 _MAX_VALUE = 64  # bytes
-_IN_XMP = re.compile(rb"""tiff:Orientation\s*(?:=\s*["']|>)\s*([1-8])\s*["'<]""")
 
 Value = bytes | tuple[float, ...]
 
 
 class PhotoError(ValueError):
-    """A photo that is no whole JPEG, or lacks what is asked of it."""
+    """A photo that is not a complete JPEG, or lacks something that is needed."""
 
 
 class Segment(NamedTuple):
@@ -52,10 +54,10 @@ class Segment(NamedTuple):
 
 
 def clean(data: bytes) -> bytes:
-    """Return the same picture without comments, EXIF, XMP, IPTC or anything else that tells.
+    """Return the same picture without comments, EXIF, XMP, IPTC or any other metadata.
 
-    Lossless: the coded pixels, the colour profile and the orientation stay as they are. What a
-    forger hides inside the coded pixels or a made-up colour profile is not looked for.
+    Lossless: the coded pixels, the colour profile and the orientation are kept. Data hidden in the
+    pixels or in a forged colour profile are not found.
 
     Raises
     ------
@@ -63,22 +65,21 @@ def clean(data: bytes) -> bytes:
         When the JPEG is broken.
     """
     found = list(segments(data))
-    # What remains is on a list, so that nothing new slips through.
     pieces = [_SOI]
-    turned = _orientation_segment(found)
+    orientation = _orientation_segment(found)
     for segment in found:
-        if turned and segment.marker != _APP0:
-            pieces.append(turned)
-            turned = b""
+        if orientation and segment.marker != _APP0:
+            pieces.append(orientation)
+            orientation = b""
         pieces.append(_picture_part(data, segment))
     return b"".join(pieces)
 
 
 def segments(data: bytes) -> Iterator[Segment]:
-    """Walk a JPEG from its first marker to its end-of-image mark; what follows that is dropped.
+    """Yield the segments of a JPEG up to its end-of-image mark.
 
-    A scan's coded data belong to the segment that starts it. Comments may stand between scans,
-    and stray bytes, fillings and marks without a length between segments, which are passed over.
+    The coded data of a scan belong to the segment that starts it. Stray bytes, filling and marks
+    without a length between segments are skipped.
 
     Raises
     ------
@@ -89,7 +90,7 @@ def segments(data: bytes) -> Iterator[Segment]:
         raise PhotoError("not a JPEG file" if data else "the file is empty")
     stop, scans = 2, 0
     for _ in range(MAX_SEGMENTS):
-        # What stands between two segments, libjpeg passes over as well.
+        # libjpeg, too, skips what is between two segments.
         found = _MARKER.search(data, stop)
         if found is None:
             raise PhotoError(f"the JPEG is cut or broken at byte {stop} of {len(data)}")
@@ -119,65 +120,27 @@ def segments(data: bytes) -> Iterator[Segment]:
 def read_exif(
     found: list[Segment], wanted: Collection[int], below: int | None = None
 ) -> dict[int, Value]:
-    """Return fields of the EXIF in a JPEG's segments; arguments are those of `exif.read_fields`."""
-    return read_fields(_exif(found), wanted, below)
-
-
-def _exif(found: list[Segment]) -> bytes:
-    """Return the EXIF, put together where it is spread over several segments."""
-    parts = [s.payload[6:] for s in found if s.marker == _APP1 and s.payload.startswith(_EXIF)]
-    # The first part is the one with a header, wherever it stands.
-    parts.sort(key=lambda part: not part.startswith((b"II", b"MM")))
-    return b"".join(parts)
-
-
-def _picture_part(data: bytes, segment: Segment) -> bytes:
-    """Return what of a segment is needed to decode the picture, and no byte more."""
-    marker, payload = segment.marker, segment.payload
-    if marker in _CODING:
-        return data[segment.start : segment.stop]
-    if marker == _APP0 and payload.startswith(b"JFIF\0") and len(payload) >= 14:
-        return _segment(marker, payload[:12] + b"\0\0")  # without its thumbnail
-    if marker == _APP14 and payload.startswith(b"Adobe") and len(payload) >= 12:
-        return _segment(marker, payload[:12])
-    if marker == _APP2 and payload.startswith(b"ICC_PROFILE\0"):
-        return data[segment.start : segment.stop]
-    return b""
-
-
-def _segment(marker: int, payload: bytes) -> bytes:
-    return bytes([0xFF, marker]) + (len(payload) + 2).to_bytes(2, "big") + payload
-
-
-def _orientation_segment(found: list[Segment]) -> bytes:
-    """Keep the one field that changes how the picture is seen, in an EXIF of its own."""
-    xmp = [s.payload for s in found if s.marker == _APP1 and s.payload.startswith(_XMP)]
-    value = orientation(_exif(found), b"".join(xmp[-1:]))
-    if value == 1:
-        return b""
-    alone = Image.Exif()
-    alone[ORIENTATION] = value
-    return _segment(_APP1, alone.tobytes())
-
-
-def read_fields(tiff: bytes, wanted: Collection[int], below: int | None = None) -> dict[int, Value]:
-    """Read fields of EXIF's first directory, or of the one that a field of it points to.
+    """Read fields of the EXIF in the segments of a JPEG.
 
     Parameters
     ----------
-    tiff : bytes
-        The EXIF, from its byte order (`II` or `MM`) on.
+    found : list of Segment
     wanted : collection of int
         Tags of the fields.
     below : int, optional
-        Tag of the field that points to another directory.
+        Tag of a field that points to another directory: read that one instead of the first.
 
     Returns
     -------
     dict
         By tag, text and undefined bytes as bytes, everything else as numbers. A rational number
-        with a denominator of zero is NaN. What is damaged, or longer than 64 bytes, is left out.
+        with a denominator of zero is NaN. Damaged fields, and those of more than 64 bytes, are
+        left out.
     """
+    # EXIF may be split over several segments; only the first part has a header.
+    parts = [s.payload[6:] for s in found if s.marker == _APP1 and s.payload.startswith(_EXIF)]
+    parts.sort(key=lambda part: not part.startswith((b"II", b"MM")))
+    tiff = b"".join(parts)
     order = _ORDERS.get(tiff[:4])
     try:
         if order is None:
@@ -191,15 +154,6 @@ def read_fields(tiff: bytes, wanted: Collection[int], below: int | None = None) 
         return dict(_directory(tiff, order, place, wanted))
     except (struct.error, ValueError, IndexError):
         return {}
-
-
-def orientation(tiff: bytes, xmp: bytes) -> int:
-    """Return the orientation of a picture, 1 to 8, from its EXIF or else from its XMP."""
-    value = read_fields(tiff, {ORIENTATION}).get(ORIENTATION)
-    if value is not None:
-        return int(value[0]) if value and value[0] in range(1, 9) else 1
-    found = _IN_XMP.search(xmp)
-    return int(found[1]) if found else 1
 
 
 def _directory(
@@ -223,3 +177,36 @@ def _value(data: bytes, order: str, code: str) -> Value:
     if len(code) == 1:
         return tuple(number for (number,) in numbers)
     return tuple(over / under if under else math.nan for over, under in numbers)
+
+
+def _picture_part(data: bytes, segment: Segment) -> bytes:
+    """Return the part of a segment that is needed to decode the picture."""
+    marker, payload = segment.marker, segment.payload
+    profile = marker == _APP2 and payload.startswith(b"ICC_PROFILE\0")
+    if marker in _CODING or profile:
+        return data[segment.start : segment.stop]
+    if marker == _APP0 and payload.startswith(b"JFIF\0") and len(payload) >= 14:
+        return _segment(marker, payload[:12] + b"\0\0")  # without its thumbnail
+    if marker == _APP14 and payload.startswith(b"Adobe") and len(payload) >= 12:
+        return _segment(marker, payload[:12])
+    return b""
+
+
+def _segment(marker: int, payload: bytes) -> bytes:
+    return bytes([0xFF, marker]) + (len(payload) + 2).to_bytes(2, "big") + payload
+
+
+def _orientation_segment(found: list[Segment]) -> bytes:
+    """Return an EXIF segment with the orientation only; nothing if the picture is upright."""
+    value = read_exif(found, {ORIENTATION}).get(ORIENTATION)
+    if value is not None:
+        orientation = int(value[0]) if value and value[0] in range(1, 9) else 1
+    else:
+        xmp = [s.payload for s in found if s.marker == _APP1 and s.payload.startswith(_XMP)]
+        in_xmp = _IN_XMP.search(b"".join(xmp[-1:]))
+        orientation = int(in_xmp[1]) if in_xmp else 1
+    if orientation == 1:
+        return b""
+    alone = Image.Exif()
+    alone[ORIENTATION] = orientation
+    return _segment(_APP1, alone.tobytes())

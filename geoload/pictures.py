@@ -1,7 +1,7 @@
-"""Pictures decoded at the size at which they are trained on.
+"""Decode pictures at the size at which a model is trained on them.
 
-A JPEG is coded in blocks that can be decoded at a half, a quarter, … of their size for a fraction
-of the work (simplejpeg does it, with libjpeg-turbo); only the rest of the way is resampled.
+A JPEG can be decoded at a half, a quarter or an eighth of its size for a fraction of the work
+(simplejpeg does it, with libjpeg-turbo). Only the rest of the way is resampled.
 """
 
 from __future__ import annotations
@@ -21,8 +21,7 @@ from geoload.jpeg import clean
 
 QUALITY = 90
 _JPEGS = ("jpg", "jpeg")
-# Turning a picture upright swaps its sides.
-_SWAPPED = (5, 6, 7, 8)
+_SWAPPED = (5, 6, 7, 8)  # orientations that swap the sides of a picture
 _PLAIN = ("RGB", "L")
 
 Size = int | Sequence[int]
@@ -40,13 +39,13 @@ def decode(data: bytes, size: Size) -> np.ndarray:
     data : bytes
         A JPEG file, or another format that Pillow reads.
     size : int or (int, int)
-        The shorter side in pixels, the other in proportion and nothing enlarged; or height and
-        width, whatever the picture's own.
+        The shorter side in pixels, with the proportions of the picture and never enlarged; or
+        height and width, whatever its proportions.
 
     Returns
     -------
     ndarray of uint8, shape (height, width, 3)
-        RGB. Grey pictures have three equal channels, CMYK is converted as Pillow does it.
+        RGB. Grey pictures have three equal channels; CMYK is converted as Pillow does it.
 
     Raises
     ------
@@ -54,26 +53,27 @@ def decode(data: bytes, size: Size) -> np.ndarray:
         When the picture is damaged, or claims more pixels than Pillow allows.
     """
     size = check_size(size)
-    with _opened(data) as (picture, bare):
-        return np.array(_decode(picture, bare, size))  # torch wants arrays it may write to
+    with _opened(data) as (picture, cleaned):
+        return np.array(_decode(picture, cleaned, size))  # a copy, since torch needs to write to it
 
 
 def shrink(data: bytes, size: Size, quality: int = QUALITY) -> bytes:
-    """Return a picture as a JPEG file of a size, grey or RGB, with its colour profile.
+    """Return a picture as a grey or RGB JPEG file of a size, with its colour profile.
 
-    As it is, where it has that size and is upright. Arguments and errors are those of `decode`.
+    A picture that has the size and is upright is returned as it is. Arguments and errors are those
+    of `decode`.
     """
     size = check_size(size)
-    with _opened(data) as (picture, bare):
-        grey = picture.mode == "L"
-        shape = picture.size[::-1]
-        usual = picture.format == "JPEG" and picture.mode in _PLAIN
-        if usual and _orientation(picture) == 1 and _target(shape, size, False) == shape:
+    with _opened(data) as (picture, cleaned):
+        grey, shape = picture.mode == "L", picture.size[::-1]
+        plain = picture.format == "JPEG" and picture.mode in _PLAIN
+        if plain and _orientation(picture) == 1 and _target(shape, size, False) == shape:
             return data
-        pixels = _decode(picture, bare, size)
+        pixels = _decode(picture, cleaned, size)
         profile = picture.info.get("icc_profile") if picture.mode in _PLAIN else None
     if profile is None and not grey:
-        return simplejpeg.encode_jpeg(np.array(pixels), quality, "RGB", "420")
+        coded: bytes = simplejpeg.encode_jpeg(np.array(pixels), quality, "RGB", "420")
+        return coded
     buffer = io.BytesIO()
     pixels.convert("L" if grey else "RGB").save(
         buffer, "JPEG", quality=quality, icc_profile=profile
@@ -82,18 +82,18 @@ def shrink(data: bytes, size: Size, quality: int = QUALITY) -> bytes:
 
 
 class Resize:
-    """A transform that decodes pictures at a size, several times as fast as decoding them whole.
+    """A transform that decodes pictures at a size, which is several times as fast.
 
-    For `datasets` it takes a batch, so it goes into `with_transform`, or with streaming into
-    `map(…, batched=True)`; `image_bytes` is the like for a webdataset pipeline's `decode`.
+    It takes a batch of `datasets`: use it with `with_transform` or, while streaming, with
+    `map(…, batched=True)`. In a webdataset pipeline, use `decode(resize.image_bytes)`.
 
     Parameters
     ----------
     size : int or (int, int)
         The shorter side in pixels (nothing is enlarged), or height and width.
     column : str
-        The column of pictures. Cast it to `datasets.Image(decode=False)` first: what comes decoded
-        is resized all the same, but has cost the time already.
+        The column of pictures. Cast it to `datasets.Image(decode=False)` first. A picture that is
+        already decoded is resized too, but the time for decoding is lost.
 
     Examples
     --------
@@ -105,17 +105,15 @@ class Resize:
     def __init__(self, size: Size, column: str = "image") -> None:
         self._size, self._column = check_size(size), column
 
-    def __call__(self, batch: dict[str, list]) -> dict[str, list]:
+    def __call__(self, batch: dict[str, list[Any]]) -> dict[str, list[Any]]:
         """Return the batch with arrays of uint8, shape (height, width, 3), for pictures."""
         if self._column not in batch:
             raise KeyError(f"There is no column {self._column!r}; there are {', '.join(batch)}.")
-        return {
-            **batch,
-            self._column: [self._array(*row) for row in enumerate(batch[self._column])],
-        }
+        pictures = [self._array(*row) for row in enumerate(batch[self._column])]
+        return {**batch, self._column: pictures}
 
     def image_bytes(self, key: str, data: bytes) -> np.ndarray | None:
-        """Decode a webdataset sample's JPEG: a handler for `pipeline.decode`."""
+        """Decode the JPEG of a webdataset sample: a handler for `pipeline.decode`."""
         if key.lower().rpartition(".")[2] not in _JPEGS:
             return None
         return decode(data, self._size)
@@ -138,7 +136,7 @@ class Resize:
 
 
 def check_size(size: Any) -> Size:
-    """Return a size as a number or a tuple of two, or raise ValueError."""
+    """Return a size as a number or a tuple of two; raise ValueError if it is not a size."""
     try:
         several = isinstance(size, (list, tuple, np.ndarray)) and len(size) == 2
         numbers = [operator.index(n) for n in (size if several else [size])]
@@ -154,7 +152,7 @@ def check_size(size: Any) -> Size:
 
 
 def _target(shape: tuple[int, int], size: Size, swapped: bool) -> tuple[int, int]:
-    """Return height and width to decode to, of a picture as it is stored."""
+    """Return the height and width at which to decode a picture, before it is turned upright."""
     if not isinstance(size, int):
         height, width = size
         return (width, height) if swapped else (height, width)
@@ -162,42 +160,9 @@ def _target(shape: tuple[int, int], size: Size, swapped: bool) -> tuple[int, int
     return max(1, round(shape[0] * scale)), max(1, round(shape[1] * scale))
 
 
-def _decode_scaled(picture: Image.Image, data: bytes, target: tuple[int, int]) -> Image.Image:
-    """Decode a JPEG to the smallest of 1, ½, ¼ and ⅛ of its shape that covers the target.
-
-    Other eighths exist, but libjpeg-turbo is several times slower at them.
-    """
-    shape = picture.size[::-1]
-    scale = next(s for s in (8, 4, 2, 1) if s == 1 or _covers(shape, target, s))
-    least = -(-shape[0] // scale), -(-shape[1] // scale)
-    try:
-        pixels = simplejpeg.decode_jpeg(data, "RGB", min_height=least[0], min_width=least[1])
-    except ValueError:
-        # Stricter than Pillow, which forgives stray bytes and raises where something is missing.
-        return picture.convert("RGB")
-    return Image.fromarray(pixels)
-
-
-def _covers(shape: tuple[int, int], target: tuple[int, int], scale: int) -> bool:
-    return all(-(-side // scale) >= wanted for side, wanted in zip(shape, target, strict=True))
-
-
-def _resample(picture: Image.Image, height: int, width: int) -> Image.Image:
-    if picture.size == (width, height):
-        return picture
-    return picture.resize((width, height), Image.Resampling.BICUBIC)
-
-
-def _upright(picture: Image.Image, orientation: int) -> Image.Image:
-    if orientation == 1:
-        return picture
-    picture.getexif()[ExifTags.Base.Orientation] = orientation
-    return ImageOps.exif_transpose(picture)
-
-
 @contextlib.contextmanager
 def _opened(data: bytes) -> Iterator[tuple[Image.Image, bytes]]:
-    """Open a picture; a JPEG without its metadata, of which only the orientation stays."""
+    """Open a picture; a JPEG without its metadata except the orientation."""
     with _picture_errors():
         if data.startswith(b"\xff\xd8"):
             data = clean(data)
@@ -207,31 +172,59 @@ def _opened(data: bytes) -> Iterator[tuple[Image.Image, bytes]]:
 
 @contextlib.contextmanager
 def _picture_errors() -> Iterator[None]:
-    """Raise PictureError for whatever Pillow raises."""
+    """Raise PictureError for errors of Pillow."""
     try:
         yield
-    except UnidentifiedImageError as error:  # whose message names a place in memory
+    except UnidentifiedImageError as error:  # its message holds an address in memory
         raise PictureError("it cannot be decoded (no picture that Pillow knows)") from error
     except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
         raise PictureError(f"it cannot be decoded ({error})") from error
 
 
 def _decode(picture: Image.Image, data: bytes, size: Size) -> Image.Image:
-    if picture.format == "JPEG" and picture.mode in _PLAIN:
-        orientation = _orientation(picture)
-        shape = _target(picture.size[::-1], size, orientation in _SWAPPED)
-        scaled = _decode_scaled(picture, data, shape)
-        return _upright(_resample(scaled, *shape), orientation)
-    return _resized(picture, size)
+    if picture.format != "JPEG" or picture.mode not in _PLAIN:
+        return _resized(picture, size)
+    orientation = _orientation(picture)
+    height, width = _target(picture.size[::-1], size, orientation in _SWAPPED)
+    scaled = _resample(_decode_scaled(picture, data, height, width), height, width)
+    if orientation == 1:
+        return scaled
+    scaled.getexif()[ExifTags.Base.Orientation] = orientation
+    return ImageOps.exif_transpose(scaled)
+
+
+def _decode_scaled(picture: Image.Image, data: bytes, height: int, width: int) -> Image.Image:
+    """Decode a JPEG at the smallest of 1, ½, ¼ and ⅛ of its size that covers height and width.
+
+    Other eighths exist, but libjpeg-turbo is several times slower at them.
+    """
+    for scale in (8, 4, 2, 1):
+        least = -(-picture.height // scale), -(-picture.width // scale)
+        if least[0] >= height and least[1] >= width:
+            break
+    else:
+        least = picture.height, picture.width
+    try:
+        pixels = simplejpeg.decode_jpeg(data, "RGB", min_height=least[0], min_width=least[1])
+    except ValueError:
+        # Pillow accepts stray bytes, and raises if something is missing.
+        return picture.convert("RGB")
+    return Image.fromarray(pixels)
 
 
 def _resized(picture: Image.Image, size: Size) -> Image.Image:
     if picture.mode.startswith(("I", "F")):
         raise ValueError(f"its pixels are of mode {picture.mode}, not of eight bits")
-    # Pillow knows which formats it has turned already, as it does with TIFF.
+    # Pillow knows which formats it has already turned upright, such as TIFF.
     upright = ImageOps.exif_transpose(picture).convert("RGB")
     return _resample(upright, *_target(upright.size[::-1], size, False))
 
 
+def _resample(picture: Image.Image, height: int, width: int) -> Image.Image:
+    if picture.size == (width, height):
+        return picture
+    return picture.resize((width, height), Image.Resampling.BICUBIC)
+
+
 def _orientation(picture: Image.Image) -> int:
-    return picture.getexif().get(ExifTags.Base.Orientation, 1)
+    return int(picture.getexif().get(ExifTags.Base.Orientation, 1))

@@ -1,7 +1,7 @@
-"""Makes a builder known to `load_dataset`, which refuses loading scripts since datasets 4.
+"""Register a builder with `load_dataset`, which refuses loading scripts since datasets 4.
 
-This file and `builder.py` alone use names that `datasets` keeps to itself; contract tests run them
-on every supported version.
+Only this module and `builder.py` use private names of `datasets`. Contract tests check these names
+with every supported version.
 """
 
 from __future__ import annotations
@@ -23,8 +23,8 @@ _builders: dict[str, tuple[str, bool]] = {}
 def register(name: str, module: str, revisions: bool = False) -> None:
     """Make `load_dataset(name)` use the builder class defined in `module`.
 
-    Wraps the one function through which `datasets` turns a name into a builder, in both modules
-    that hold it. Neither the current folder nor the network is looked at for our names.
+    This wraps the one function that turns a name into a builder, in both modules of `datasets`
+    that hold it. A registered name is not looked up in the current folder or on the Hub.
 
     Parameters
     ----------
@@ -33,35 +33,31 @@ def register(name: str, module: str, revisions: bool = False) -> None:
     module : str
         Importable name of the module that defines the builder class.
     revisions : bool
-        Whether the builder takes `revision=`; `load_dataset` itself keeps that argument from it.
+        Whether the builder takes `revision=`, which `load_dataset` itself does not pass on.
     """
     _builders[name] = (module, revisions)
     for holder in (datasets.load, datasets.inspect):
         factory = holder.dataset_module_factory
         if not hasattr(factory, "_geoload"):
-            holder.dataset_module_factory = _knowing_our_names(factory)
+            holder.dataset_module_factory = _wrapped(factory)
 
 
-def _knowing_our_names(factory: Any) -> Any:
+def _wrapped(factory: Any) -> Any:
     @functools.wraps(factory)
     def dataset_module_factory(path: str, *args: Any, **kwargs: Any) -> Any:
         if path not in _builders:
-            _refuse_mistaken(path)
+            _refuse_misspelt(path)
             return factory(path, *args, **kwargs)
-        revision = args[0] if args else kwargs.get("revision")
-        return _our_module(path, revision)
+        return _our_module(path, args[0] if args else kwargs.get("revision"))
 
     dataset_module_factory._geoload = True  # type: ignore[attr-defined]
     return dataset_module_factory
 
 
-def _refuse_mistaken(path: Any) -> None:
-    """Name the data set that is meant at once; `datasets` would ask the Hub for many seconds.
+def _refuse_misspelt(path: Any) -> None:
+    """Raise FileNotFoundError for a misspelt name, or the name of a configuration.
 
-    Raises
-    ------
-    FileNotFoundError
-        For another spelling of a name of ours, or of one of its configurations.
+    `datasets` would ask the Hub about it for many seconds.
     """
     if not isinstance(path, str) or "/" in path or os.path.exists(path):
         return
@@ -69,14 +65,14 @@ def _refuse_mistaken(path: Any) -> None:
     for name, (module, _) in _builders.items():
         meant[_plain(name)] = f'"{name}"'
         for config in _configs(module):
-            # Not views or photos: they could be data sets of their own.
+            # Not names such as views or photos, which could be data sets of their own.
             if _plain(config).startswith(_plain(name)):
                 meant.setdefault(_plain(config), f'"{name}", "{config}"')
             meant[_plain(name + config)] = f'"{name}", "{config}"'
     close = difflib.get_close_matches(_plain(path), meant, n=1, cutoff=0.85)
     if close:
         raise FileNotFoundError(
-            f"{path!r} is no data set; did you mean load_dataset({meant[close[0]]})?"
+            f"{path!r} is not a data set; did you mean load_dataset({meant[close[0]]})?"
         )
 
 
@@ -85,7 +81,6 @@ def _plain(name: str) -> str:
 
 
 def _configs(module: str) -> list[str]:
-    """Return the configurations of the builder that a module defines."""
     found = vars(importlib.import_module(module)).values()
     builders = [b for b in found if isinstance(b, type) and b.__module__ == module]
     return [config.name for b in builders for config in getattr(b, "BUILDER_CONFIGS", [])]
@@ -94,25 +89,23 @@ def _configs(module: str) -> list[str]:
 def _our_module(name: str, revision: Any) -> Any:
     module, revisions = _builders[name]
     builder_kwargs = {"dataset_name": name}
-    if revision is not None:
-        if not revisions and revision != "main":
-            raise ValueError(
-                f"{name} has no revisions, so revision={str(revision)!r} means nothing: its files "
-                "come from the project page or from data_dir=."
-            )
-        if revisions:
-            builder_kwargs["revision"] = str(revision)
-    # The hash, a part of the cache path, may stay empty: the configuration id that our builders
-    # compute holds the version of the code and all that decides which rows there are.
+    if revision is not None and revisions:
+        builder_kwargs["revision"] = str(revision)
+    elif revision not in (None, "main"):
+        raise ValueError(
+            f"{name} has no revisions, so revision={str(revision)!r} has no meaning: its files "
+            "come from the project page or from data_dir=."
+        )
+    # The hash, a part of the cache path, can be empty because the configuration id that our
+    # builders compute depends on everything that decides the rows.
     return datasets.load.DatasetModule(module, "", builder_kwargs)
 
 
 def requested() -> dict[str, Any]:
-    """Return `split` and `streaming` of the `load_dataset` call under way, or an empty dict.
+    """Return `split` and `streaming` of the `load_dataset` call in progress, or an empty dict.
 
-    `load_dataset` tells a builder neither, so a split that does not exist would be refused only
-    after the download. The caller's frame knows; where there is none the answer is empty and
-    everything works, only later.
+    `load_dataset` does not pass them to a builder, so they are read from the frame of the call.
+    Without them a split that does not exist is refused too, but only after the download.
     """
     code = datasets.load.load_dataset.__code__
     frame = sys._getframe(1)

@@ -21,20 +21,15 @@ from geoload.files import is_remote, read_exactly
 # sample of a remote shard comes soon.
 READ_AHEAD = 4 * 2**20
 _CONTENT_RANGE = re.compile(r"bytes ([0-9]{1,18})-([0-9]{1,18})/([0-9]{1,18}|\*)", re.IGNORECASE)
-# The second came with aiohttp 3.10.
 _BAD_REDIRECT = (
     aiohttp.InvalidURL,
-    getattr(aiohttp, "NonHttpUrlClientError", aiohttp.InvalidURL),
+    getattr(aiohttp, "NonHttpUrlClientError", aiohttp.InvalidURL),  # new in aiohttp 3.10
 )
 _BUSY = (408, 429, 500, 502, 503, 504)
 
 
 def is_transport_error(error: BaseException) -> bool:
-    """Tell an error of the connection, or of a busy server, that a second try can mend.
-
-    The Hub's client changed its HTTP library twice (requests, httpx, httpx2); all name their base
-    error so, and importing each of them to ask would need all of them installed.
-    """
+    """Tell whether the connection failed, or the server was busy, so that a retry can help."""
     if isinstance(error, _BAD_REDIRECT):
         return False
     if isinstance(error, (aiohttp.ClientResponseError, FileNotFoundError)):
@@ -43,12 +38,12 @@ def is_transport_error(error: BaseException) -> bool:
         return True
     if getattr(getattr(error, "response", None), "status_code", 0) in _BUSY:
         return True
+    # By name, because the client of the Hub changed its HTTP library twice.
     names = {kind.__name__ for kind in type(error).__mro__}
     return "TransportError" in names or {"RequestException", "ConnectionError"} <= names
 
 
-# For what the clients do not try again themselves: fsspec's HTTP files never do, the Hub's client
-# gives up a download when the connection is reset.
+# fsspec's HTTP files never retry; the client of the Hub gives up when the connection is reset.
 with_retries = tenacity.retry(
     retry=tenacity.retry_if_exception(is_transport_error),
     stop=tenacity.stop_after_attempt(6),
@@ -58,20 +53,19 @@ with_retries = tenacity.retry(
 
 
 def open_binary(path: str, token: str | bool | None = None, read_ahead: bool = True) -> BinaryIO:
-    """Open a local file unbuffered, or an address with reads in ranges, seekable either way.
+    """Open a local file unbuffered, or an address that is read in ranges. Both are seekable.
 
-    A dropped connection is taken up again where it broke. From a server that knows no ranges the
-    file is fetched whole, into a temporary file. Without `read_ahead` no more is read than is
-    asked for.
+    A dropped connection is resumed. If a server does not support ranges, the whole file is
+    downloaded to a temporary file. Without `read_ahead`, only the requested bytes are read.
 
     Raises
     ------
     FileNotFoundError
-        When there is no such file.
+        When the file does not exist.
     ConnectionError
         When the server cannot be reached.
     OSError
-        From reading, where a server sends other bytes than it was asked for.
+        When reading, if a server sends other bytes than it was asked for.
     """
     if not is_remote(path):
         return open(path, "rb", buffering=0)
@@ -93,11 +87,11 @@ def open_binary(path: str, token: str | bool | None = None, read_ahead: bool = T
     return found
 
 
-class _HttpFile(AbstractBufferedFile):
-    """A file of a web server, read in ranges; fsspec's own trusts whatever is answered."""
+class _HttpFile(AbstractBufferedFile):  # type: ignore[misc]
+    """A file on a web server, read in ranges. fsspec's own class does not check the answers."""
 
     def _fetch_range(self, start: int, end: int) -> bytes:
-        # A server may send less than it was asked for, if it says so.
+        # A server may send less than it was asked for if it says so.
         with _named_errors(self.path):
             return read_exactly(lambda rest: self._piece(end - rest, end), end - start)
 
@@ -112,8 +106,8 @@ class _HttpFile(AbstractBufferedFile):
                     raise OSError(
                         f"{self.path}: bytes {start:,} to {end - 1:,} of {self.size:,} were asked "
                         f"for, but the server sent others (status {answer.status}, Content-Range "
-                        f"{answer.headers.get('Content-Range')}). Get the file by other means, and "
-                        "load it from this machine."
+                        f"{answer.headers.get('Content-Range')}). Download the file, and load it "
+                        "from this machine."
                     )
                 try:
                     return await answer.content.readexactly(last + 1 - start)
@@ -125,14 +119,14 @@ class _HttpFile(AbstractBufferedFile):
 
 @contextlib.contextmanager
 def _named_errors(url: str) -> Iterator[None]:
-    """Raise OSError, or ConnectionError, with the address for errors of the HTTP library."""
+    """Replace errors of the HTTP library by OSError or ConnectionError with the address."""
     try:
         yield
     except aiohttp.ClientResponseError as error:
         what = f"status {error.status}" if error.status >= 400 else type(error).__name__
         raise OSError(f"{url}: the server does not send the file ({what})") from error
     except _BAD_REDIRECT as error:
-        raise OSError(f"{url} leads to what is no web address ({error})") from error
+        raise OSError(f"{url} redirects to an invalid address ({error})") from error
     except (aiohttp.ClientError, asyncio.TimeoutError) as error:
         name = type(error).__name__
         raise ConnectionError(f"{url}: the connection broke off ({name}: {error})") from error
@@ -140,19 +134,16 @@ def _named_errors(url: str) -> Iterator[None]:
 
 async def _get(system: Any, url: str, wanted: dict[str, str]) -> Any:
     session = await system.set_session()
-    # aiohttp's own limit, five minutes for all, is too short for a whole shard.
+    # The default of aiohttp, five minutes in total, is too short for a whole shard.
     options = {"timeout": aiohttp.ClientTimeout(total=None, sock_read=60), **system.kwargs}
-    # Packed on its way, a part of the file would be a part of something else.
+    # A range of a compressed answer would not be a range of the file.
     headers = {"Accept-Encoding": "identity", **wanted}
     options["headers"] = {**options.get("headers", {}), **headers}
     return session.get(system.encode_url(url), **options)
 
 
 def _range_of(answer: aiohttp.ClientResponse) -> tuple[int, int, int | None]:
-    """Return the first and last byte that an answer holds, and the file's size if it says so.
-
-    The first two are -1 where it does not hold a range.
-    """
+    """Return the first and last byte of an answer (-1 if it is not a range), and the file size."""
     found = _CONTENT_RANGE.fullmatch(answer.headers.get("Content-Range", "").strip())
     packed = answer.headers.get("Content-Encoding", "identity") not in ("", "identity")
     if answer.status != 206 or packed or found is None:
@@ -162,13 +153,13 @@ def _range_of(answer: aiohttp.ClientResponse) -> tuple[int, int, int | None]:
 
 @with_retries
 def _size_or_whole(system: Any, url: str) -> int | BinaryIO:
-    """Return the size of a file that is sent in ranges, or else the file itself, fetched whole."""
+    """Return the size of a file if the server supports ranges, or else download the file."""
 
     async def ask(wanted: dict[str, str]) -> int | BinaryIO | None:
         async with await _get(system, url, wanted) as answer:
             if answer.status == 404:
                 raise FileNotFoundError(url)
-            # Some refuse ranges instead of ignoring them; of an empty file there is none either.
+            # Some servers refuse ranges instead of ignoring them, and an empty file has none.
             if wanted and answer.status >= 400 and answer.status not in _BUSY:
                 return None
             answer.raise_for_status()
@@ -187,8 +178,8 @@ def _size_or_whole(system: Any, url: str) -> int | BinaryIO:
         found = sync(system.loop, ask, {"Range": "bytes=0-0"})
         if found is None:
             found = sync(system.loop, ask, {})
-    except aiohttp.ClientConnectorError as error:  # not worth trying again for long
+    except aiohttp.ClientConnectorError as error:  # retrying would not help
         raise ConnectionError(f"{url} cannot be reached ({error})") from error
     if found is None:
-        raise OSError(f"{url}: the server sends neither parts of the file nor the whole.")
+        raise OSError(f"{url}: the server sends neither ranges of the file nor all of it.")
     return found
