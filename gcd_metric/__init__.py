@@ -1,6 +1,6 @@
-"""Names what users call, and makes the metric known to `evaluate.load`.
+"""Great-circle distance metric; importing this package registers it with `evaluate.load`.
 
-`GcdMetric` is imported when it is asked for, since it needs `evaluate`, which takes seconds.
+`GcdMetric` is imported only on first use, because importing `evaluate` takes seconds.
 """
 
 from typing import TYPE_CHECKING, Any
@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 from . import registration  # noqa: F401
 from .comparison import compare
 from .distances import geodesic, haversine
-from .figures import CONFIGURATIONS
 from .intervals import wilson_interval
+from .options import CONFIGURATIONS
 
 if TYPE_CHECKING:
     from .gcd_metric import GcdMetric

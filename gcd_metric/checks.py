@@ -1,4 +1,4 @@
-"""Refuses coordinates that cannot be scored, and says what is doubtful in others."""
+"""Refuses coordinates that cannot be scored, and notes what is doubtful in others."""
 
 from __future__ import annotations
 
@@ -7,136 +7,68 @@ from typing import NamedTuple
 
 import numpy as np
 
-from .coordinates import Given
-from .distances import haversine
+from .coordinates import Coordinates, within_180
+from .distances import sphere_distances
 
+_EARTH_RADIUS_KM = 6371.0
 _SWAPPED_WITHIN_KM = 500
-_SAMPLE = 256  # rows that settle most questions about all of them
-_CHUNK = 16_384  # rows looked at in one go
-_KM_PER_DEGREE = 6371 * math.pi / 180
+_SAMPLE = 256  # rows that answer most questions about all of them
+_CHUNK = 16_384  # rows that are checked at a time
+_KM_PER_DEGREE = _EARTH_RADIUS_KM * math.pi / 180
 # binary digits of a number
 _DIGITS = {"float8_e5m2": 3, "float8_e4m3": 4, "bfloat16": 8, "float16": 11, "float32": 24}
-_FLOAT32_KM = 0.002  # it tells places apart that are farther from each other
+_FLOAT32_KM = 0.002  # places closer than this may be equal in float32
 _RADIANS_FROM = 10  # rows
 _RADIANS_SPREAD = (0.25, 0.5)  # of latitudes and longitudes: 14 and 29 degrees
 
 
 class Checked(NamedTuple):
-    """Coordinates that can be scored.
-
-    Attributes
-    ----------
-    predictions, references : ndarray of shape (n, 2)
-        Degrees, longitudes within ±180.
-    notes : list of str
-        What was changed, and what is doubtful.
-    """
+    """Coordinates that can be scored: arrays (n, 2) of degrees, longitudes within ±180."""
 
     predictions: np.ndarray
     references: np.ndarray
-    notes: list[str]
+    notes: list[str]  # what was changed, and what is doubtful
 
 
 def examine(
-    predictions: Given, references: Given, missing: str, finest_km: float = math.inf
+    predictions: Coordinates,
+    references: Coordinates,
+    missing: str = "miss",
+    finest_km: float = math.inf,
 ) -> Checked:
     """Refuse coordinates that cannot be scored, and note what is doubtful.
 
-    Parameters
-    ----------
-    predictions, references : Given
-        Row by row of one photo each. A row of `predictions` with NaN is a missing one.
-    missing : {"error", "miss"}
-        Whether a missing prediction is refused.
-    finest_km : float
-        The smallest threshold in kilometres, for which the numbers must be exact enough.
-
-    Returns
-    -------
-    Checked
-
-    Raises
-    ------
-    ValueError
-        Names the first offending row, how many there are, and the likely cause.
+    Both sides must be paired row by row. With `missing` "error", a row of predictions with NaN is
+    refused. The numbers should be exact enough for thresholds of `finest_km`. A ValueError names
+    the first bad row, how many there are, and the likely cause.
     """
-    guess, notes = _within_180(predictions.degrees, "predictions")
-    truth, more = _within_180(references.degrees, "references")
-    notes += more
-    check_coordinates(guess, truth, missing)
+    sides, notes = [], []
+    for name, side in (("predictions", predictions), ("references", references)):
+        degrees, count = within_180(side.degrees)
+        sides.append(degrees)
+        if count:
+            notes.append(
+                f"{name}: longitudes run from 0 to 360; {count:,} above 180 are taken as west"
+            )
+    guess, truth = sides
+    if not len(truth):
+        raise ValueError("predictions and references are empty: there is nothing to score")
+    _check_range(guess, "predictions", missing == "miss")
+    _check_range(truth, "references", False)
+    _check_radians(guess, truth)
+    _check_swapped(guess, truth)
     if finest_km < math.inf:
         notes += _coarse(predictions, "predictions", finest_km)
         notes += _coarse(references, "references", finest_km)
     return Checked(guess, truth, notes + _both_in_radians(guess, truth))
 
 
-def _within_180(degrees: np.ndarray, name: str) -> tuple[np.ndarray, list[str]]:
-    degrees, count = within_180(degrees)
-    if not count:
-        return degrees, []
-    note = f"{name}: longitudes run from 0 to 360; {count:,} above 180 are taken as west"
-    return degrees, [note]
+def number_digits(given: Coordinates) -> int:
+    """Binary digits of the type that the numbers were passed in; 0 for small integer types."""
+    return 0 if given.step else _DIGITS.get(given.stored.removesuffix("fn"), 53)
 
 
-def check_coordinates(predictions: np.ndarray, references: np.ndarray, missing: str) -> None:
-    """Refuse coordinates that cannot be scored, as `examine` does.
-
-    Parameters
-    ----------
-    predictions, references : ndarray of shape (n, 2)
-        Degrees, longitudes within ±180.
-    missing : {"error", "miss"}
-
-    Raises
-    ------
-    ValueError
-    """
-    if not len(references):
-        raise ValueError("predictions and references are empty: there is nothing to score")
-    _check_range(predictions, "predictions", missing == "miss")
-    _check_range(references, "references", False)
-    _check_radians(predictions, references)
-    _check_swapped(predictions, references)
-
-
-def is_coarse(given: Given) -> bool:
-    """Whether the numbers were of a type that rounds coordinates by metres or more."""
-    return bool(given.step) or _DIGITS.get(given.stored.removesuffix("fn"), 53) < 24
-
-
-def within_180(degrees: np.ndarray) -> tuple[np.ndarray, int]:
-    """Longitudes of 0 to 360 as those of -180 to 180.
-
-    Parameters
-    ----------
-    degrees : ndarray of shape (n, 2)
-
-    Returns
-    -------
-    (degrees, count) : ndarray of shape (n, 2), int
-        The same array if nothing was to be done, and how many longitudes were changed.
-    """
-    if not runs_to_360(degrees[:, 1]):
-        return degrees, 0
-    west = degrees[:, 1] > 180
-    degrees = degrees.copy()
-    degrees[west, 1] -= 360
-    return degrees, int(west.sum())
-
-
-def runs_to_360(longitude: np.ndarray) -> bool:
-    """Whether longitudes are counted from 0 to 360, and some are above 180.
-
-    One above 180 among negative ones belongs to neither way of counting: it is more likely a wrong
-    value, and left to be refused.
-    """
-    # the first rows settle it for nearly every input
-    if (longitude[:_SAMPLE] < 0).any() or not 180 < np.nanmax(longitude, initial=0) <= 360:
-        return False
-    return bool(np.nanmin(longitude, initial=0) >= 0)
-
-
-# --- ranges -------------------------------------------------------------------------------------
+# --- ranges and order ---------------------------------------------------------------------------
 
 
 def _check_range(array: np.ndarray, name: str, may_miss: bool) -> None:
@@ -189,7 +121,7 @@ def _explain(array: np.ndarray, bad: np.ndarray, name: str) -> str:
 
 
 def _check_radians(predictions: np.ndarray, references: np.ndarray) -> None:
-    """Refuse one side in radians: those are all in range, so only the other side can tell."""
+    """Refuse one side in radians. They are in the range of degrees, so compare with the other."""
     inside = _fits_radians(predictions), _fits_radians(references)
     if inside[0] == inside[1]:
         return
@@ -198,31 +130,29 @@ def _check_radians(predictions: np.ndarray, references: np.ndarray) -> None:
         if inside[0]
         else ("references", references, predictions)
     )
-    before, after = haversine(array, other), haversine(np.degrees(array), other)
+    before, after = _distances_km(array, other), _distances_km(np.degrees(array), other)
     answered = ~np.isnan(before)
-    if answered.sum() < 3:  # fewer can be chance
+    if answered.sum() < 3:  # with fewer rows it can be chance
         return
     if np.median(after[answered]) < np.median(before[answered]) / 2:
         raise ValueError(
             f"{name}: row 0 is {tuple(array[0].tolist())}; all {len(array)} of {len(array)} rows "
-            "lie within ±pi/2 and ±pi, and taken as radians they are far closer to the other "
-            "side. Likely cause: radians; pass degrees."
+            "are within ±pi/2 and ±pi, and interpreted as radians they are much closer to the "
+            "other side. Likely cause: radians; pass degrees."
         )
 
 
 def _check_swapped(predictions: np.ndarray, references: np.ndarray) -> None:
-    """Refuse one side with its columns swapped where both orders are in range, as in Europe."""
+    """Refuse swapped columns where both orders are in range, as in Europe."""
     if (np.abs(predictions[:_SAMPLE, 1]) > 90).any():
         return
     both = np.flatnonzero(~np.isnan(predictions).any(axis=1))
-    for rows in (both[:_SAMPLE], both):  # nearly every input is settled by the sample
+    for rows in (both[:_SAMPLE], both):  # the sample is enough for nearly every input
         here, there = predictions[rows], references[rows]
-        if len(rows) < 3 or (np.abs(here[:, 1]) > 90).any():  # fewer can be chance
+        if len(rows) < 3 or (np.abs(here[:, 1]) > 90).any():  # with fewer rows it can be chance
             return
-        before, after = (
-            np.median(haversine(here, there)),
-            np.median(haversine(here[:, ::-1], there)),
-        )
+        before = np.median(_distances_km(here, there))
+        after = np.median(_distances_km(here[:, ::-1], there))
         if not (after < before / 10 and after < _SWAPPED_WITHIN_KM):
             return
     raise ValueError(
@@ -233,9 +163,13 @@ def _check_swapped(predictions: np.ndarray, references: np.ndarray) -> None:
     )
 
 
+def _distances_km(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    return sphere_distances(a, b, _EARTH_RADIUS_KM)
+
+
 def _fits_radians(array: np.ndarray) -> bool:
     limits = (math.pi / 2, math.pi)
-    # the first rows settle it for nearly every input; all NaN is not radians
+    # the first rows are enough for nearly every input; all NaN is not radians
     if (np.abs(array[:_SAMPLE]) > limits).any():
         return False
     return not (np.abs(array) > limits).any() and not np.isnan(array).any(axis=1).all()
@@ -247,9 +181,9 @@ def _fits_radians(array: np.ndarray) -> bool:
 def _both_in_radians(predictions: np.ndarray, references: np.ndarray) -> list[str]:
     """Note that both sides look like radians.
 
-    No land lies within ±pi/2 degrees of latitude and ±pi of longitude, so photos of several places
-    there are radians. One place is not enough: 0, 0 stands for "unknown", and what is made up for
-    a trial often lies around it.
+    There is no land within ±pi/2 degrees of latitude and ±pi of longitude, so photos of several
+    places there must be in radians. One place is not enough: 0, 0 stands for "unknown", and made-up
+    test data is often near it.
     """
     if not (_fits_radians(references) and _fits_radians(predictions)):
         return []
@@ -257,16 +191,16 @@ def _both_in_radians(predictions: np.ndarray, references: np.ndarray) -> list[st
     if len(answered) < _RADIANS_FROM or (np.ptp(answered, axis=0) < _RADIANS_SPREAD).any():
         return []
     return [
-        f"all {len(references):,} predictions and references lie within ±pi/2 and ±pi, in the sea "
+        f"all {len(references):,} predictions and references are within ±pi/2 and ±pi, in the sea "
         "off West Africa. Likely cause: radians on both sides; pass degrees"
     ]
 
 
-def _coarse(given: Given, name: str, finest_km: float) -> list[str]:
-    """Note that numbers were rounded to a type that cannot tell places apart well enough."""
+def _coarse(given: Coordinates, name: str, finest_km: float) -> list[str]:
+    """Note that numbers were rounded to a type too coarse for `finest_km`."""
     stored = given.stored
-    digits: int | np.ndarray = _DIGITS.get(stored.removesuffix("fn"), 53)
-    if digits >= 24 and not given.step:  # numbers may have been of a smaller type before
+    digits: int | np.ndarray = number_digits(given)
+    if digits >= 24:  # the numbers may have been in a smaller type before
         found = [_looks_like(given.degrees, finest_km)]
         if found[0][1] >= 24:  # one column may be coarser than the other
             found = [
@@ -292,12 +226,12 @@ def _coarse(given: Given, name: str, finest_km: float) -> list[str]:
 
 
 def _looks_like(degrees: np.ndarray, finest_km: float) -> tuple[str, int]:
-    """The smallest type that holds the numbers as they are, and its binary digits.
+    """The smallest type that holds the numbers exactly, and its binary digits.
 
-    Numbers on an even grid, such as whole degrees or the centres of cells, are taken as exact.
+    Numbers on an even grid, such as whole degrees or the centres of cells, count as float64.
     """
     exact = ("float64", 53)
-    sample = _digits(degrees[:_SAMPLE])  # which settles it for nearly every input
+    sample = _digits(degrees[:_SAMPLE])  # the first rows are enough for nearly every input
     if sample > 24 or (sample > 11 and finest_km > _FLOAT32_KM):
         return exact
     digits = _digits(degrees)
@@ -312,12 +246,12 @@ def _looks_like(degrees: np.ndarray, finest_km: float) -> tuple[str, int]:
 
 
 def _digits(degrees: np.ndarray) -> int:
-    """Binary digits that the numbers need, at most 53."""
+    """The number of binary digits that the numbers need, at most 53."""
     whole = (np.frexp(degrees[~np.isnan(degrees)])[0] * 2.0**53).astype(np.int64)
     last = (whole & -whole)[whole != 0].min(initial=2**53)
     return 54 - int(last).bit_length()
 
 
 def _steps(degrees: np.ndarray, digits: int | np.ndarray) -> np.ndarray:
-    """Distance from each number to the next one of so many binary digits, or so many by column."""
+    """The distance from each number to the next one with that many binary digits (per column)."""
     return np.where(degrees == 0, 0.0, np.exp2(np.frexp(degrees)[1] - digits))

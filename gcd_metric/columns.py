@@ -1,8 +1,8 @@
-"""Which columns hold an image's id, latitude and longitude; where that is unclear, an error asks.
+"""Finds the columns that hold an image's id, latitude and longitude, by their names.
 
-A name such as `pred_lat`, `latGT` or `Longitude (deg)` is split into words. One of them names the
+A name such as `pred_lat`, `latGT` or `Longitude (deg)` is split into words. One word names the
 axis; others may mark the column as ground truth or as a prediction. Latitude and longitude always
-come from one pair, and of two pairs none is guessed.
+come from one pair. If two pairs fit, the result is an error, not a guess.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 from .names import listed, shortened
 
 ROLES = ("id", "latitude", "longitude")
-ADVICE = "rename the right column to {}, and others of such names to something else"
+ADVICE = "rename the right column to {}, and similar columns to something else"
 
 
 def _of(words: str) -> frozenset[str]:
@@ -23,7 +23,7 @@ def _of(words: str) -> frozenset[str]:
 
 
 _IDS = _of("imageid imgid id image filename name photoid key")
-# only words that are clear: an answer or a query may be on either side
+# "answer" and "query" are not here, because they may be on either side
 _MARKS = {
     "truth": _of(
         "gt ground groundtruth truth true target targets tgt label labels labeled labelled ref "
@@ -41,7 +41,7 @@ _GENERIC = _of(
     "deg degs degree degrees decimal dec dd wgs wgs84 84 epsg 4326 coord coords coordinate "
     "coordinates geo gps location loc position pos point value"
 )
-# columns about a coordinate, which are none themselves
+# words of columns that describe a coordinate but hold none
 _DERIVED = _of(
     "std sigma err error errors var variance uncertainty accuracy min max diff delta bin idx index "
     "name description sin cos"
@@ -53,15 +53,15 @@ _WORDS = (
     re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|\d+|[^\W\d_]+"),  # of camelCase
     re.compile(r"[^\W_]+"),  # LATpred
 )
-# what is predicted in words, or marked so in one word with the axis: ypred, predy, yhat
+# columns of predictions without an axis, or with the axis in the same word: ypred, predy, yhat
 _ANSWER = re.compile(
     r"(?:^|[\W\d_])(?:pred|guess|answer|response)|pred(?:$|[\W\d_])|^[xy]hat$|^p_?\d+$"
 )
-_NUMBER = re.compile(r"^\s*[-+]?\d+[.,]\d+\s*$")  # of degrees; a column may well be called 2
+_NUMBER = re.compile(r"^\s*[-+]?\d+[.,]\d+\s*$")  # with a fraction: a column may be called 2
 
 
 class Unclear(ValueError):
-    """A column that is missing or not the only one; `role` is what it was wanted for."""
+    """No column, or more than one, fits `role` (id, latitude or longitude)."""
 
     def __init__(self, message: str, role: str) -> None:
         super().__init__(message)
@@ -69,35 +69,22 @@ class Unclear(ValueError):
 
 
 class _Coordinate(NamedTuple):
-    """A column whose name says latitude or longitude.
-
-    Attributes
-    ----------
-    column : str
-        The name as it stands in the table.
-    axis : {"latitude", "longitude"}
-    words : tuple of str
-        The other words, without those that say nothing; equal in both columns of a pair.
-    certain : bool
-        Whether the name is enough; `long_side` or `y` need a `lat_side` or `x` beside them.
-    grid : bool
-        Whether the column is called y or x.
-    """
+    """A column whose name says latitude or longitude."""
 
     column: str
-    axis: str
-    words: tuple[str, ...]
-    certain: bool
-    grid: bool = False
+    axis: str  # "latitude" or "longitude"
+    words: tuple[str, ...]  # the other words, sorted; equal in both columns of a pair
+    certain: bool  # or it needs its partner, as `long_side` needs `lat_side` and `y` needs `x`
+    grid: bool = False  # called y or x
 
     @property
     def marks(self) -> frozenset[str]:
-        """Of "truth" and "prediction", what the name says."""
+        """Whether the name says "truth", "prediction", both or neither."""
         return _marks(self.words)
 
     @property
     def kind(self) -> tuple[Any, ...]:
-        """Equal in both columns of a pair, also where one says `pred` and the other `predicted`."""
+        """Equal in both columns of a pair, even if one says `pred` and the other `predicted`."""
         return self.marks, tuple(word for word in self.words if not _marks([word]))
 
 
@@ -114,15 +101,15 @@ def _marks(words: Iterable[str]) -> frozenset[str]:
 
 
 def _coordinate(name: str) -> _Coordinate | None:
-    """Read one name; None where it is no coordinate's."""
+    """Interpret a column's name; None if it does not name a coordinate."""
     for pattern in _WORDS:
         words = _split(name, pattern)
         if not _DERIVED.isdisjoint(words):
             return None
         found = [(at, match) for at, word in enumerate(words) if (match := _AXIS.match(word))]
-        # `lat` in `lat_platform`
+        # prefer a whole word: `lat` in `lat_platform`
         found = [(at, match) for at, match in found if not match[1] + match[3]] or found
-        if len(found) > 1:  # both, as in lat_lon
+        if len(found) > 1:  # both axes, as in lat_lon
             return None
         if found:
             ((at, match),) = found
@@ -136,30 +123,28 @@ def _coordinate(name: str) -> _Coordinate | None:
 
 
 def _around(name: str, match: re.Match[str], others: list[str]) -> _Coordinate | None:
-    """A coordinate from the word that names its axis and the other words."""
+    """The coordinate that the word with the axis and the other words name together."""
     before, axis, after = match.groups()
-    if _AXIS.match(after):  # both, as in latlon
+    if _AXIS.match(after):  # both axes, as in latlon
         return None
     affixes = [word for word in (before, after) if word]
     words = tuple(sorted(word for word in (*affixes, *others) if word not in _GENERIC))
     certain = all(word in _GENERIC or _marks([word]) for word in affixes)
-    if axis == "long":  # an ordinary word, too
+    if axis == "long":  # also an ordinary English word
         certain = certain and all(_marks([word]) for word in words)
     return _Coordinate(name, "latitude" if axis[:2] == "la" else "longitude", words, certain)
 
 
 def _coordinates(names: Iterable[str]) -> list[_Coordinate]:
-    """Columns whose names say latitude or longitude; a doubtful one only beside its partner."""
+    """Columns named as latitude or longitude; uncertain names only if their partner exists."""
     found = [one for name in names if (one := _coordinate(name))]
-    there = {(one.axis, one.grid, one.words) for one in found}
-    return [
-        one for one in found if one.certain or (_ACROSS[one.axis], one.grid, one.words) in there
-    ]
+    keys = {(one.axis, one.grid, one.words) for one in found}
+    return [one for one in found if one.certain or (_ACROSS[one.axis], one.grid, one.words) in keys]
 
 
 def _may_hold_places(name: str) -> bool:
-    """Whether predicted places may be in a column without an axis: `prediction`, `output_0`."""
-    words = [word for word in _split(name) if word != "model"]  # which says who predicted
+    """Whether a column without an axis may hold predictions: `prediction`, `output_0`."""
+    words = [word for word in _split(name) if word != "model"]  # "model" only says who predicted
     if _ANSWER.search(name.lower()) and "truth" not in _marks(words):
         return True
     return _marks(words) == {"prediction"} and all(
@@ -182,33 +167,16 @@ def find_columns(
     where: str = "table",
     advice: str = ADVICE,
 ) -> dict[str, str]:
-    """Find the columns of id, latitude and longitude.
+    """Find the columns of id, latitude and longitude; a ValueError names what is unclear.
 
-    Parameters
-    ----------
-    names : iterable of str
-        The table's columns, as they stand there.
-    chosen : dict, optional
-        A column's name for `id`, `latitude` or `longitude`, where a user chose it.
-    of : {"predictions", "references"}, optional
-        What the table is read for: columns marked as ground truth are never taken for predictions,
-        nor those marked as predictions for references.
-    where, advice : str
-        What an error calls the table, and recommends; `{}` stands for id, latitude or longitude.
-
-    Returns
-    -------
-    dict
-        `id`, `latitude` and `longitude`, each with the name as it stands in the table.
-
-    Raises
-    ------
-    ValueError
-        If a column is not there, several fit, or latitude and longitude are not of one pair.
+    `chosen` holds the columns that a user chose, by role. `of` is "predictions" or "references":
+    columns marked as ground truth are never taken for predictions, nor those marked as predictions
+    for references. Errors name the table as `where` and end with `advice`, in which `{}` stands for
+    the role.
     """
     names = list(names)
     if any("\0" in name for name in names):
-        raise ValueError(f"{where}: this is no text in UTF-8; save it as UTF-8 CSV")
+        raise ValueError(f"{where}: this is not UTF-8 text; save it as a UTF-8 CSV")
     try:
         found = {role: _named(names, name, role) for role, name in (chosen or {}).items() if name}
         if "id" not in found:
@@ -221,7 +189,8 @@ def find_columns(
             if len(roles) > 1:
                 raise Unclear(f"column {name} cannot be {' and '.join(roles)} at once", roles[-1])
     except Unclear as unclear:
-        hint = "the first line seems to be no header; " if any(map(_NUMBER.match, names)) else ""
+        no_header = any(map(_NUMBER.match, names))
+        hint = "the first line does not look like a header; " if no_header else ""
         raise ValueError(f"{where}: {unclear}; {hint}{advice.format(unclear.role)}") from None
     return {role: found[role] for role in ROLES}
 
@@ -229,25 +198,9 @@ def find_columns(
 def find_pair(
     names: Sequence[str], chosen: Mapping[str, str] | None = None, *, of: str | None = None
 ) -> dict[str, str]:
-    """Find the columns of latitude and longitude, which are always of one pair.
+    """Find the columns of latitude and longitude, which must form one pair; else raise Unclear.
 
-    Parameters
-    ----------
-    names : sequence of str
-    chosen : dict, optional
-        The column of `latitude`, of `longitude`, or of both, where a user chose them.
-    of : {"predictions", "references"}, optional
-        As in `find_columns`.
-
-    Returns
-    -------
-    dict
-        `latitude` and `longitude`.
-
-    Raises
-    ------
-    Unclear
-        If there is no pair, or more than one.
+    `chosen` and `of` are as in `find_columns`.
     """
     given = dict(chosen or {})
     columns = _coordinates(names)
@@ -258,7 +211,7 @@ def find_pair(
         ((role, name),) = given.items()
         return given | {_ACROSS[role]: _partner(role, name, columns, names)}
     wrong = _OPPOSITE.get(of or "")
-    # y and x without a mark may be places of a picture: never read, but predictions may be there
+    # y and x without a mark may be pixels: never read, but they may hold the predictions
     plain_grid = [one.column for one in columns if one.grid and not one.marks]
     columns = [one for one in columns if one.column not in plain_grid]
     fits = [one for one in columns if wrong not in one.marks]
@@ -270,21 +223,21 @@ def find_pair(
         here = [one for one in fits if one.axis == axis]
         refused = [one.column for one in columns if one.axis == axis and wrong in one.marks]
         if refused and not here:
-            raise Unclear(f"no {axis} of {of}, only {listed(refused)}, named as {wrong}", axis)
+            raise Unclear(f"no {axis} of {of}, only {listed(refused)}, marked as {wrong}", axis)
         _only([one.column for one in here], axis, names)
         pair += here
     latitude, longitude = (one.column for one in pair)
     both = f"{shortened(latitude)} and {shortened(longitude)}"
     if pair[0].kind != pair[1].kind:
-        raise Unclear(f"{both} do not look like one pair", "longitude")
+        raise Unclear(f"{both} do not look like a pair", "longitude")
     others = [name for name in names if name in plain_grid or _may_hold_places(name)]
     if of == "predictions" and others and not pair[0].marks:
-        raise Unclear(f"the predictions may be {both}, or {listed(others)}", "latitude")
+        raise Unclear(f"the predictions may be in {both}, or in {listed(others)}", "latitude")
     return {"latitude": latitude, "longitude": longitude}
 
 
 def _partner(role: str, name: str, columns: list[_Coordinate], names: Sequence[str]) -> str:
-    """The other column of the pair of which a user chose one."""
+    """The other column of the pair, where a user chose one."""
     axis = _ACROSS[role]
     if any(one.column == name and one.axis == axis for one in columns):
         raise Unclear(f"{name} is named as the {axis}; if it is the {role}, choose both", axis)
@@ -305,7 +258,7 @@ def _refuse_mixed(latitude: str, longitude: str) -> None:
     marks = {_marks(_split(name)) for name in (latitude, longitude)} - {frozenset()}
     if len(marks) > 1:
         both = f"{shortened(latitude)} and {shortened(longitude)}"
-        raise Unclear(f"{both} are not of one pair", "longitude")
+        raise Unclear(f"{both} do not form a pair", "longitude")
 
 
 def _named(names: Sequence[str], wanted: str, role: str) -> str:

@@ -9,10 +9,11 @@ from typing import Any
 import numpy as np
 
 from .checks import examine
-from .coordinates import Given, read
-from .figures import Options, finest_km, label, make_options, measure
+from .coordinates import Coordinates, read
+from .distances import measure
 from .intervals import wilson_interval
-from .pairs import align
+from .matching import align
+from .options import Options, make_options
 
 
 def compare(
@@ -99,9 +100,8 @@ def compare_distances(
         As `compare` returns it.
     """
     result: dict[str, Any] = {}
-    for threshold in options.thresholds:
-        hits = measured[0] <= threshold, measured[1] <= threshold
-        result[label(threshold, options.unit)] = _compare_hits(*hits)
+    for key, threshold in zip(options.keys, options.thresholds, strict=True):
+        result[key] = _compare_hits(measured[0] <= threshold, measured[1] <= threshold)
     both = ~np.isnan(measured[0]) & ~np.isnan(measured[1])
     pair = np.stack(measured)[:, both]
     result[f"median_{options.unit}"] = _compare_medians(pair, n_resamples, seed)
@@ -109,17 +109,19 @@ def compare_distances(
     return result
 
 
-def _read(name: str, predictions: Any) -> Given:
+def _read(name: str, predictions: Any) -> Coordinates:
     try:
         return read(predictions, "predictions")
     except ValueError as error:
         raise ValueError(f"{name}: {error}") from None
 
 
-def _measured(name: str, predictions: Given, truth: Given, options: Options) -> np.ndarray:
+def _measured(
+    name: str, predictions: Coordinates, truth: Coordinates, options: Options
+) -> np.ndarray:
     try:
         sides = align(predictions, truth, ("predictions", "references"))
-        checked = examine(*sides, options.missing, finest_km(options))
+        checked = examine(*sides, options.missing, options.finest_km)
     except ValueError as error:
         raise ValueError(f"{name}: {error}") from None
     for note in checked.notes:

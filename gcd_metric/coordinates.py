@@ -1,4 +1,4 @@
-"""Coordinates of any accepted form to one array; what cannot be scored is said in checks.py."""
+"""Reads coordinates of any accepted form into one array. checks.py decides what can be scored."""
 
 from __future__ import annotations
 
@@ -19,81 +19,61 @@ import numpy as np
 
 from .columns import Unclear, find_pair
 
-# the names of columns that hold ids, without case and punctuation, the surest first
+# names of columns that hold ids, lower case without punctuation, the most reliable first
 IDS = ("imageid", "imgid", "photoid", "id", "filename", "image", "key")
 _ATTRIBUTES = ("latitude", "lat", "longitude", "lon", "lng")
 _ID_ATTRIBUTES = ("image_id", "img_id", "photo_id", "id", "filename", "file_name", "key")
-# what a label of a row is, unlike the number of a row
-_LABEL = (str, bytes, os.PathLike, uuid.UUID)
-# whole numbers to which coordinates are rounded, rather than whole by intention
+_LABEL = (str, bytes, os.PathLike, uuid.UUID)  # types of row labels; a row number is not a label
+# integer types that are too small for anything but rounded coordinates
 _SMALL = ("int8", "uint8", "int16", "uint16")
-_DASHES = dict.fromkeys(map(ord, "\u2010\u2011\u2012\u2013\u2014\u2212"), "-")
+_DASHES = dict.fromkeys(map(ord, "\u2010\u2011\u2012\u2013\u2014\u2015\u2212"), "-")
 _NUMBER = re.compile(r"[-+]?(?:\d+\.?\d*|\.\d+)(?:e[-+]?\d+)?")
+# what models, spreadsheets, databases and C write where there is no number
+_NOTHING = frozenset(
+    [
+        *("", "nan", "-nan", "+nan", "nan(ind)", "-nan(ind)", "1.#ind", "-1.#ind", "1.#qnan"),
+        *("-1.#qnan", "nat", "none", "null", "nil", "<null>", "(null)", "[null]", r"\n", "<na>"),
+        *("na", "n/a", "n.a.", "n.a", "#n/a", "#na", "#n/a n/a", "#num!", "#value!", "#ref!"),
+        *("#div/0!", "#name?", "#null!", "-", "--", "---", "?", "??", ".", "*", "unknown", "unk"),
+        *("undefined", "missing", "empty", "no answer", "no data", "not available"),
+    ]
+)
+_SAMPLE = 256  # rows that are looked at before all others
+
+Ids = dict[str, Callable[[], list[Any]]]
 
 
-class Given(NamedTuple):
-    """Coordinates as they were passed, and what else is known of them.
+class Coordinates(NamedTuple):
+    """Coordinates as an array, with the ids and the number type that they were passed with.
 
     Attributes
     ----------
     degrees : ndarray of shape (n, 2), float64
         Latitude and longitude; NaN where a value was None or masked.
     ids : dict of str to callable
-        For each column that may hold ids, by its plain name, what returns its n values.
+        For each column that may hold ids, by its plain name, a function that returns n values.
     stored : str
-        The type that held the numbers ("float16"), or "" where they were Python's.
+        The type of the numbers ("float16"), or "" for Python's own.
     step : float
-        Degrees between neighbouring values of a small type of whole numbers, or 0.
+        Degrees between neighbouring values of a small integer type, or 0.
     """
 
     degrees: np.ndarray
-    ids: dict[str, Callable[[], list[Any]]]
+    ids: Ids
     stored: str = ""
     step: float = 0.0
 
 
-def as_coordinates(values: Any, name: str = "coordinates") -> np.ndarray:
-    """Bring coordinates of any accepted form into one array.
+def read(values: Any, name: str = "coordinates") -> Coordinates:
+    """Read pairs, an array or tensor (n, 2), a data frame, or rows with named coordinates.
 
-    Parameters
-    ----------
-    values : list of pairs, array or tensor (n, 2), data frame, or rows with named coordinates
-        Latitude and longitude in decimal degrees, in that order unless they are named.
-    name : str
-        What to call them in an error.
-
-    Returns
-    -------
-    ndarray of shape (n, 2), float64
-        NaN where a value was None. An array that has this form already is not copied.
-
-    Raises
-    ------
-    ValueError
-        If a row is not a pair of numbers, or it is unclear which columns hold the coordinates;
-        the range is not looked at.
+    For `name` "predictions", columns marked as ground truth (`gt_lat`) are left out, and for
+    "references" columns marked as predictions. The range is not checked. A ValueError says which
+    row is not a pair of numbers, or which columns are unclear. An array of the right type and shape
+    is not copied.
     """
-    return read(values, name).degrees
-
-
-def read(values: Any, name: str) -> Given:
-    """Bring coordinates into one array, as `as_coordinates` does, and keep what else is known.
-
-    Parameters
-    ----------
-    values, name
-        As in `as_coordinates`. For "predictions" columns that are marked as ground truth (`gt_lat`)
-        are left out, and for "references" those of predictions.
-
-    Returns
-    -------
-    Given
-
-    Raises
-    ------
-    ValueError
-        As `as_coordinates` does.
-    """
+    if isinstance(values, Coordinates):
+        return values
     if values is None:
         raise ValueError(f"{name}: none were given")
     if isinstance(values, (str, bytes)):
@@ -102,7 +82,7 @@ def read(values: Any, name: str) -> Given:
         raise ValueError(f"{name}: a set has no order of rows; pass a list of pairs")
     if hasattr(values, "readline"):
         raise ValueError(f"{name}: expected pairs (latitude, longitude), got a file; read it first")
-    if hasattr(values, "dims") and hasattr(values, "to_pandas"):  # of xarray
+    if hasattr(values, "dims") and hasattr(values, "to_pandas"):  # xarray
         values = values.to_pandas()
     if hasattr(values, "detach"):
         return _from_tensor(values, name)
@@ -110,10 +90,10 @@ def read(values: Any, name: str) -> Given:
     if names is not None:
         return _from_columns(values, names, name)
     if hasattr(values, "select_columns") and values.column_names:
-        # a data set that streams: photos beside the coordinates need not be decoded
+        # a streamed data set: select columns, so that its photos are not decoded
         wanted = [*_find(tuple(values.column_names), name), *_id_columns(values)]
         values = values.select_columns(wanted)
-    if hasattr(values, "to_list") and not hasattr(values, "iloc"):  # a column of polars
+    if hasattr(values, "to_list") and not hasattr(values, "iloc"):  # a polars Series
         values = values.to_list()
     if not hasattr(values, "iloc") and hasattr(values, "__array__"):
         values = np.ma.asanyarray(values)
@@ -133,7 +113,7 @@ def read(values: Any, name: str) -> Given:
 # --- arrays -------------------------------------------------------------------------------------
 
 
-def _from_tensor(values: Any, name: str) -> Given:
+def _from_tensor(values: Any, name: str) -> Coordinates:
     values = _dense(values, name)
     stored, step = str(values.dtype).removeprefix("torch."), 0.0
     if values.is_quantized:
@@ -143,8 +123,8 @@ def _from_tensor(values: Any, name: str) -> Given:
     elif stored in _SMALL:
         step = 1.0
     elif stored.startswith(("bool", "complex")):
-        return _from_rows(values.tolist(), name)  # which are no numbers of degrees
-    return Given(_checked_shape(values.double().numpy(), name), {}, stored, step)
+        return _from_rows(values.tolist(), name)  # raises: these are not degrees
+    return Coordinates(_checked_shape(values.double().numpy(), name), {}, stored, step)
 
 
 def _dense(tensor: Any, name: str) -> Any:
@@ -153,9 +133,9 @@ def _dense(tensor: Any, name: str) -> Any:
     return tensor.detach().cpu()
 
 
-def _from_array(array: np.ndarray, dtype: np.dtype, name: str) -> Given:
+def _from_array(array: np.ndarray, dtype: np.dtype, name: str) -> Coordinates:
     degrees = _checked_shape(array.astype(np.float64, copy=False), name)
-    return Given(degrees, {}, dtype.name, float(dtype.name in _SMALL))
+    return Coordinates(degrees, {}, dtype.name, float(dtype.name in _SMALL))
 
 
 def _filled(array: np.ndarray) -> np.ndarray:
@@ -163,6 +143,28 @@ def _filled(array: np.ndarray) -> np.ndarray:
     if not np.ma.is_masked(array):
         return array
     return np.ma.filled(array.astype(np.float64), np.nan)
+
+
+def within_180(degrees: np.ndarray) -> tuple[np.ndarray, int]:
+    """Change longitudes of 0 to 360 into -180 to 180; also return how many were changed."""
+    if not runs_to_360(degrees[:, 1]):
+        return degrees, 0
+    west = degrees[:, 1] > 180
+    degrees = degrees.copy()
+    degrees[west, 1] -= 360
+    return degrees, int(west.sum())
+
+
+def runs_to_360(longitude: np.ndarray) -> bool:
+    """Whether longitudes run from 0 to 360, with some above 180.
+
+    A value above 180 among negative ones fits neither range. It is probably wrong, so it is not
+    converted, and the range check refuses it.
+    """
+    # the first rows are enough for nearly every input
+    if (longitude[:_SAMPLE] < 0).any() or not 180 < np.nanmax(longitude, initial=0) <= 360:
+        return False
+    return bool(np.nanmin(longitude, initial=0) >= 0)
 
 
 def _checked_shape(array: np.ndarray, name: str) -> np.ndarray:
@@ -189,15 +191,15 @@ def _column_names(values: Any) -> list[Any] | None:
         return list(values)
     if getattr(getattr(values, "dtype", None), "names", None):  # an array of records
         return list(values.dtype.names)
-    # a Dataset; one that streams knows its columns too, but only its rows can be had
+    # a Dataset; a streamed one has column names too, but only rows can be read from it
     names = getattr(values, "column_names", None) if hasattr(values, "__len__") else None
     if names is None and len(getattr(values, "shape", ())) == 2:
-        names = getattr(values, "columns", None)  # a data frame, of pandas or polars
+        names = getattr(values, "columns", None)  # a data frame of pandas or polars
     return None if names is None else list(names)
 
 
 def _find(names: tuple[Any, ...], name: str) -> tuple[Any, Any]:
-    """The names of latitude and longitude, which must be of one pair."""
+    """The names of latitude and longitude, which must form one pair."""
     texts = [str(key) for key in names]
     of = name if name in ("predictions", "references") else None
     try:
@@ -215,7 +217,7 @@ def _plain(name: Any) -> str:
 
 
 def _id_columns(values: Any) -> list[Any]:
-    """The columns of a data set that may hold ids; pictures are none."""
+    """The columns of a data set that may hold ids; columns of images do not."""
     kinds = values.features or {}
     return [
         key
@@ -224,7 +226,7 @@ def _id_columns(values: Any) -> list[Any]:
     ]
 
 
-def _from_columns(values: Any, names: list[Any], name: str) -> Given:
+def _from_columns(values: Any, names: list[Any], name: str) -> Coordinates:
     unnamed = not isinstance(values, Mapping) and not any(isinstance(key, str) for key in names)
     # an unnamed frame is read as an array
     keys = tuple(names) if len(names) == 2 and unnamed else _find(tuple(names), name)
@@ -238,13 +240,13 @@ def _from_columns(values: Any, names: list[Any], name: str) -> Given:
     kinds = {column.dtype for column in columns}
     stored = min(kinds, key=lambda kind: kind.itemsize)
     degrees = np.column_stack(columns).astype(np.float64, copy=False)
-    return Given(degrees, ids, stored.name, float(stored.name in _SMALL))
+    return Coordinates(degrees, ids, stored.name, float(stored.name in _SMALL))
 
 
 def _ids_of(
     keys: Iterable[Any], values_of: Callable[[Any], Callable[[], list[Any]]], name: str
-) -> dict[str, Callable[[], list[Any]]]:
-    ids: dict[str, Callable[[], list[Any]]] = {}
+) -> Ids:
+    ids: Ids = {}
     for key in keys:
         plain = _plain(key)
         if plain in IDS:
@@ -253,16 +255,16 @@ def _ids_of(
 
 
 def _refusal(key: Any, name: str) -> Callable[[], list[Any]]:
-    """Raise only when rows are to be paired by these ids."""
+    """A function that raises, so that duplicate columns matter only if rows are paired by them."""
 
     def refuse() -> list[Any]:
-        raise ValueError(f"{name}: two columns are called {key!r}, or nearly so; keep one of ids")
+        raise ValueError(f"{name}: two columns are called {key!r}, or nearly so; keep one of them")
 
     return refuse
 
 
-def _index_ids(index: Any, ids: Mapping[str, Any]) -> dict[str, Callable[[], list[Any]]]:
-    """Ids in the index of a frame: its levels with a name of ids, else labels of rows."""
+def _index_ids(index: Any, ids: Ids) -> Ids:
+    """Ids in the index of a frame: levels that are named as ids, else the row labels."""
     found = {
         _plain(key): index.get_level_values(level).tolist
         for level, key in enumerate(index.names)
@@ -275,7 +277,7 @@ def _index_ids(index: Any, ids: Mapping[str, Any]) -> dict[str, Callable[[], lis
 
 
 def _are_labels(values: Any) -> bool:
-    """Whether the first value that there is names a row, rather than counts it."""
+    """Whether the first value that is not empty is a label of a row, not its number."""
     return isinstance(next((one for one in values if not _is_nothing(one)), None), _LABEL)
 
 
@@ -285,7 +287,7 @@ def _column_of(values: Any, key: Any) -> Callable[[], list[Any]]:
 
 def _as_column(values: Any, name: str) -> np.ndarray:
     if isinstance(values, Mapping):
-        raise ValueError(f"{name}: expected a list, got a mapping; of a frame pass to_dict('list')")
+        raise ValueError(f"{name}: expected a list, got a mapping; use to_dict('list') of a frame")
     if hasattr(values, "detach"):
         values = _dense(values, name)
         is_number = not str(values.dtype).startswith(("torch.bool", "torch.complex"))
@@ -296,7 +298,7 @@ def _as_column(values: Any, name: str) -> np.ndarray:
         values = values[:]  # a column of a data set, to a list
     array = np.ma.asanyarray(values)
     if array.ndim != 1:
-        raise ValueError(f"{name}: expected one value a row, got shape {array.shape}")
+        raise ValueError(f"{name}: expected one value per row, got shape {array.shape}")
     if array.dtype.kind in "fiu":
         return np.ma.getdata(_filled(array))
     cells = array.tolist()
@@ -306,27 +308,27 @@ def _as_column(values: Any, name: str) -> np.ndarray:
 # --- rows ---------------------------------------------------------------------------------------
 
 
-def _from_rows(rows: list[Any] | tuple[Any, ...], name: str) -> Given:
+def _from_rows(rows: list[Any] | tuple[Any, ...], name: str) -> Coordinates:
     plain = set(map(type, rows)) <= {list, tuple} and set(map(len, rows)) <= {2}
     if plain and all(map(_is_number_type, set(map(type, chain.from_iterable(rows))))):
         with contextlib.suppress(OverflowError):
             flat = np.fromiter(chain.from_iterable(rows), np.float64, 2 * len(rows))
-            return Given(flat.reshape(-1, 2), {}, _stored(rows))
+            return Coordinates(flat.reshape(-1, 2), {}, _stored(rows))
     degrees = np.empty((len(rows), 2))
     find = lru_cache(_find)
     for index, row in enumerate(rows):
         degrees[index] = _pair(row, name, index, find)
     first = next((row for row in rows if not _is_nothing(row)), None)
     ids = _ids_of(_names_of(first) or (), lambda key: _cells_of(rows, key), name)
-    # of itertuples and iterrows
+    # itertuples and iterrows give rows an Index or a name
     label = "Index" if hasattr(first, "_fields") else "name" if hasattr(first, "iloc") else None
     if label and IDS[0] not in ids and isinstance(getattr(first, label, None), _LABEL):
         ids[IDS[0]] = lambda: [None if _is_nothing(row) else getattr(row, label) for row in rows]
-    return Given(degrees, ids, _stored(rows))
+    return Coordinates(degrees, ids, _stored(rows))
 
 
 def _stored(rows: list[Any] | tuple[Any, ...]) -> str:
-    """The type of the numbers, where the first row, or the first number in it, has one."""
+    """The number type of the first row, or of the first number in it, if it has one."""
     first = rows[0] if rows else None
     if isinstance(first, (list, tuple)) and first:
         first = first[0]
@@ -338,7 +340,7 @@ def _cells_of(rows: Iterable[Any], key: Any) -> Callable[[], list[Any]]:
 
 
 def _names_of(row: Any) -> tuple[Any, ...] | None:
-    """Names in a row, which is then no pair: of a mapping, a named tuple, a record or an object."""
+    """The names in a mapping, named tuple, record or object; None for a pair."""
     if type(row) in (list, tuple):
         return None
     if hasattr(row, "keys"):
@@ -385,7 +387,7 @@ def _number(value: Any, name: str, index: int) -> float:
         with contextlib.suppress(TypeError, ValueError):
             number = getattr(number, method)() if hasattr(number, method) else number
     if isinstance(number, str):
-        number = _from_text(number)
+        number = parse_number(number)
     if not isinstance(number, (bytes, bool)):
         with contextlib.suppress(TypeError, ValueError, OverflowError):
             return float(number)
@@ -393,16 +395,17 @@ def _number(value: Any, name: str, index: int) -> float:
     raise ValueError(f"{name}: row {index} holds {what}, which is not a number of degrees")
 
 
-def _from_text(text: str) -> float | None:
-    """A number as people write it too, with a typeset minus; None for other text."""
-    plain = unicodedata.normalize("NFKC", text).translate(_DASHES).strip().removesuffix("°").lower()
-    if plain in ("", "nan", "none", "null"):
+def parse_number(cell: Any) -> float | None:
+    """A number from text, which may have a typeset minus or a degree sign; NaN for "no value"."""
+    text = unicodedata.normalize("NFKC", str(cell)).translate(_DASHES).casefold().strip()
+    if text in _NOTHING:
         return math.nan
-    return float(plain) if _NUMBER.fullmatch(plain) else None
+    text = text.removesuffix("°").rstrip()
+    return float(text) if _NUMBER.fullmatch(text) else None
 
 
 def _is_nothing(value: Any) -> bool:
-    # pandas.NA and NaT have no common ancestor with NaN, and pandas need not be loaded here
+    # pandas.NA and NaT, by name so that pandas need not be imported here
     return (
         value is None
         or value is np.ma.masked

@@ -1,4 +1,4 @@
-"""Distances between pairs of points: on the sphere, and on the WGS 84 ellipsoid."""
+"""Computes distances between pairs of points, on the sphere or on the WGS 84 ellipsoid."""
 
 from __future__ import annotations
 
@@ -7,9 +7,10 @@ from typing import Any
 
 import numpy as np
 
-from .pairs import pair
+from .matching import pair
+from .options import PER_KM, Options, wgs84
 
-_CHUNK = 16_384  # rows; the kernel's six buffers then stay in a core's cache
+_CHUNK = 16_384  # rows; the six buffers of the kernel then fit into a core's cache
 _HALF_RADIAN = math.pi / 360
 _NEARLY_ANTIPODAL = 0.99  # of the haversine; arcsin loses digits towards 1
 
@@ -25,18 +26,23 @@ def haversine(a: Any, b: Any, earth_radius: float = 6371.0) -> np.ndarray:
     a, b : coordinates of shape (n, 2)
         Latitude and longitude in decimal degrees.
     earth_radius : float
-        Radius of the sphere; the distances come in its unit (6371.0: kilometres).
+        Radius of the sphere. It sets the unit of the distances (6371.0: kilometres).
 
     Returns
     -------
     ndarray of shape (n,), float64
-        In the order of `b`, where rows of both sides carry ids; NaN where a coordinate is.
+        In the order of `b` if both sides carry ids; NaN where a coordinate is NaN.
 
     References
     ----------
     R. W. Sinnott, "Virtues of the Haversine", Sky and Telescope 68 (2), 1984, p. 159.
     """
     a, b = (side.degrees for side in pair(a, b, ("a", "b")))
+    return sphere_distances(a, b, earth_radius)
+
+
+def sphere_distances(a: np.ndarray, b: np.ndarray, earth_radius: float) -> np.ndarray:
+    """`haversine` of two arrays of shape (n, 2), which are not checked."""
     out = np.empty(len(a))
     buffers = np.empty((3, min(_CHUNK, len(a))))
     for start in range(0, len(a), _CHUNK):
@@ -47,16 +53,16 @@ def haversine(a: Any, b: Any, earth_radius: float = 6371.0) -> np.ndarray:
 
 
 def _haversine_chunk(a: np.ndarray, b: np.ndarray, out: np.ndarray, buffers: np.ndarray) -> None:
-    """Half the angle between points, in radians, into `out`.
+    """Write half the angle between points, in radians, into `out`.
 
     With u = sin²(Δφ/2), v = sin²(Δλ/2) and c = cos² of the mean latitude, the haversine is
-    u + v (c - u): one sine fewer than in the usual form, and c is an exact 0 at a pole.
+    u + v (c - u). This needs one sine less than the usual form, and c is exactly 0 at a pole.
     """
     c, u, v = buffers
     np.subtract(a[:, 1], b[:, 1], out=v)
     np.abs(v, out=v)
     np.subtract(360.0, v, out=c)
-    np.minimum(v, c, out=v)  # in degrees, so that +180 and -180 are the same exactly
+    np.minimum(v, c, out=v)  # in degrees, so that +180 and -180 are exactly equal
     _square_sine(v)
     np.subtract(a[:, 0], b[:, 0], out=u)
     _square_sine(u)
@@ -83,7 +89,7 @@ def _square_sine(degrees: np.ndarray) -> None:
 
 
 def _half_angle(a: np.ndarray, b: np.ndarray) -> np.ndarray:
-    """Half the angle by the arctangent of both legs: slower, and exact to the antipode."""
+    """Half the angle, by the arctangent of both legs: slower, but accurate up to the antipode."""
     along = np.abs(a[:, 1] - b[:, 1])
     along = np.minimum(along, 360.0 - along)
     apart, total = np.abs(a[:, 0] - b[:, 0]), np.abs(a[:, 0] + b[:, 0])
@@ -107,7 +113,7 @@ def geodesic(a: Any, b: Any) -> np.ndarray:
     Returns
     -------
     ndarray of shape (n,), float64
-        Metres, in the order of `b`, where rows of both sides carry ids; NaN where a coordinate is.
+        Metres, in the order of `b` if both sides carry ids; NaN where a coordinate is NaN.
 
     Raises
     ------
@@ -118,8 +124,13 @@ def geodesic(a: Any, b: Any) -> np.ndarray:
     ----------
     C. F. F. Karney, "Algorithms for geodesics", Journal of Geodesy 87 (1), 2013, pp. 43-55.
     """
-    ellipsoid = wgs84()
+    wgs84()  # an ImportError, if any, comes first
     a, b = (side.degrees for side in pair(a, b, ("a", "b")))
+    return _ellipsoid_distances(a, b)
+
+
+def _ellipsoid_distances(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    ellipsoid = wgs84()
     out = np.full(len(a), np.nan)
     for start in range(0, len(a), _CHUNK):
         rows = slice(start, start + _CHUNK)
@@ -129,12 +140,10 @@ def geodesic(a: Any, b: Any) -> np.ndarray:
     return out
 
 
-def wgs84() -> Any:
-    """The ellipsoid of `geodesic`; an ImportError says how to get pyproj."""
-    try:
-        from pyproj import Geod
-    except ImportError:
-        raise ImportError(
-            "method='geodesic' needs pyproj: pip install 'im2gps-justzoomin[geodesic]'"
-        ) from None
-    return Geod(ellps="WGS84")
+def measure(predictions: np.ndarray, references: np.ndarray, options: Options) -> np.ndarray:
+    """The distance of each pair by the method and in the unit of `options`; NaN where missing."""
+    if options.method == "geodesic":
+        metres = _ellipsoid_distances(predictions, references)
+        return metres * (PER_KM[options.unit] / PER_KM["m"])
+    radius = options.earth_radius * PER_KM[options.unit]
+    return sphere_distances(predictions, references, radius)

@@ -1,4 +1,4 @@
-"""Intervals of proportions."""
+"""Computes intervals of proportions."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def wilson_interval(hits: float, n: int, confidence: float = 0.95) -> tuple[floa
     centre = p + z * z / (2 * n)
     half = z * math.sqrt(p * (1 - p) / n + z * z / (4 * n * n))
     scale = 1 + z * z / n
-    # rounding must not push the ends past what they are exactly
+    # exact at the ends, where rounding could leave the range of 0 to 1
     low = 0.0 if hits == 0 else (centre - half) / scale
     high = 1.0 if hits == n else (centre + half) / scale
     return low, high

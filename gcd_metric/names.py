@@ -1,15 +1,16 @@
-"""Names in messages: a few of many, and the first characters of a long one."""
+"""Formats names in messages, and refuses ids that occur twice."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections import Counter
+from collections.abc import Iterable, Sequence
 
 _MOST = 10
 _LONGEST = 100  # characters
 
 
 def shortened(name: object) -> str:
-    """A name or a cell as text in one line, cut where it is long."""
+    """A name or a cell as one line of text, cut if it is long."""
     text = " ".join(str(name).splitlines())
     return text if len(text) <= _LONGEST else f"{text[:_LONGEST]}…"
 
@@ -19,3 +20,10 @@ def listed(names: Iterable[object]) -> str:
     names = list(names)
     more = [f"… and {len(names) - _MOST:,} more"] if len(names) > _MOST else []
     return ", ".join([*map(shortened, names[:_MOST]), *more])
+
+
+def refuse_duplicates(ids: Sequence[str], where: str) -> None:
+    """Raise a ValueError that names the ids which `where` holds more than once."""
+    if len(set(ids)) < len(ids):
+        twice = [text for text, count in Counter(ids).items() if count > 1]
+        raise ValueError(f"{where}: {len(twice):,} duplicate ids: {listed(twice)}")

@@ -16,7 +16,7 @@ os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")  # gradio reads it wh
 
 import gradio as gr
 
-from . import charts, figures, plot_data, report, sample, text, theme
+from . import charts, options, plot_data, report, sample, text, theme
 from .intake import (
     AUTOMATIC,
     MOST_MEGABYTES,
@@ -24,7 +24,7 @@ from .intake import (
     OWN,
     TITLES,
     UNANSWERED,
-    Given,
+    Upload,
     benchmarks,
     score,
     truth_of,
@@ -120,7 +120,7 @@ def _form() -> _Form:
         here = "truth is here" if truth_of(name) else "bring its truth"
         choices.append((f"{TITLES.get(name, name)}: {n:,} photos, {here}", name))
     thresholds = [("of the benchmark, else standard", AUTOMATIC)]
-    for name, configuration in figures.CONFIGURATIONS.items():
+    for name, configuration in options.CONFIGURATIONS.items():
         distances = ", ".join(f"{threshold:g}" for threshold in configuration.thresholds)
         thresholds.append((f"{distances} {configuration.unit} ({name})", name))
     with gr.Row():
@@ -172,9 +172,9 @@ def _show(results: _Results, inputs: Sequence[Any], narrow: bool) -> Iterator[di
     file, pasted, other_file, other_pasted, truth_file, truth_pasted, *choices = inputs
     try:
         scored = score(
-            Given("predictions", file, pasted),
-            Given("second predictions", other_file, other_pasted),
-            Given("truth", truth_file, truth_pasted),
+            Upload("predictions", file, pasted),
+            Upload("second predictions", other_file, other_pasted),
+            Upload("truth", truth_file, truth_pasted),
             *choices,
         )
     except Exception as error:

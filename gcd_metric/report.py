@@ -13,7 +13,6 @@ from typing import Any
 import numpy as np
 
 from . import plot_data, text
-from .figures import label
 from .files import atomic_write
 from .labels import as_html, for_matplotlib
 from .scoring import Run, Scored
@@ -98,8 +97,8 @@ def draw_curve(axes: Any, scored: Scored) -> None:
     curve, unit = plot_data.curve_data(scored), scored.options.unit
     for (distances, percent), colour in zip(curve.lines, plot_data.RUN_COLOURS, strict=False):
         axes.step(distances, percent, where="post", color=colour, lw=1.8)
-    for threshold in scored.options.thresholds:
-        shares = (f"{run.scores[label(threshold, unit)]:.1%}" for run in scored.runs)
+    for key, threshold in zip(scored.options.keys, scored.options.thresholds, strict=True):
+        shares = (f"{run.scores[key]:.1%}" for run in scored.runs)
         axes.axvline(threshold, color="0.45", lw=0.8, ls="--", zorder=0)
         axes.annotate(
             f"{threshold:g} {unit}: {' | '.join(shares)}",

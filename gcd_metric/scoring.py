@@ -1,8 +1,4 @@
-"""Tables of predictions against references: joined, scored, and what may stand beside.
-
-The command (cli.py) and the page (app.py) both ask here. Nothing is read but the published
-results, nothing is drawn or printed, and the figures themselves come from figures.py.
-"""
+"""Scores tables of predictions against a table of references, for the command and for the page."""
 
 from __future__ import annotations
 
@@ -16,31 +12,24 @@ from typing import Any, NamedTuple
 import numpy as np
 import pandas as pd
 
-from . import figures, tables
 from .checks import examine
 from .comparison import compare_distances
-from .coordinates import Given
+from .coordinates import Coordinates
+from .distances import measure
+from .figures import summarise
+from .matching import match_ids, why_none_match
 from .names import listed, shortened
+from .options import Options
 
 _MOST_GROUPS = 10  # of ambiguous ids that are listed
 
 
 class Wording(NamedTuple):
-    """What messages advise, which differs between a command and a page.
+    """What messages recommend, because the command and the page have different controls."""
 
-    Attributes
-    ----------
-    column : str
-        What to do where a column is not found; `{}` stands for id, latitude or longitude.
-    id_column : str
-        What to do where ids have nothing in common.
-    count_missing : str
-        What makes photos without a prediction count as wrong.
-    """
-
-    column: str
-    id_column: str
-    count_missing: str
+    column: str  # where a column is unclear; `{}` stands for id, latitude or longitude
+    id_column: str  # where no ids match
+    count_missing: str  # what counts photos without a prediction as wrong
 
 
 @dataclass
@@ -62,7 +51,7 @@ class Run:
 
 @dataclass
 class Scored:
-    """One run, or two that are compared, with every figure: what table, report and page show.
+    """One run, or two that are compared, with every figure that the table and the report show.
 
     Attributes
     ----------
@@ -89,7 +78,7 @@ class Scored:
     runs: list[Run]
     references: np.ndarray
     ids: list[str]
-    options: figures.Options
+    options: Options
     n_references: int = 0
     reference_columns: dict[str, str] = field(default_factory=dict)
     published: list[dict[str, str]] = field(default_factory=list)
@@ -100,107 +89,57 @@ class Scored:
 # --- joining ------------------------------------------------------------------------------------
 
 
-def check_predictions(table: pd.DataFrame, where: str, missing: str, wording: Wording) -> None:
-    """Refuse empty coordinates, where they do not count as wrong, and ids that occur twice.
-
-    Parameters
-    ----------
-    table : pandas.DataFrame
-        As `tables.read_coordinates` returns it.
-    where : str
-        What an error calls it.
-    missing : {"error", "miss"}
-    wording : Wording
-
-    Raises
-    ------
-    ValueError
-        Names the first such row, or the ids.
-    """
-    empty = table[["latitude", "longitude"]].isna().any(axis=1).to_numpy()
-    if missing == "error" and empty.any():
-        first = int(empty.argmax())
-        raise ValueError(
-            f"{where}: row {first + 1} ({shortened(table['image_id'].iloc[first])}) has no "
-            f"coordinates, as have {int(empty.sum()):,} of {len(table):,} rows; "
-            f"{wording.count_missing} counts them as wrong"
-        )
-    tables.refuse_duplicates(table["image_id"].tolist(), where)
-
-
 def join(
-    name: str,
-    file: str,
-    table: pd.DataFrame,
+    files: Sequence[tuple[str, str, pd.DataFrame]],
     references: pd.DataFrame,
     references_name: str,
     missing: str,
     wording: Wording,
-) -> Run:
-    """Bring predictions into the order of their references, by id.
+) -> list[Run]:
+    """Bring predictions into the order of the references, by id.
 
-    Parameters
-    ----------
-    name, file : str
-        What tables and messages call the predictions.
-    table, references : pandas.DataFrame
-        As `tables.tidy` returns them.
-    references_name : str
-        What messages call the references.
-    missing : {"error", "miss"}
-        Whether references without a prediction are left out, or kept with NaN.
-    wording : Wording
-
-    Returns
-    -------
-    Run
-
-    Raises
-    ------
-    ValueError
-        If no id is in both, or several predictions are for one reference.
+    `files` are names, paths and tables of predictions, as `tables.read_coordinates` returns them.
+    With `missing` "miss", references without a prediction are kept with NaN. Of two files, both
+    keep only the references that both predict. A ValueError says if nothing matches, or if
+    several predictions are for one reference.
     """
-    left, right = table["image_id"].tolist(), references["image_id"].tolist()
-    match = tables.match_ids(left, right)
-    for predictions, wanted in match.ambiguous:
-        if len(predictions) > 1 and len(wanted) == 1:
-            several = listed(predictions)
-            raise ValueError(f"{file}: several predictions for {shortened(wanted[0])}: {several}")
-    if not len(match.left):
-        why = tables.why_none_match(left, right) or wording.id_column
-        raise ValueError(
-            f"{file}: none of its {len(left):,} ids (first: {shortened(left[0])}) is among the "
-            f"{len(right):,} of {references_name} (first: {shortened(right[0])}); {why}"
+    runs = []
+    truth_ids = references["image_id"].tolist()
+    for name, file, table in files:
+        ids = table["image_id"].tolist()
+        match = match_ids(ids, truth_ids)
+        for predictions, wanted in match.ambiguous:
+            if len(predictions) > 1 and len(wanted) == 1:
+                raise ValueError(
+                    f"{file}: several predictions for {shortened(wanted[0])}: {listed(predictions)}"
+                )
+        if not len(match.left):
+            why = why_none_match(ids, truth_ids) or wording.id_column
+            raise ValueError(
+                f"{file}: none of its {len(ids):,} ids (first: {shortened(ids[0])}) is among the "
+                f"{len(truth_ids):,} of {references_name} (first: {shortened(truth_ids[0])}); {why}"
+            )
+        positions = match.right
+        found = table[["latitude", "longitude"]].to_numpy(dtype=np.float64)[match.left]
+        if missing == "miss":
+            positions = np.arange(len(truth_ids))
+            everyone = np.full((len(truth_ids), 2), np.nan)
+            everyone[match.right] = found
+            found = everyone
+        lost = [ids[at] for at in match.unmatched_left]
+        unanswered = [truth_ids[at] for at in match.unmatched_right]
+        columns, notes = table.attrs["columns"], table.attrs["notes"]
+        runs.append(
+            Run(name, found, file, columns, notes, positions, lost, unanswered, match.ambiguous)
         )
-    found = table[["latitude", "longitude"]].to_numpy(dtype=np.float64)[match.left]
-    positions = match.right
-    if missing == "miss":
-        everyone = np.full((len(right), 2), np.nan)
-        everyone[match.right] = found
-        positions, found = np.arange(len(right)), everyone
-    return Run(
-        name,
-        found,
-        file,
-        table.attrs["columns"],
-        table.attrs["notes"],
-        positions,
-        [left[index] for index in match.unmatched_left],
-        [right[index] for index in match.unmatched_right],
-        match.ambiguous,
-    )
-
-
-def restrict_to_common(runs: Sequence[Run]) -> None:
-    """Keep what both runs answer, so that two columns of a table are of the same images."""
-    if len(runs) < 2:
-        return
-    common = np.intersect1d(runs[0].positions, runs[1].positions)
-    if not len(common):
-        raise ValueError(f"{runs[0].file} and {runs[1].file} have no image in common")
-    for run in runs:
-        keep = np.isin(run.positions, common)
-        run.positions, run.predictions = run.positions[keep], run.predictions[keep]
+    if len(runs) > 1:
+        common = np.intersect1d(runs[0].positions, runs[1].positions)
+        if not len(common):
+            raise ValueError(f"{runs[0].file} and {runs[1].file} have no image in common")
+        for run in runs:
+            keep = np.isin(run.positions, common)
+            run.positions, run.predictions = run.positions[keep], run.predictions[keep]
+    return runs
 
 
 # --- published results --------------------------------------------------------------------------
@@ -222,32 +161,27 @@ def _published_rows() -> list[dict[str, str]]:
         return list(csv.DictReader(file))
 
 
-def _none_published(benchmark: str) -> str:
-    """A line for a benchmark without published results, with those that have some."""
-    known = ", ".join(benchmarks())
-    return f"no published results of {benchmark} are known here, only of {known}"
-
-
 def _published_beside(
-    benchmark: str | None, n: int, options: figures.Options
+    benchmark: str | None, n: int, options: Options
 ) -> tuple[list[dict[str, str]], str | None]:
-    """Published rows that may stand beside this score, and a line that says why not or what."""
-    rows = published(benchmark) if benchmark else []
+    """Published rows that are comparable with this score, and a note if there are none."""
+    if not benchmark:
+        return [], None
+    rows = published(benchmark)
+    comparable = [row for row in rows if any(row.get(key) for key in options.keys)]
+    of = f"published results of {benchmark}"
     if not rows:
-        return [], _none_published(benchmark) if benchmark else None
-    whole = int(rows[0]["n"])
-    if n != whole:
-        return [], (
-            f"published results of {benchmark} are over its {whole:,} images and this score is "
-            f"over {n:,}, so they are not shown"
-        )
-    if options.method != "haversine":
-        return [], f"published results of {benchmark} use haversine, so they are not shown"
-    keys = [figures.label(threshold, options.unit) for threshold in options.thresholds]
-    rows = [row for row in rows if any(row.get(key) for key in keys)]
-    if not rows:
-        return [], f"published results of {benchmark} use other thresholds, so they are not shown"
-    return rows, None
+        return [], f"no {of} are known here, only of {', '.join(benchmarks())}"
+    if n != int(rows[0]["n"]):
+        whole = int(rows[0]["n"])
+        why = f"are over its {whole:,} images and this score is over {n:,}"
+    elif options.method != "haversine":
+        why = "use haversine"
+    elif not comparable:
+        why = "use other thresholds"
+    else:
+        return comparable, None
+    return [], f"{of} {why}, so they are not shown"
 
 
 # --- scoring ------------------------------------------------------------------------------------
@@ -257,52 +191,40 @@ def score_runs(
     runs: list[Run],
     references: pd.DataFrame,
     references_name: str,
-    settings: dict[str, Any],
+    options: Options,
     benchmark: str | None,
     wording: Wording,
     *,
     none_known: str | None = None,
 ) -> Scored:
-    """Score one run, or two and their paired differences.
+    """Score one run, or two and their paired differences; sets `measured` and `scores` of the runs.
 
-    Parameters
-    ----------
-    runs : list of Run
-        On the same references, as `restrict_to_common` makes them; `measured` and `scores` are
-        set here.
-    references : pandas.DataFrame
-    references_name : str
-        For the title.
-    settings : dict
-        Arguments of `make_options`.
-    benchmark : str, optional
-        Whose published results to show, if they are over the same images.
-    wording : Wording
-    none_known : str, optional
-        A line for a benchmark without published results.
-
-    Returns
-    -------
-    Scored
-
-    Raises
-    ------
-    ValueError
-        For coordinates or options that cannot be scored.
+    `runs` are as `join` returns them. `benchmark` is whose published results to show if they are
+    comparable; `none_known` is a note for a benchmark without any.
     """
-    options = figures.make_options(**settings)
     positions = runs[0].positions
     truth = references[["latitude", "longitude"]].to_numpy(dtype=np.float64)[positions]
-    doubts = [_measure(run, truth, options) for run in runs]
-    beside, why = _published_beside(benchmark, len(positions), options)
-    notes = _notes(runs, len(references), options, wording)
+    doubts = []
+    for run in runs:
+        try:
+            checked = examine(
+                Coordinates(run.predictions, {}),
+                Coordinates(truth, {}),
+                options.missing,
+                options.finest_km,
+            )
+        except ValueError as error:
+            raise ValueError(f"{run.file}: {error}") from None
+        doubts += [f"WARNING: {run.file}: {note}" for note in checked.notes]
+        run.measured = measure(checked.predictions, checked.references, options)
+        run.scores = summarise(run.measured, options)
     comparison = None
     if len(runs) > 1:
         comparison = compare_distances([run.measured for run in runs], options)
-        if np.array_equal(runs[0].predictions, runs[1].predictions, equal_nan=True):
-            notes.append("WARNING: both files hold the same predictions")
+    beside, why = _published_beside(benchmark, len(positions), options)
+    notes = _notes(runs, len(references), options, wording)
     read = (run.notes for run in runs)
-    notes += dict.fromkeys(chain(*read, references.attrs["notes"], *doubts))
+    notes += dict.fromkeys(chain(*read, references.attrs["notes"], doubts))
     notes += [line for line in (why or none_known,) if line]
     return Scored(
         f"{' and '.join(run.name for run in runs)} on {references_name}",
@@ -318,21 +240,7 @@ def score_runs(
     )
 
 
-def _measure(run: Run, truth: np.ndarray, options: figures.Options) -> list[str]:
-    """Set the distances and scores of a run; returns what is doubtful."""
-    sides = Given(run.predictions, {}), Given(truth, {})
-    try:
-        checked = examine(*sides, options.missing, figures.finest_km(options))
-    except ValueError as error:
-        raise ValueError(f"{run.file}: {error}") from None
-    run.measured = figures.measure(checked.predictions, checked.references, options)
-    run.scores = figures.summarise(run.measured, options)
-    return [f"WARNING: {run.file}: {note}" for note in checked.notes]
-
-
-def _notes(
-    runs: Sequence[Run], n_references: int, options: figures.Options, wording: Wording
-) -> list[str]:
+def _notes(runs: Sequence[Run], n_references: int, options: Options, wording: Wording) -> list[str]:
     notes = []
     n = len(runs[0].positions)
     if n < n_references:
@@ -344,8 +252,8 @@ def _notes(
         if run.scores[f"mean_{options.unit}"] == 0:
             columns = ", ".join(map(shortened, run.columns.values()))
             notes.append(
-                f"WARNING: every error of {run.name} is exactly 0: the truth may have been taken "
-                f"for predictions; read were {columns}"
+                f"WARNING: every error of {run.name} is exactly 0: the file may hold the truth, "
+                f"not predictions; the columns read are {columns}"
             )
         if run.scores.get("n_missing"):
             notes.append(
@@ -368,6 +276,8 @@ def _notes(
         if len(run.ambiguous) > _MOST_GROUPS:
             more = len(run.ambiguous) - _MOST_GROUPS
             notes.append(f"{run.file}: {more:,} more such groups")
+    if len(runs) > 1 and np.array_equal(runs[0].predictions, runs[1].predictions, equal_nan=True):
+        notes.append("WARNING: both files hold the same predictions")
     return notes
 
 

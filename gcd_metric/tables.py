@@ -1,4 +1,4 @@
-"""Tables of coordinates from CSV and Parquet files: every cell read as it stands, and checked."""
+"""Reads coordinates of images from CSV and Parquet files, and checks every cell."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ import gzip
 import lzma
 import math
 import re
-import unicodedata
 import zlib
 from collections.abc import Callable, Generator, Iterable, Iterator
 from contextlib import closing
@@ -21,50 +20,26 @@ from typing import Any, TextIO
 import numpy as np
 import pandas as pd
 
-from .checks import runs_to_360
 from .columns import ADVICE, ROLES, find_columns
-from .matching import match_ids, refuse_duplicates, why_none_match
-from .names import shortened
-
-__all__ = [
-    "find_columns",
-    "is_table",
-    "match_ids",
-    "open_csv",
-    "read_coordinates",
-    "refuse_duplicates",
-    "tidy",
-    "why_none_match",
-]
+from .coordinates import parse_number, runs_to_360
+from .names import refuse_duplicates, shortened
 
 Row = tuple[Any, ...]
 _LIMITS = {"latitude": 90, "longitude": 180}
 _SEPARATORS = {".csv": ",", ".tsv": "\t"}
 _DECIMAL_COMMA = re.compile(r"^(\s*[-+\u2010-\u2015\u2212]?\d+),(\d+\s*°?\s*)$")
-# what spreadsheets and data frames make of long ids; short ones with ".0" lost nothing
-_SPOILT = re.compile(r"^\d(?:[.,]\d+)?E\+\d+$|^\d{6,}\.0$", re.IGNORECASE)
-# what models, spreadsheets, data bases and C write where there is no number
-_NOTHING = frozenset(
-    [
-        *("", "nan", "-nan", "+nan", "nan(ind)", "-nan(ind)", "1.#ind", "-1.#ind", "1.#qnan"),
-        *("-1.#qnan", "nat", "none", "null", "nil", "<null>", "(null)", "[null]", r"\n", "<na>"),
-        *("na", "n/a", "n.a.", "n.a", "#n/a", "#na", "#n/a n/a", "#num!", "#value!", "#ref!"),
-        *("#div/0!", "#name?", "#null!", "-", "--", "---", "?", "??", ".", "*", "unknown", "unk"),
-        *("undefined", "missing", "empty", "no answer", "no data", "not available"),
-    ]
-)
-_DASHES = dict.fromkeys(map(ord, "\u2010\u2011\u2012\u2013\u2014\u2015\u2212"), "-")
-_NUMBER = re.compile(r"[-+]?(?:\d+\.?\d*|\.\d+)(?:e[-+]?\d+)?")
-_NO_TEXT = "this is no text in UTF-8; save it as UTF-8 CSV"
-_LARGEST_EXACT = 2**53  # beyond it a float has lost digits of an integer
+# what spreadsheets and data frames make of long ids; a short id with ".0" has lost no digit
+_ROUNDED_ID = re.compile(r"^\d(?:[.,]\d+)?E\+\d+$|^\d{6,}\.0$", re.IGNORECASE)
+_NOT_UTF_8 = "this is not UTF-8 text; save it as a UTF-8 CSV"
+_LARGEST_EXACT = 2**53  # beyond it a float loses digits of an integer
 _LONGEST_LINE = 10_000_000  # characters
 _END = "\x1e the end \x1e"
-# of all readers in the process, which is why it is never lowered
+# this limit is for all readers of the process, so it is never lowered
 csv.field_size_limit(max(csv.field_size_limit(), _LONGEST_LINE))
 
 
 def is_table(path: str | Path) -> bool:
-    """Whether the file's name says that `read_coordinates` can read it."""
+    """Whether `read_coordinates` can read a file of this name."""
     return _suffix(path) in (*_SEPARATORS, ".parquet")
 
 
@@ -91,18 +66,16 @@ def read_coordinates(
     Parameters
     ----------
     path : path-like
-        The file; CSV and TSV have a header and may be compressed.
+        CSV and TSV need a header and may be compressed.
     id_column, latitude_column, longitude_column : str, optional
         Names of the columns; by default `find_columns` finds them.
     of : {"predictions", "references"}, optional
-        What the file is read for, as in `find_columns`.
+        As in `find_columns`.
     allow_missing : bool or "any"
-        Whether an empty coordinate becomes NaN instead of an error. With "any", so does whatever
-        else is no coordinate, and ids are not checked.
-    advice : str
-        What an error about a column recommends; `{}` stands for id, latitude or longitude.
-    where : str, optional
-        What an error calls the file; by default its path.
+        Whether an empty coordinate becomes NaN. With "any", so does everything else that is not a
+        coordinate, and ids are not checked.
+    advice, where : str
+        As in `find_columns`; by default the table is called by its path.
 
     Returns
     -------
@@ -112,7 +85,7 @@ def read_coordinates(
     Raises
     ------
     ValueError
-        For a file or column that cannot be read; a bad cell is named by file, row and column.
+        For a file or column that cannot be read, or a bad cell.
     """
     path = Path(path)
     where = str(path) if where is None else where
@@ -124,38 +97,36 @@ def read_coordinates(
     return tidy(read(list(columns.values())), columns, where, allow_missing)
 
 
+def refuse_unscorable(table: pd.DataFrame, where: str, hint: str = "") -> None:
+    """Raise a ValueError for duplicate ids and, if there is a `hint`, for empty coordinates."""
+    empty = table[["latitude", "longitude"]].isna().any(axis=1).to_numpy()
+    if hint and empty.any():
+        first = int(empty.argmax())
+        raise ValueError(
+            f"{where}: row {first + 1} ({shortened(table['image_id'].iloc[first])}) has no "
+            f"coordinates, like {int(empty.sum()):,} of {len(table):,} rows; "
+            f"{hint} counts them as wrong"
+        )
+    refuse_duplicates(table["image_id"].tolist(), where)
+
+
 # --- CSV ----------------------------------------------------------------------------------------
 
 
 def open_csv(path: Path, where: str) -> tuple[list[str], Callable[[list[str]], Iterator[Row]]]:
-    """Open a CSV or TSV with a header, which may be compressed.
+    """Open a CSV or TSV with a header, which may be compressed; errors call it `where`.
 
-    Parameters
-    ----------
-    path : Path
-    where : str
-        What an error calls it.
-
-    Returns
-    -------
-    names : list of str
-        The columns.
-    read : callable
-        Given the columns of id, latitude and longitude, yields a tuple of their cells for each row,
-        as text. Decimal commas of the last two become points where they separate no columns.
-
-    Raises
-    ------
-    ValueError
-        For what is no CSV in UTF-8; `read` raises it too, and names the row.
+    Returns the names of the columns, and a function which takes the columns of id, latitude and
+    longitude and yields their cells as text, row by row. Decimal commas in coordinates become
+    points where they do not separate columns. Both raise a ValueError for text that is not CSV.
     """
-    if path.suffix.lower() in (".csv", ".tsv", ".txt"):  # and not compressed
+    if path.suffix.lower() in (".csv", ".tsv", ".txt"):  # not compressed
         with path.open("rb") as file:
             if b"\0" in file.read(4096):  # UTF-16
-                raise ValueError(f"{where}: {_NO_TEXT}")
+                raise ValueError(f"{where}: {_NOT_UTF_8}")
     usual = _SEPARATORS.get(_suffix(path), ",")
     headers = {usual: _header(path, where, usual)}
-    if len(headers[usual]) < len(ROLES):  # too few for an id and a place
+    if len(headers[usual]) < len(ROLES):  # too few for an id and coordinates
         headers = {separator: _header(path, where, separator) for separator in ",;\t"}
     separator = max(headers, key=lambda it: (len(headers[it]), it == usual))
     names = headers[separator]
@@ -168,13 +139,13 @@ def open_csv(path: Path, where: str) -> tuple[list[str], Callable[[list[str]], I
                 continue
             cells = pick(row + [""] * (len(names) - len(row)))
             extra = len(row) > len(names) or any(cell.strip() for cell in row[named:])
-            # harmless beside 48.86, but 48,86,2,35 would be read as 48 and 86
+            # a further field is harmless after 48.86, but 48,86,2,35 would be read as 48 and 86
             shifted = extra and separator == "," and _without_fraction(cells[1:])
             if shifted or any(cell.strip() for cell in row[len(names) :]):
                 raise ValueError(
                     f"{where}: row {number} has more fields than the header ({len(row):,} and "
-                    f"{named:,}); put quotation marks around what holds a separator, and "
-                    "semicolons between the columns where numbers have decimal commas"
+                    f"{named:,}); put quotation marks around cells with a separator, and "
+                    "separate columns by semicolons if numbers have decimal commas"
                 )
             yield (cells[0], *(_DECIMAL_COMMA.sub(r"\1.\2", cell) for cell in cells[1:]))
 
@@ -182,7 +153,7 @@ def open_csv(path: Path, where: str) -> tuple[list[str], Callable[[list[str]], I
 
 
 def _without_fraction(cells: Row) -> bool:
-    """Whether there are numbers, and none of them has a decimal point."""
+    """Whether there are numbers, but none with a decimal point."""
     return any(map(str.strip, cells)) and not any(re.search(r"\.\d|\d\.", it) for it in cells)
 
 
@@ -192,11 +163,11 @@ def _header(path: Path, where: str, separator: str) -> list[str]:
 
 
 def _records(path: Path, where: str, separator: str) -> Generator[list[str], None, None]:
-    """The header, then the rows of a CSV, without blank lines; there is at least a header."""
+    """The header and the rows of a CSV, without blank lines."""
     count = 0
     try:
         with _open_text(path) as file:
-            # a known last line, which lies in a cell where a quotation mark was never closed
+            # a marker as the last line: it is part of a cell if a quotation mark was not closed
             for record in csv.reader(chain(_lines(file), [_END]), delimiter=separator):
                 if record == [_END]:
                     break
@@ -210,7 +181,7 @@ def _records(path: Path, where: str, separator: str) -> Generator[list[str], Non
         at = f"row {count}" if count else "the header"
         raise ValueError(f"{where}: {at} cannot be read: {cause}") from None
     except (UnicodeError, EOFError, OSError, zlib.error, lzma.LZMAError) as error:
-        why = _NO_TEXT if isinstance(error, UnicodeError) else _one_line(error)
+        why = _NOT_UTF_8 if isinstance(error, UnicodeError) else _one_line(error)
         raise ValueError(f"{where}: {why}") from None
     if not count:
         raise ValueError(f"{where}: the file is empty")
@@ -269,24 +240,22 @@ def _one_line(error: BaseException) -> str:
 def tidy(
     rows: Iterable[Row], columns: dict[str, str], where: str, allow_missing: bool | str = False
 ) -> pd.DataFrame:
-    """Check every cell and bring ids to text and coordinates to numbers.
+    """Check every cell, and convert ids to text and coordinates to numbers.
 
     Parameters
     ----------
     rows : iterable of tuple
-        Id, latitude and longitude of each row, as they stand in the table.
+        The cells of id, latitude and longitude.
     columns : dict
         As `find_columns` returns it.
-    where : str
-        What an error calls the table.
-    allow_missing : bool or "any"
+    where, allow_missing
         As for `read_coordinates`.
 
     Returns
     -------
     pandas.DataFrame
-        Columns `image_id` (text), `latitude` and `longitude` (float64, degrees), in the table's
-        order. Its `attrs` hold `columns`, and `notes`: a list of what was changed in reading.
+        Columns `image_id` (text), `latitude` and `longitude` (float64, degrees), in the order of
+        the table. Its `attrs` hold `columns`, and `notes`: a list of what was changed.
 
     Raises
     ------
@@ -321,29 +290,16 @@ def _degrees(cells: list[Any], column: str, where: str, allow_missing: bool | st
     values = numbers.to_numpy(dtype=np.float64, na_value=np.nan, copy=True)
     named = f"column {shortened(column)}"
     for index in np.flatnonzero(np.isnan(values)).tolist():
-        number = _number(cells[index])
-        if number is None and allow_missing == "any":
-            continue
-        if number is None:
-            fault = f"holds {_quoted(cells[index])}, which is not a number"
-        elif math.isnan(number) and not allow_missing:
-            fault = "is empty"
-        else:
-            values[index] = number
-            continue
-        raise ValueError(f"{where}: row {index + 1}, {named} {fault}")
+        number = parse_number(cells[index])
+        if number is None and allow_missing != "any":
+            cell = shortened(repr(cells[index]))
+            raise ValueError(f"{where}: row {index + 1}, {named} holds {cell}, not a number")
+        if number is not None and math.isnan(number) and not allow_missing:
+            raise ValueError(f"{where}: row {index + 1}, {named} is empty")
+        values[index] = math.nan if number is None else number
     if bool in set(map(type, cells)):
-        raise ValueError(f"{where}: {named} holds true and false, which are no numbers")
+        raise ValueError(f"{where}: {named} holds true and false, not numbers")
     return values
-
-
-def _number(cell: Any) -> float | None:
-    """A number as people write it too, with a typeset minus or a degree sign; NaN for nothing."""
-    text = unicodedata.normalize("NFKC", str(cell)).translate(_DASHES).casefold().strip()
-    if text in _NOTHING:
-        return math.nan
-    text = text.removesuffix("°").rstrip()
-    return float(text) if _NUMBER.fullmatch(text) else None
 
 
 def _check_limits(
@@ -380,11 +336,11 @@ def _id(cell: Any) -> tuple[str, str | None]:
         try:
             cell = cell.decode()
         except UnicodeDecodeError:
-            return "", f"holds {_quoted(cell)} as an id, which is no text in UTF-8"
+            return "", f"holds {shortened(repr(cell))} as an id, which is not UTF-8 text"
     if isinstance(cell, (list, dict, tuple)):
-        return "", f"holds {_quoted(cell)} as an id; an id is one text or one number"
+        return "", f"holds {shortened(repr(cell))} as an id; an id is one text or one number"
     if isinstance(cell, float) and not math.isnan(cell):
-        # a whole number that came as a float: only where no digit can be lost
+        # a whole number stored as a float: accept it only if no digit can be lost
         if not (cell.is_integer() and abs(cell) < _LARGEST_EXACT):
             return "", (
                 f"holds the number {cell!r} as an id; store ids as text, since a float loses digits"
@@ -393,13 +349,9 @@ def _id(cell: Any) -> tuple[str, str | None]:
     text = "" if cell is None or cell != cell else str(cell).strip()
     if not text:
         return "", "(id) is empty"
-    if _SPOILT.match(text):
+    if _ROUNDED_ID.match(text):
         return text, (
             f"holds {text!r} as an id: numbers rounded by a spreadsheet or a data frame; keep ids "
             "as text"
         )
     return text, None
-
-
-def _quoted(cell: Any) -> str:
-    return shortened(repr(cell))

@@ -11,7 +11,6 @@ from typing import Any
 
 import numpy as np
 
-from .figures import label
 from .names import shortened
 from .scoring import Run, Scored
 
@@ -110,7 +109,7 @@ def _percent(value: float, interval: tuple[float, float], unit: str = "") -> str
 def table(scored: Scored) -> Table:
     """The figures of the runs, then published results."""
     options = scored.options
-    keys = [label(threshold, options.unit) for threshold in options.thresholds]
+    keys = options.keys
     median, mean = f"median_{options.unit}", f"mean_{options.unit}"
     headers = ["", *(f"% {_spaced(key[4:])}" for key in keys), *(median, mean, "GeoScore", "n")]
     headers = [header.replace("_", " ") for header in headers]

@@ -1,42 +1,33 @@
-"""The metric: what a raster map says at predicted and at true places, compared.
+"""Metric that compares what a raster map holds at predicted and at true places.
 
-Coordinates are read and checked as gcd_metric does, cells are looked up by raster.py. How far
-predictions are from the truth is another question, which gcd_metric answers.
+Coordinates are read and checked as in gcd_metric; raster.py looks up the cells.
 """
 
 from __future__ import annotations
 
-import difflib
 import math
 import os
 import warnings
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
-import datasets
-import evaluate
+import evaluate  # noqa: F401  the loader of evaluate looks for this line
 import numpy as np
 import pandas as pd
 
-from gcd_metric.checks import check_coordinates, examine
+# absolute imports, because evaluate loads a copy of this file; bundle.py makes a folder that needs
+# no installed package
+from gcd_metric.checks import examine
+from gcd_metric.figures import SIDES
 from gcd_metric.intervals import wilson_interval
-from gcd_metric.pairs import pair
-
-# by its whole name: evaluate loads this file from a copy, with the package installed
-from geo_attributes.raster import Raster, as_numbers
+from gcd_metric.matching import pair
+from gcd_metric.options import MISSING, as_numbers, check_choice, refuse_unknown
+from gcd_metric.pair_metric import PairMetric
+from geo_attributes.raster import Raster
 
 _DESCRIPTION = """\
-Compares what a raster map says at predicted and at true places: agreement of classes (land cover, \
+Compares what a raster map holds at predicted and true places: agreement of classes (land cover, \
 urban or rural), error of quantities (population density, elevation) and of the terrain's gradient.
-"""
-
-_CITATION = """\
-@inproceedings{hays2008im2gps,
-  author = {Hays, James and Efros, Alexei A.},
-  title = {{IM2GPS}: estimating geographic information from a single image},
-  booktitle = {IEEE Conference on Computer Vision and Pattern Recognition},
-  year = {2008}
-}
 """
 
 _INPUTS = """
@@ -47,13 +38,13 @@ Args:
     raster: path of a GeoTIFF on this disk, or of a `.vrt` that puts several together.
     kind: "classes", "quantity", or "gradient" (of an elevation raster, in metres per metre).
     band: which band of the raster, from 1.
-    classes: names of classes: {code: name} for a raster of codes, where one name may stand for
-        several codes; or the names between thresholds, from the lowest up.
-    threshold: a number, or several in ascending order, that part a quantity into classes.
-    log: of quantities and gradients also compare log10(1 + value).
-    nodata: a value, or several, that the raster uses for "none" without declaring it.
-    fill_value: the value of cells without one, such as 0 people at sea.
-    missing: "error", or "miss" to count a prediction of None or NaN as without a value.
+    classes: names of classes: {code: name} for a raster of codes, where several codes may have
+        one name; or the names between thresholds, from the lowest up.
+    threshold: a number, or several in ascending order, that divide a quantity into classes.
+    log: also compare log10(1 + value) of quantities and gradients.
+    nodata: a value, or several, that the raster uses for "no value" without declaring it.
+    fill_value: the value of cells without a value, such as 0 people at sea.
+    missing: "error", or "miss" to count a prediction of None or NaN as one without a value.
     return_values: also return the values at predictions and references.
 
 Returns:
@@ -79,14 +70,14 @@ Examples:
 """
 
 _MOST_CLASSES = 1000
-_FINEST_CELL_KM = 0.03  # of maps of the world; coordinates should tell such cells apart
+_FINEST_CELL_KM = 0.03  # of global maps; coordinates should be exact enough for such cells
 
 
 # --- classes ------------------------------------------------------------------------------------
 
 
 class Classes(NamedTuple):
-    """What stands for a class: a code of the raster, or an interval between thresholds."""
+    """Names of classes: of the codes of a raster, or of the intervals between thresholds."""
 
     names: dict[float, str] | None = None
     thresholds: tuple[float, ...] = ()
@@ -94,23 +85,9 @@ class Classes(NamedTuple):
 
 
 def make_classes(classes: Any = None, threshold: Any = None) -> Classes:
-    """Check what parts the values into classes.
+    """Check `classes` and `threshold`, as in `GeoAttributes.compute`; a ValueError says what fails.
 
-    Parameters
-    ----------
-    classes : dict, or sequence of str, optional
-        Code to name; or with `threshold` the names between thresholds, from the lowest up.
-    threshold : number or sequence of numbers, optional
-        Ascending; a value at a threshold is above it.
-
-    Returns
-    -------
-    Classes
-
-    Raises
-    ------
-    ValueError
-        If they do not fit together.
+    A value at a threshold belongs to the class above it.
     """
     if threshold is None:
         if classes is None:
@@ -135,39 +112,23 @@ def make_classes(classes: Any = None, threshold: Any = None) -> Classes:
         or len(classes) != len(at) + 1
     ):
         raise ValueError(
-            f"{len(at)} thresholds part {len(at) + 1} classes: give as many names, from the lowest "
+            f"{len(at)} thresholds make {len(at) + 1} classes: give as many names, from the lowest "
             f"up, not {classes!r:.80}"
         )
     else:
         labels = [str(name) for name in classes]
     if len(set(labels)) < len(labels):
-        raise ValueError(f"two classes have one name: {labels!r:.80}")
+        raise ValueError(f"two classes have the same name: {labels!r:.80}")
     return Classes(thresholds=tuple(at.tolist()), labels=tuple(labels))
 
 
 def classify(
     predictions: np.ndarray, references: np.ndarray, classes: Classes, path: str
 ) -> tuple[list[str], np.ndarray, np.ndarray]:
-    """Turn values into classes.
+    """Assign values of the raster, NaN for none, to classes.
 
-    Parameters
-    ----------
-    predictions, references : ndarray of shape (n,)
-        Values of the raster; NaN where there is none.
-    classes : Classes
-    path : str
-        Of the raster, for an error.
-
-    Returns
-    -------
-    labels : list of str
-    predicted, true : ndarray of int, shape (n,)
-        Index of `labels`, -1 where there is no value.
-
-    Raises
-    ------
-    ValueError
-        For values that are no codes, or codes without a name.
+    Returns the labels, and for both sides the index of the label, -1 where there is no value. A
+    ValueError names values that are not codes, and codes without a name.
     """
     both = np.concatenate([predictions, references])
     known = ~np.isnan(both)
@@ -180,7 +141,7 @@ def classify(
         names = classes.names or _code_names(codes, path)
         unnamed = codes[[code not in names for code in codes.tolist()]]
         if len(unnamed):
-            _code_names(unnamed, path)  # or they are no codes at all
+            _code_names(unnamed, path)  # raises if they are not codes at all
             some = ", ".join([f"{code:.0f}" for code in unnamed[:10]] + ["…"] * (len(unnamed) > 10))
             raise ValueError(
                 f"{path}: `classes` has no name for code {some}, found at "
@@ -198,7 +159,7 @@ def _code_names(codes: np.ndarray, path: str) -> dict[float, str]:
         example = codes[(codes != np.floor(codes)).argmax()] if len(codes) else 0
         raise ValueError(
             f"{path}: holds values such as {example:g}, which look like a quantity, not codes of "
-            "classes; part them with threshold=, or choose kind='quantity'"
+            "classes; divide them with threshold=, or choose kind='quantity'"
         )
     return {code: f"{code:.0f}" for code in codes.tolist()}
 
@@ -208,8 +169,6 @@ def _code_names(codes: np.ndarray, path: str) -> dict[float, str]:
 
 def spearman(a: np.ndarray, b: np.ndarray) -> float:
     """Spearman's rank correlation; equal values share the mean of their ranks.
-
-    pandas ranks, which `datasets` brings along; scipy would be one more library for this alone.
 
     Parameters
     ----------
@@ -225,6 +184,7 @@ def spearman(a: np.ndarray, b: np.ndarray) -> float:
     C. Spearman, "The proof and measurement of association between two things", The American
     Journal of Psychology 15 (1), 1904, pp. 72-101.
     """
+    # pandas is installed with `datasets`; scipy would be one more dependency
     first, second = (pd.Series(side).rank().to_numpy(dtype=np.float64) for side in (a, b))
     if any(side.size == 0 or side.min() == side.max() for side in (first, second)):
         return math.nan
@@ -232,19 +192,9 @@ def spearman(a: np.ndarray, b: np.ndarray) -> float:
 
 
 def agreement(labels: Sequence[str], predicted: np.ndarray, true: np.ndarray) -> dict[str, Any]:
-    """Figures of classes.
+    """Figures of classes, from the index of each label; a prediction of -1 (no value) is wrong.
 
-    Parameters
-    ----------
-    labels : sequence of str
-    predicted, true : ndarray of int, shape (n,)
-        Index of `labels`; a prediction of -1, one without a value, is wrong.
-
-    Returns
-    -------
-    dict
-        See `GeoAttributes.compute`. A class that no reference has is without a recall (NaN), and
-        one that is never predicted without a precision.
+    A class without references has no recall (NaN), and one that is never predicted no precision.
     """
     k, n = len(labels), len(true)
     answered = predicted >= 0
@@ -272,24 +222,9 @@ def agreement(labels: Sequence[str], predicted: np.ndarray, true: np.ndarray) ->
 
 
 def errors(predictions: np.ndarray, references: np.ndarray, log: bool) -> dict[str, Any]:
-    """Figures of quantities, in the raster's unit.
+    """Figures of quantities without gaps, in the unit of the raster; NaN if there are none.
 
-    Parameters
-    ----------
-    predictions, references : ndarray of shape (n,)
-        Without gaps.
-    log : bool
-        Also compare log10(1 + value), so that a factor counts the same at any size.
-
-    Returns
-    -------
-    dict
-        See `GeoAttributes.compute`; NaN where n is 0.
-
-    Raises
-    ------
-    ValueError
-        If a logarithm is asked for and there are negative values.
+    With `log`, also those of log10(1 + value), which needs values of 0 or more.
     """
     difference = predictions - references
     result = {
@@ -302,8 +237,8 @@ def errors(predictions: np.ndarray, references: np.ndarray, log: bool) -> dict[s
         least = min(predictions.min(initial=0), references.min(initial=0))
         if least < 0:
             raise ValueError(
-                f"log= needs values of 0 or more, and there is {least:g}; if that means none, give "
-                "it as nodata="
+                f"log= needs values of 0 or more, and there is {least:g}; if that means no value, "
+                "give it as nodata="
             )
         decades = np.abs(np.log10(1 + predictions) - np.log10(1 + references))
         result["mean_absolute_error_log10"] = _mean(decades)
@@ -337,21 +272,13 @@ class Options(NamedTuple):
 def make_options(
     kind: Any, classes: Any, threshold: Any, log: bool, missing: str, return_values: bool
 ) -> Options:
-    """Check options, as in `GeoAttributes.compute`, against each other.
-
-    Raises
-    ------
-    ValueError
-        For an unknown kind, or options that do not belong to it.
-    """
-    if kind not in KINDS:
-        raise ValueError(f"kind must be one of {', '.join(map(repr, KINDS))}, not {kind!r:.80}")
-    if missing not in ("error", "miss"):
-        raise ValueError(f"missing must be one of 'error', 'miss', not {missing!r:.80}")
+    """Check options, as in `GeoAttributes.compute`; a ValueError says which do not fit together."""
+    check_choice("kind", kind, KINDS)
+    check_choice("missing", missing, MISSING)
     if kind != "classes" and not (classes is None and threshold is None):
-        raise ValueError(f"classes and threshold belong to kind='classes', not to {kind!r:.80}")
+        raise ValueError(f"classes and threshold are for kind='classes', not for {kind!r:.80}")
     if kind == "classes" and log:
-        raise ValueError("log belongs to kind='quantity' and kind='gradient'")
+        raise ValueError("log is for kind='quantity' and kind='gradient'")
     made = make_classes(classes, threshold) if kind == "classes" else Classes()
     return Options(kind, made, bool(log), missing, bool(return_values))
 
@@ -359,24 +286,10 @@ def make_options(
 def score(
     predictions: np.ndarray, references: np.ndarray, raster: Raster, options: Options
 ) -> dict[str, Any]:
-    """Look up both sides, count what has no value, and compare the rest.
+    """Look up both sides, in degrees of shape (n, 2), and compare the values.
 
-    Parameters
-    ----------
-    predictions, references : ndarray of shape (n, 2)
-        Degrees; a row of `predictions` with NaN is a missing one.
-    raster : Raster
-    options : Options
-
-    Returns
-    -------
-    dict
-        See `GeoAttributes.compute`.
-
-    Raises
-    ------
-    ValueError
-        If no reference has a value.
+    A row of `predictions` with NaN is a missing one. Pairs without a value are counted. If no
+    reference has a value, that is a ValueError.
     """
     measure = raster.gradients if options.kind == "gradient" else raster.values
     values, inside = measure(np.concatenate([predictions, references]))
@@ -406,7 +319,7 @@ def score(
         result["n"] = int(both.sum())
     result |= counted
     if options.return_values:
-        # lists, for evaluate.save writes JSON
+        # as lists, because evaluate.save writes JSON
         result |= {"prediction_values": guess.tolist(), "reference_values": truth.tolist()}
     return result
 
@@ -414,42 +327,31 @@ def score(
 # --- the metric ---------------------------------------------------------------------------------
 
 
-class GeoAttributes(evaluate.Metric):
+class GeoAttributes(PairMetric):
     """Agreement of predicted and true places on a raster map.
-
-    Rows may also be added before, with `add` and `add_batch`. They are kept in memory until a
-    `compute` succeeds, so that a wrong option costs nothing.
 
     Parameters
     ----------
     config_name : str, optional
         Not used; there is one configuration.
     **kwargs
-        As of any `evaluate.Metric`, but `num_process`: gather coordinates in one process.
+        The arguments of any `evaluate.Metric` except `num_process`: collect the coordinates in one
+        process.
     """
+
+    texts = _DESCRIPTION, _INPUTS
 
     def __init__(self, config_name: str | None = None, **kwargs: Any) -> None:
         if kwargs.get("num_process", 1) != 1:
-            raise ValueError("geo_attributes scores in one process: gather the coordinates there")
-        super().__init__(config_name=config_name, **kwargs)
-        self._added: list[tuple[np.ndarray, np.ndarray]] = []
-
-    def _info(self) -> evaluate.MetricInfo:
-        pair = datasets.Sequence(datasets.Value("float64"))
-        return evaluate.MetricInfo(
-            description=_DESCRIPTION,
-            citation=_CITATION,
-            inputs_description=_INPUTS,
-            features=datasets.Features({"predictions": pair, "references": pair}),
-            reference_urls=["http://graphics.cs.cmu.edu/projects/im2gps/"],
-        )
+            raise ValueError("geo_attributes runs in one process: collect the coordinates there")
+        super().__init__(config_name, **kwargs)
 
     def compute(
         self,
         *,
         predictions: Any = None,
         references: Any = None,
-        raster: str | os.PathLike | None = None,
+        raster: str | os.PathLike[str] | None = None,
         kind: str | None = None,
         band: int = 1,
         classes: Any = None,
@@ -460,78 +362,36 @@ class GeoAttributes(evaluate.Metric):
         missing: str = "error",
         return_values: bool = False,
         **unknown: Any,
-    ) -> dict[str, Any]:
-        """Score predictions, given here or added before.
+    ) -> dict[str, Any] | None:
+        """Score predictions that are given here or were added before.
+
+        Added rows are kept until a `compute` succeeds.
 
         Raises
         ------
         ValueError
             For coordinates, a raster or options that cannot be used; a bad row is named.
         TypeError
-            For an option that there is not, with the one that was meant.
+            For an unknown option; the message suggests a known one.
         ImportError
             If rasterio is not installed.
         """
-        _refuse_unknown(unknown, GeoAttributes.compute.__kwdefaults__ or ())
+        refuse_unknown(unknown, GeoAttributes.compute.__kwdefaults__)
         options = make_options(kind, classes, threshold, log, missing, return_values)
         if raster is None:
             raise ValueError(
                 "raster is the path of the map to look values up in, such as a GeoTIFF"
             )
-        rows = list(self._added)
-        if predictions is not None or references is not None:
-            rows.append(_pair_up(predictions, references))
-        if not rows:
-            raise ValueError("nothing to score: pass predictions and references, or add some")
-        sides = [np.concatenate(side) for side in zip(*rows, strict=True)]
-        check_coordinates(sides[0], sides[1], missing)
-        scaled = kind != "classes" or threshold is not None  # codes are no quantity
-        with Raster(raster, band, nodata, fill_value, scaled) as opened:
-            result = self._compute(sides[0], sides[1], opened, options)
-        self._added = []
-        return result
+        scaled = kind != "classes" or threshold is not None  # codes are not quantities
+        arguments = (raster, band, nodata, fill_value, scaled)
+        return self._score(predictions, references, raster=arguments, options=options)
 
     def _compute(
-        self, predictions: Any, references: Any, raster: Raster, options: Options
+        self, predictions: Any, references: Any, raster: tuple[Any, ...], options: Options
     ) -> dict[str, Any]:
-        return score(predictions, references, raster, options)
-
-    def add_batch(self, *, predictions: Any = None, references: Any = None) -> None:
-        """Add rows to be scored later; nothing is added if one of them is bad."""
-        rows = _pair_up(predictions, references)
-        if len(rows[0]):
-            self._added.append(rows)
-
-    def add(
-        self,
-        *,
-        prediction: Any = None,
-        reference: Any = None,
-        predictions: Any = None,
-        references: Any = None,
-    ) -> None:
-        """Add one row to be scored later; a prediction of None is a missing one.
-
-        `predictions` and `references` stand for the same, as `evaluate.combine` calls them.
-        """
-        prediction = predictions if prediction is None else prediction
-        reference = references if reference is None else reference
-        self.add_batch(predictions=[prediction], references=[reference])
-
-
-def _refuse_unknown(unknown: Mapping[str, Any], known: Iterable[str]) -> None:
-    for name in unknown:
-        close = difflib.get_close_matches(name, list(known), n=1)
-        hint = f"did you mean {close[0]}=?" if close else f"there are {', '.join(known)}"
-        raise TypeError(f"compute has no option {name!r}; {hint}")
-
-
-def _pair_up(predictions: Any, references: Any) -> tuple[np.ndarray, np.ndarray]:
-    """Rows of both sides, paired and checked as gcd_metric does; predictions may be missing."""
-    sides = pair(predictions, references, ("predictions", "references"))
-    if not any(len(side.degrees) for side in sides):
-        return sides[0].degrees, sides[1].degrees
-    checked = examine(*sides, "miss", _FINEST_CELL_KM)
-    for note in checked.notes:
-        warnings.warn(note, stacklevel=3)
-    return checked.predictions, checked.references
+        sides = pair(predictions, references, SIDES)
+        checked = examine(*sides, options.missing, _FINEST_CELL_KM)
+        for note in checked.notes:
+            warnings.warn(note, stacklevel=4)
+        with Raster(*raster) as opened:
+            return score(checked.predictions, checked.references, opened, options)

@@ -1,4 +1,4 @@
-"""Looks places up on a raster map: which cell, which value, how steep."""
+"""Looks up places on a raster map: the cell, its value, and the slope of the terrain."""
 
 from __future__ import annotations
 
@@ -8,30 +8,30 @@ from typing import Any
 
 import numpy as np
 
-from .files import SETTINGS, damage_named, library, open_raster
+from gcd_metric.options import as_numbers, wgs84
+
+from .geotiff import SETTINGS, damage_named, library, open_raster
 
 _PLACES = 65_536  # looked up at a time
-_EDGE = 1e-6  # of a cell: rounding of coordinates must not push a place off the raster's edge
-_FARTHEST = {True: 1e3, False: 1e9}  # from the origin, in degrees or metres, that is still on earth
-_RETURNS_WITHIN_M = 5000  # where a projection and its inverse are good
-_SEMI_MAJOR_M = 6_378_137.0  # of WGS 84
-_ECCENTRICITY_SQUARED = 0.00669437999014
+_EDGE = 1e-6  # of a cell: tolerance for rounded coordinates at the edge of the raster
+_FARTHEST = {True: 1e3, False: 1e9}  # from the origin, in degrees or metres, that is on the earth
+_RETURNS_WITHIN_M = 5000  # how exact a projection and its inverse are where they are valid
 
 
 class Raster:
-    """One band of a raster map, of which only the blocks that hold wanted cells are ever read.
+    """One band of a raster map; only the blocks with wanted cells are read.
 
     Parameters
     ----------
     path : path-like
-        A GeoTIFF of this disk, or a `.vrt` that puts several together, with a geographic or
-        projected coordinate reference system.
+        A local GeoTIFF, or a `.vrt` that combines several, with a geographic or projected
+        coordinate reference system.
     band : int
         From 1.
     nodata : number or sequence of numbers, optional
-        Values that mean "none", besides those that the file declares.
+        Values that mean "no value", in addition to those that the file declares.
     fill_value : number, optional
-        What cells without a value hold.
+        The value of cells without one.
     scaled : bool
         Whether to apply the band's scale and offset, if it declares any.
 
@@ -40,12 +40,12 @@ class Raster:
     ImportError
         If rasterio or pyproj is not installed.
     ValueError
-        For a file that cannot be read cell by cell; it says what to do.
+        For a file that cannot be read cell by cell.
     """
 
     def __init__(
         self,
-        path: str | os.PathLike,
+        path: str | os.PathLike[str],
         band: int = 1,
         nodata: Any = None,
         fill_value: float | None = None,
@@ -67,7 +67,7 @@ class Raster:
             self._file.close()
             raise
         self._band = int(band)
-        with np.errstate(over="ignore"):  # as the file holds them: 0.1 is another in float32
+        with np.errstate(over="ignore"):  # rounded as in the file: 0.1 differs in float32
             self._nodata = none.astype(kind).astype(np.float64) if kind.kind == "f" else none
         self._block = self._file.block_shapes[self._band - 1]
         self._env = library().Env(**SETTINGS)
@@ -76,7 +76,7 @@ class Raster:
         if not (math.isfinite(self._scale) and self._scale and math.isfinite(self._offset)):
             raise ValueError(
                 f"{self.path}: band {band} declares a scale of {self._scale:g} and an offset of "
-                f"{self._offset:g}, which make no values; correct it with `rio edit-info`"
+                f"{self._offset:g}, which make no values; correct them with `rio edit-info`"
             )
 
     def __enter__(self) -> Raster:
@@ -95,7 +95,7 @@ class Raster:
         name = self._file.dtypes[band - 1]
         try:
             kind = np.dtype(name)
-        except TypeError:  # one of GDAL's that NumPy has not
+        except TypeError:  # a type of GDAL that NumPy does not have
             kind = np.dtype(object)
         if kind.kind not in "fiu":
             raise ValueError(f"{self.path}: band {band} holds {name}, not plain numbers")
@@ -105,8 +105,8 @@ class Raster:
         a, b, c, d, e, f = transform = tuple(self._file.transform)[:6]
         if self._file.crs is None or self._file.transform.is_identity:
             raise ValueError(
-                f"{self.path}: the raster does not say where it lies; give it a coordinate "
-                "reference system and a transform with `rio edit-info`"
+                f"{self.path}: the raster is not georeferenced; give it a coordinate reference "
+                "system and a transform with `rio edit-info`"
             )
         far = _FARTHEST[self._file.crs.is_geographic]
         width, height = self._file.width, self._file.height
@@ -114,14 +114,14 @@ class Raster:
         area = a * e - b * d
         if not np.isfinite(transform).all() or not abs(area) > 1e-30 or (corners > far).any():
             raise ValueError(
-                f"{self.path}: its transform {transform} puts no cells on the earth; correct it "
+                f"{self.path}: its transform {transform} places no cells on the earth; correct it "
                 "with `rio edit-info --transform`"
             )
 
     def _known_crs(self) -> Any:
-        """The coordinate reference system, and the way to it from degrees, of pyproj.
+        """The coordinate reference system; also makes the transformer from degrees.
 
-        GDAL's own transformation fails as a whole where one place has no value.
+        They are pyproj's, because GDAL's transformation fails for all places if it fails for one.
         """
         from pyproj import CRS, Transformer
         from pyproj.exceptions import ProjError
@@ -133,7 +133,7 @@ class Raster:
             self._from_degrees = Transformer.from_crs("EPSG:4326", crs, always_xy=True)
         except ProjError as error:
             raise ValueError(
-                f"{self.path}: places cannot be found in its coordinate reference system "
+                f"{self.path}: cannot convert places to its coordinate reference system "
                 f"{self._file.crs.to_string():.60}: {error!s:.200}; give it the right one with "
                 "`rio edit-info --crs`"
             ) from None
@@ -141,64 +141,44 @@ class Raster:
 
     @property
     def extent(self) -> str:
-        """Where the raster lies, in words for an error."""
+        """The bounds of the raster, as text for an error."""
         west, south, east, north = self._file.bounds
         return f"{west:g} to {east:g}, {south:g} to {north:g} in {self._file.crs.to_string():.40}"
 
     def cells(self, coordinates: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Find the cell nearest to each place, which is the one that holds it.
+        """The row and column of the cell that contains each place; -1 outside the raster or NaN.
 
-        Parameters
-        ----------
-        coordinates : ndarray of shape (n, 2)
-            Latitude and longitude in degrees.
-
-        Returns
-        -------
-        rows, columns : ndarray of int, shape (n,)
-            -1 in both where a place is outside the raster or NaN.
+        `coordinates` are latitudes and longitudes in degrees, of shape (n, 2).
         """
         places = coordinates[:, 1], coordinates[:, 0]
         x, y = self._from_degrees.transform(*places)
         columns, rows = _apply(~self._file.transform, x, y)
         turn = self._columns_around()
-        if turn:  # 181° west is 179° east
+        if turn:  # 181° west equals 179° east
             columns = np.mod(columns + _EDGE, turn) - _EDGE
         rows, columns = _index(rows, self._file.height), _index(columns, self._file.width)
         outside = (rows < 0) | (columns < 0)
-        # some projections put far places on near ones: New Zealand's on Switzerland
+        # some projections map distant places into the raster, e.g. New Zealand into Switzerland
         inside = np.flatnonzero(~outside)
         back = self._from_degrees.transform(x[inside], y[inside], direction="INVERSE")
         there = places[0][inside], places[1][inside]
-        outside[inside] = ~(_short_distance_m(back, there) < _RETURNS_WITHIN_M)
+        outside[inside] = ~(_distance_m(back, there) < _RETURNS_WITHIN_M)
         rows[outside] = columns[outside] = -1
         return rows, columns
 
     def values(self, coordinates: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Look up the value of the nearest cell of each place.
+        """The value at each place (NaN if there is none), and whether it is on the raster.
 
-        Parameters
-        ----------
-        coordinates : ndarray of shape (n, 2)
-            Latitude and longitude in degrees.
-
-        Returns
-        -------
-        values : ndarray of float64, shape (n,)
-            NaN where there is none.
-        inside : ndarray of bool, shape (n,)
-            Whether the place is on the raster.
+        `coordinates` are latitudes and longitudes in degrees, of shape (n, 2).
         """
         return self._look_up(coordinates, self._read)
 
     def gradients(self, coordinates: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Work out how steep the terrain is at the nearest cell of each place.
+        """How steep the terrain is at each place; arguments and results are as in `values`.
 
-        The band is taken as elevation in metres. The gradient is Horn's, from the eight
-        neighbours, over their true distances on WGS 84; its magnitude is in metres per metre (the
-        tangent of the slope). There is none where one of the nine cells has no value.
-
-        Coordinates and results are as in `values`.
+        The band must hold elevation in metres. The gradient is Horn's, from the eight neighbouring
+        cells and their true distances on WGS 84, in metres per metre (the tangent of the slope).
+        It is NaN where one of the nine cells has no value.
 
         References
         ----------
@@ -208,7 +188,7 @@ class Raster:
         return self._look_up(coordinates, self._gradient)
 
     def _look_up(self, coordinates: np.ndarray, measure: Any) -> tuple[np.ndarray, np.ndarray]:
-        """Apply `measure` to the cells of places, in the order in which they lie in the file."""
+        """Apply `measure` to the cells of places, in the order of the blocks in the file."""
         rows, columns = self.cells(coordinates)
         inside = rows >= 0
         found = np.full(len(rows), np.nan)
@@ -224,7 +204,7 @@ class Raster:
         return rows // height * (self._file.width // width + 1) + columns // width
 
     def _read(self, rows: np.ndarray, columns: np.ndarray) -> np.ndarray:
-        """The values of cells, in reads that are no larger than a block."""
+        """The values of cells; each read is at most one block."""
         from rasterio.windows import Window
 
         values = np.full(len(rows), np.nan)
@@ -258,11 +238,11 @@ class Raster:
         east = np.tensordot(weights, around[:, 2] - around[:, 0], 1)
         south = np.tensordot(weights, around[2] - around[0], 1)
         across, along = self._spacing(rows, columns)
-        # the centre's value does not enter, but a place without one has no gradient
+        # the value of the centre does not count, but without it there is no gradient
         return np.hypot(east / across, south / along) / 8 + 0 * around[1, 1]
 
     def _read_around(self, rows: np.ndarray, columns: np.ndarray) -> np.ndarray:
-        """The values of cells that may lie off the raster; the globe's edges meet."""
+        """The values of cells, NaN outside the raster; a global raster continues at its edges."""
         turn, width = self._columns_around(), self._file.width
         if turn and abs(width - turn) < _EDGE * turn:
             columns = columns % width
@@ -272,18 +252,18 @@ class Raster:
         return values
 
     def _spacing(self, rows: np.ndarray, columns: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Metres on WGS 84 from cell to cell, along a row and along a column."""
+        """Metres on WGS 84 between neighbouring cells, along a row and along a column."""
         found = []
         for down, right in ((0, 0.5), (0.5, 0)):
             ends = [
                 self._to_degrees(columns + 0.5 + side * right, rows + 0.5 + side * down)
                 for side in (-1, 1)
             ]
-            found.append(_short_distance_m(*ends))
+            found.append(_distance_m(*ends))
         return found[0], found[1]
 
     def _columns_around(self) -> float | None:
-        """How many columns go once around the earth, where columns are meridians."""
+        """How many columns make 360 degrees, if columns are meridians; else None."""
         transform = self._file.transform
         if not self._crs.is_geographic or transform.b or transform.d:
             return None
@@ -296,38 +276,21 @@ class Raster:
 
 
 def _apply(transform: Any, x: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    # by hand: the library's operator for this is one in version 2 and another in version 3
+    # written out, because the operator of affine differs between its versions 2 and 3
     a, b, c, d, e, f = transform[:6]
-    with np.errstate(invalid="ignore"):  # places that the projection does not hold are infinite
+    with np.errstate(invalid="ignore"):  # places outside the projection are infinite
         return a * x + b * y + c, d * x + e * y + f
 
 
 def _index(position: np.ndarray, count: int) -> np.ndarray:
-    """The cell at a position along a side of `count` cells, -1 outside; edges belong to it."""
+    """The index of the cell at a position; -1 outside of 0 to `count`, edges included."""
     with np.errstate(invalid="ignore"):
         inside = (position >= -_EDGE) & (position <= count + _EDGE)
         index = np.floor(np.where(inside, position, -1)).astype(np.int64)
     return np.where(inside, np.clip(index, 0, count - 1), -1)
 
 
-def _short_distance_m(
-    a: tuple[np.ndarray, np.ndarray], b: tuple[np.ndarray, np.ndarray]
-) -> np.ndarray:
-    """Metres on WGS 84 between close places, each (longitude, latitude) in degrees."""
-    middle = np.radians((a[1] + b[1]) / 2)
-    shape = 1 - _ECCENTRICITY_SQUARED * np.sin(middle) ** 2
-    parallel = _SEMI_MAJOR_M / np.sqrt(shape) * np.cos(middle)
-    meridian = _SEMI_MAJOR_M * (1 - _ECCENTRICITY_SQUARED) / shape**1.5
-    turned = np.mod(b[0] - a[0] + 180, 360) - 180
-    return np.hypot(parallel * np.radians(turned), meridian * np.radians(b[1] - a[1]))
-
-
-def as_numbers(name: str, values: Any) -> np.ndarray:
-    """Check an option that is a number or several."""
-    try:
-        array = np.atleast_1d(np.asarray(values, dtype=np.float64))
-    except (TypeError, ValueError, OverflowError):
-        array = np.empty((0, 0))
-    if array.ndim != 1:
-        raise ValueError(f"{name} must be a number, or a list of numbers, not {values!r:.80}")
-    return array
+def _distance_m(a: tuple[np.ndarray, np.ndarray], b: tuple[np.ndarray, np.ndarray]) -> np.ndarray:
+    """Metres on WGS 84 between places, each (longitude, latitude) in degrees."""
+    metres: np.ndarray = wgs84().inv(*a, *b)[2]
+    return metres

@@ -72,7 +72,7 @@ class Im2GPSConfig(Config):
     splits: list[str] | None = None
 
     ROW_MODULES: ClassVar[tuple[str, ...]] = row_modules(
-        gcd_metric="checks columns coordinates distances matching names pairs tables",
+        gcd_metric="columns coordinates matching names tables",
         geoload="builder files jpeg remote tar",
         im2gps="config im2gps metadata packs photo photo_table rows training",
     )  # fmt: skip

@@ -146,7 +146,9 @@ def _read_labels(
     With `skip_broken`, coordinates may be missing (NaN), and photos with several rows are counted.
     """
     # Imported here because it imports `evaluate`, which only these configurations need.
-    from gcd_metric.tables import match_ids, read_coordinates, refuse_duplicates
+    from gcd_metric.matching import match_ids
+    from gcd_metric.names import refuse_duplicates
+    from gcd_metric.tables import read_coordinates
 
     if not names:
         raise ValueError(f"There are no photos for {table}: only .jpg and .jpeg files count.")

@@ -122,8 +122,8 @@ def score(
 
 
 def _add_distances(result: Scores, coordinates: np.ndarray, places: np.ndarray) -> Scores:
-    from gcd_metric.figures import make_options
     from gcd_metric.figures import score as measure
+    from gcd_metric.options import make_options
 
     figures, _ = measure(coordinates, places, make_options("justzoomin"))
     del figures["geoscore"]

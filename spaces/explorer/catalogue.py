@@ -33,7 +33,7 @@ from datasets import (
 
 import im2gps.sample
 import justzoomin.sample
-from gcd_metric.tables import match_ids
+from gcd_metric.matching import match_ids
 from justzoomin.sample_tiles import write_tiles
 from justzoomin.source import TABLES
 from justzoomin.views import Prefix, Views, open_views

@@ -9,7 +9,9 @@ import numpy as np
 from catalogue import Collection
 
 from gcd_metric import text
-from gcd_metric.figures import Options, make_options, measure, summarise
+from gcd_metric.distances import measure
+from gcd_metric.figures import summarise
+from gcd_metric.options import Options, make_options
 from gcd_metric.scoring import Run, Scored, published
 
 ROUNDS = 10

@@ -24,7 +24,8 @@ from typing import Any, NamedTuple
 import numpy as np
 from PIL import Image
 
-from gcd_metric.tables import match_ids, read_coordinates
+from gcd_metric.matching import match_ids
+from gcd_metric.tables import read_coordinates
 from geo_attributes.geo_attributes import Raster
 from geoload import tar_index
 from geoload.jpeg import PhotoError, clean, segments

@@ -3,7 +3,9 @@
 import numpy as np
 
 import gcd_metric
-from gcd_metric.figures import make_options, measure, summarise
+from gcd_metric.distances import measure
+from gcd_metric.figures import summarise
+from gcd_metric.options import make_options
 from gcd_metric.scoring import Run, Scored
 
 

@@ -236,8 +236,8 @@ def test_a_bad_file_gets_the_metrics_own_words(page, data):
     page.locator("#figures table").wait_for()
     cases = {
         "bad.csv": "row 6, column latitude holds 123, beyond ±90 degrees of latitude (1 of 237",
-        "words.csv": "row 6, column latitude holds 'north', which is not a number",
-        "picture.csv": "this is no text; save it as CSV in UTF-8",
+        "words.csv": "row 6, column latitude holds 'north', not a number",
+        "picture.csv": "this is not text; save it as a UTF-8 CSV",
         "table.parquet": "this page reads .csv and .tsv",
     }
     for name, message in cases.items():

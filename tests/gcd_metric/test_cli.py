@@ -482,11 +482,12 @@ def test_the_benchmark_follows_the_configuration(references, config, benchmark, 
 
 @pytest.mark.parametrize("bad", ["nowhere.csv", "empty.csv", "twice.csv"])
 def test_predictions_are_checked_before_references_are_loaded(run, files, monkeypatch, bad):
-    monkeypatch.setattr("gcd_metric.cli._read_references", lambda _: pytest.fail("loaded"))
+    monkeypatch.setattr("gcd_metric.cli._load_references", lambda *_: pytest.fail("loaded"))
     write("empty.csv", [["id", "lat"]])
     write("twice.csv", [HEADER, ["a", 1, 2], ["a", 1, 2]])
-    assert bad in run(bad, *files[1:], code=2)
-    assert bad in run(*files, "--compare", bad, code=2)
+    references = ["--references", "im2gps"]
+    assert bad in run(bad, *references, code=2)
+    assert bad in run(files[0], *references, "--compare", bad, code=2)
 
 
 def test_report_is_announced(run, files, capsys):
@@ -504,7 +505,7 @@ def test_thresholds_may_stand_before_the_file(run, files, values):
 def test_thresholds_that_are_no_numbers(files, capsys):
     with pytest.raises(SystemExit):
         main([*files, "--thresholds", "far"])
-    assert "'far' is no list of distances" in capsys.readouterr().err
+    assert "'far' is not a list of distances" in capsys.readouterr().err
 
 
 def test_other_extensions_are_named(run, files, guess):
@@ -590,7 +591,9 @@ def test_errors_that_are_all_0_are_doubted(files, truth, capsys):
     truth.to_csv("guess.csv", index=False)
     assert main(files) == 0
     said = " ".join(capsys.readouterr().err.split())
-    assert "every error of guess is exactly 0" in said and "read were IMG_ID, LAT, LON" in said
+    assert (
+        "every error of guess is exactly 0" in said and "columns read are IMG_ID, LAT, LON" in said
+    )
 
 
 def test_two_files_of_the_same_predictions_are_doubted(files, guess, capsys):
@@ -617,7 +620,7 @@ def test_radians_on_both_sides_are_doubted(files, truth, guess, capsys):
     guess.to_csv("other.csv", index=False)
     assert main(files) == 0
     said = " ".join(capsys.readouterr().err.split())
-    assert "WARNING: guess.csv: all 237 predictions and references lie within" in said
+    assert "WARNING: guess.csv: all 237 predictions and references are within" in said
     assert "Likely cause: radians on both sides" in said and "UserWarning" not in said
 
 
@@ -661,7 +664,7 @@ def test_other_files_are_refused_before_the_hub_is_asked(run, files, monkeypatch
 @pytest.mark.parametrize("option", ["config", "split", "data-dir"])
 def test_options_of_a_data_set_are_no_options_of_a_file(run, files, option):
     error = run(*files, f"--{option}", "justzoomin", code=2)
-    assert f"--{option} is of a data set, and truth.csv is a file" in error
+    assert f"--{option} is for data sets, and truth.csv is a file" in error
     assert "--metric-config justzoomin chooses the thresholds" in error
 
 

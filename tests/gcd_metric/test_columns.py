@@ -66,14 +66,14 @@ def test_two_pairs_are_asked_about(header):
 
 @pytest.mark.parametrize("column", ["prediction", "pred_0", "output_coords", "pred_latlon"])
 def test_predictions_without_an_axis_make_an_unmarked_pair_doubtful(column):
-    assert f"may be lat and lon, or {column}" in refusal(f"id,lat,lon,{column}")
+    assert f"may be in lat and lon, or in {column}" in refusal(f"id,lat,lon,{column}")
     assert pair(f"id,pred_lat,pred_lon,{column}") == ("pred_lat", "pred_lon")
     assert pair(f"id,lat,lon,{column}", "references") == ("lat", "lon")
 
 
 def test_y_and_x_may_hold_the_predictions():
     header = "id,lat,lon,y,x"
-    assert "may be lat and lon, or y, x" in refusal(header)
+    assert "may be in lat and lon, or in y, x" in refusal(header)
     assert pair(header, "references") == ("lat", "lon")
     assert pair(header, latitude="y") == ("y", "x")
     assert pair(header, longitude="lon") == ("lat", "lon")
@@ -83,10 +83,10 @@ def test_y_and_x_may_hold_the_predictions():
 @pytest.mark.parametrize(
     ("header", "message"),
     [
-        ("id,gt_lat,gt_lon", "no latitude of predictions, only gt_lat, named as truth"),
+        ("id,gt_lat,gt_lon", "no latitude of predictions, only gt_lat, marked as truth"),
         ("id,lat_true,lon_true,pred_lat", "no longitude of predictions, only lon_true"),
-        ("id,pred_lat,lon", "pred_lat and lon do not look like one pair"),
-        ("id,start_lat,end_lon", "start_lat and end_lon do not look like one pair"),
+        ("id,pred_lat,lon", "pred_lat and lon do not look like a pair"),
+        ("id,start_lat,end_lon", "start_lat and end_lon do not look like a pair"),
         ("id,x,y", "no column for the latitude among ['id', 'x', 'y']; choose latitude"),
     ],
 )
@@ -105,7 +105,7 @@ def test_what_is_no_pair_is_refused(header, message):
 )
 def test_references_are_the_other_way_round(header, latitude, longitude):
     assert pair(header, "references") == (latitude, longitude)
-    assert "named as prediction" in refusal("id,pred_lat,pred_lon", "references")
+    assert "marked as prediction" in refusal("id,pred_lat,pred_lon", "references")
 
 
 def test_one_chosen_column_brings_its_partner():
@@ -119,7 +119,7 @@ def test_one_chosen_column_brings_its_partner():
     assert "forms a pair with predicted_lat" in refusal(gone, latitude="predicted_lat")
     assert "gt_long is named as the longitude" in refusal(header, latitude="gt_long")
     assert pair("id,lat,lon", latitude="lon", longitude="lat") == ("lon", "lat")
-    assert "not of one pair" in refusal(header, latitude="predicted_lat", longitude="gt_long")
+    assert "do not form a pair" in refusal(header, latitude="predicted_lat", longitude="gt_long")
 
 
 @pytest.mark.parametrize("of", [None, "predictions"])
@@ -205,7 +205,7 @@ def test_the_truth_is_never_taken_for_predictions(truth, predicted, others, data
     ],
 )
 def test_the_truth_is_not_taken_beside_what_may_be_predictions(others):
-    assert "the predictions may be lat and lon, or" in refusal(f"image_id,lat,lon,{others}")
+    assert "the predictions may be in lat and lon, or in" in refusal(f"image_id,lat,lon,{others}")
     assert pair(f"image_id,lat,lon,{others}", of="references") == ("lat", "lon")
     chosen = {"latitude": "lat", "longitude": "lon"}
     assert pair(f"image_id,lat,lon,{others}", **chosen) == ("lat", "lon")

@@ -8,7 +8,7 @@ import pytest
 
 import gcd_metric
 from gcd_metric import intake, text
-from gcd_metric.intake import Given, benchmarks, score, truth_of
+from gcd_metric.intake import Upload, benchmarks, score, truth_of
 from gcd_metric.sample import NAMES, write_sample
 from gcd_metric.scoring import published
 
@@ -17,11 +17,11 @@ GUESS = "image_id,latitude,longitude\na,48.86,2.35\nb,0,-170\n"
 
 
 def pasted(text, what="predictions"):
-    return Given(what, None, text)
+    return Upload(what, None, text)
 
 
 def nothing(what="second predictions"):
-    return Given(what, None, "")
+    return Upload(what, None, "")
 
 
 @pytest.fixture()
@@ -32,7 +32,7 @@ def sent(tmp_path):
         path = tmp_path / folder / name
         path.parent.mkdir(exist_ok=True)
         path.write_bytes(content if isinstance(content, bytes) else content.encode())
-        return Given("predictions", str(path), "")
+        return Upload("predictions", str(path), "")
 
     return write
 
@@ -127,8 +127,8 @@ def test_no_answer_is_an_error_that_names_the_box_to_tick():
         ("id,lat,lon\na,91,0\n", "mine.csv: row 1, column lat holds 91, beyond ±90"),
         ("id,lat,lon\na,1,2\na,1,2\n", "mine.csv: 1 duplicate ids: a"),
         ("id,lat,lon\nz,1,2\n", "mine.csv: none of its 1 ids (first: z) is among the 2 of pasted"),
-        (b"PK\x03\x04\0\0", "mine.csv: this is no text"),
-        (b"id,lat,lon\n\xff,1,2\n", "mine.csv: this is no text in UTF-8; save it as UTF-8 CSV"),
+        (b"PK\x03\x04\0\0", "mine.csv: this is not text"),
+        (b"id,lat,lon\n\xff,1,2\n", "mine.csv: this is not UTF-8 text; save it as a UTF-8 CSV"),
         (f"id,lat,lon\n{'a' * 300},1,2\n", "mine.csv: row 1 has an id of more than 255"),
         (f"{',' * 200}\n", "mine.csv: 201 columns; leave only id, latitude and longitude"),
         (f"\r\n\n{',' * 200}\n", "mine.csv: 201 columns"),
@@ -202,7 +202,7 @@ def test_the_example_is_synthetic_by_name_and_the_same_each_time(tmp_path):
     truth, a, b = map(pd.read_csv, one)
     assert list(truth["image_id"]) == list(a["image_id"]) == list(b["image_id"])
     assert len(truth) == 300 and truth["image_id"].str.startswith("synthetic_").all()
-    report = score(*(Given("", str(path), "") for path in (one[1], one[2], one[0])))
+    report = score(*(Upload("", str(path), "") for path in (one[1], one[2], one[0])))
     better, worse = ([float(cell.split()[0]) for cell in row[1:6]] for row in text.table(report)[1])
     assert all(a > b for a, b in zip(better, worse, strict=True))
 

@@ -143,11 +143,3 @@ def test_evaluate_looks_its_factory_up_where_we_put_ours(monkeypatch):
     with pytest.raises(FileNotFoundError):
         evaluate.load("anything")
     assert seen == ["anything"]
-
-
-def test_evaluate_still_has_what_a_reset_clears(metric):
-    instance = metric()
-    for name in ("writer", "buf_writer", "data", "filelock", "filelocks", "file_paths"):
-        assert hasattr(instance, name)
-    for name in ("cache_file_name", "rendez_vous_lock", "selected_feature_format"):
-        assert hasattr(instance, name)

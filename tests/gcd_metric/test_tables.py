@@ -15,7 +15,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pyarrow import parquet
 
-from gcd_metric.tables import match_ids, read_coordinates, why_none_match
+from gcd_metric.matching import match_ids, why_none_match
+from gcd_metric.tables import read_coordinates
 
 OWNER = "19355699@N00"
 PARTS = f"104123223_7410c654ba_19_{OWNER}"
@@ -131,7 +132,10 @@ FILES = {
         "id,lat,lon\na,1,2\nb,1,2\nc,1,2,3\n",
         r"row 3 has more fields than the header \(4 and 3\)",
     ),
-    "no header": ("a.jpg,-33.16,151.2\nb.jpg,1.5,2.5\n", "the first line seems to be no header"),
+    "no header": (
+        "a.jpg,-33.16,151.2\nb.jpg,1.5,2.5\n",
+        "does not look like a header",
+    ),
     "no id": ("id,lat,lon\na,1,2\n ,1,2\n", r"row 2, column id \(id\) is empty"),
 }
 
@@ -167,7 +171,7 @@ def test_files_that_are_not_what_they_say(tmp_path, table):
 def test_what_is_no_text_in_utf_8(tmp_path, content):
     path = tmp_path / "t.csv"
     path.write_bytes(content)
-    with pytest.raises(ValueError, match=r"t\.csv: .*; save it as UTF-8 CSV$"):
+    with pytest.raises(ValueError, match=r"t\.csv: .*; save it as a UTF-8 CSV$"):
         read_coordinates(path)
 
 
@@ -400,7 +404,7 @@ PLACES = {
     "text": (pa.array(["1.5", "unknown"]), [1.5]),
     "bytes": (pa.array([b"1.5", None]), [1.5]),
     "bool": (pa.array([True, False]), "column lat .*holds true and false"),
-    "list": (pa.array([[1.5], [2.5]]), r"row 1, column lat .*holds \[1.5\], which is not a number"),
+    "list": (pa.array([[1.5], [2.5]]), r"row 1, column lat .*holds \[1.5\], not a number"),
     "time": (pa.array([0, 1], pa.timestamp("us")), "row 1, column lat .*not a number"),
 }
 

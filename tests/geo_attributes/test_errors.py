@@ -105,8 +105,8 @@ OPTIONS = {
     "no kind": ({"kind": None}, "kind must be one of 'classes', 'quantity', 'gradient', not None"),
     "kind": ({"kind": "slope"}, "not 'slope'"),
     "missing": ({"missing": "ignore"}, "missing must be one of 'error', 'miss'"),
-    "classes": ({"classes": {1: "a"}}, "belong to kind='classes', not to 'quantity'"),
-    "log": ({"kind": "classes", "log": True}, "log belongs to kind='quantity'"),
+    "classes": ({"classes": {1: "a"}}, "are for kind='classes', not for 'quantity'"),
+    "log": ({"kind": "classes", "log": True}, "log is for kind='quantity'"),
     "list": ({"kind": "classes", "classes": ["a", "b"]}, "a list of names goes with threshold="),
     "codes": ({"kind": "classes", "classes": {"water": 1}}, "the codes of classes must be"),
     "order": ({"kind": "classes", "threshold": [5, 3]}, "finite and ascending, not .5, 3."),
@@ -114,9 +114,12 @@ OPTIONS = {
     "text": ({"kind": "classes", "threshold": "high"}, "threshold must be a number"),
     "names": (
         {"kind": "classes", "threshold": 5, "classes": ["a"]},
-        "1 thresholds part 2 classes: give as many names",
+        "1 thresholds make 2 classes: give as many names",
     ),
-    "same names": ({"kind": "classes", "threshold": 5, "classes": ["a", "a"]}, "have one name"),
+    "same names": (
+        {"kind": "classes", "threshold": 5, "classes": ["a", "a"]},
+        "the same name",
+    ),
     "band": ({"band": 2}, "band must be 1 to 1, not 2"),
     "band text": ({"band": "red"}, "band must be 1 to 1, not 'red'"),
     "nodata": ({"nodata": "none"}, "nodata must be a number"),
@@ -190,9 +193,12 @@ def test_files_that_cannot_be_used(write, tmp_path, recwarn):
     for path, message in (
         (tmp_path / "nowhere.tif", "nowhere.tif: there is no such file"),
         (tmp_path, "there is no such file"),
-        (text_file(tmp_path), "map.tif: this is no GTiff file .*gdal_translate IN OUT.tif"),
+        (
+            text_file(tmp_path),
+            "map.tif: this is not a readable GeoTIFF .*gdal_translate IN",
+        ),
         (big_block(tmp_path), "a block of 16384 × 16384 .*-co TILED=YES"),
-        (write(np.ones((2, 2), np.uint8), crs=None), "does not say where it lies.*rio edit-info"),
+        (write(np.ones((2, 2), np.uint8), crs=None), "is not georeferenced.*rio edit-info"),
         (write(np.ones((2, 2), np.complex64)), "holds complex64, not plain numbers"),
         (cut(tmp_path, write), "cut.tif: damaged at row"),
         (None, "raster is the path of the map"),
@@ -347,7 +353,7 @@ def test_no_raster_reads_what_it_or_a_file_beside_it_names(write, python, tmp_pa
 def test_an_address_is_no_raster(host):
     address, asked = host
     for path in (address, f"/vsicurl/{address}", f"zip+{address}!a.tif", "file:///a.tif"):
-        with pytest.raises(ValueError, match="read from this disk; download it"):
+        with pytest.raises(ValueError, match="must be a local file; download it"):
             compute(path)
     for path in ("WMS:a?b=1", "GTIFF_DIR:1:a.tif", "a\0b.tif"):
         with pytest.raises(ValueError, match="there is no such file"):
@@ -375,7 +381,7 @@ TRANSFORMS = {
 @pytest.mark.parametrize("kind", TRANSFORMS)
 def test_a_transform_that_puts_no_cells_on_the_earth(write, kind):
     path = write(np.ones((4, 4), np.uint8), transform=rasterio.Affine(*TRANSFORMS[kind]))
-    with pytest.raises(ValueError, match=r"puts no cells on the earth|does not say where it lies"):
+    with pytest.raises(ValueError, match=r"places no cells on the earth|is not georeferenced"):
         compute(path)
 
 

@@ -1,8 +1,8 @@
-"""Opens GeoTIFFs, and mosaics of them, so that GDAL reads files of this disk and nothing else.
+"""Opens local GeoTIFFs and mosaics of them, so that GDAL reads nothing else.
 
-GDAL chooses a driver by what a file contains, and several drivers open what the file names:
-addresses on the network, files of any kind, code. So the driver is given here, a mosaic is written
-again from the few elements that it needs, and files beside a raster are checked as it is.
+GDAL chooses a driver by the content of a file, and some drivers open what a file refers to: network
+addresses, other files, even code. So this module chooses the driver, rewrites a mosaic from the few
+elements that it needs, and checks the files beside a raster too.
 """
 
 from __future__ import annotations
@@ -19,16 +19,16 @@ import numpy as np
 
 from gcd_metric.names import shortened
 
-_LARGEST_BLOCK = 256 * 2**20  # bytes; GDAL must unpack a whole block to read one cell
+_LARGEST_BLOCK = 256 * 2**20  # bytes; GDAL must decompress a whole block to read one cell
 SETTINGS = {
-    "GDAL_CACHEMAX": 64,  # MB; by itself GDAL takes a share of the machine's memory
-    "GDAL_DISABLE_READDIR_ON_OPEN": "TRUE",  # so that only the names below are looked for
+    "GDAL_CACHEMAX": 64,  # MB; the default is a share of the machine's memory
+    "GDAL_DISABLE_READDIR_ON_OPEN": "TRUE",  # so that GDAL looks only for the names below
     "GDAL_VRT_ENABLE_PYTHON": "NO",
     "CPL_VSIL_CURL_ALLOWED_EXTENSIONS": "{none}",
 }
-_BESIDE = (".ovr", ".OVR", ".msk", ".MSK")  # which GDAL opens with any driver
-# elements of a mosaic that decide its values, those that do not, and attributes; names in any case,
-# as GDAL compares them
+_BESIDE = (".ovr", ".OVR", ".msk", ".MSK")  # GDAL opens these with any driver
+# elements of a mosaic that determine its values, elements that do not, and attributes; in any case,
+# because GDAL ignores case
 _KEPT = re.compile(
     "VRTDataset|SRS|GeoTransform|Block[XY]Size|VRTRasterBand|MaskBand|NoDataValue|HideNoDataValue|"
     "Scale|Offset|SimpleSource|ComplexSource|SourceFilename|SourceBand|SrcRect|DstRect|NODATA|"
@@ -49,7 +49,7 @@ _DEEPEST = 5  # VRTDataset, MaskBand, VRTRasterBand, SimpleSource, SourceFilenam
 
 
 def library() -> Any:
-    """The module rasterio; ImportError says how to get it."""
+    """The module rasterio; an ImportError says how to install it."""
     try:
         import pyproj  # noqa: F401
         import rasterio
@@ -63,38 +63,25 @@ def library() -> Any:
 
 @contextlib.contextmanager
 def damage_named(path: str) -> Iterator[None]:
-    """Turn what rasterio raises into a ValueError that names the file."""
+    """Turn errors of rasterio into a ValueError that names the file."""
     errors = library().errors
     try:
         yield
     except (errors.RasterioError, errors.CRSError) as error:
         raise ValueError(
-            f"{path}: this is no GTiff file that can be read ({error!s:.200}); from another format "
-            "`gdal_translate IN OUT.tif` makes one"
+            f"{path}: this is not a readable GeoTIFF ({error!s:.200}); convert other formats with "
+            "`gdal_translate IN OUT.tif`"
         ) from None
 
 
 def open_raster(path: str) -> Any:
-    """Open a GeoTIFF of this disk, or a `.vrt` of several.
+    """Open a local GeoTIFF, or a `.vrt` of several, as a rasterio.DatasetReader.
 
-    Parameters
-    ----------
-    path : str
-
-    Returns
-    -------
-    rasterio.DatasetReader
-
-    Raises
-    ------
-    ImportError
-        If rasterio is not installed.
-    ValueError
-        For anything else than a GeoTIFF, or a mosaic that names anything else.
+    Anything else, and a mosaic that refers to anything else, is a ValueError.
     """
     rasterio = library()
     with rasterio.Env(**SETTINGS), damage_named(path), warnings.catch_warnings():
-        # whoever opens it says it, and what to do
+        # the Raster raises an error for this
         warnings.simplefilter("ignore", rasterio.errors.NotGeoreferencedWarning)
         if path.lower().endswith(".vrt"):
             return rasterio.open(_mosaic(_on_this_disk(path)), driver="VRT")
@@ -102,10 +89,10 @@ def open_raster(path: str) -> Any:
 
 
 def _on_this_disk(path: str) -> str:
-    """The absolute path, which GDAL can take for nothing but a path."""
+    """The absolute path, which GDAL cannot mistake for anything but a path."""
     absolute = os.path.abspath(path)
     if "://" in path or absolute.startswith("/vsi"):
-        raise ValueError(f"{path}: a raster is read from this disk; download it, and give its path")
+        raise ValueError(f"{path}: a raster must be a local file; download it, and give its path")
     if not os.path.isfile(absolute):
         raise ValueError(f"{shortened(path)}: there is no such file")
     return absolute
@@ -135,8 +122,8 @@ def _check_tiff(file: Any, path: str) -> None:
     if height * width * together * _size_of(file.dtypes[0]) > _LARGEST_BLOCK:
         bands = f" of {together} bands" if together > 1 else ""
         raise ValueError(
-            f"{path}: to read one cell a block of {width} × {height}{bands} would have to be "
-            "unpacked; rewrite it with `gdal_translate -co TILED=YES IN OUT`"
+            f"{path}: to read one cell, a block of {width} × {height}{bands} would have to be "
+            "decompressed; rewrite it with `gdal_translate -co TILED=YES IN OUT`"
             + (", with -b for the band" if together > 1 else "")
         )
 
@@ -144,7 +131,7 @@ def _check_tiff(file: Any, path: str) -> None:
 def _size_of(kind: str) -> int:
     try:
         return np.dtype(kind).itemsize
-    except TypeError:  # GDAL has kinds that NumPy has not, up to 16 bytes
+    except TypeError:  # GDAL has types that NumPy does not have, of up to 16 bytes
         return 16
 
 
@@ -152,25 +139,25 @@ def _size_of(kind: str) -> int:
 
 
 def _mosaic(path: str) -> str:
-    """The XML of a `.vrt`, written again with what a mosaic of GeoTIFFs needs."""
+    """The XML of a `.vrt`, reduced to what a mosaic of GeoTIFFs needs."""
     try:
         root = ElementTree.parse(path).getroot()
     except (ElementTree.ParseError, LookupError, ValueError) as error:
-        raise ValueError(f"{path}: damaged, or no VRT: {error}") from None
+        raise ValueError(f"{path}: damaged, or not a VRT: {error}") from None
     if root.tag != "VRTDataset":
-        raise ValueError(f"{path}: this is no VRT; it holds <{root.tag:.50}>")
+        raise ValueError(f"{path}: this is not a VRT; it holds <{root.tag:.50}>")
     checked: set[str] = set()
     return ElementTree.tostring(_copy(root, path, checked), encoding="unicode")
 
 
 def _copy(element: ElementTree.Element, path: str, checked: set[str], depth: int = 1) -> Any:
-    # to GDAL an attribute is the same as an element
+    # GDAL treats attributes like elements
     unknown = [name for name in element.attrib if not _ATTRIBUTES.fullmatch(name)]
     if unknown or not _KEPT.fullmatch(element.tag) or depth > _DEEPEST:
         what = f" with {unknown[0]:.50}" if unknown else ""
         raise ValueError(
-            f"{path}: holds <{element.tag:.50}>{what}; a .vrt may only put GeoTIFFs together, as "
-            "gdalbuildvrt does: make one file of it with `gdal_translate IN OUT.tif`"
+            f"{path}: holds <{element.tag:.50}>{what}; a .vrt may only combine GeoTIFFs, as "
+            "gdalbuildvrt does: convert it with `gdal_translate IN OUT.tif`"
         )
     copy = ElementTree.Element(element.tag, element.attrib)
     copy.text = element.text
@@ -194,6 +181,6 @@ def _source(element: ElementTree.Element, path: str, checked: set[str]) -> str:
             with damage_named(source):
                 _open_tiff(source).close()
     except ValueError as error:
-        raise ValueError(f"{path}: names a file that is not read: {error!s:.400}") from None
+        raise ValueError(f"{path}: refers to a file that is not read: {error!s:.400}") from None
     checked.add(source)
     return source
