@@ -1,7 +1,4 @@
-"""Predictions and references in whatever form they come: their columns, and what belongs together.
-
-Scoring them is `scores.py`.
-"""
+"""Reads predictions and references, in any form, into columns, and pairs them by image id."""
 
 from __future__ import annotations
 
@@ -9,17 +6,18 @@ import json
 import os
 import re
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import datasets
 import numpy as np
-import pandas as pd
 import pyarrow as pa
-import pyarrow.csv
 import pyarrow.parquet
 
+from gcd_metric.matching import match_ids
 from gcd_metric.names import listed, shortened
+from gcd_metric.tables import open_csv, tidy
 from justzoomin.members import photo_id
 from justzoomin.table import parse_sequences
 
@@ -44,14 +42,13 @@ _ABOUT = {
     *("distance", "correct", "model"),
 }
 _IDS = {"imageid", "imgid", "photoid", "id", "filename", "key"}
-_SEPARATORS = {".csv": ",", ".tsv": "\t"}
 _NAMED = 3
 
 Columns = dict[str, Any]
 
 
-def _counts(name: str) -> bool:
-    """Tell whether a column is one of those known here, or looks as if it might be one."""
+def _is_relevant(name: str) -> bool:
+    """Tell whether a column is a known one, or looks as if it might hold ids or predictions."""
     if name in KNOWN or _is_id(name):
         return True
     words = {*re.split("[^a-z]+", str(name).lower())}
@@ -105,11 +102,11 @@ def _columns_of(rows: Any) -> Columns | None:
         return _known(rows.to_pydict())
     names = getattr(getattr(rows, "dtype", None), "names", None)
     if names:
-        return {name: rows[name] for name in names if _counts(name)}
+        return {name: rows[name] for name in names if _is_relevant(name)}
     if isinstance(rows, Mapping) or hasattr(rows, "columns"):
         names = rows.columns if hasattr(rows, "columns") else rows
         _refuse_repeated(names)
-        return {name: list(rows[name]) for name in map(str, names) if _counts(name)}
+        return {name: list(rows[name]) for name in map(str, names) if _is_relevant(name)}
     if isinstance(rows, Iterable) and not hasattr(rows, "dtype"):
         return _of_list(list(rows))
     return None
@@ -118,7 +115,7 @@ def _columns_of(rows: Any) -> Columns | None:
 def _of_data_set(rows: Any) -> Columns:
     names = rows.column_names
     if names is not None:  # without reading pictures, and without the user's transform
-        rows = rows.select_columns([name for name in names if _counts(name)])
+        rows = rows.select_columns([name for name in names if _is_relevant(name)])
     rows = rows.with_format(None)
     streamed = isinstance(rows, datasets.IterableDataset)
     return (_of_list(list(rows)) or {}) if streamed else _known(rows[:])
@@ -128,7 +125,7 @@ def _of_list(rows: list[Any]) -> Columns | None:
     rows = [row._asdict() if hasattr(row, "_asdict") else row for row in rows]
     if not rows or not all(isinstance(row, Mapping) for row in rows):
         return None
-    names = [name for name in rows[0] if _counts(name)]
+    names = [name for name in rows[0] if _is_relevant(name)]
     for number, row in enumerate(rows):
         if missing := [name for name in names if name not in row]:
             raise ValueError(f"row {number} has no {missing[0]}, which the first row has")
@@ -136,29 +133,29 @@ def _of_list(rows: list[Any]) -> Columns | None:
 
 
 def _known(columns: Mapping[str, Any]) -> Columns:
-    return {name: columns[name] for name in columns if _counts(name)}
+    return {name: columns[name] for name in columns if _is_relevant(name)}
 
 
 def _refuse_repeated(names: Iterable[Any]) -> None:
     counts = Counter(map(str, names))
-    if repeated := [name for name in counts if counts[name] > 1 and _counts(name)]:
+    if repeated := [name for name in counts if counts[name] > 1 and _is_relevant(name)]:
         raise ValueError(f"the column {listed(repeated)} is there more than once: leave one")
 
 
-def refuse_similar(columns: Columns) -> None:
-    """Raise ValueError when columns of other names may hold the predictions.
+def refuse_similar(names: Iterable[str]) -> None:
+    """Raise ValueError if columns of other names may hold the predictions.
 
-    Which of `sequence` and `predicted_sequence` is the prediction is not known here, and scored as
-    a prediction the truth is perfect.
+    Which of `sequence` and `predicted_sequence` is the prediction cannot be known, and the truth
+    scored as a prediction is perfect.
     """
-    if others := [name for name in columns if name not in KNOWN and not _is_id(name)]:
+    if others := [name for name in names if name not in KNOWN and not _is_id(name)]:
         raise ValueError(
-            f"the columns {listed(others)} may hold predictions too: leave only the predicted "
+            f"the columns {listed(others)} may hold predictions too: keep only the predicted "
             f"ones, under the names {', '.join(KNOWN[1:])}"
         )
 
 
-def read_predictions(path: str | os.PathLike) -> Columns:
+def read_predictions(path: str | os.PathLike[str]) -> Columns:
     """Read the known columns of a file of predictions.
 
     Parameters
@@ -171,49 +168,53 @@ def read_predictions(path: str | os.PathLike) -> Columns:
     ValueError
         Names the file and what is wrong with it.
     """
-    path = os.fspath(path)
-    suffix = os.path.splitext(path)[1].lower()
+    where, suffix = os.fspath(path), os.path.splitext(path)[1].lower()
+    readers = {
+        ".csv": _read_csv, ".tsv": _read_csv, ".parquet": _read_parquet,
+        ".jsonl": _read_json_lines, ".ndjson": _read_json_lines,
+    }  # fmt: skip
     try:
-        if suffix in _SEPARATORS:
-            columns = _read_csv(path, _SEPARATORS[suffix])
-        elif suffix == ".parquet":
-            table = pa.parquet.read_table(path)
-            _refuse_repeated(table.column_names)
-            columns = table.to_pydict()
-        elif suffix in (".jsonl", ".ndjson"):
-            columns = _read_json_lines(path)
-        else:
+        if suffix not in readers:
             raise ValueError("predictions are a .csv, .tsv, .parquet or .jsonl file")
-        refuse_similar(_known(columns))
+        names, read = readers[suffix](Path(path))
+        _refuse_repeated(names)
+        refuse_similar([name for name in names if _is_relevant(name)])
+        if ID not in names:
+            raise ValueError(f"{where} has no column {ID}; it has {listed(names)}.")
+        return read([name for name in KNOWN if name in names])
     except (pa.ArrowException, ValueError) as error:
-        raise ValueError(f"{path}: {' '.join(str(error).split())}") from error
-    if ID not in columns:
-        raise ValueError(f"{path} has no column {ID}; it has {listed(columns)}.")
-    return _known(columns)
+        text = " ".join(str(error).split())
+        raise ValueError(text if text.startswith(where) else f"{where}: {text}") from error
 
 
-def _read_csv(path: str, separator: str) -> Columns:
-    parse = pa.csv.ParseOptions(delimiter=separator, newlines_in_values=True)
-    text = pa.csv.ConvertOptions(column_types=dict.fromkeys(KNOWN, pa.string()))
-    # Of several damaged columns, threads would name one or the other.
-    one_thread = pa.csv.ReadOptions(use_threads=False)
-    table = pa.csv.read_csv(path, one_thread, parse, text)
-    _refuse_repeated(table.column_names)
-    columns = table.to_pydict()
-    for name in COLUMNS["coordinates"]:
-        if name in columns:
-            values = pd.to_numeric(pd.Series(columns[name], dtype=object), errors="coerce")
-            if values.isna().any():
-                row = int(values.isna().to_numpy().argmax())
-                cell = shortened(repr(columns[name][row]))
-                raise ValueError(f"line {row + 2}: {name} is {cell}, which is no number")
-            columns[name] = values.tolist()
-    if "sequence" in columns:
-        columns["sequence"] = parse_sequences(columns["sequence"], "the table")
-    return columns
+# Each returns the names of all columns, and a function that reads some of them.
+_Opened = tuple[list[str], Callable[[list[str]], Columns]]
 
 
-def _read_json_lines(path: str) -> Columns:
+def _read_csv(path: Path) -> _Opened:
+    names, rows = open_csv(path, str(path))
+
+    def read(known: list[str]) -> Columns:
+        cells = list(rows(known))
+        columns: Columns = dict(zip(known, map(list, zip(*cells, strict=True)), strict=False))
+        if cells and columns.keys() >= {*COLUMNS["coordinates"]}:
+            roles = {"id": ID, "latitude": "latitude", "longitude": "longitude"}
+            places = zip(*(columns[name] for name in roles.values()), strict=True)
+            table = tidy(places, roles, str(path))
+            columns |= {name: table[name].tolist() for name in roles.values()}
+        if "sequence" in columns:
+            columns["sequence"] = parse_sequences(columns["sequence"], str(path))
+        return columns
+
+    return names, read
+
+
+def _read_parquet(path: Path) -> _Opened:
+    table = pa.parquet.read_table(path)
+    return table.column_names, lambda known: table.select(known).to_pydict()
+
+
+def _read_json_lines(path: Path) -> _Opened:
     rows: list[dict[str, Any]] = []
     with open(path, encoding="utf-8-sig") as file:
         for number, line in enumerate(file, 1):
@@ -222,11 +223,12 @@ def _read_json_lines(path: str) -> Columns:
             try:
                 row = json.loads(line, object_pairs_hook=_record)
             except (ValueError, RecursionError) as error:
-                raise ValueError(f"line {number} is no JSON ({shortened(error)})") from error
+                raise ValueError(f"line {number} is not JSON ({shortened(error)})") from error
             if not isinstance(row, dict) or (rows and row.keys() != rows[0].keys()):
                 raise ValueError(f"line {number} is no record with the fields of the first line")
             rows.append(row)
-    return {name: [row[name] for row in rows] for name in (rows[0] if rows else ())}
+    names = [*(rows[0] if rows else ())]
+    return names, lambda known: {name: [row[name] for row in rows] for name in known}
 
 
 def _record(fields: list[tuple[str, Any]]) -> dict[str, Any]:
@@ -235,25 +237,24 @@ def _record(fields: list[tuple[str, Any]]) -> dict[str, Any]:
 
 
 def image_ids(values: Any, what: str) -> list[str]:
-    """Return ids as text; an error names the first that is none, or those that occur twice."""
+    """Return ids as text; raises ValueError for a value that is no id, or for repeated ids."""
     ids: list[str] = []
-    try:
-        values = None if isinstance(values, (str, bytes)) else list(values)
-    except TypeError:
-        values = None
-    if values is None:
+    if (
+        isinstance(values, (str, bytes))
+        or not isinstance(values, Iterable)
+        or (getattr(values, "ndim", 1) == 0)
+    ):
         raise ValueError(f"{what}: ids are no list; give one for each row")
     for number, value in enumerate(values):
         found = photo_id(value)
         if found is None:
             raise ValueError(
                 f"{what}: id {number} is {shortened(repr(value))}, which is no image id; "
-                "give text or whole numbers, as a float loses digits"
+                "give text or whole numbers, because a float loses digits"
             )
         ids.append(found)
-    repeated = [one for one, count in Counter(ids).items() if count > 1]
-    if repeated:
-        raise ValueError(f"{what}: {_some(repeated)} occur twice, so no one knows which counts")
+    if repeated := [one for one, count in Counter(ids).items() if count > 1]:
+        raise ValueError(f"{what}: {_some(repeated)} occur twice; keep one of each")
     return ids
 
 
@@ -262,42 +263,42 @@ def pair(
 ) -> tuple[np.ndarray, np.ndarray] | None:
     """Return the positions of predictions and of references that belong together.
 
-    None where neither side has ids: then they stand in the same order.
+    None if neither side has ids: then they have the same order.
 
     Raises
     ------
     ValueError
-        When one side alone has ids, or an id is on one side alone and `allow_partial` is false.
+        If only one side has ids, or an id is on one side only and `allow_partial` is false.
     """
     if found is None and wanted is None:
         return None
     if found is None:
         raise ValueError(
             "references have image ids and predictions have none, so which belong together is "
-            "unknown: name the photo of each prediction with ids= (if they stand in the order of "
+            "unknown: name the photo of each prediction with ids= (if they have the order of "
             'the references, ids=references["image_id"])'
         )
     if wanted is None:
         raise ValueError("predictions have ids and references have no image_id to find them by")
-    place = {one: number for number, one in enumerate(found)}
-    known = {*wanted}
-    both = [number for number, one in enumerate(wanted) if one in place]
-    strange = [one for one in found if one not in known]
-    lacking = [one for one in wanted if one not in place]
-    if not both:
+    match = match_ids(found, wanted)
+    if not len(match.left):
         raise ValueError(
             f"no prediction is of a photo of the references: {_some(found)} against {_some(wanted)}"
         )
-    if (strange or lacking) and not allow_partial:
-        parts = []
-        if lacking:
-            parts.append(f"{_some(lacking)} of {len(wanted)} references have no prediction")
-        if strange:
-            parts.append(f"{_some(strange)} of {len(found)} predictions have no reference")
-        raise ValueError(
-            f"{', and '.join(parts)}. allow_partial=True scores the {len(both)} that are in both."
+    faults = [
+        f"{_some([ids[at] for at in lost])} of {len(ids)} {side} have no {other}"
+        for ids, lost, side, other in (
+            (wanted, match.unmatched_right, "references", "prediction"),
+            (found, match.unmatched_left, "predictions", "reference"),
         )
-    return np.array([place[wanted[number]] for number in both]), np.array(both)
+        if len(lost)
+    ]
+    if faults and not allow_partial:
+        raise ValueError(
+            f"{', and '.join(faults)}. allow_partial=True scores the {len(match.left)} that are in "
+            "both."
+        )
+    return match.left, match.right
 
 
 def _some(ids: Sequence[str]) -> str:

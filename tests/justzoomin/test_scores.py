@@ -256,7 +256,7 @@ def test_the_command_scores_files(zoom, truth, found, tmp_path, capsys, suffix):
     ("name", "text", "message"),
     [
         ("a.csv", "image_id,sequence\n1,\"[1, 2\"\n", "line 2: sequence is '[1, 2'"),
-        ("a.csv", "image_id,latitude,longitude\n1,38.9,west\n", "line 2: longitude is 'west'"),
+        ("a.csv", "image_id,latitude,longitude\n1,38.9,west\n", "longitude holds 'west'"),
         ("a.csv", "id,sequence\n1,\"[1]\"\n", "has no column image_id; it has id, sequence"),
         ("a.csv", "image_id,latitude,longitude,gt_lat,gt_lon\n1,2,3,4,5\n", "gt_lat, gt_lon may"),
         ("a.csv", "image_id,latitude,longitude,latitude\n1,2,3,4\n", "column latitude is"),
@@ -265,7 +265,7 @@ def test_the_command_scores_files(zoom, truth, found, tmp_path, capsys, suffix):
         ("a.csv", "image_id,sequence,output\n1,[1],[2]\n", "columns output may hold predictions"),
         ("a.csv", "image_id,latitude,longitude,pred_y,pred_x\n1,2,3,4,5\n", "pred_y, pred_x may"),
         ("a.jsonl", '{"image_id": 1, "sequence": [1], "sequence": [2]}', "column sequence is"),
-        ("a.jsonl", '{"image_id": 1}\n{"image_id"', "line 2 is no JSON"),
+        ("a.jsonl", '{"image_id": 1}\n{"image_id"', "line 2 is not JSON"),
         ("a.jsonl", '{"image_id": 1}\n{"id": 1}', "line 2 is no record with the fields"),
         ("a.parquet", "PAR1", "a.parquet: "),
         ("a.xlsx", "", "a .csv, .tsv, .parquet or .jsonl file"),
