@@ -1,43 +1,43 @@
-"""Photos by country and by cell: counts, densities, concentration.
-
-Polygons are countries.py, reading is coordinates.py, what is printed and written is command.py.
-"""
+"""Count the photos of a table by country and by cell, and compute densities and concentration."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
+from itertools import islice
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
+from tqdm import tqdm
 
-from im2gps.coverage.countries import (
-    EARTH_RADIUS_KM,
-    OFF_LAND,
-    Countries,
-    load,
-    sine_of_authalic_latitude,
-)
+from gcd_metric.columns import ADVICE, Unclear, find_pair
+from gcd_metric.tables import is_table, open_csv
+from geoload.files import is_clutter
+from geoload.report import Findings
+from im2gps.coverage.countries import OFF_LAND, Countries, area_km2, load
 
 PAPER_PHOTOS_PER_KM2 = 0.0435
 PAPER = "Hays and Efros, IM2GPS, CVPR 2008"
-_SHARES = (0.01, 0.1, 0.5)  # of the land, at which concentration is reported
-_FINEST = 0.1
+TRAINING_TABLE = "photos.parquet"
+UNUSABLE = "rows without usable coordinates"
+_MAX_SLIPS = 0.01  # share of rows that may have a latitude out of range by mistake
+_BATCH_ROWS = 131_072
+_SHARES = (0.01, 0.1, 0.5)  # of the land, for the concentration
+_FINEST = 0.1  # degrees
 _FARTHEST_COAST_KM = 100.0
-_BOXES = 100_000  # looked up at a time
+_BOXES = 100_000  # cells that are compared with the land at a time
+
+Columns = tuple["pd.Series[Any]", "pd.Series[Any]"]
 
 
 @dataclass
 class Cells:
     """A grid of latitude and longitude over the whole world, from the south-west corner.
 
-    Attributes
-    ----------
-    degrees : float
-        Side of a cell; 180 is a multiple of it.
-    area_km2 : ndarray of shape (rows,)
-        Of a cell in each row, on WGS 84.
+    `degrees` is the side of a cell, of which 180 is a multiple. `area_km2` is the area of a cell in
+    each row on WGS 84.
     """
 
     degrees: float
@@ -47,11 +47,10 @@ class Cells:
         rows = round(180 / self.degrees) if self.degrees > 0 else 0
         if not rows or self.degrees < _FINEST or abs(rows * self.degrees - 180) > 1e-6:
             raise ValueError(
-                f"cells of {self.degrees:g} degrees do not fit: take a part of 180 such as 5, 1, "
-                f"0.5 or 0.25, and at least {_FINEST:g}"
+                f"cells of {self.degrees:g} degrees do not fit: give a divisor of 180 such as 5, "
+                f"1, 0.5 or 0.25, at least {_FINEST:g}"
             )
-        sines = sine_of_authalic_latitude(np.linspace(-90, 90, rows + 1))
-        self.area_km2 = EARTH_RADIUS_KM**2 * np.radians(self.degrees) * np.diff(sines)
+        self.area_km2 = area_km2(self.degrees, np.linspace(-90, 90, rows + 1))
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -72,30 +71,20 @@ class Cells:
         return row * 180 / rows - 90, column * 360 / columns - 180
 
     def with_land(self, countries: Countries) -> np.ndarray:
-        """Tell which cells hold any land, as an array of bool of `shape`."""
-        found = []
-        for start in range(0, self.shape[0] * self.shape[1], _BOXES):
-            stop = min(start + _BOXES, self.shape[0] * self.shape[1])
-            south, west = self.corners(np.arange(start, stop))
+        """Tell which cells contain land, as an array of bool of `shape`."""
+        size, found = self.shape[0] * self.shape[1], []
+        for start in range(0, size, _BOXES):
+            south, west = self.corners(np.arange(start, min(start + _BOXES, size)))
             found.append(countries.touch(west, south, west + self.degrees, south + self.degrees))
         return np.concatenate(found).reshape(self.shape)
 
 
 @dataclass
 class Coverage:
-    """Where the photos are.
+    """The number of photos in each country (or off its coast), and of all photos in each cell.
 
-    Attributes
-    ----------
-    countries : Countries
-    cells : Cells
-    by_country : ndarray of int, shape (n,)
-        Photos inside each country or off its coast.
-    by_cell : ndarray of int, shape `cells.shape`
-        All photos.
-    near_coast, off_land : int
-        How many of the photos are outside the polygons and were counted to the nearest country,
-        and how many are too far from any.
+    `near_coast` photos are outside the polygons and belong to the nearest country; `off_land`
+    photos are too far from any.
     """
 
     countries: Countries
@@ -112,7 +101,7 @@ class Coverage:
 
     @property
     def land_km2(self) -> float:
-        """Land of the earth, lakes included and shelf ice not."""
+        """Land of the earth, with lakes and without ice shelves."""
         return float(self.countries.land_km2.sum())
 
 
@@ -126,21 +115,14 @@ def count(
     batches : iterable of (latitude, longitude)
         Arrays of degrees.
     degrees : float
-        Side of the cells.
+        Side of the cells; a ValueError says which fit the globe.
     coast_km : float
-        How far off the polygons a photo still counts to the nearest country.
-
-    Returns
-    -------
-    Coverage
-
-    Raises
-    ------
-    ValueError
-        If the cells do not fit the globe, or the distance is none or beyond 100 km.
+        A photo off land up to this distance belongs to the nearest country; at most 100.
     """
     if not 0 <= coast_km <= _FARTHEST_COAST_KM:
-        raise ValueError(f"a coast is 0 to {_FARTHEST_COAST_KM:g} km away, not {coast_km:g}")
+        raise ValueError(
+            f"the distance to a coast should be 0 to {_FARTHEST_COAST_KM:g} km, not {coast_km:g}"
+        )
     cells, countries = Cells(degrees), load()
     size = cells.shape[0] * cells.shape[1]
     by_country = np.zeros(len(countries.names), np.int64)
@@ -161,7 +143,7 @@ def count(
 
 
 def concentration(photos: np.ndarray, area: np.ndarray) -> dict[str, Any] | None:
-    """How unevenly photos are spread over an area.
+    """Measure how unevenly photos are spread over an area; None if there is no photo.
 
     Parameters
     ----------
@@ -170,10 +152,10 @@ def concentration(photos: np.ndarray, area: np.ndarray) -> dict[str, Any] | None
 
     Returns
     -------
-    dict, or None where there is no photo
-        `share_in_densest`: for 1, 10 and 50 % of the area, taken from the densest cells on, the
-        share of the photos there. `gini`: the Gini coefficient of photos over area, from 0 (even)
-        to 1. `empty`: the share of the area in cells without a photo.
+    dict
+        `share_in_densest`: the shares of the photos in the densest 1, 10 and 50 % of the area.
+        `gini`: the Gini coefficient of photos over area, from 0 (even) to 1. `empty`: the share of
+        the area in cells without a photo.
 
     References
     ----------
@@ -195,17 +177,9 @@ def concentration(photos: np.ndarray, area: np.ndarray) -> dict[str, Any] | None
 
 
 def figures(coverage: Coverage) -> dict[str, Any]:
-    """Every figure but the tables, as plain data.
+    """Return all figures except the tables, as plain data.
 
-    Parameters
-    ----------
-    coverage : Coverage
-
-    Returns
-    -------
-    dict
-        Photos by where they are, land in km², density, and how concentrated the photos are over
-        the cells that hold land, each weighted by its area.
+    The concentration is over the cells that contain land, each weighted by its area.
     """
     land = coverage.cells.with_land(coverage.countries)
     areas = np.broadcast_to(coverage.cells.area_km2[:, None], coverage.cells.shape)
@@ -227,10 +201,7 @@ def figures(coverage: Coverage) -> dict[str, Any]:
 
 
 def by_country(coverage: Coverage) -> pd.DataFrame:
-    """All countries, most photos first, and in the last row what is off land.
-
-    Columns `country`, `iso_3166_1_numeric`, `photos`, `share`, `land_km2`, `photos_per_km2`.
-    """
+    """Return a table of all countries, most photos first, and a last row for off land."""
     countries = coverage.countries
     table = pd.DataFrame(
         {
@@ -247,10 +218,7 @@ def by_country(coverage: Coverage) -> pd.DataFrame:
 
 
 def by_cell(coverage: Coverage) -> pd.DataFrame:
-    """The cells with photos, most photos first.
-
-    Columns `south`, `west` (degrees), `photos`, `share`, `area_km2`, `photos_per_km2`.
-    """
+    """Return a table of the cells with photos, most photos first."""
     counts = coverage.by_cell.ravel()
     filled = np.flatnonzero(counts)
     south, west = coverage.cells.corners(filled)
@@ -266,3 +234,106 @@ def by_cell(coverage: Coverage) -> pd.DataFrame:
         }
     )
     return table.sort_values("photos", ascending=False, kind="stable", ignore_index=True)
+
+
+# --- the table of photos ------------------------------------------------------------------------
+
+
+def find_table(source: str | Path) -> Path:
+    """Return the table of a path: the file itself, or the training table in a folder.
+
+    Raises
+    ------
+    ValueError
+        When there is no table, or there are several and none is the training table.
+    """
+    path = Path(source)
+    if path.is_file():
+        if not is_table(path):
+            raise ValueError(f"{path}: a table of coordinates is a .csv, .tsv or .parquet file")
+        return path
+    if not path.is_dir():
+        raise ValueError(f"{path}: there is no such file or folder")
+    files = [file for file in path.iterdir() if file.is_file() and not is_clutter(file.name)]
+    tables = sorted(file for file in files if is_table(file))
+    usual = [table for table in tables if table.name == TRAINING_TABLE]
+    if len(usual or tables) != 1:
+        found = ", ".join(table.name for table in tables[:5]) or "none"
+        raise ValueError(
+            f"{path}: expected {TRAINING_TABLE}, or one table of coordinates; found: {found}. Name "
+            "the file itself"
+        )
+    return (usual or tables)[0]
+
+
+def read_batches(path: Path, findings: Findings) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """Yield latitudes and longitudes in degrees from a CSV, TSV or Parquet file, in little memory.
+
+    Columns are found by their usual names. Rows whose coordinates are empty, not numbers or out of
+    range are left out and counted in `findings`.
+
+    Raises
+    ------
+    ValueError
+        When the file cannot be read or a column is missing; at the end, when latitudes and
+        longitudes look swapped.
+    """
+    row = beyond = 0  # rows so far, and how many have a latitude out of range
+    farthest = np.zeros(2)
+    with tqdm(unit=" rows", unit_scale=True, disable=None) as bar:
+        for columns in _parquet(path, bar) if path.suffix.lower() == ".parquet" else _csv(path):
+            numbers = [pd.to_numeric(column, errors="coerce") for column in columns]
+            degrees = np.array([n.to_numpy(dtype=np.float64, na_value=np.nan) for n in numbers])
+            latitude, longitude = degrees
+            good = (np.abs(latitude) <= 90) & (np.abs(longitude) <= 180)
+            beyond += int((np.abs(latitude) > 90).sum())
+            farthest = np.fmax(farthest, np.fmax.reduce(np.abs(degrees), axis=1, initial=0))
+            bad = np.flatnonzero(~good)
+            cells = [
+                (row + i + 1, *(_shown(column.iloc[i]) for column in columns)) for i in bad[:5]
+            ]
+            names = [f"row {number}: {lat} {lon}" for number, lat, lon in cells]
+            findings.add_many(UNUSABLE, len(bad), names)
+            row += len(good)
+            bar.update(len(good))
+            yield latitude[good], longitude[good]
+    # A few may be typing errors, in a region without longitudes beyond 90 degrees.
+    if beyond > row * _MAX_SLIPS and farthest[0] <= 180 and farthest[1] <= 90:
+        raise ValueError(
+            f"{path}: {beyond:,} of {row:,} rows have a latitude beyond ±90 degrees, and none a "
+            "longitude; latitude and longitude look swapped"
+        )
+
+
+def _shown(cell: Any) -> str:
+    return f"{cell:.7g}" if isinstance(cell, float) else repr(cell)[:20]
+
+
+def _coordinate_columns(path: Path, names: list[str]) -> list[str]:
+    try:
+        return list(find_pair(names).values())
+    except Unclear as error:
+        raise ValueError(f"{path}: {error}; {ADVICE.format(error.role)}") from None
+
+
+def _parquet(path: Path, bar: Any) -> Iterator[Columns]:
+    import pyarrow
+    from pyarrow import parquet
+
+    try:
+        # Without reading ahead, which would hold both columns in memory.
+        with parquet.ParquetFile(path, pre_buffer=False) as file:
+            bar.total = file.metadata.num_rows
+            latitude, longitude = _coordinate_columns(path, file.schema_arrow.names)
+            for batch in file.iter_batches(_BATCH_ROWS, columns=[latitude, longitude]):
+                yield batch.column(latitude).to_pandas(), batch.column(longitude).to_pandas()
+    except (pyarrow.ArrowException, OSError) as error:
+        raise ValueError(f"{path}: {error}") from None
+
+
+def _csv(path: Path) -> Iterator[Columns]:
+    names, read = open_csv(path, str(path))
+    rows = read([names[0], *_coordinate_columns(path, names)])
+    while batch := list(islice(rows, _BATCH_ROWS)):
+        latitude, longitude = ([row[at] for row in batch] for at in (1, 2))
+        yield pd.Series(latitude, dtype=object), pd.Series(longitude, dtype=object)

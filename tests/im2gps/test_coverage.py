@@ -22,7 +22,7 @@ from pyarrow import parquet
 import im2gps.coverage
 from geoload.report import Findings
 from im2gps.cli import main
-from im2gps.coverage import coordinates, density
+from im2gps.coverage import density
 
 WGS84_KM2 = 510_065_621.7  # surface of the ellipsoid
 ROWS = [
@@ -195,7 +195,7 @@ def test_no_more_rows_than_a_batch_are_held(tmp_path):
     parquet.write_table(frame, tmp_path / "p.parquet", row_group_size=count)
     frame.to_pandas().to_csv(tmp_path / "p.csv", index=False)
     for path in (tmp_path / "p.parquet", tmp_path / "p.csv"):
-        sizes = [len(latitude) for latitude, _ in coordinates.read_batches(path, Findings())]
+        sizes = [len(latitude) for latitude, _ in density.read_batches(path, Findings())]
         assert sum(sizes) == count and max(sizes) <= 2**17
 
 
@@ -206,7 +206,7 @@ def test_parquet_is_read_in_flat_memory(tmp_path):
     parquet.write_table(frame, tmp_path / "p.parquet", row_group_size=100_000)
     del frame
     before, peak = pa.total_allocated_bytes(), 0
-    for _ in coordinates.read_batches(tmp_path / "p.parquet", Findings()):
+    for _ in density.read_batches(tmp_path / "p.parquet", Findings()):
         peak = max(peak, pa.total_allocated_bytes() - before)
     assert peak < 12e6
 
@@ -237,11 +237,11 @@ ERRORS = {
     "wide rows": (["wide.csv"], "wide.csv: row 1 has more fields than the header"),
     "one wide row": (["ragged.csv"], "ragged.csv: row 2 has more fields"),
     "not parquet": (["not.parquet"], "not.parquet: .*Parquet"),
-    "cells": (["photos.parquet", "--cell-degrees", "0.7"], "0.7 degrees do not fit: take .* 0.5"),
+    "cells": (["photos.parquet", "--cell-degrees", "0.7"], "0.7 degrees do not fit: give .* 0.5"),
     "no cells": (["photos.parquet", "--cell-degrees", "-1"], "-1 degrees do not fit"),
     "fine cells": (["photos.parquet", "--cell-degrees", "0.01"], "at least 0.1"),
-    "coast": (["photos.parquet", "--coast-km", "-3"], "0 to 100 km away, not -3"),
-    "map": (["photos.parquet", "--map", "x.jpg"], "x.jpg: a map's name ends in .png"),
+    "coast": (["photos.parquet", "--coast-km", "-3"], "0 to 100 km, not -3"),
+    "map": (["photos.parquet", "--map", "x.jpg"], "x.jpg: the name of a map should end in .png"),
     "folder": (["photos.parquet", "--csv", "no/x.csv"], "no/x.csv: there is no folder no"),
 }
 
@@ -277,7 +277,7 @@ def test_errors_say_what_and_where(table, tmp_path, monkeypatch, capsys, kind):
 def test_a_missing_library_is_named_with_its_extra(
     table, monkeypatch, capsys, library, options, extra
 ):
-    for name in ("countries", "density", "drawing"):  # as if never imported
+    for name in ("countries", "density"):  # as if never imported
         monkeypatch.delitem(sys.modules, f"im2gps.coverage.{name}", raising=False)
         monkeypatch.delattr(im2gps.coverage, name, raising=False)
     monkeypatch.setitem(sys.modules, library, None)
