@@ -9,7 +9,7 @@ import functools
 import html
 import re
 import sys
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from typing import Any
 from urllib.parse import unquote
 
@@ -64,12 +64,18 @@ def format_bytes(size: float) -> str:
     return f"{size / 1e9:,.1f} GB" if size >= 1e9 else f"{size / 1e6:,.1f} MB"
 
 
-def progress_bar(title: str, total: int | None = None, unit: str = "B", initial: int = 0) -> Any:
+def progress_bar(
+    title: str,
+    total: int | None = None,
+    unit: str = "B",
+    initial: int = 0,
+    items: Iterable[Any] | None = None,
+) -> Any:
     """Return a `tqdm` bar that shows after two seconds, and on a terminal only."""
+    scaled = unit == "B"
     return tqdm(
-        total=total, desc=title, unit=unit, unit_scale=unit == "B", initial=initial, delay=2,
-        disable=None,
-    )  # fmt: skip
+        items, title, total, unit=unit, unit_scale=scaled, initial=initial, delay=2, disable=None
+    )
 
 
 @contextlib.contextmanager

@@ -11,6 +11,7 @@ from typing import Any
 
 from geoload.commands import run
 from geoload.files import local_path, write_json
+from geoload.messages import format_bytes
 from geoload.tar_reader import TarReader
 from justzoomin import publish
 from justzoomin.justzoomin import JustZoomIn
@@ -161,8 +162,8 @@ def _render(
     if output is None:
         output = str(Path(data_dir or ".", "views", f"views_{size}.tar"))
     count = render(source, output, size, quality, workers=workers, strict=strict)
-    megabytes = Path(output).stat().st_size / 1e6
-    print(f"Rendered {count:,} views of {size} pixels to {output} ({megabytes:,.1f} MB)")
+    written = format_bytes(Path(output).stat().st_size)
+    print(f"Rendered {count:,} views of {size} pixels to {output} ({written})")
 
 
 def _preview(output: str, split: str, size: int, count: int, skip: int, **where: Any) -> None:

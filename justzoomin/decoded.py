@@ -11,12 +11,11 @@ import re
 import shutil
 from pathlib import Path
 
-import filelock
 import numpy as np
 import simplejpeg
-from tqdm import tqdm
 
-from geoload.files import atomic_write
+from geoload.files import atomic_write, file_lock
+from geoload.messages import format_bytes, progress_bar
 from geoload.tar_index import index_path
 from geoload.tar_reader import TarReader
 
@@ -57,9 +56,8 @@ def decoded_pictures(
     pictures = _load(file, len(names))
     if pictures is None:
         try:
-            file.parent.mkdir(parents=True, exist_ok=True)
             # One process decodes and the others wait.
-            with filelock.FileLock(file.with_name(f"{index.stem}.npy.lock")):
+            with file_lock(file.with_name(f"{index.stem}.npy.lock")):
                 pictures = _load(file, len(names))
                 if pictures is None:
                     _remove_old_files(file.parent, index.stem)
@@ -94,12 +92,12 @@ def _decode(archive: TarReader, names: list[str], file: Path) -> None:
     first = _picture(archive, names[0])
     need, free = len(names) * first.nbytes, shutil.disk_usage(file.parent).free
     if need > free:
-        raise OSError(f"they take {need / 1e9:.1f} GB, and {free / 1e9:.1f} GB are free")
+        raise OSError(f"they take {format_bytes(need)}, and {format_bytes(free)} are free")
     header = {"descr": "|u1", "fortran_order": False, "shape": (len(names), *first.shape)}
     # Written, not mapped: on a full disk, a process that writes to a mapped file is killed.
     with atomic_write(file) as array:
         np.lib.format.write_array_header_1_0(array, header)
-        for name in tqdm(names, "Decoding views", unit="view", delay=2, disable=None):
+        for name in progress_bar("Decoding views", unit="view", items=names):
             picture = _picture(archive, name)
             if picture.shape != first.shape:
                 raise ValueError(

@@ -19,11 +19,9 @@ from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
 from typing import Any
 
-import filelock
-from tqdm import tqdm
-
-from geoload.files import explain_disk_errors, signature
-from geoload.processes import exit_with_parent
+from geoload.files import explain_disk_errors, file_lock, signature
+from geoload.messages import progress_bar
+from geoload.processes import core_count, exit_with_parent
 from geoload.tar import members, write_tar
 from justzoomin import zoom
 from justzoomin.source import ATTRIBUTION, overhead_files
@@ -140,16 +138,14 @@ def plan(folder: Path, depth: int) -> list[tuple[Path, list[Prefix]]]:
 @contextlib.contextmanager
 def _locked(folder: Path) -> Iterator[None]:
     """Create a folder and lock it; remove it after an error if no part in it is finished."""
-    os.makedirs(folder, exist_ok=True)
-    try:
-        with filelock.FileLock(folder / "lock", timeout=0):
+    busy = OSError(f"Another process is rendering into {folder}. Wait for it.")
+    with file_lock(folder / "lock", busy):
+        try:
             yield
-    except filelock.Timeout:
-        raise OSError(f"Another process is rendering into {folder}. Wait for it.") from None
-    except BaseException:
-        if folder.is_dir() and not list(folder.glob("*.tar")):
-            shutil.rmtree(folder)
-        raise
+        except BaseException:
+            if folder.is_dir() and not list(folder.glob("*.tar")):
+                shutil.rmtree(folder)
+            raise
 
 
 def _render_parts(
@@ -160,8 +156,8 @@ def _render_parts(
     todo = [(path, group) for path, group in parts if not path.exists()]
     done = total - sum(len(group) for _, group in todo)
     context = multiprocessing.get_context("spawn")
-    pool = ProcessPoolExecutor(workers or os.cpu_count(), context, _start_worker, (source,))
-    bar = tqdm(total=total, initial=done, desc="views", unit="view", delay=2, disable=None)
+    pool = ProcessPoolExecutor(workers or core_count(), context, _start_worker, (source,))
+    bar = progress_bar("views", total, "view", initial=done)
     with bar, pool:
         jobs = [pool.submit(_render_part, path, group, size, quality) for path, group in todo]
         try:

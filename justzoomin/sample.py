@@ -19,6 +19,7 @@ import pyarrow.parquet
 from PIL import Image
 from tqdm import tqdm
 
+from geoload.messages import progress_bar
 from geoload.tar import write_tar
 from justzoomin.members import SUFFIX
 from justzoomin.source import COVERED, IMAGES, TABLES
@@ -88,9 +89,7 @@ def write_sample(
     angles = np.random.default_rng([seed, 1]).uniform(0, 360, count).round(1).tolist()
     _write_covered_table(folder, rows, angles)
     shares = np.array_split(rng.permutation(count), shards)
-    with tqdm(
-        total=count, desc="Just Zoom In miniature", unit="photo", delay=2, disable=None
-    ) as bar:
+    with progress_bar("Just Zoom In miniature", count, "photo") as bar:
         for number, share in enumerate(shares):
             path = folder / "archives" / f"streetview_images_{number:03d}.tar"
             write_tar(path, _members([rows[i] for i in share], width, seed, bar))

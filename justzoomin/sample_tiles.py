@@ -15,6 +15,7 @@ import numpy as np
 import numpy.typing as npt
 from tqdm import tqdm
 
+from geoload.messages import progress_bar
 from geoload.tar import write_tar
 from justzoomin.layout import Layout
 from justzoomin.sample import LAYOUT
@@ -63,7 +64,7 @@ def write_tiles(
     layout = Layout.read(layout_file)
     wanted = {z: _wanted(layout, z, None if z <= whole else around, radius_m) for z in levels}
     total = sum(map(len, wanted.values()))
-    with tqdm(total=total, desc="Just Zoom In tiles", unit="tile", delay=2, disable=None) as bar:
+    with progress_bar("Just Zoom In tiles", total, "tile") as bar:
         for zoom, tiles in wanted.items():
             for number, start in enumerate(range(0, len(tiles), per_archive)):
                 path = Path(folder) / "archives" / f"{level_name(zoom)}_{number:03d}.tar"

@@ -17,10 +17,10 @@ from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 import datasets
-from tqdm import tqdm
 
 from geoload.files import filename_in_errors, read_json, sha256
 from geoload.jpeg import PhotoError, clean
+from geoload.messages import progress_bar
 from geoload.output_folder import OutputFolder
 from geoload.publishing.formats import FORMATS
 
@@ -238,10 +238,8 @@ class Conversion:
     def _published_rows(self, manifest: Manifest) -> Iterator[Screened]:
         """Yield the rows to publish; count the others, and remarks, in the manifest."""
         left_out, remarks = manifest.left_out, manifest.remarks
-        for row in tqdm(
-            self._split.rows(manifest.state), desc=self._label, unit="row", initial=manifest.rows,
-            delay=2, disable=None,
-        ):  # fmt: skip
+        rows = self._split.rows(manifest.state)
+        for row in progress_bar(self._label, unit="row", initial=manifest.rows, items=rows):
             screened = self._split.screen(row)
             if screened.row is None:
                 left_out[screened.left_out] = left_out.get(screened.left_out, 0) + 1

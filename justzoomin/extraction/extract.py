@@ -24,7 +24,7 @@ from typing import BinaryIO
 from tqdm import tqdm
 
 from geoload.files import is_disk_full, is_remote
-from geoload.messages import format_bytes
+from geoload.messages import format_bytes, progress_bar
 from geoload.output_folder import OutputFolder
 from geoload.remote import open_binary
 from geoload.report import Findings
@@ -261,9 +261,7 @@ class _Extraction:
             self._copy(file, path)
         total = sum(archive.size for archive in self._archives)
         with (
-            tqdm(
-                total=total, desc="Extracting", unit="B", unit_scale=True, delay=1, disable=None
-            ) as bar,
+            progress_bar("Extracting", total) as bar,
             ThreadPoolExecutor(workers) as pool,
         ):
             work = [pool.submit(self._extract, i, bar) for i in range(len(self._archives))]

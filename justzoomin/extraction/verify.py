@@ -14,9 +14,10 @@ from dataclasses import dataclass, field
 from typing import Any, BinaryIO
 
 from tabulate import tabulate
-from tqdm import tqdm
 
 from geoload.files import is_remote
+from geoload.messages import progress_bar
+from geoload.processes import core_count
 from geoload.report import Findings
 from justzoomin.extraction.pictures import (
     DAMAGED,
@@ -177,7 +178,7 @@ def verify(
         check.compare_photos()
     for level in check.chosen.levels:
         check.compare_tiles(level)
-    check.look_inside(deep, workers or os.cpu_count() or 1)
+    check.look_inside(deep, workers or core_count())
     return check.verdict
 
 
@@ -250,9 +251,7 @@ class _Check:
         if self._archives:
             report = _all_names()
             total = sum(archive.size for archive in self._archives)
-            with tqdm(
-                total=total, desc="TAR headers", unit="B", unit_scale=True, delay=2, disable=None
-            ) as bar:
+            with progress_bar("TAR headers", total) as bar:
                 archived = archived_pictures(self._source, self._archives, report, bar.update)
             for kind, count in report.counts.items():
                 # `extract` leaves such members out, so an extracted folder has no harm from them.
@@ -349,7 +348,7 @@ class _Check:
         paths = list(self._found)
         batches = [paths[i : i + _BATCH] for i in range(0, len(paths), _BATCH)]
         with (
-            tqdm(total=len(paths), desc="Pictures", unit=" files", delay=1, disable=None) as bar,
+            progress_bar("Pictures", len(paths), "file") as bar,
             ThreadPoolExecutor(workers) as pool,
         ):
             work = [pool.submit(self._look_at, batch, deep, shape) for batch in batches]
