@@ -12,7 +12,6 @@ import zipfile
 import zlib
 from collections.abc import Callable, Collection, Iterator
 from pathlib import Path, PurePosixPath
-from typing import BinaryIO
 
 import aiohttp
 
@@ -51,7 +50,14 @@ def open_pack(source: str, report: Findings) -> Iterator[list[Photo]]:
     if os.path.isdir(source):
         yield [(printable(path.name), path.read_bytes) for path in folder_photos(source)]
         return
-    with open_binary(source) as file, _open_zip(source, file) as archive:
+    with open_binary(source) as file:
+        try:
+            # Buffered, because zipfile mistakes a short read for the end of the file.
+            archive = zipfile.ZipFile(io.BufferedReader(file))  # type: ignore[type-var]
+        except (*_UNPACKING_ERRORS, OSError) as error:
+            if _of_network(error):
+                raise
+            raise PackError(f"{source} is no whole ZIP file ({error}). Get it again.") from error
         photos = []
         for info in archive.infolist():
             path = _path_of(info)
@@ -143,16 +149,6 @@ def _only_zip(path: str, others: Collection[str]) -> str:
     if not name.lower().endswith(".zip"):
         raise ValueError(f"{path} is no ZIP file: data_dir is a folder, or a ZIP of photos.")
     return path
-
-
-def _open_zip(source: str, file: BinaryIO) -> zipfile.ZipFile:
-    try:
-        # Buffered, because zipfile mistakes a short read for the end of the file.
-        return zipfile.ZipFile(io.BufferedReader(file))  # type: ignore[type-var]
-    except (*_UNPACKING_ERRORS, OSError) as error:
-        if _of_network(error):
-            raise
-        raise PackError(f"{source} is no whole ZIP file ({error}). Get it again.") from error
 
 
 def _of_network(error: BaseException) -> bool:

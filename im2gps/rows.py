@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import json
 import math
 import os
@@ -47,7 +46,10 @@ def pack_rows(
             except (PhotoError, PackError) as error:
                 report.add(UNUSABLE, f"{name}: {error}")
                 continue
-            yield name, make_row(name, place, image, _comments(data) if config.records else None)
+            record = None
+            if config.records:  # with original_bytes, a photo of any kind that Pillow knows
+                record = fields(data) if data.startswith(b"\xff\xd8") else {}
+            yield name, make_row(name, place, image, record)
     if report.counts[UNUSABLE] and not config.skip_broken:
         raise PackError(
             f"{source}: of {len(photos)} photos, {report.line(UNUSABLE)}. Get the files again, or "
@@ -59,19 +61,18 @@ def shard_samples(
     config: Im2GPSConfig, shard: str, split: str, token: Any, report: Findings
 ) -> Iterator[Sample]:
     """Yield the samples of a split in a shard; raise PackError at the end for broken ones."""
-    wanted = None
-    if config.data_files is None:
-        wanted = functools.partial(_in_split, split == "validation", config.validation_fraction)
-    yield from samples(shard, wanted, report, config.original_bytes, token)
+    validation, fraction = split == "validation", config.validation_fraction
+
+    def wanted(record: dict[str, Any]) -> bool:
+        return in_validation(str(record.get("owner")), fraction) is validation
+
+    own = config.data_files is None  # other people's shards hold one split each
+    yield from samples(shard, wanted if own else None, report, config.original_bytes, token)
     if report.counts[BROKEN] and not config.skip_broken:
         raise PackError(
             f"{report.line(BROKEN)}. Get the shards again, or leave these samples out with "
             "skip_broken=True."
         )
-
-
-def _in_split(validation: bool, fraction: float, record: dict[str, Any]) -> bool:
-    return in_validation(str(record.get("owner")), fraction) is validation
 
 
 def make_row(
@@ -106,13 +107,6 @@ def _check_count(config: Im2GPSConfig, count: int, warn: Callable[[str], None]) 
     if config.strict:
         raise PackError(f"{text} (strict=True).")
     warn(text)
-
-
-def _comments(data: bytes) -> dict[str, str]:
-    try:
-        return fields(data)
-    except PhotoError:  # with original_bytes, any picture that Pillow knows
-        return {}
 
 
 def _table_hint(config: Im2GPSConfig, report: Findings) -> str:

@@ -85,7 +85,9 @@ def write_sample(
             path = Path(folder) / archive
             with atomic_write(path) as file, zipfile.ZipFile(file, "w") as pack:
                 for index in range(sizes[name]):
-                    owner = _owner(rng, number, sizes[name])
+                    # As many photographers as two thirds of the photos; a few took most.
+                    person = int(sizes[name] * 2 / 3 * rng.random() ** 2)
+                    owner = f"{50_000_000 + 7_919 * person}@N0{number}"
                     file_name, data = _photo(rng, owner, index, width)
                     pack.writestr(zipfile.ZipInfo(f"{path.stem}/{file_name}", _EPOCH), data)
                     bar.update()
@@ -107,12 +109,6 @@ def picture(
     return Image.fromarray(pixels)
 
 
-def _owner(rng: np.random.Generator, pack: int, photos: int) -> str:
-    """Return a photographer's id; a few of them took most photos."""
-    person = int(photos * 2 / 3 * rng.random() ** 2)
-    return f"{50_000_000 + 7_919 * person}@N0{pack}"
-
-
 def _photo(rng: np.random.Generator, owner: str, index: int, width: int) -> tuple[str, bytes]:
     place = list(CITIES)[rng.integers(len(CITIES))]
     latitude, longitude = np.asarray(CITIES[place]) + rng.normal(0, 0.3, 2)
@@ -121,16 +117,12 @@ def _photo(rng: np.random.Generator, owner: str, index: int, width: int) -> tupl
     name = f"{photo_id}_{secret}_{server}_{owner}.jpg"
     if index % 2:
         name = f"{place}_{index:05d}_{name}"
-    painted = picture(latitude, longitude, _size(rng, index, width), rng)
-    fields = _fields(rng, place, photo_id, secret, server, owner, latitude, longitude)
-    return name, with_comments(_jpeg(painted, index), fields)
-
-
-def _size(rng: np.random.Generator, index: int, width: int) -> tuple[int, int]:
     shape = _SHAPES[index % len(_SHAPES)]
     longest = width if index == 0 else int(rng.integers(width * 5 // 8, width + 1))
     across, down = (max(4, round(longest * side / max(shape))) for side in shape)
-    return across, down
+    painted = picture(latitude, longitude, (across, down), rng)
+    fields = _fields(rng, place, photo_id, secret, server, owner, latitude, longitude)
+    return name, with_comments(_jpeg(painted, index), fields)
 
 
 def _jpeg(painted: Image.Image, index: int) -> bytes:

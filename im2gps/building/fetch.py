@@ -154,20 +154,14 @@ class Fetcher:
             raise Missing(missing.GONE)
         if status == 429 or status >= 500:
             after = retry_after(response.headers.get("Retry-After"), _MAX_RETRY_AFTER)
-            if status in (429, 503):
-                self._pause_all(after)
+            if status in (429, 503):  # all requests pause, longer each time
+                if after is None and not self._limiter.is_paused():
+                    longer = max(2 * self._pause, self._policy.backoff)
+                    self._pause = min(longer, self._policy.max_backoff)
+                self._limiter.pause(self._pause if after is None else after)
             raise TransientError(missing.BUSY, after)
         if status not in _REDIRECTS:
             raise Missing(missing.refused(status))
-
-    def _pause_all(self, seconds: float | None) -> None:
-        """Pause all requests, longer each time unless the host says how long."""
-        if seconds is None:
-            if not self._limiter.is_paused():
-                longer = max(2 * self._pause, self._policy.backoff)
-                self._pause = min(longer, self._policy.max_backoff)
-            seconds = self._pause
-        self._limiter.pause(seconds)
 
     def _redirect_target(self, response: aiohttp.ClientResponse, photo_id: str) -> URL:
         """Return where a redirect leads, if that is this photo on the photo host."""

@@ -198,11 +198,15 @@ class _ShardBuild:
             self._missing[result].append(row["photo_id"])
             return
         if isinstance(result, Fetched):
-            data = result.picture.data
-            text = json.dumps(_record(row, result), ensure_ascii=False).encode()
+            data, width, height, recoded = result.picture
+            record = {name: row[name] for name in _IN_JSON}
+            record |= {"width": width, "height": height, "size": result.size}
+            record |= {"recoded": recoded, "address": result.address}
+            text = json.dumps(record, ensure_ascii=False).encode()
         else:
             text, data = result
-        record, name = json.loads(text), file_stem(row)
+            record = json.loads(text)
+        name = file_stem(row)
         digest = hashlib.blake2b(data, digest_size=16).digest()
         self._samples.append(
             Sample(row["photo_id"], name, row["owner"], record["size"], record["recoded"], digest)
@@ -275,17 +279,6 @@ def _earlier(job: Job, number: int) -> tuple[dict[str, Member], dict[str, str]]:
         for photo_id in photo_ids
     }
     return found, reasons
-
-
-def _record(row: Row, fetched: Fetched) -> dict[str, Any]:
-    return {
-        **{name: row[name] for name in _IN_JSON},
-        "width": fetched.picture.width,
-        "height": fetched.picture.height,
-        "size": fetched.size,
-        "recoded": fetched.picture.recoded,
-        "address": fetched.address,
-    }
 
 
 def _remove(file: BinaryIO, names: set[str]) -> None:

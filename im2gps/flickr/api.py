@@ -166,7 +166,13 @@ def _page(body: bytes, key: str, text: str) -> Page:
     if not isinstance(answer, dict):
         raise TransientError("an answer that is no JSON")
     if answer.get("stat") == "fail":
-        raise _refusal(answer, text)
+        code = str(answer.get("code"))
+        reason = "".join(c if c.isprintable() else "?" for c in str(answer.get("message"))[:200])
+        if code in _BUSY_CODES:
+            raise TransientError(f"code {code}: {reason}")
+        if code == _BAD_KEY:
+            raise FlickrError(f"Flickr does not accept the key in FLICKR_API_KEY ({reason}).")
+        raise FlickrError(f"Flickr refuses the search for {text!r} with code {code[:9]}: {reason}.")
     try:
         total, photos = int(answer["photos"]["total"]), answer["photos"]["photo"]
         if not 0 <= total <= _MAX_PHOTOS or not isinstance(photos, list):
@@ -174,16 +180,6 @@ def _page(body: bytes, key: str, text: str) -> Page:
     except (KeyError, TypeError, ValueError, OverflowError):
         raise TransientError("an answer without photos") from None
     return Page(total, [photo for photo in photos if isinstance(photo, dict)])
-
-
-def _refusal(answer: dict[str, Any], text: str) -> Exception:
-    code = str(answer.get("code"))
-    message = "".join(c if c.isprintable() else "?" for c in str(answer.get("message"))[:200])
-    if code in _BUSY_CODES:
-        return TransientError(f"code {code}: {message}")
-    if code == _BAD_KEY:
-        return FlickrError(f"Flickr does not accept the key in FLICKR_API_KEY ({message}).")
-    return FlickrError(f"Flickr refuses the search for {text!r} with code {code[:9]}: {message}.")
 
 
 def _log_retry(state: tenacity.RetryCallState) -> None:

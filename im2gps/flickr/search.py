@@ -213,23 +213,18 @@ class Search:
             f"total pages: {pages}\n"
             f"visiting only {visited} pages ( up to {visited * PER_PAGE} images)\n"
         )
-        blocks = [
-            write_block(_values(photo, f"{rank} out of {results.total}"))
-            for rank, (photo_id, photo) in enumerate(results.photos.items(), 1)
-            if photo_id not in known
-        ]
-        return head.encode() + b"".join(blocks)
+        lines = [head.encode()]
+        for rank, (photo_id, photo) in enumerate(results.photos.items(), 1):
+            if photo_id not in known:
+                values = {key: _text(photo.get(key)) for key in KEYS}  # the API's keys, too
+                values["photo"] = " ".join(_text(photo.get(k)) for k in ("id", "secret", "server"))
+                values["interestingness"] = f"{rank} out of {results.total}"
+                lines.append(write_block(values))
+        return b"".join(lines)
 
 
 def _page_count(total: int) -> int:
     return -(-total // PER_PAGE)
-
-
-def _values(photo: Photo, rank: str) -> dict[str, str]:
-    """Return a photo's values by the keys of the lists, which are those of the API."""
-    parts = [_text(photo.get(name)) for name in ("id", "secret", "server")]
-    values = {key: _text(photo.get(key)) for key in KEYS}
-    return {**values, "photo": " ".join(parts), "interestingness": rank}
 
 
 def _text(value: Any) -> str:

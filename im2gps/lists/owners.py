@@ -46,7 +46,7 @@ def read_owners(source: str | Path) -> tuple[set[str], int]:
     found: Iterator[re.Match[str] | None]
     if path.is_dir() or zipfile.is_zipfile(path):
         found = (_IN_NAME.search(name) for name in _photo_names(path))
-    elif _starts_with(path, b"PAR1"):
+    elif _is_parquet(path):
         found = (re.fullmatch(OWNER, owner or "") for owner in _column(path))
     else:
         found = (match for line in _lines(path) for match in _IN_TEXT.finditer(line))
@@ -65,9 +65,9 @@ def read_owners(source: str | Path) -> tuple[set[str], int]:
     return owners, unnamed
 
 
-def _starts_with(path: Path, magic: bytes) -> bool:
+def _is_parquet(path: Path) -> bool:
     with open(path, "rb") as file:
-        return file.read(len(magic)) == magic
+        return file.read(4) == b"PAR1"
 
 
 def _photo_names(path: Path) -> Iterator[str]:

@@ -120,7 +120,7 @@ def test_what_would_be_ignored_is_refused(packs, tmp_path):
         load(tmp_path / "t.csv")
     with pytest.raises(ValueError, match="coordinates= is for the configurations"):
         load(packs, coordinates=str(tmp_path / "t.csv"))
-    with pytest.raises(ValueError, match="data_files= is not used"):
+    with pytest.raises(ValueError, match="data_files= cannot be used"):
         load(packs, data_files=[str(packs / "2k_random_test.zip")])
     with pytest.raises(ValueError, match=r"no option skip_broke=\. Did you mean skip_broken=\?"):
         load(packs, skip_broke=True)

@@ -400,8 +400,8 @@ def test_a_cut_shard_is_an_error_that_names_it(built, tmp_path, cut):
     [
         ({"data_files": "nowhere/*.tar"}, "no file found.*WebDataset shards"),
         ({"data_files": __file__}, "test_training.py found.*WebDataset shards"),
-        ({"data_files": "{0}/*.tar", "data_dir": "{0}"}, "data_files= is not used here"),
-        ({"data_files": "{0}/*.tar", "name": "photos"}, "data_files= is not used here"),
+        ({"data_files": "{0}/*.tar", "data_dir": "{0}"}, "data_files= cannot be used here"),
+        ({"data_files": "{0}/*.tar", "name": "photos"}, "data_files= cannot be used here"),
         ({"data_files": "{0}/*.tar", "validation_fraction": 0.5}, "name the splits"),
         ({"data_files": "{0}/*.tar", "split": "validation"}, "has the split train"),
         ({"data_dir": "{0}", "validation_fraction": 1.5}, "must be from 0 to 1"),
