@@ -200,7 +200,7 @@ def _score(
 
 
 def _index(folder: str) -> None:
-    for archive in Folder(local_path(folder)).photo_archives():
+    for archive in Folder(local_path(folder)).photos(tar_only=True):
         index = TarReader(archive.path).index
         print(f"{index.publish()}: {len(index.files()):,} members")
 

@@ -19,7 +19,7 @@ from typing import Any, NamedTuple
 
 from huggingface_hub import try_to_load_from_cache
 
-from geoload.files import is_remote, signature
+from geoload.files import is_remote, local_path, signature
 from geoload.hub import HubFile, announce_download, download_small, list_files
 from geoload.remote import with_retries
 from geoload.tar_index import TarIndex, published_name
@@ -139,28 +139,20 @@ class Source(ABC):
         path = self.find(LAYOUT)
         if path is None:
             raise FileNotFoundError(
-                f"{self.name} holds no {LAYOUT}, which describes the grid of the tiles. Get it "
+                f"{self.name} has no {LAYOUT}, which describes the grid of the tiles. Get it "
                 f"with `{self.command(LAYOUT)}`."
             )
         return path
 
-    def photos(self, shards: Sequence[int] | None = None) -> list[Archive]:
-        """List what holds the street photos: TAR files, or a folder that they were extracted to."""
-        return self.photo_archives(shards)
-
-    def tiles(self, levels: Sequence[int] | None = None) -> list[Archive]:
-        """List what holds the overhead tiles: TAR files, or folders that they were extracted to."""
-        return self.tile_archives(levels)
-
-    def photo_archives(self, shards: Sequence[int] | None = None) -> list[Archive]:
-        """List the TAR files of street photos, or those of some numbers.
+    def photos(self, shards: Sequence[int] | None = None, tar_only: bool = False) -> list[Archive]:
+        """List the TAR files of street photos, or without any the folder of extracted ones.
 
         Raises
         ------
         FileNotFoundError
             If there are none.
         ValueError
-            If one of the numbers does not exist.
+            If one of the numbers of `shards` does not exist.
         """
         found = {a.number: a for a in self.archives() if a.level is None}
         if not found:
@@ -176,20 +168,28 @@ class Source(ABC):
             raise ValueError(f"shards={[*shards]}: {self.name} has the shards {sorted(found)}.")
         return [found[number] for number in sorted({*shards})]
 
-    def tile_archives(self, levels: Sequence[int] | None = None) -> list[Archive]:
-        """List the TAR files of overhead tiles, or those of some levels.
+    def tiles(self, levels: Sequence[int] | None = None, tar_only: bool = False) -> list[Archive]:
+        """List the TAR files of overhead tiles, or without any the folders of extracted ones.
 
         Raises
         ------
         FileNotFoundError
-            If a TAR file of such a level is missing.
+            If a TAR file of one of the levels is missing.
         ValueError
-            If there is no such level.
+            If one of the levels does not exist.
         """
-        found = {a.name: a for a in self.archives() if a.level is not None}
-        self.check_levels(levels, {a.level for a in found.values() if a.level is not None})
-        wanted = by_level({n: a for n, a in found.items() if levels is None or a.level in levels})
-        return [archive for level in sorted(wanted) for archive in wanted[level]]
+        found = [archive for archive in self.archives() if archive.level is not None]
+        self.check_levels(levels, {a.level for a in found if a.level is not None})
+        found = [archive for archive in found if levels is None or archive.level in levels]
+        for level, group in itertools.groupby(found, lambda archive: archive.level or 0):
+            for number, archive in enumerate(group):
+                if archive.number != number:
+                    # Its tiles would be white, as if there were no picture of the place.
+                    raise FileNotFoundError(
+                        f"{self.name}: archives/{level_name(level)}_{number:03d}.tar is missing, "
+                        f"although there is {archive.name}. Get it too."
+                    )
+        return found
 
     def check_levels(self, levels: Sequence[int] | None, known: Iterable[int]) -> None:
         """Raise ValueError if a level is asked for that does not exist."""
@@ -204,6 +204,10 @@ class Source(ABC):
     ) -> list[Archive]:
         """Download TAR files with a manager of `datasets`, and return them as local ones."""
         return archives
+
+    def fetch(self, archive: Archive) -> str:
+        """Return the local path of a TAR file, which is downloaded if need be."""
+        return archive.path
 
     def index(self, archive: Archive) -> TarIndex:
         """Return the index of a TAR file, of a remote one as far as it was read before."""
@@ -285,6 +289,13 @@ class Hub(Source):
         remote = [archive.path for archive in archives if is_remote(archive.path)]
         local = dict(zip(remote, with_retries(dl_manager.download)(remote), strict=True))
         return [a._replace(path=local.get(a.path, a.path), indexed=True) for a in archives]
+
+    def fetch(self, archive: Archive) -> str:
+        """See `Source`."""
+        if not is_remote(archive.path):
+            return archive.path
+        path = f"archives/{archive.name}"
+        return download_small(self.repository, self.commit, path, self.token)
 
     def index(self, archive: Archive) -> TarIndex:
         """See `Source`. A published index is downloaded."""
@@ -376,10 +387,10 @@ class Folder(Source):
                 f"({error})"
             ) from error
 
-    def photos(self, shards: Sequence[int] | None = None) -> list[Archive]:
-        """See `Source`. TAR files come first, if there are both."""
-        if any(archive.level is None for archive in self.archives()):
-            return self.photo_archives(shards)
+    def photos(self, shards: Sequence[int] | None = None, tar_only: bool = False) -> list[Archive]:
+        """See `Source`."""
+        if tar_only or any(archive.level is None for archive in self.archives()):
+            return super().photos(shards)
         if not self._has(IMAGES):
             raise self._without_photos()
         if shards is not None:
@@ -388,15 +399,15 @@ class Folder(Source):
             )
         return [Archive(IMAGES, os.path.join(self.folder, IMAGES), extracted=True)]
 
-    def tiles(self, levels: Sequence[int] | None = None) -> list[Archive]:
-        """See `Source`. TAR files come first, if there are both."""
-        if any(archive.level is not None for archive in self.archives()):
-            return self.tile_archives(levels)
+    def tiles(self, levels: Sequence[int] | None = None, tar_only: bool = False) -> list[Archive]:
+        """See `Source`."""
+        if tar_only or any(archive.level is not None for archive in self.archives()):
+            return super().tiles(levels)
         known = self.extracted_levels()
         if not known:
             include = "'archives/satellite_*' 'satellite/*'"
             raise FileNotFoundError(
-                f"{self.folder} holds neither archives/satellite_level_0_000.tar, … nor "
+                f"{self.folder} has neither archives/satellite_level_0_000.tar, … nor "
                 f"satellite/0/, …. Get them with `{self.command(include)}`."
             )
         self.check_levels(levels, known)
@@ -446,27 +457,11 @@ def level_name(zoom: int) -> str:
     return f"satellite_level_{'m' if zoom < 0 else ''}{abs(zoom)}"
 
 
-def by_level(files: dict[str, Any]) -> dict[int, list[Any]]:
-    """Sort files named `satellite_level_m7_000.tar` by level and number.
-
-    Raises
-    ------
-    FileNotFoundError
-        If a number of a level is missing below another.
-    """
-    levels: dict[int, dict[int, Any]] = {}
-    for name, file in files.items():
-        if match := _TILES.fullmatch(name):
-            zoom = -int(match[2]) if match[1] else int(match[2])
-            levels.setdefault(zoom, {})[int(match[3])] = file
-    for zoom, numbered in levels.items():
-        if absent := sorted(set(range(max(numbered))) - set(numbered)):
-            # Its tiles would be white, as if there were no picture of the place.
-            raise FileNotFoundError(
-                f"archives/{level_name(zoom)}_{absent[0]:03d}.tar of level {zoom} is missing, "
-                f"although there is number {max(numbered)}. Get it too."
-            )
-    return {zoom: [numbered[i] for i in sorted(numbered)] for zoom, numbered in levels.items()}
+def as_source(source: str | os.PathLike[str] | Source | None) -> Source:
+    """Return a source, the folder of a path, or without either the data set's repository."""
+    if source is None:
+        return Hub(REPOSITORY, REVISION)
+    return source if isinstance(source, Source) else Folder(local_path(source, "source"))
 
 
 def overhead_files(folder: str | None) -> list[str]:

@@ -21,7 +21,7 @@ from geoload.report import Findings
 from justzoomin.findings import WHITE
 from justzoomin.layout import Layout, MapPoint
 from justzoomin.mosaic import Mosaic, Window, blur_radius, scratch
-from justzoomin.source import REPOSITORY, REVISION, Hub, level_name
+from justzoomin.source import Source, as_source, level_name
 from justzoomin.tile_files import open_tiles
 from justzoomin.zoom import path
 
@@ -76,15 +76,15 @@ class TilePyramid:
 
     def __init__(
         self,
-        source: str | os.PathLike | Hub | None = None,
+        source: str | os.PathLike[str] | Source | None = None,
         cache_bytes: int = CACHE_BYTES,
         cache_dir: str | Path | None = None,
         strict: bool = False,
     ) -> None:
-        source = Hub(REPOSITORY, REVISION) if source is None else source
-        self._where = source.repository if isinstance(source, Hub) else os.fspath(source)
-        layout, self._files = open_tiles(source, cache_dir)
-        self.layout = Layout.read(layout)
+        source = as_source(source)
+        self._where = source.name
+        self.layout = Layout.read(source.layout())
+        self._files = open_tiles(source, cache_dir)
         self.cache_bytes = cache_bytes
         self.warns, self._strict = True, strict
         self._own: _Own | None = None

@@ -60,8 +60,8 @@ class Selection:
 
     def archives(self, source: Source) -> list[Archive]:
         """Return the TAR files that hold it; raises an error if one is missing."""
-        photos = source.photo_archives(self.shards) if self.photos else []
-        return photos + (source.tile_archives(self.levels) if self.levels else [])
+        photos = source.photos(self.shards, tar_only=True) if self.photos else []
+        return photos + (source.tiles(self.levels, tar_only=True) if self.levels else [])
 
     def side_files(self, source: Source) -> dict[str, str]:
         """Return the small files beside the TAR files: their local paths by those in the layout.

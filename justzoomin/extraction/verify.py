@@ -240,7 +240,7 @@ class _Check:
         """Return the TAR files of a level or of the photos, and report missing numbers."""
         numbered = {a.number: a for a in self._archives if a.level == level}
         if level is None and self.chosen.shards is not None and self._archives:
-            return self._source.photo_archives(self.chosen.shards)
+            return self._source.photos(self.chosen.shards, tar_only=True)
         start = "streetview_images" if level is None else level_name(level)
         for number in sorted(set(range(max(numbered, default=0))) - set(numbered)):
             self._wrong.add(NO_TAR, f"{start}_{number:03d}.tar")

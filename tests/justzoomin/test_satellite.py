@@ -325,5 +325,5 @@ def test_a_folder_without_tiles(zoom, tmp_path):
     with pytest.raises(FileNotFoundError, match="hf download pcvlab/justzoomin"):
         stream(zoom)
     (tmp_path / "satellite" / "-7" / "1").mkdir(parents=True)
-    with pytest.raises(FileNotFoundError, match=r"holds no satellite/layout\.yaml"):
+    with pytest.raises(FileNotFoundError, match=r"has no satellite/layout\.yaml"):
         list(stream(tmp_path))
