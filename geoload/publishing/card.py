@@ -17,6 +17,7 @@ import datasets
 from huggingface_hub import DatasetCardData
 
 from geoload.files import load_yaml
+from geoload.messages import format_bytes
 from geoload.publishing.convert import Manifest, total
 from geoload.publishing.formats import LISTS
 
@@ -89,7 +90,7 @@ def card_entry(
     remarks = [f"{n:,} {what}" for what, n in total(written, "remarks").items()]
     last = "; ".join([*(left_out or ["none"]), *remarks])
     lines = [
-        f"| `{name}` | {split} | {manifest.rows:,} | {megabytes(manifest.size)} | {last} |"
+        f"| `{name}` | {split} | {manifest.rows:,} | {format_bytes(manifest.size)} | {last} |"
         for split, manifest in written.items()
     ]
     notes = [f"{note} (`{name}`)"] if note else []
@@ -187,12 +188,6 @@ def placeholder_card(
     nothing = [{"split": "train", "path": "UPLOAD-NOT-FINISHED-PUBLISH-AGAIN.parquet"}]
     shown["configs"] = [{"config_name": _DEFAULT, "data_files": nothing}]
     return _with_header(shown, "\n".join([CONTENTS, _UNFINISHED, _END, ""]))
-
-
-def megabytes(size: int) -> str:
-    """Return a size in bytes as text, in GB, MB or kB."""
-    unit, name = (1e9, "GB") if size >= 1e9 else (1e6, "MB") if size >= 1e6 else (1e3, "kB")
-    return f"{size / unit:,.1f} {name}"
 
 
 def _with_header(header: dict[str, Any], body: str) -> str:

@@ -11,12 +11,12 @@ from pathlib import Path
 import datasets
 
 from geoload.files import sha256
+from geoload.messages import format_bytes
 from geoload.output_folder import OutputFolder
 from geoload.publishing.card import (
     CardEntry,
     card_entry,
     find_card,
-    megabytes,
     placeholder_card,
     render_card,
 )
@@ -143,7 +143,7 @@ def _convert(
         features, suffix = splits[0].features, settings.suffix
         entries.append(card_entry(config, features, written, suffix, spec.note))
         for name, manifest in written.items():
-            _say(f"{config} {name} {manifest.rows:,} {megabytes(manifest.size)}")
+            _say(f"{config} {name} {manifest.rows:,} {format_bytes(manifest.size)}")
         files += _files(spec, settings, out, config, written)
     return entries, files
 
@@ -209,11 +209,11 @@ def _dry_run(spec: PublishSpec, settings: Settings, folder: Path) -> None:
             total += size
             reasons = "".join(f"; left out: {n:,} {reason}" for reason, n in left_out.items())
             shards = max(1, -(-size // settings.shard_bytes)) if rows else 0
-            _say(f"{split.config}, {split.name}: {about}{rows:,} rows, {megabytes(size)}, "
+            _say(f"{split.config}, {split.name}: {about}{rows:,} rows, {format_bytes(size)}, "
                          f"shards: {shards}{reasons}")  # fmt: skip
     who = "nobody but you can read" if settings.private else "everybody can read"
     where = f"{settings.repo_id}, which {who}" if settings.repo_id else str(folder)
-    _say(f"In all {megabytes(total)} would go to {where}. Nothing was written or sent.")
+    _say(f"In all {format_bytes(total)} would go to {where}. Nothing was written or sent.")
 
 
 def _measure(

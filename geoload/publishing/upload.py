@@ -27,7 +27,7 @@ from huggingface_hub.utils import (  # type: ignore[attr-defined]
     RepositoryNotFoundError,
 )
 
-from geoload.publishing.card import megabytes
+from geoload.messages import format_bytes
 from geoload.remote import is_transport_error
 
 # Small enough that little is sent again after an interruption, and large enough to stay far below
@@ -124,7 +124,7 @@ class Repository:
         """
         missing = self.missing(files)
         parts = list(_parts(missing))
-        size = megabytes(sum(file.size for file in missing))
+        size = format_bytes(sum(file.size for file in missing))
         there = len(files) - len(missing)
         state = f"{there} of {len(files)} files are there; {len(missing)} to send ({size})"
         _say(f"{self.repo_id}: {state}")
@@ -133,7 +133,7 @@ class Repository:
             if number == 1:
                 operations.append(CommitOperationAdd("README.md", placeholder.encode()))
             self._commit(operations, f"Add data, part {number} of {len(parts)}", check)
-            size = megabytes(sum(file.size for file in part))
+            size = format_bytes(sum(file.size for file in part))
             _say(f"{self.repo_id}: sent part {number} of {len(parts)}: {len(part)} files, {size}")
         stale = _stale_shards(files, self.files)
         content = card.encode()
