@@ -1,4 +1,4 @@
-"""Paired comparison of two models on the same photos; the metric itself is gcd_metric.py."""
+"""Compares two models on the same photos: paired differences, intervals and p-values."""
 
 from __future__ import annotations
 
@@ -42,16 +42,15 @@ def compare(
     n_resamples : int
         Bootstrap samples for the median; the time grows with sqrt(n) times this.
     seed : int
-        Of the bootstrap: the same seed gives the same interval, but not in every version: how the
-        samples are drawn may change, their distribution does not.
+        Of the bootstrap. The same seed gives the same interval in one version of this package.
 
     Returns
     -------
     dict
         For each threshold, as `acc@200km`: `a` and `b` (fractions), `difference` (a - b) with
-        `ci95` (Newcombe's interval), the counts `only_a` and `only_b` of photos that one model
-        alone hits, and `p_value` (exact, two-sided McNemar). As `median_km` or `median_m`: `a`,
-        `b`, `difference` and `ci95` (percentile bootstrap over photos), on the photos that both
+        `ci95` (Newcombe's interval), the counts `only_a` and `only_b` of photos that only one
+        model hits, and `p_value` (exact, two-sided McNemar). As `median_km` or `median_m`: `a`,
+        `b`, `difference` and `ci95` (percentile bootstrap over photos), for the photos that both
         answered, counted in `n_both`. `n` counts all.
 
     Raises
@@ -74,8 +73,8 @@ def compare(
     a, b = (_read(name, rows) for name, rows in (("a", a), ("b", b)))
     if not truth.ids and align(b, a, ("b", "a"))[0] is not b:
         raise ValueError(
-            "a and b carry ids in different orders, and the references, which would say which is "
-            "right, carry none: pass references with ids, or bring a and b into one order"
+            "a and b carry ids in different orders and the references carry none, so it is unclear "
+            "which order is right: pass references with ids, or bring a and b into one order"
         )
     measured = [_measured(name, given, truth, options) for name, given in (("a", a), ("b", b))]
     return compare_distances(measured, options, n_resamples, seed)
@@ -84,21 +83,7 @@ def compare(
 def compare_distances(
     measured: list[np.ndarray], options: Options, n_resamples: int = 2000, seed: int = 0
 ) -> dict[str, Any]:
-    """Compare two models by the distances of their predictions, as `compare` does.
-
-    Parameters
-    ----------
-    measured : two ndarrays of shape (n,)
-        In the unit of `options`; NaN where a model gave no answer.
-    options : Options
-    n_resamples, seed : int
-        As in `compare`.
-
-    Returns
-    -------
-    dict
-        As `compare` returns it.
-    """
+    """Compare two models by their distances, in the unit of `options`; NaN is no answer."""
     result: dict[str, Any] = {}
     for key, threshold in zip(options.keys, options.thresholds, strict=True):
         result[key] = _compare_hits(measured[0] <= threshold, measured[1] <= threshold)
@@ -145,22 +130,11 @@ def _compare_hits(a: np.ndarray, b: np.ndarray) -> dict[str, Any]:
 
 
 def newcombe_interval(both: int, only_a: int, only_b: int, neither: int) -> tuple[float, float]:
-    """95 % interval of the difference of two paired proportions, a - b.
+    """Newcombe's 95 % interval of the difference of two paired proportions, a - b.
 
-    Parameters
-    ----------
-    both, only_a, only_b, neither : int
-        How many photos both models hit, one alone, or none.
-
-    Returns
-    -------
-    (low, high) : tuple of float
-        Between -1 and 1.
-
-    References
-    ----------
-    R. G. Newcombe, Statistics in Medicine 17, 1998, pp. 2635-2650 (method 10: two Wilson
-    intervals, joined by the correlation of the pairs with a correction for continuity).
+    Method 10 of the paper that `compare` cites: two Wilson intervals, joined by the correlation of
+    the pairs with a correction for continuity. The arguments count the photos that both models
+    hit, one model only, or none.
     """
     n = both + only_a + only_b + neither
     hits_a, hits_b = both + only_a, both + only_b
@@ -184,17 +158,10 @@ def _third_side(x: float, y: float, phi: float) -> float:
 
 
 def mcnemar_p_value(only_a: int, only_b: int) -> float:
-    """Exact two-sided p-value that neither of two paired classifiers is better.
+    """Exact two-sided p-value of McNemar's test: twice the smaller binomial tail, at most 1.
 
-    Parameters
-    ----------
-    only_a, only_b : int
-        Photos that one model alone hits; under the hypothesis each is a toss of a fair coin.
-
-    Returns
-    -------
-    float
-        Twice the smaller binomial tail, at most 1.
+    The arguments count the photos that only one model hits; under the null hypothesis each of them
+    is as likely to be hit by one model as by the other.
     """
     n, k = only_a + only_b, min(only_a, only_b)
     if 2 * k == n:
@@ -212,9 +179,8 @@ def mcnemar_p_value(only_a: int, only_b: int) -> float:
 def _compare_medians(pair: np.ndarray, n_resamples: int, seed: int) -> dict[str, Any]:
     n = pair.shape[1]
     if not n:
-        nothing = math.nan
-        ends = (nothing, nothing)
-        return {"a": nothing, "b": nothing, "difference": nothing, "ci95": ends, "n_both": 0}
+        nothing = dict.fromkeys(("a", "b", "difference"), math.nan)
+        return {**nothing, "ci95": (math.nan, math.nan), "n_both": 0}
     medians = np.median(pair, axis=1)
     resampled = resampled_medians(pair, n_resamples, np.random.default_rng(seed))
     low, high = np.quantile(resampled[:, 0] - resampled[:, 1], (0.025, 0.975))
@@ -230,33 +196,23 @@ def _compare_medians(pair: np.ndarray, n_resamples: int, seed: int) -> dict[str,
 def resampled_medians(
     pair: np.ndarray, n_resamples: int, random: np.random.Generator
 ) -> np.ndarray:
-    """Medians of both sides in bootstrap samples of paired errors.
+    """Medians of both rows of `pair` (2, n) in bootstrap samples of its columns.
 
-    A sample's median is one of the values whose rank is within a few times sqrt(n) of the middle.
-    Which of these few columns are drawn, and how often, is drawn as it is; of all others only the
-    number of those below, which is multinomial. So the medians have the distribution that drawing
-    all n columns gives, for both sides together, at the cost of about sqrt(n) columns a sample.
-
-    Parameters
-    ----------
-    pair : ndarray of shape (2, n)
-        Errors of two models on the same photos.
-    n_resamples : int
-    random : numpy.random.Generator
-
-    Returns
-    -------
-    ndarray of shape (n_resamples, 2)
+    The median of a sample is one of the values whose rank is within a few times sqrt(n) of the
+    middle. So only these few columns are drawn one by one. Of all others only the number on each
+    side of the middle matters, and it is multinomial. The medians have the distribution that
+    drawing all n columns gives, for both rows together, at the cost of about sqrt(n) columns a
+    sample. Returns shape (n_resamples, 2).
     """
     n = pair.shape[1]
-    # a rank is off by sqrt(n) / 2 on average, so 8 times that is never seen; the whole, if n <= 64
+    # the standard deviation of a rank is sqrt(n) / 2, and this is 8 times that; all, if n <= 64
     reach = 4 * math.isqrt(n) + 4
     order = np.argsort(pair, axis=1)
     below, near = np.zeros((2, n), bool), np.zeros(n, bool)
     for side in (0, 1):
         below[side, order[side, : max(n // 2 - reach, 0)]] = True
         near[order[side, max(n // 2 - reach, 0) : n // 2 + reach]] = True
-    # 0 to 3: which sides a column is below the middle of; 4: it may be a median
+    # 0 to 3: the rows in which a column is below the middle; 4: a column that may be a median
     groups = np.where(near, 4, below[0] + 2 * below[1])
     counts = random.multinomial(n, np.bincount(groups, minlength=5) / n, n_resamples)
     candidates = pair[:, near]

@@ -48,21 +48,10 @@ def for_plotly(text: str) -> str:
 
 
 def for_matplotlib(text: str, longest: int = LONGEST_LABEL) -> tuple[str, dict[str, Any]]:
-    """A short label, and the properties with which matplotlib draws it as it is.
+    """A short label, and the properties of a Text with which matplotlib draws it as it is.
 
-    Parameters
-    ----------
-    text : str
-    longest : int
-        Columns.
-
-    Returns
-    -------
-    text : str
-        Characters that no installed font has, or that this version of matplotlib draws in the
-        wrong order, are escapes like `\\u4e2d`.
-    properties : dict
-        Of a matplotlib Text: its fonts, and no mathematics.
+    Characters that no installed font has, or that this version of matplotlib draws in the wrong
+    order, become escapes like `\\u4e2d`. The properties are the fonts, and no mathematics.
     """
     from matplotlib import __version_info__
 
@@ -73,11 +62,8 @@ def for_matplotlib(text: str, longest: int = LONGEST_LABEL) -> tuple[str, dict[s
     text = "".join(_escaped(char) if char in escaped else char for char in text)
     if any(map(_right_to_left, text)):
         text = f"\u200e{text}"  # what follows the name must still run from left to right
-    return ellipsized(text, longest), {
-        "parse_math": False,
-        "usetex": False,
-        "fontfamily": families,
-    }
+    properties = {"parse_math": False, "usetex": False, "fontfamily": families}
+    return ellipsized(text, longest), properties
 
 
 def _escaped(char: str) -> str:

@@ -28,68 +28,34 @@ _METRES_PER_DEGREE = 111_195.0
 
 @dataclass
 class CurveData:
-    """The share of images within each distance.
+    """The share of images within each distance."""
 
-    Attributes
-    ----------
-    limits : (low, high)
-        Of the axis, in the unit of the score; both positive.
-    lines : list of (distances, percent)
-        For each run; the curve steps up at each distance.
-    """
-
-    limits: tuple[float, float]
-    lines: list[tuple[np.ndarray, np.ndarray]]
+    limits: tuple[float, float]  # of the axis, in the unit of the score
+    lines: list[tuple[np.ndarray, np.ndarray]]  # of each run: distances, and percent from there on
 
 
 @dataclass
 class ErrorClass:
-    """The errors between two thresholds.
+    """The errors between two thresholds."""
 
-    Attributes
-    ----------
-    name : str
-        Such as `1 to 25 km`.
-    colour : str
-    rows : ndarray of int
-        Positions in the score.
-    arcs : list of list of ndarray of shape (points, 2)
-        For each row the line from truth to prediction, as longitude and latitude in degrees; in
-        two pieces where it crosses the antimeridian.
-    """
-
-    name: str
+    name: str  # such as `1 to 25 km`
     colour: str
-    rows: np.ndarray
+    rows: np.ndarray  # positions in the score
+    # of each row the line from truth to prediction, longitude and latitude in degrees, in two
+    # pieces where it crosses the antimeridian
     arcs: list[list[np.ndarray]]
 
 
 @dataclass
 class MapData:
-    """A map of the errors of one run.
+    """A map of the errors of one run; a small region has a scale bar instead of coasts."""
 
-    Attributes
-    ----------
-    extent : (west, east, south, north)
-        Degrees.
-    aspect : float
-        Height of a degree of latitude divided by the width of a degree of longitude.
-    coasts : list of ndarray of shape (points, 2)
-        Longitude and latitude; empty on a map of a small region.
-    scale : (longitude, latitude, length, label) or None
-        Start and length of the scale bar in degrees; only on a map of a small region.
-    classes : list of ErrorClass
-        From small to large errors; those without an error are left out.
-    arcs : int
-        How many are drawn.
-    """
-
-    extent: tuple[float, float, float, float]
-    aspect: float
-    coasts: list[np.ndarray]
-    scale: tuple[float, float, float, str] | None
-    classes: list[ErrorClass]
-    arcs: int
+    extent: tuple[float, float, float, float]  # west, east, south, north in degrees
+    aspect: float  # height of a degree of latitude divided by the width of one of longitude
+    coasts: list[np.ndarray]  # longitude and latitude, each (points, 2)
+    scale: tuple[float, float, float, str] | None  # longitude, latitude, length in degrees, label
+    classes: list[ErrorClass]  # from small to large errors, without empty ones
+    arcs: int  # how many are drawn
 
     @property
     def is_world(self) -> bool:
@@ -108,7 +74,7 @@ def curve_data(scored: Scored) -> CurveData:
     lines = []
     for values in answered:
         values = np.clip(values, *limits)
-        kept = _evenly(len(values), _CURVE_POINTS)
+        kept = np.linspace(0, len(values) - 1, min(len(values), _CURVE_POINTS)).round().astype(int)
         # at the thresholds the curve must show what the table says
         distances = np.unique(np.concatenate([values[kept], thresholds, limits]))
         counts = np.searchsorted(values, distances, side="right")
@@ -121,10 +87,6 @@ def _curve_limits(values: np.ndarray, threshold: float) -> tuple[float, float]:
     low = 10 ** math.floor(math.log10(min(np.quantile(values, 0.02), threshold / 2)))
     high = float(values.max()) * 1.3
     return max(low, high / 1e7), high
-
-
-def _evenly(length: int, most: int) -> np.ndarray:
-    return np.linspace(0, length - 1, min(most, length)).round().astype(int)
 
 
 # --- the map ------------------------------------------------------------------------------------
@@ -147,28 +109,12 @@ def map_data(scored: Scored, run: Run) -> MapData:
             colour = ERROR_COLOURS[round(index * 5 / max(len(names) - 1, 1))]
             classes.append(ErrorClass(name, colour, rows, arcs))
     aspect = 1.0 if width >= 360 else 1 / math.cos(math.radians((south + north) / 2))
-    small = width <= _COAST_DEGREES
-    coasts = [] if small else coastlines()
-    return MapData(
-        extent, aspect, coasts, scale_bar(extent) if small else None, classes, len(shown)
-    )
+    scale = scale_bar(extent) if width <= _COAST_DEGREES else None
+    return MapData(extent, aspect, [] if scale else coastlines(), scale, classes, len(shown))
 
 
 def chosen_arcs(measured: np.ndarray, seed: int = 0) -> np.ndarray:
-    """Positions of the errors that a map draws: all, or the worst and a sample of the others.
-
-    Parameters
-    ----------
-    measured : ndarray of shape (n,)
-        Distances; NaN where there was no answer.
-    seed : int
-        Of the sample.
-
-    Returns
-    -------
-    ndarray of int
-        At most `MOST_ARCS`, the worst last.
-    """
+    """Positions of the errors that a map draws, the worst last: all, or the worst and a sample."""
     order = np.argsort(measured)[: int(np.count_nonzero(~np.isnan(measured)))]
     if len(order) <= MOST_ARCS:
         return order
@@ -268,10 +214,8 @@ def great_circle_arcs(start: np.ndarray, end: np.ndarray, points: int = 48) -> n
 
 def _unit_vectors(coordinates: np.ndarray) -> np.ndarray:
     latitude, longitude = np.radians(coordinates).T
-    across = np.cos(latitude)
-    return np.column_stack(
-        [across * np.cos(longitude), across * np.sin(longitude), np.sin(latitude)]
-    )
+    x, y = np.cos(latitude) * np.cos(longitude), np.cos(latitude) * np.sin(longitude)
+    return np.column_stack([x, y, np.sin(latitude)])
 
 
 def _arcs(start: np.ndarray, end: np.ndarray, step: float, digits: int) -> list[list[np.ndarray]]:
@@ -287,18 +231,7 @@ def _arcs(start: np.ndarray, end: np.ndarray, step: float, digits: int) -> list[
 
 
 def break_at_antimeridian(arc: np.ndarray) -> list[np.ndarray]:
-    """Cut a line whose longitude continues beyond ±180 where it leaves the map.
-
-    Parameters
-    ----------
-    arc : ndarray of shape (points, 2)
-        Longitude and latitude in degrees, as `great_circle_arcs` returns them.
-
-    Returns
-    -------
-    list of ndarray
-        Pieces within ±180. Where one ends at a side of the map, the next begins at the other.
-    """
+    """Cut a line from `great_circle_arcs` where it leaves the map: pieces within ±180 degrees."""
     world = np.floor((arc[:, 0] + 180) / 360)  # which copy of the map a point is on
     pieces, points = [], [arc[0]]
     for here, there in pairwise(range(len(arc))):

@@ -8,6 +8,7 @@ import os
 import textwrap
 from collections.abc import Iterable, Sequence
 from pathlib import Path
+from string import Template
 from typing import Any
 
 import numpy as np
@@ -20,17 +21,6 @@ from .scoring import Run, Scored
 _HEADING = 120  # columns of a heading; tables have the whole names
 _WORST_ROWS = 20
 MAP_LINE = "Each line goes from the truth (dot) to the prediction by the shortest way."
-_STYLE = """
-body { font: 15px/1.5 system-ui, sans-serif; max-width: 1100px; margin: 2em auto; padding: 0 1em }
-table { border-collapse: collapse; margin: 1em 0; font-size: 13px }
-th, td { border-bottom: 1px solid #ddd; padding: .3em .7em; text-align: right; white-space: pre }
-th:first-child, td:first-child { text-align: left }
-td:first-child { min-width: 12em; overflow-wrap: anywhere; white-space: normal }
-svg, img { max-width: 100%; height: auto }
-h1, h2, h3, p { overflow-wrap: anywhere }
-.wide { overflow-x: auto }
-.remark { font-size: 13px; line-height: 1.45; margin: .4em 0; color: #444 }
-"""
 
 
 def write_report(path: str | Path, scored: Scored) -> None:
@@ -129,7 +119,6 @@ def draw_map(axes: Any, scored: Scored, run: Run) -> None:
         axes.plot([x, x + length], [y, y], color="black", lw=2.5, zorder=6)
         box = {"facecolor": "white", "edgecolor": "none", "alpha": 0.85, "pad": 1.5}
         axes.text(x, y + (north - south) * 0.015, name, fontsize=9, zorder=6, bbox=box)
-    few = shown.arcs < 500
     size = float(np.clip(3000 / max(shown.arcs, 1), 5, 22))
     alpha = float(np.clip(8 / max(shown.arcs, 1) ** 0.5, 0.25, 0.85))
     for group in shown.classes:
@@ -138,10 +127,7 @@ def draw_map(axes: Any, scored: Scored, run: Run) -> None:
             LineCollection(lines, colors=group.colour, lw=0.9, alpha=alpha, zorder=3)
         )
         latitude, longitude = scored.references[group.rows].T
-        edges = {"edgecolors": "black", "linewidths": 0.3 if few else 0}
-        axes.scatter(
-            longitude, latitude, c=group.colour, s=size, label=group.name, zorder=4, **edges
-        )
+        axes.scatter(longitude, latitude, c=group.colour, s=size, lw=0, label=group.name, zorder=4)
     axes.set(xlim=(west, east), ylim=(south, north), aspect=shown.aspect, facecolor="#f4f7fa")
     if shown.is_world:
         axes.set(xticks=range(-180, 181, 60), yticks=range(-90, 91, 30))
@@ -154,15 +140,8 @@ def draw_map(axes: Any, scored: Scored, run: Run) -> None:
     axes.grid(color="0.88", lw=0.5, zorder=0)
     if shown.classes:
         place = {"loc": "upper left", "bbox_to_anchor": (1.01, 1.01)}
-        axes.legend(
-            title="error",
-            alignment="left",
-            fontsize=8,
-            title_fontsize=9,
-            markerscale=1.5,
-            frameon=False,
-            **place,
-        )
+        look = {"alignment": "left", "fontsize": 8, "markerscale": 1.5, "frameon": False}
+        axes.legend(title="error", **place, **look)
 
 
 def _overview(scored: Scored) -> bytes:
@@ -219,66 +198,51 @@ def _render(figure: Any, kind: str) -> bytes:
 
 
 def _page(scored: Scored) -> str:
-    title = as_html(scored.title, _HEADING)
-    parts = [
-        f"<h1>{title}</h1>",
-        paragraphs([text.scope(scored), *scored.notes]),
-        tables_html(scored),
-        "<h2>Error curve</h2>",
-        _curve(scored),
-    ]
+    parts = [paragraphs([text.scope(scored), *scored.notes]), tables_html(scored)]
+    parts += ["<h2>Error curve</h2>", _curve(scored)]
     for run in scored.runs:
-        heading = f"Map of the errors of {as_html(run.name, _HEADING)}"
-        lines = [MAP_LINE, plot_data.left_out(run.measured)]
-        parts += [f"<h2>{heading}</h2>", paragraphs(lines), _map(scored, run, heading)]
+        title = f"Map of the errors of {as_html(run.name, _HEADING)}"
+        lines = paragraphs([MAP_LINE, plot_data.left_out(run.measured)])
+        figure = new_figure("a report", 11, 5.8)
+        draw_map(figure.subplots(), scored, run)
+        data = base64.b64encode(_render(figure, "png")).decode()
+        parts += [f"<h2>{title}</h2>", lines]
+        parts.append(f'<img alt="{title}" src="data:image/png;base64,{data}">')
         parts.append(worst_html(scored, run))
-    return (
-        '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">'
-        f"<title>{title}</title><style>{_STYLE}</style></head>\n<body>\n"
-        + "\n".join(parts)
-        + "\n</body></html>\n"
-    )
+    page = Template(Path(__file__).with_name("report.html").read_text(encoding="utf-8"))
+    return page.substitute(title=as_html(scored.title, _HEADING), body="\n".join(parts))
 
 
 def _curve(scored: Scored) -> str:
     """The curve, with its legend as text of the page, which has fonts for any name."""
     figure = new_figure("a report", 10, 4.4)
     draw_curve(figure.subplots(), scored)
-    legend = [
+    legend = "<br>".join(
         f'<span style="color:{colour}">&#9632;</span> {as_html(run.name, _HEADING)}'
         for run, colour in zip(scored.runs, plot_data.RUN_COLOURS, strict=False)
-    ]
+    )
     curve = _render(figure, "svg").decode()
-    return f"<p>{'<br>'.join(legend)}</p>{curve[curve.index('<svg') :]}"
-
-
-def _map(scored: Scored, run: Run, title: str) -> str:
-    figure = new_figure("a report", 11, 5.8)
-    draw_map(figure.subplots(), scored, run)
-    data = base64.b64encode(_render(figure, "png")).decode()
-    return f'<img alt="{title}" src="data:image/png;base64,{data}">'
+    return f"<p>{legend}</p>{curve[curve.index('<svg') :]}"
 
 
 def tables_html(scored: Scored) -> str:
     """The figures and the paired differences, with the remarks below them."""
-    parts = [
-        "<h2>Accuracy in percent within each distance</h2>",
-        html_table(*text.table(scored)),
-        paragraphs(text.remarks(scored)),
-    ]
+    title = "Accuracy in percent within each distance"
+    parts = [f"<h2>{title}</h2>", html_table(*text.table(scored), title)]
+    parts.append(paragraphs(text.remarks(scored)))
     if scored.comparison:
-        parts += [
-            f"<h2>{as_html(text.paired_title(scored), _HEADING)}</h2>",
-            html_table(*text.paired_table(scored.comparison)),
-            paragraphs([text.PAIRED]),
-        ]
+        title = text.paired_title(scored)
+        parts.append(f"<h2>{as_html(title, _HEADING)}</h2>")
+        parts.append(html_table(*text.paired_table(scored.comparison), title))
+        parts.append(paragraphs([text.PAIRED]))
     return "".join(parts)
 
 
 def worst_html(scored: Scored, run: Run) -> str:
     """The photos without an answer and those with the largest errors, as a table."""
-    heading = f"<h3>Worst predictions of {as_html(run.name, _HEADING)}</h3>"
-    return heading + html_table(*text.worst_rows(scored, run, _WORST_ROWS))
+    title = f"Worst predictions of {run.name}"
+    table = html_table(*text.worst_rows(scored, run, _WORST_ROWS), title)
+    return f"<h3>{as_html(title, _HEADING)}</h3>{table}"
 
 
 def paragraphs(lines: Iterable[str]) -> str:
@@ -286,13 +250,15 @@ def paragraphs(lines: Iterable[str]) -> str:
     return "".join(f'<p class="remark">{as_html(line)}</p>' for line in lines if line)
 
 
-def html_table(headers: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """A table of text as HTML, escaped, with each interval below its figure."""
-
-    lines = ["".join(f"<th>{as_html(header)}</th>" for header in headers)]
+def html_table(headers: Sequence[str], rows: Sequence[Sequence[str]], title: str) -> str:
+    """A table of text as HTML, escaped, with each interval below its figure to fit on a phone."""
+    lines = ["".join(f'<th scope="col">{as_html(header)}</th>' for header in headers)]
     for name, *others in rows:
         cells = [as_html(name), *(as_html(cell).replace(" [", "<br>[") for cell in others)]
         lines.append("".join(f"<td>{cell}</td>" for cell in cells))
     body = "".join(f"<tr>{line}</tr>" for line in lines)
-    # reached by Tab, so that a wide table can be scrolled without a mouse
-    return f'<div class="wide" tabindex="0"><table>{body}</table></div>'
+    # the tab index makes it possible to scroll a wide table without a mouse
+    return (
+        f'<div class="wide" tabindex="0" role="region" aria-label="{as_html(title)}">'
+        f"<table>{body}</table></div>"
+    )

@@ -145,18 +145,6 @@ def record(entries: Sequence[tuple[str, str]]) -> str:
     return f'<table class="record">{rows}</table>'
 
 
-def table(headers: Sequence[str], rows: Sequence[Sequence[str]], caption: str) -> str:
-    """Return a wide table, with each interval below its figure to fit on a phone."""
-    first = "".join(f'<th scope="col">{html.escape(cell)}</th>' for cell in headers)
-    lines = [[html.escape(cell.replace(" [", "\n[")) for cell in row] for row in rows]
-    body = "".join(f"<tr>{''.join(f'<td>{cell}</td>' for cell in line)}</tr>" for line in lines)
-    # The tab index makes it possible to scroll without a mouse.
-    return (
-        f'<div class="wide" tabindex="0" role="region" aria-label="{html.escape(caption, True)}">'
-        f"<table><tr>{first}</tr>{body}</table></div>"
-    )
-
-
 def coordinates(latitude: float, longitude: float) -> str:
     """Return a place as `48.85660, 2.35220`."""
     return f"{latitude:.5f}, {longitude:.5f}"

@@ -14,6 +14,8 @@ from elements import PRIVATE, READ_ERRORS, button, coordinates, done, failed
 from game import Game
 from worldmap import arcs_between, box_around, map_component, mark, scene_of
 
+from gcd_metric.report import html_table
+
 _MAPS = {"im2gps": "Map of the world.", "justzoomin": "Map of Washington, D.C., with zoom grid."}
 _CLOSE = 60.0  # degrees; a guess this near to the truth is shown with it on an enlarged map
 # On a phone, photo and result can be outside the screen.
@@ -123,10 +125,10 @@ def show_result(game: Game, collection: Collection) -> Changes:
         "longitude": gr.update(visible=False),
         "onward": gr.update(visible=False),
         "result": "<h2>Your result, in percent within each distance</h2>"
-        + elements.table(headers, rows, "Your result")
+        + html_table(headers, rows, "Your result")
         + elements.small_print(*notes)
         + "<h3>Round by round</h3>"
-        + elements.table(rounds, _rounds(game, collection), "Round by round"),
+        + html_table(rounds, _rounds(game, collection), "Round by round"),
         "again": gr.update(visible=True),
     }
 
