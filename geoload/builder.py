@@ -81,8 +81,8 @@ def _code_digest(modules: tuple[str, ...]) -> str:
 class Builder(datasets.GeneratorBasedBuilder):  # type: ignore[misc]
     """A builder that reports what it left out, in the log and in `report.json` beside the rows.
 
-    A generator leaves its findings with `self.save_findings`; when every split is prepared
-    they are put together by `self.conclude`, which may raise before anything enters the cache.
+    A generator saves what it found with `save_findings`. When all splits are prepared,
+    `combine_findings` combines that; it may raise before anything enters the cache.
     """
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
@@ -102,15 +102,16 @@ class Builder(datasets.GeneratorBasedBuilder):  # type: ignore[misc]
         return False
 
     def check_split(self, split: Any) -> None:
-        """Refuse a split that does not exist, before anything is downloaded for it."""
+        """Raise ValueError for a split that does not exist, before anything is downloaded."""
         for one in split if isinstance(split, (list, tuple)) else [split]:
             if not isinstance(one, (str, datasets.NamedSplit)):
                 continue
             for part in re.sub(r"\[[^]]*\]", "", str(one)).split("+"):
                 if part.strip() not in [*self.split_names(), "all"]:
+                    names = self.split_names()
                     raise ValueError(
                         f"split={str(one)!r}: configuration {self.config.name!r} of {self.name} "
-                        f"has {_listed(self.split_names(), 'the split')}."
+                        f"has the split{'s' * (len(names) > 1)} {', '.join(names)}."
                     )
 
     def as_streaming_dataset(self, split: Any = None, **kwargs: Any) -> Any:
@@ -197,32 +198,31 @@ class Builder(datasets.GeneratorBasedBuilder):  # type: ignore[misc]
     def _generate_tables(self, **arguments: Any) -> Iterator[tuple[Any, Any]]:
         raise NotImplementedError
 
+    @property
+    def _base(self) -> Any:
+        if self.gives_tables():
+            return datasets.ArrowBasedBuilder
+        return datasets.GeneratorBasedBuilder
+
     def _prepare_split(self, *args: Any, **kwargs: Any) -> None:
         if self.gives_tables():
             kwargs.pop("check_duplicate_keys", None)
-            datasets.ArrowBasedBuilder._prepare_split(self, *args, **kwargs)
-        else:
-            super()._prepare_split(*args, **kwargs)
+        self._base._prepare_split(self, *args, **kwargs)
 
     def _get_examples_iterable_for_split(self, split_generator: Any) -> Any:
-        if not self.gives_tables():
-            return super()._get_examples_iterable_for_split(split_generator)
-        return datasets.ArrowBasedBuilder._get_examples_iterable_for_split(self, split_generator)
+        return self._base._get_examples_iterable_for_split(self, split_generator)
 
     def _prepare_split_single(self, *args: Any, **kwargs: Any) -> Any:
         # Here, because with num_proc this runs in another process, which does not send causes back.
-        prepare = super()._prepare_split_single
-        if self.gives_tables():
-            prepare = functools.partial(datasets.ArrowBasedBuilder._prepare_split_single, self)
         try:
-            yield from prepare(*args, **kwargs)
+            yield from self._base._prepare_split_single(self, *args, **kwargs)
         except datasets.exceptions.DatasetGenerationError as error:
             if isinstance(error.__cause__, (ValueError, OSError)):
                 raise error.__cause__ from None
             raise
 
     def _save_infos(self) -> None:
-        """Write no README.md into our package, as datasets 3 would with `save_infos=True`."""
+        """Do nothing. With `save_infos=True`, datasets 3 would write a README.md into our code."""
 
     def download_and_prepare(self, *args: Any, **kwargs: Any) -> None:
         """See `datasets.DatasetBuilder`; a full or read-only disk is explained in one line."""
@@ -248,15 +248,10 @@ class Builder(datasets.GeneratorBasedBuilder):  # type: ignore[misc]
             report.raise_or_log(f"{self.name}, split {split}", self.config.strict, _log)
 
     def _load_findings(self, folder: str, split: str) -> Findings:
-        findings = Findings()
-        found = []
+        findings, found = Findings(), []
         for file in sorted(Path(folder).glob(f"{split}-*.json")):
             findings.merge(Findings.from_dict(json.loads(file.read_text(encoding="utf-8"))))
             rows = file.with_suffix(".npy")
             if rows.exists():
                 found.append(np.load(rows, allow_pickle=False))
         return self.combine_findings(split, findings, found)
-
-
-def _listed(names: list[str], what: str) -> str:
-    return f"{what}{'s' if len(names) > 1 else ''} {', '.join(names)}"

@@ -7,7 +7,7 @@ import contextlib
 import re
 import tempfile
 from collections.abc import Iterator
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, cast
 
 import aiohttp
 import fsspec
@@ -79,11 +79,11 @@ def open_binary(path: str, token: str | bool | None = None, read_ahead: bool = T
         file.cache.fetcher = lambda start, end: read_exactly(
             lambda rest: fetch(end - rest, end), end - start
         )
-        return file
+        return cast(BinaryIO, file)
     with _named_errors(plain):
         found = _size_or_whole(system, plain)
     if isinstance(found, int):
-        return _HttpFile(system, plain, size=found, **caching)  # type: ignore[return-value]
+        return cast(BinaryIO, _HttpFile(system, plain, size=found, **caching))
     return found
 
 
@@ -110,11 +110,12 @@ class _HttpFile(AbstractBufferedFile):  # type: ignore[misc]
                         "from this machine."
                     )
                 try:
-                    return await answer.content.readexactly(last + 1 - start)
+                    data: bytes = await answer.content.readexactly(last + 1 - start)
+                    return data
                 except asyncio.IncompleteReadError as error:
                     raise aiohttp.ClientPayloadError(f"{self.path} broke off") from error
 
-        return sync(self.fs.loop, fetch)
+        return cast(bytes, sync(self.fs.loop, fetch))
 
 
 @contextlib.contextmanager
@@ -168,14 +169,14 @@ def _size_or_whole(system: Any, url: str) -> int | BinaryIO:
                 return size
             if answer.status != 200:
                 return None
-            copy = tempfile.TemporaryFile()  # noqa: SIM115 - the caller closes it
+            copy: Any = tempfile.TemporaryFile()  # noqa: SIM115 - the caller closes it
             async for piece in answer.content.iter_chunked(2**20):
                 copy.write(piece)
             copy.seek(0)
-            return copy  # type: ignore[return-value]
+            return cast(BinaryIO, copy)
 
     try:
-        found = sync(system.loop, ask, {"Range": "bytes=0-0"})
+        found: int | BinaryIO | None = sync(system.loop, ask, {"Range": "bytes=0-0"})
         if found is None:
             found = sync(system.loop, ask, {})
     except aiohttp.ClientConnectorError as error:  # retrying would not help

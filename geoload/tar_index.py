@@ -88,7 +88,7 @@ class TarIndex:
         """The byte up to which the file is known."""
         if self.complete:
             return self.size
-        return self[len(self) - 1].data + self[len(self) - 1].size if len(self) else 0
+        return self._numbers[-4] + self._numbers[-3] if self._numbers else 0
 
     def name(self, number: int) -> str:
         """Return the name of a member."""
@@ -140,7 +140,7 @@ class TarIndex:
                 if known and member.offset == start:
                     continue
                 # Two passes in one process may add to the same index.
-                if not len(self) or member.offset > self[len(self) - 1].offset:
+                if not self._numbers or member.offset > self._numbers[-_COLUMNS]:
                     self._add(member)
                 if time.monotonic() - saved_at >= SAVE_EVERY:
                     self._save()
@@ -151,7 +151,7 @@ class TarIndex:
             self._save()
 
     def scan(self, file: BinaryIO) -> None:
-        """Read all headers that are not known; if several processes ask, one reads them.
+        """Read all headers that are not known yet; if several processes ask, one reads them.
 
         Raises
         ------
@@ -321,9 +321,7 @@ class TarIndex:
         names = data[start + numbers.nbytes :]
         rows = table.reshape(-1, _COLUMNS)
         ends, kinds = rows[:, 3], rows[:, 4]
-        if (np.diff(ends, prepend=0, append=len(names)) < 0).any() or len(names) != max(
-            ends, default=0
-        ):
+        if (np.diff(ends, prepend=0) < 0).any() or len(names) != (ends[-1] if count else 0):
             raise ValueError("its names do not fit together")
         if not np.isin(kinds, range(len(_KINDS))).all():
             raise ValueError("it has members of unknown kinds")

@@ -1,8 +1,7 @@
 """Read members of TAR files in any order: by name from local files, and in ranges over HTTP.
 
-`MemberFileSystem` makes members of local TAR files available to fsspec, and so to `datasets`:
-`tarmember:///data/x.tar!/photos/1.jpg` is the member `photos/1.jpg` of /data/x.tar. Unlike fsspec's
-own `tar`, it does not read every header of the archive each time.
+For fsspec, and so for `datasets`, `tarmember:///data/x.tar!/photos/1.jpg` is the member
+`photos/1.jpg` of /data/x.tar. It is found by the index; the `tar` of fsspec reads every header.
 """
 
 from __future__ import annotations

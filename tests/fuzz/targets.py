@@ -242,7 +242,7 @@ def lists(data: bytes) -> object:
 @_target(ValueError)
 def layout(data: bytes) -> object:
     found = Layout.read(_file(data, "layout.yaml"))
-    return found, found.pixels([38.9], [-77.0], found.min_zoom)
+    return found, found.project([38.9], [-77.0]).tolist()
 
 
 @_target(TableError)
