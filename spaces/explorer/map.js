@@ -1,6 +1,6 @@
-// The page's map, on a canvas: coasts, or the zoom grid over aerial views; dots, marks and arcs.
-// Mouse, touch and keyboard. It asks the server for dots and views of what is in sight, and nobody
-// else for anything. The scene that it draws is made in worldmap.py.
+// The page's map, on a canvas: coastlines, or the zoom grid over aerial views; dots, marks and arcs.
+// It takes mouse, touch and keyboard, and asks only the page's server, for the dots and views that
+// are visible. worldmap.py makes the scene.
 
 window.explorerMaps = {};
 
@@ -13,7 +13,7 @@ window.explorerMap = (element, props, trigger, server, watch, id) => {
   let scene = props.value, dots = [], width = 0, height = 0, at = null, drawing = 0, asking = 0;
   let asked = "", byKeyboard = false, pending = 0;
 
-  // --- where things are: x = (longitude - at.longitude) · scale · squeeze, y likewise -------------
+  // --- projection: x = (longitude - at.longitude) · scale · squeeze, y without squeeze ------------
 
   const whole = () => {
     const [west, east, south, north] = scene.extent;
@@ -30,7 +30,7 @@ window.explorerMap = (element, props, trigger, server, watch, id) => {
       : clamp(at.longitude, west + across, east - across);
     at.latitude = down * 2 >= north - south ? middle(south, north)
       : clamp(at.latitude, south + down, north - down);
-    // One finger scrolls the page until there is something to move the map to.
+    // One finger scrolls the page as long as the whole map is visible.
     canvas.style.touchAction = at.scale > least * 1.01 ? "none" : "pan-y";
   };
   const place = (latitude, longitude) => [
@@ -82,6 +82,15 @@ window.explorerMap = (element, props, trigger, server, watch, id) => {
     for (const [longitude, latitude] of points) pen.lineTo(...place(latitude, longitude));
     pen.stroke();
   };
+  const outlined = (styles, points) => { // pixels; a wide line below a narrow one
+    for (const [colour, thick] of styles) {
+      pen.strokeStyle = colour;
+      pen.lineWidth = thick;
+      pen.beginPath();
+      for (const point of points) pen.lineTo(...point);
+      pen.stroke();
+    }
+  };
   const paintWorld = (ink) => {
     pen.strokeStyle = ink;
     pen.globalAlpha = 0.13;
@@ -104,7 +113,7 @@ window.explorerMap = (element, props, trigger, server, watch, id) => {
   const paintGrid = (ink) => {
     for (const [cells, alpha, thick] of [[256, 0.55, 1], [64, 0.6, 1], [16, 0.75, 1], [4, 1, 2]]) {
       if (side() / cells < 26) continue;
-      const bare = scene.grid.depth < 0; // nothing beneath from which the lines must stand out
+      const bare = scene.grid.depth < 0; // no imagery from which the lines must stand out
       for (const [colour, more] of bare ? [[ink, 0]] : [["#000000", 1.5], ["#ffffff", 0]]) {
         pen.strokeStyle = colour;
         pen.globalAlpha = alpha * (more || bare ? 0.35 : 1);
@@ -166,14 +175,10 @@ window.explorerMap = (element, props, trigger, server, watch, id) => {
     pen.stroke();
   };
   const paintArc = (points) => {
-    // One that leaves the map on one side comes in again on the other.
+    // An arc that leaves the map on one side continues on the other.
     for (const shift of scene.grid ? [0] : [0, -360, 360]) {
-      const moved = points.map(([longitude, latitude]) => [longitude + shift, latitude]);
-      for (const [colour, thick] of [["#ffffff", 4], ["#b1307a", 2]]) {
-        pen.strokeStyle = colour;
-        pen.lineWidth = thick;
-        line(moved);
-      }
+      const moved = points.map(([longitude, latitude]) => place(latitude, longitude + shift));
+      outlined([["#ffffff", 4], ["#b1307a", 2]], moved);
     }
   };
   const paintMark = (mark) => {
@@ -218,31 +223,22 @@ window.explorerMap = (element, props, trigger, server, watch, id) => {
     pen.fillText(text, left, y + 1);
   };
   const paintCross = () => {
-    for (const [colour, thick] of [["#ffffff", 5], ["#b1307a", 2]]) {
-      pen.strokeStyle = colour;
-      pen.lineWidth = thick;
-      pen.beginPath();
-      pen.moveTo(width / 2 - 14, height / 2); pen.lineTo(width / 2 + 14, height / 2);
-      pen.moveTo(width / 2, height / 2 - 14); pen.lineTo(width / 2, height / 2 + 14);
-      pen.stroke();
-    }
+    const x = width / 2, y = height / 2; // one path, through the middle again
+    outlined([["#ffffff", 5], ["#b1307a", 2]],
+      [[x - 14, y], [x + 14, y], [x, y], [x, y - 14], [x, y + 14]]);
   };
   const paintScale = () => {
-    if (!scene.grid && at.scale < whole() * 1.5) return; // the world has no one scale
+    if (!scene.grid && at.scale < whole() * 1.5) return; // the scale differs over the world
     const metre = at.scale / 111195;
     const along = metre / (scene.grid ? 1 : Math.max(Math.cos(at.latitude * Math.PI / 180), 0.05));
     const wanted = 90 / along, power = 10 ** Math.floor(Math.log10(wanted));
     const metres = [5, 2, 1].map((step) => step * power).find((value) => value <= wanted);
     const long = metres * along, y = height - 12;
-    for (const [colour, thick] of [["#ffffff", 6], ["#202024", 3]]) {
-      pen.strokeStyle = colour;
-      pen.lineWidth = thick;
-      pen.beginPath(); pen.moveTo(12, y); pen.lineTo(12 + long, y); pen.stroke();
-    }
+    outlined([["#ffffff", 6], ["#202024", 3]], [[12, y], [12 + long, y]]);
     label(metres >= 1000 ? `${metres / 1000} km` : `${metres} m`, 12, y - 16, 4);
   };
 
-  // --- what is in sight, from the server ----------------------------------------------------------
+  // --- visible dots, from the server --------------------------------------------------------------
 
   const look = () => {
     if (!scene.dots || !at || !width) return;
@@ -357,7 +353,7 @@ window.explorerMap = (element, props, trigger, server, watch, id) => {
   canvas.addEventListener("pointerup", lift);
   canvas.addEventListener("pointercancel", lift);
   canvas.addEventListener("wheel", (event) => {
-    // The page scrolls past the map unless the visitor is at work in it.
+    // The page scrolls over the map unless the map has the focus.
     if (document.activeElement !== canvas && !event.ctrlKey) return;
     event.preventDefault();
     zoom(Math.exp(-event.deltaY / 300), ...spot(event));
@@ -380,7 +376,7 @@ window.explorerMap = (element, props, trigger, server, watch, id) => {
     if (event.key !== "Enter" && event.key !== " " && !scene.dots)
       remark.textContent = `The cross is at ${latitude.toFixed(3)}, ${longitude.toFixed(3)}.`;
   });
-  // The cross stays in the middle, and the map moves under it: zoom in where it meets an edge.
+  // The cross stays in the middle and the map moves under it, so the map must be larger than its frame.
   const nudge = (dx, dy) => {
     if (at.scale <= whole() * 1.05) zoom(2);
     shift(-dx, -dy);

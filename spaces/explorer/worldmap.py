@@ -1,6 +1,6 @@
 """The map component and the scenes that it shows; map.js draws them in the browser.
 
-A scene is plain data. Photos are drawn as a limited number of dots, those in sight.
+A scene is plain data. A limited number of dots stands for the photos in view.
 """
 
 from __future__ import annotations
@@ -58,13 +58,13 @@ def map_component(
     """
 
     def dots(request: dict[str, Any]) -> dict[str, Any]:
-        """Return the dots of the photos in sight, and a sentence about them."""
+        """Return the dots of the photos in view, and a sentence about them."""
         try:
             places = collections[request["collection"]].rows(request["split"]).places
             sight = [float(value) for value in request["sight"]]
             west, east, south, north = sight
             if not all(map(math.isfinite, sight)) or west >= east or south >= north:
-                raise ValueError("nothing is in sight")
+                raise ValueError("nothing is in view")
         except (KeyError, TypeError, ValueError):  # not a request of our page
             return {"dots": [], "remark": ""}
         return dots_in_sight(places, (west, east, south, north))
@@ -163,7 +163,7 @@ def box_around(places: np.ndarray, margin: float = 0.35) -> list[float]:
 def dots_in_sight(
     places: np.ndarray, sight: tuple[float, float, float, float], most: int = MOST_DOTS
 ) -> dict[str, Any]:
-    """Choose the dots for the photos in sight, and a sentence about them.
+    """Choose the dots for the photos in view, and a sentence about them.
 
     `places` are latitudes and longitudes, shape (n, 2); `sight` is west, east, south and north in
     degrees. `dots` are lists of row, latitude, longitude and the number of photos: if there are
