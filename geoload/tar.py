@@ -53,7 +53,6 @@ def members(
     file: BinaryIO,
     wanted: Callable[[str], bool] | None = None,
     start: int = 0,
-    stop: int | None = None,
     label: str = "the TAR file",
     max_size: int = MAX_MEMBER,
 ) -> Iterator[tuple[Member, bytes | None]]:
@@ -68,9 +67,8 @@ def members(
     wanted : callable, optional
         Called with the name of each regular file; its bytes are read if it returns true. Without
         it, all files are read.
-    start, stop : int, optional
-        Offsets of members: the first one to read, and the one before which to stop. Without
-        `stop`, the end of the archive is checked.
+    start : int
+        The offset of the first member to read.
     label : str
         The name of the file in errors.
     max_size : int
@@ -90,17 +88,12 @@ def members(
     """
     position, last = start, None
     end = file.seek(0, 2)
-    while stop is None or position < stop:
+    while True:
         file.seek(position)
         header = read_exactly(file.read, BLOCK)
         if len(header) < BLOCK:
             raise ShardError(_compressed(label, header) or _cut_message(end, label, last))
         if header == _EMPTY:
-            if stop is not None:
-                raise ShardError(
-                    f"{label} ends at byte {position}, before byte {stop}. Its index may be of "
-                    "another version of this file: build the index again."
-                )
             _check_trailer(file, label, position + BLOCK)
             return
         member = _plain_member(header, position)

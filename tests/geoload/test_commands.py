@@ -111,3 +111,17 @@ def test_output_to_a_full_disk_is_one_line():
         done = command(["justzoomin", "--version"], full)
     assert done.returncode == 2
     assert done.stderr.startswith(b"justzoomin: the disk is full") and done.stderr.count(b"\n") == 1
+
+
+DASH = "import argparse, geoload.commands as c; p = argparse.ArgumentParser(prog='tool')"
+DASH += "; raise SystemExit(c.run(p, [], lambda options: print('\\u2013')))"
+
+
+def test_output_for_a_terminal_of_few_characters_or_for_none():
+    environment = {**os.environ, "PYTHONPATH": ROOT, "PYTHONIOENCODING": "ascii"}
+    command = [sys.executable, "-c", DASH]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
+    assert done.stdout == "\\u2013\n" and not done.stderr
+    closed = ["sh", "-c", 'exec "$@" >&-', "sh", *command]
+    done = subprocess.run(closed, env=environment, capture_output=True, text=True, check=True)
+    assert not done.stdout and not done.stderr
