@@ -10,6 +10,7 @@ import pytest
 pytest.importorskip("rasterio", exc_type=ImportError)
 
 import geo_attributes
+from geo_attributes.bundle import bundle
 
 ROOT = Path(__file__).parents[2]
 MODULE = ROOT / "geo_attributes"
@@ -42,6 +43,23 @@ def test_the_file_stands_alone(arguments):
     alone = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(alone)
     assert alone.GeoAttributes().compute(**arguments)["mean_error"] == -1
+
+
+def test_the_bundle_for_the_hub_needs_no_package_of_ours(python, tmp_path, arguments):
+    bundle(tmp_path / "hub" / "geo_attributes")
+    code = (
+        "import sys\n"
+        "for name in ('gcd_metric', 'geo_attributes', 'geoload', 'im2gps', 'justzoomin'):\n"
+        "    sys.modules[name] = None\n"
+        "import evaluate\n"
+        f"loaded = evaluate.load({str(tmp_path / 'hub' / 'geo_attributes')!r})\n"
+        f"print(loaded.compute(**{arguments!r})['mean_error'])"
+    )
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    assert python("-c", code, cwd=elsewhere, on_path=False).strip() == "-1.0"
+    with pytest.raises(FileExistsError, match="name a new folder"):
+        bundle(tmp_path / "hub" / "geo_attributes")
 
 
 def test_the_name():
