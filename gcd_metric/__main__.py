@@ -1,4 +1,4 @@
-"""`python -m gcd_metric`: the command line of cli.py, nothing else."""
+"""Runs the command line: `python -m gcd_metric`."""
 
 import sys
 

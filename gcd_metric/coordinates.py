@@ -11,7 +11,7 @@ import reprlib
 import unicodedata
 import uuid
 from collections.abc import Callable, Iterable, Mapping
-from functools import lru_cache
+from functools import lru_cache, partial
 from itertools import chain
 from typing import Any, NamedTuple
 
@@ -44,24 +44,12 @@ Ids = dict[str, Callable[[], list[Any]]]
 
 
 class Coordinates(NamedTuple):
-    """Coordinates as an array, with the ids and the number type that they were passed with.
+    """Coordinates as an array, with the ids and the number type that they were passed with."""
 
-    Attributes
-    ----------
-    degrees : ndarray of shape (n, 2), float64
-        Latitude and longitude; NaN where a value was None or masked.
-    ids : dict of str to callable
-        For each column that may hold ids, by its plain name, a function that returns n values.
-    stored : str
-        The type of the numbers ("float16"), or "" for Python's own.
-    step : float
-        Degrees between neighbouring values of a small integer type, or 0.
-    """
-
-    degrees: np.ndarray
-    ids: Ids
-    stored: str = ""
-    step: float = 0.0
+    degrees: np.ndarray  # latitude and longitude, shape (n, 2), float64; NaN for None or masked
+    ids: Ids  # for each column that may hold ids, a function that returns n values
+    stored: str = ""  # the type of the numbers ("float16"), or "" for Python's own
+    step: float = 0.0  # degrees between neighbouring values of a small integer type, or 0
 
 
 def read(values: Any, name: str = "coordinates") -> Coordinates:
@@ -234,7 +222,7 @@ def _from_columns(values: Any, names: list[Any], name: str) -> Coordinates:
     if len(columns[0]) != len(columns[1]):
         raise ValueError(f"{name}: {len(columns[0])} latitudes and {len(columns[1])} longitudes")
     known = _id_columns(values) if hasattr(values, "features") else names
-    ids = _ids_of(known, lambda key: _column_of(values, key), name)
+    ids = _ids_of(known, lambda key: lambda: list(values[key]), name)
     if hasattr(values, "iloc"):
         ids.update(_index_ids(values.index, ids))
     kinds = {column.dtype for column in columns}
@@ -250,17 +238,13 @@ def _ids_of(
     for key in keys:
         plain = _plain(key)
         if plain in IDS:
-            ids[plain] = _refusal(key, name) if plain in ids else values_of(key)
+            ids[plain] = partial(_refuse_twice, key, name) if plain in ids else values_of(key)
     return ids
 
 
-def _refusal(key: Any, name: str) -> Callable[[], list[Any]]:
-    """A function that raises, so that duplicate columns matter only if rows are paired by them."""
-
-    def refuse() -> list[Any]:
-        raise ValueError(f"{name}: two columns are called {key!r}, or nearly so; keep one of them")
-
-    return refuse
+def _refuse_twice(key: Any, name: str) -> list[Any]:
+    # raised only if rows are to be paired by these columns
+    raise ValueError(f"{name}: two columns are called {key!r}, or nearly so; keep one of them")
 
 
 def _index_ids(index: Any, ids: Ids) -> Ids:
@@ -270,19 +254,11 @@ def _index_ids(index: Any, ids: Ids) -> Ids:
         for level, key in enumerate(index.names)
         if _plain(key) in IDS
     }
-    labels = IDS[0] not in ids if index.name is None else not ids
-    if not found and labels and _are_labels(index):
+    free = IDS[0] not in ids if index.name is None else not ids
+    first = next((one for one in index if not _is_nothing(one)), None)
+    if not found and free and isinstance(first, _LABEL):
         found[IDS[0]] = index.tolist
     return found
-
-
-def _are_labels(values: Any) -> bool:
-    """Whether the first value that is not empty is a label of a row, not its number."""
-    return isinstance(next((one for one in values if not _is_nothing(one)), None), _LABEL)
-
-
-def _column_of(values: Any, key: Any) -> Callable[[], list[Any]]:
-    return lambda: list(values[key])
 
 
 def _as_column(values: Any, name: str) -> np.ndarray:
@@ -415,4 +391,4 @@ def _is_nothing(value: Any) -> bool:
 
 
 def _is_number_type(kind: type) -> bool:
-    return issubclass(kind, numbers.Real) and kind is not bool
+    return issubclass(kind, numbers.Real) and not issubclass(kind, bool)

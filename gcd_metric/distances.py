@@ -99,7 +99,8 @@ def _half_angle(a: np.ndarray, b: np.ndarray) -> np.ndarray:
     )
     near = sin_d * cos_l + sin_l * cos_m
     far = cos_d * cos_l + sin_l * sin_m
-    return np.arctan2(np.sqrt(near), np.sqrt(far))
+    half: np.ndarray = np.arctan2(np.sqrt(near), np.sqrt(far))
+    return half
 
 
 def geodesic(a: Any, b: Any) -> np.ndarray:

@@ -1,4 +1,4 @@
-"""Writes files that are whole or not there."""
+"""Writes files atomically."""
 
 from __future__ import annotations
 
@@ -9,18 +9,10 @@ from pathlib import Path
 
 
 def atomic_write(path: str | Path, content: bytes) -> None:
-    """Write a file beside its place, then rename it, so that its name never holds a part of it.
+    """Write to a temporary file beside `path`, then rename it, so that `path` is always complete.
 
-    Parameters
-    ----------
-    path : path-like
-        A file that is there is replaced; one that is a link is written where the link leads.
-    content : bytes
-
-    Raises
-    ------
-    ValueError
-        If it cannot be written, with the reason; what was there before is still there.
+    A symbolic link is followed. A ValueError gives the reason if the file cannot be written; a
+    previous file is then unchanged.
     """
     place = Path(os.path.realpath(path))
     beside = place.with_name(f".{uuid.uuid4().hex}.part")
@@ -28,7 +20,7 @@ def atomic_write(path: str | Path, content: bytes) -> None:
         with beside.open("xb") as file:
             file.write(content)
             file.flush()
-            os.fsync(file.fileno())  # some disks say only now that they are full
+            os.fsync(file.fileno())  # a full disk may be reported only here
         beside.replace(place)
     except OSError as error:
         raise ValueError(f"{path} was not written: {error.strerror or error}") from None

@@ -24,23 +24,13 @@ _BY_POSITION = "pass arrays of shape (n, 2) to pair rows by position"
 
 
 class Match(NamedTuple):
-    """How two lists of ids fit together.
+    """How two lists of ids fit together."""
 
-    Attributes
-    ----------
-    left, right : ndarray of int
-        Positions of the matched pairs, in the order of the right side.
-    unmatched_left, unmatched_right : ndarray of int
-        Positions without a partner, including ambiguous ones.
-    ambiguous : list of (left ids, right ids)
-        Ids with more than one possible partner.
-    """
-
-    left: np.ndarray
+    left: np.ndarray  # positions of the matched pairs, in the order of the right side
     right: np.ndarray
-    unmatched_left: np.ndarray
+    unmatched_left: np.ndarray  # positions without a partner, including ambiguous ones
     unmatched_right: np.ndarray
-    ambiguous: list[tuple[list[str], list[str]]]
+    ambiguous: list[tuple[list[str], list[str]]]  # ids with more than one possible partner
 
 
 def match_ids(left: Iterable[str], right: Iterable[str]) -> Match:

@@ -25,11 +25,11 @@ from .intake import (
     TITLES,
     UNANSWERED,
     Upload,
-    benchmarks,
     score,
     truth_of,
 )
 from .labels import as_html
+from .scoring import benchmarks
 
 _LONGEST_MESSAGE = 1_000
 _KEPT_SECONDS = 3600

@@ -1,4 +1,4 @@
-"""Makes the metrics' names known to `evaluate.load`, when and if `evaluate` is imported."""
+"""Registers the metrics with `evaluate.load` when `evaluate` is imported."""
 
 from __future__ import annotations
 
@@ -10,18 +10,12 @@ from typing import Any
 import wrapt
 
 METRICS = ("gcd_metric", "geo_attributes")
-# what people may take for a metric: the data sets that gcd_metric has configurations for
+# data sets that users may mistake for metrics; gcd_metric has configurations for them
 _CONFIGURATIONS = ("im2gps", "justzoomin")
 
 
 def register(loading: Any) -> None:
-    """Let `evaluate.load` find the installed packages, from any folder.
-
-    Parameters
-    ----------
-    loading : module
-        `evaluate.loading`.
-    """
+    """Let `evaluate.load` find the installed packages; `loading` is `evaluate.loading`."""
 
     def find(wrapped: Any, _: Any, arguments: Any, options: Any) -> Any:
         path = str(arguments[0] if arguments else options["path"])
@@ -34,15 +28,15 @@ def register(loading: Any) -> None:
 
 
 def _refuse_mistaken(path: str) -> None:
-    """Name the metric that is meant at once; evaluate would ask the Hub for many seconds."""
+    """Suggest a metric for a similar name, before evaluate asks the Hub for many seconds."""
     if os.path.exists(path) or "/" in path:
         return
     plain = path.lower().replace("-", "_")
     close = difflib.get_close_matches(plain, (*METRICS, *_CONFIGURATIONS), n=1, cutoff=0.8)
     if close:
         meant = f'"{close[0]}"' if close[0] in METRICS else f'"gcd_metric", "{close[0]}"'
-        raise FileNotFoundError(f"{path!r} is no metric; did you mean evaluate.load({meant})?")
+        raise FileNotFoundError(f"{path!r} is not a metric; did you mean evaluate.load({meant})?")
 
 
-# evaluate itself is not imported here: it imports transformers and torch where they are installed
+# evaluate is not imported here, because it imports transformers and torch if they are installed
 wrapt.register_post_import_hook(register, "evaluate.loading")

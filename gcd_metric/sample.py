@@ -1,4 +1,4 @@
-"""A small made-up score to look at: truths along the coasts, guesses of no model. All synthetic."""
+"""Writes a small synthetic data set: places on coasts, and predictions of two made-up models."""
 
 from __future__ import annotations
 
@@ -10,26 +10,14 @@ import numpy as np
 from .plot_data import coastlines
 
 NAMES = ("SYNTHETIC-truth.csv", "SYNTHETIC-model-a.csv", "SYNTHETIC-model-b.csv")
-_ERRORS_KM = (8.0, 300.0)  # typical, for a photo that says where it is and for one that hardly does
+_ERRORS_KM = (8.0, 300.0)  # typical errors for an easy and a hard photo
 _RADIUS_KM = 6371.0
 
 
 def write_sample(folder: str | Path, count: int = 300, seed: int = 6) -> tuple[Path, ...]:
-    """Write truths and the predictions of two models that do not exist.
+    """Write the CSV files `NAMES` of truth and two models, the second one worse, to a folder.
 
-    Parameters
-    ----------
-    folder : path-like
-        Where to; it is made if need be.
-    count : int
-        Photos.
-    seed : int
-        The same seed gives the same files.
-
-    Returns
-    -------
-    (truth, a, b) : tuple of Path
-        CSV files named as in `NAMES`. Model b is worse on the same photos.
+    The same seed gives the same `count` photos.
     """
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
@@ -37,7 +25,7 @@ def write_sample(folder: str | Path, count: int = 300, seed: int = 6) -> tuple[P
     shores = np.concatenate(coastlines())[:, ::-1]
     shores = shores[shores[:, 0] > -60]
     truth = random.choice(shores, count, replace=False)
-    # both models are at a loss with the same photos, as real ones are
+    # the same photos are hard for both models
     hard = random.choice(3, count, p=(0.5, 0.35, 0.15))
     paths = tuple(folder / name for name in NAMES)
     _write(paths[0], truth)
@@ -51,16 +39,16 @@ def write_sample(folder: str | Path, count: int = 300, seed: int = 6) -> tuple[P
 
 
 def _moved(places: np.ndarray, distance_km: np.ndarray, random: np.random.Generator) -> np.ndarray:
-    """Each place, that far away in any direction along a great circle."""
+    """Each place moved by a distance, in a random direction along a great circle."""
     latitude, longitude = np.radians(places).T
     angle = np.minimum(distance_km / _RADIUS_KM, np.pi)
     bearing = random.uniform(0, 2 * np.pi, len(places))
     sine = np.sin(latitude) * np.cos(angle) + np.cos(latitude) * np.sin(angle) * np.cos(bearing)
     east = np.sin(bearing) * np.sin(angle) * np.cos(latitude)
     turned = longitude + np.arctan2(east, np.cos(angle) - np.sin(latitude) * sine)
-    return np.degrees(
-        np.column_stack([np.arcsin(np.clip(sine, -1, 1)), (turned + np.pi) % (2 * np.pi) - np.pi])
-    )
+    latitude, longitude = np.arcsin(np.clip(sine, -1, 1)), (turned + np.pi) % (2 * np.pi) - np.pi
+    moved: np.ndarray = np.degrees(np.column_stack([latitude, longitude]))
+    return moved
 
 
 def _write(path: Path, places: np.ndarray) -> None:

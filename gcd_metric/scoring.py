@@ -51,39 +51,18 @@ class Run:
 
 @dataclass
 class Scored:
-    """One run, or two that are compared, with every figure that the table and the report show.
-
-    Attributes
-    ----------
-    title : str
-    runs : list of Run
-    references : ndarray of shape (n, 2)
-        Degrees, of the images that are scored.
-    ids : list of str
-    options : Options
-        Distances of the runs are in `options.unit`.
-    n_references : int
-        Scored or not.
-    reference_columns : dict of str to str
-        The columns that were read.
-    published : list of dict
-        Published rows that are over the same images.
-    comparison : dict or None
-        Of two runs, as `compare` returns it.
-    notes : list of str
-        What was not scored and why, and what is doubtful, a line each.
-    """
+    """One run, or two that are compared, with every figure that the table and the report show."""
 
     title: str
     runs: list[Run]
-    references: np.ndarray
+    references: np.ndarray  # degrees, shape (n, 2), of the images that are scored
     ids: list[str]
     options: Options
-    n_references: int = 0
-    reference_columns: dict[str, str] = field(default_factory=dict)
-    published: list[dict[str, str]] = field(default_factory=list)
-    comparison: dict[str, Any] | None = None
-    notes: list[str] = field(default_factory=list)
+    n_references: int = 0  # scored or not
+    reference_columns: dict[str, str] = field(default_factory=dict)  # that were read
+    published: list[dict[str, str]] = field(default_factory=list)  # rows over the same images
+    comparison: dict[str, Any] | None = None  # of two runs, as `compare` returns it
+    notes: list[str] = field(default_factory=list)  # what was not scored, and what is doubtful
 
 
 # --- joining ------------------------------------------------------------------------------------

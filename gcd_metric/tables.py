@@ -61,31 +61,12 @@ def read_coordinates(
     advice: str = ADVICE,
     where: str | None = None,
 ) -> pd.DataFrame:
-    """Read the coordinates of images from a CSV, TSV or Parquet file.
+    """Read the coordinates of images from a CSV or TSV (may be compressed) or a Parquet file.
 
-    Parameters
-    ----------
-    path : path-like
-        CSV and TSV need a header and may be compressed.
-    id_column, latitude_column, longitude_column : str, optional
-        Names of the columns; by default `find_columns` finds them.
-    of : {"predictions", "references"}, optional
-        As in `find_columns`.
-    allow_missing : bool or "any"
-        Whether an empty coordinate becomes NaN. With "any", so does everything else that is not a
-        coordinate, and ids are not checked.
-    advice, where : str
-        As in `find_columns`; by default the table is called by its path.
-
-    Returns
-    -------
-    pandas.DataFrame
-        As `tidy` returns it.
-
-    Raises
-    ------
-    ValueError
-        For a file or column that cannot be read, or a bad cell.
+    Columns that are not named are found by `find_columns`, which explains `of` and `advice`.
+    `allow_missing` says whether an empty coordinate becomes NaN; with "any", so does everything
+    else that is not a coordinate, and ids are not checked. Errors call the table `where`, by
+    default its path. Returns what `tidy` returns.
     """
     path = Path(path)
     where = str(path) if where is None else where
@@ -240,27 +221,11 @@ def _one_line(error: BaseException) -> str:
 def tidy(
     rows: Iterable[Row], columns: dict[str, str], where: str, allow_missing: bool | str = False
 ) -> pd.DataFrame:
-    """Check every cell, and convert ids to text and coordinates to numbers.
+    """Check every cell (of id, latitude and longitude), and convert ids to text.
 
-    Parameters
-    ----------
-    rows : iterable of tuple
-        The cells of id, latitude and longitude.
-    columns : dict
-        As `find_columns` returns it.
-    where, allow_missing
-        As for `read_coordinates`.
-
-    Returns
-    -------
-    pandas.DataFrame
-        Columns `image_id` (text), `latitude` and `longitude` (float64, degrees), in the order of
-        the table. Its `attrs` hold `columns`, and `notes`: a list of what was changed.
-
-    Raises
-    ------
-    ValueError
-        For the first bad cell, with its row (the first below the header is 1) and column.
+    Returns the columns `image_id`, `latitude` and `longitude` (float64, degrees), in the order of
+    the table. Its `attrs` hold `columns`, and `notes`: a list of what was changed. A ValueError
+    names the first bad cell by its row (the first below the header is 1) and column.
     """
     table = list(rows)
     if not table:
@@ -279,7 +244,10 @@ def tidy(
         if allow_missing == "any":
             values[~(np.abs(values) <= _LIMITS[role])] = np.nan
         _check_limits(values, role, columns[role], degrees, where)
-    texts = _text(ids, columns["id"], where, check=allow_missing != "any")
+    texts, faults = zip(*map(_id, ids), strict=True)
+    if allow_missing != "any" and any(faults):
+        row, fault = next((row, fault) for row, fault in enumerate(faults, 1) if fault)
+        raise ValueError(f"{where}: row {row}, column {shortened(columns['id'])} {fault}")
     tidied = pd.DataFrame({"image_id": texts, **degrees})
     tidied.attrs = {"columns": columns, "notes": notes}
     return tidied
@@ -318,16 +286,6 @@ def _check_limits(
         f"{where}: row {first + 1}, column {shortened(column)} holds {values[first]:g}, beyond "
         f"±{limit} degrees of {role} ({int(bad.sum()):,} of {len(values):,} rows){hint}"
     )
-
-
-def _text(cells: list[Any], column: str, where: str, check: bool) -> list[str]:
-    ids = []
-    for row, cell in enumerate(cells, 1):
-        text, fault = _id(cell)
-        if fault and check:
-            raise ValueError(f"{where}: row {row}, column {shortened(column)} {fault}")
-        ids.append(text)
-    return ids
 
 
 def _id(cell: Any) -> tuple[str, str | None]:

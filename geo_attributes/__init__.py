@@ -1,6 +1,6 @@
-"""Names what users call, and makes the metric known to `evaluate.load`.
+"""Metric of attributes on raster maps; importing this package registers it with `evaluate.load`.
 
-The names are imported when they are asked for, since they need `evaluate`, which takes seconds.
+The names below are imported only on first use, because importing `evaluate` takes seconds.
 """
 
 from typing import TYPE_CHECKING, Any
@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 from gcd_metric import registration  # noqa: F401
 
 if TYPE_CHECKING:
-    from .geo_attributes import GeoAttributes, Raster, spearman
+    from .geo_attributes import GeoAttributes, spearman
+    from .raster import Raster
 
 __all__ = ["GeoAttributes", "Raster", "spearman"]
 

@@ -225,13 +225,8 @@ def errors(predictions: np.ndarray, references: np.ndarray, log: bool) -> dict[s
 
     With `log`, also those of log10(1 + value), which needs values of 0 or more.
     """
-    difference = predictions - references
-    result = {
-        "mean_absolute_error": _mean(np.abs(difference)),
-        "median_absolute_error": _median(np.abs(difference)),
-        "mean_error": _mean(difference),
-        "spearman": spearman(predictions, references),
-    }
+    result: dict[str, Any] = {}
+    absolute = {"": np.abs(predictions - references)}
     if log:
         least = min(predictions.min(initial=0), references.min(initial=0))
         if least < 0:
@@ -239,18 +234,14 @@ def errors(predictions: np.ndarray, references: np.ndarray, log: bool) -> dict[s
                 f"log= needs values of 0 or more, and there is {least:g}; if that means no value, "
                 "give it as nodata="
             )
-        decades = np.abs(np.log10(1 + predictions) - np.log10(1 + references))
-        result["mean_absolute_error_log10"] = _mean(decades)
-        result["median_absolute_error_log10"] = _median(decades)
+        absolute["_log10"] = np.abs(np.log10(1 + predictions) - np.log10(1 + references))
+    for suffix, values in absolute.items():
+        column = pd.Series(values, dtype=np.float64)  # its mean of nothing is NaN
+        result[f"mean_absolute_error{suffix}"] = float(column.mean())
+        result[f"median_absolute_error{suffix}"] = float(column.median())
+    result["mean_error"] = float(pd.Series(predictions - references, dtype=np.float64).mean())
+    result["spearman"] = spearman(predictions, references)
     return result
-
-
-def _mean(values: np.ndarray) -> float:
-    return float(values.mean()) if values.size else math.nan
-
-
-def _median(values: np.ndarray) -> float:
-    return float(np.median(values)) if values.size else math.nan
 
 
 # --- from places to figures ---------------------------------------------------------------------
@@ -258,39 +249,20 @@ def _median(values: np.ndarray) -> float:
 KINDS = ("classes", "quantity", "gradient")
 
 
-class Options(NamedTuple):
-    """What to compute."""
-
-    kind: str
-    classes: Classes
-    log: bool
-    missing: str
-    return_values: bool
-
-
-def make_options(
-    kind: Any, classes: Any, threshold: Any, log: bool, missing: str, return_values: bool
-) -> Options:
-    """Check options, as in `GeoAttributes.compute`; a ValueError says which do not fit together."""
-    check_choice("kind", kind, KINDS)
-    check_choice("missing", missing, MISSING)
-    if kind != "classes" and not (classes is None and threshold is None):
-        raise ValueError(f"classes and threshold are for kind='classes', not for {kind!r:.80}")
-    if kind == "classes" and log:
-        raise ValueError("log is for kind='quantity' and kind='gradient'")
-    made = make_classes(classes, threshold) if kind == "classes" else Classes()
-    return Options(kind, made, bool(log), missing, bool(return_values))
-
-
 def score(
-    predictions: np.ndarray, references: np.ndarray, raster: Raster, options: Options
-) -> dict[str, Any]:
+    predictions: np.ndarray,
+    references: np.ndarray,
+    raster: Raster,
+    kind: str,
+    classes: Classes,
+    log: bool,
+) -> tuple[dict[str, Any], np.ndarray, np.ndarray]:
     """Look up both sides, in degrees of shape (n, 2), and compare the values.
 
     A row of `predictions` with NaN is a missing one. Pairs without a value are counted. If no
-    reference has a value, that is a ValueError.
+    reference has a value, that is a ValueError. Returns the figures and the values of both sides.
     """
-    measure = raster.gradients if options.kind == "gradient" else raster.values
+    measure = raster.gradients if kind == "gradient" else raster.values
     values, inside = measure(np.concatenate([predictions, references]))
     (guess, truth), (guess_inside, truth_inside) = np.split(values, 2), np.split(inside, 2)
     known, answered = ~np.isnan(truth), ~np.isnan(predictions).any(axis=1)
@@ -308,19 +280,15 @@ def score(
             f"{counted['n_references_outside']} are outside of the raster ({raster.extent}), "
             f"{counted['n_references_nodata']} in cells without one"
         )
-    if options.kind == "classes":
-        labels, predicted, true = classify(guess[known], truth[known], options.classes, raster.path)
+    if kind == "classes":
+        labels, predicted, true = classify(guess[known], truth[known], classes, raster.path)
         result = agreement(labels, predicted, true)
         result["n"] = int(known.sum())
     else:
         both = known & ~np.isnan(guess)
-        result = errors(guess[both], truth[both], options.log)
+        result = errors(guess[both], truth[both], log)
         result["n"] = int(both.sum())
-    result |= counted
-    if options.return_values:
-        # as lists, because evaluate.save writes JSON
-        result |= {"prediction_values": guess.tolist(), "reference_values": truth.tolist()}
-    return result
+    return result | counted, guess, truth
 
 
 # --- the metric ---------------------------------------------------------------------------------
@@ -376,21 +344,44 @@ class GeoAttributes(PairMetric):
             If rasterio is not installed.
         """
         refuse_unknown(unknown, GeoAttributes.compute.__kwdefaults__)
-        options = make_options(kind, classes, threshold, log, missing, return_values)
+        check_choice("kind", kind, KINDS)
+        check_choice("missing", missing, MISSING)
+        if kind != "classes" and not (classes is None and threshold is None):
+            raise ValueError(f"classes and threshold are for kind='classes', not for {kind!r}")
+        if kind == "classes" and log:
+            raise ValueError("log is for kind='quantity' and kind='gradient'")
+        made = make_classes(classes, threshold) if kind == "classes" else Classes()
         if raster is None:
             raise ValueError(
                 "raster is the path of the map to look values up in, such as a GeoTIFF"
             )
         scaled = kind != "classes" or threshold is not None  # codes are not quantities
-        arguments = (raster, band, nodata, fill_value, scaled)
-        return self._score(predictions, references, raster=arguments, options=options)
+        return self._score(
+            predictions,
+            references,
+            missing=missing,
+            raster=(raster, band, nodata, fill_value, scaled),
+            comparison=(kind, made, log),
+            return_values=return_values,
+        )
 
     def _compute(
-        self, predictions: Any, references: Any, raster: tuple[Any, ...], options: Options
+        self,
+        predictions: Any,
+        references: Any,
+        missing: str,
+        raster: tuple[Any, ...],
+        comparison: tuple[Any, ...],
+        return_values: bool,
     ) -> dict[str, Any]:
         sides = pair(predictions, references, SIDES)
-        checked = examine(*sides, options.missing, _FINEST_CELL_KM)
+        checked = examine(*sides, missing, _FINEST_CELL_KM)
         for note in checked.notes:
             warnings.warn(note, stacklevel=4)
         with Raster(*raster) as opened:
-            return score(checked.predictions, checked.references, opened, options)
+            result, guess, truth = score(
+                checked.predictions, checked.references, opened, *comparison
+            )
+        if return_values:  # as lists, because evaluate.save writes JSON
+            result |= {"prediction_values": guess.tolist(), "reference_values": truth.tolist()}
+        return result

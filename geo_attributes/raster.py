@@ -94,7 +94,7 @@ class Raster:
             raise ValueError(f"{self.path}: band must be 1 to {count}, not {band!r:.80}")
         name = self._file.dtypes[band - 1]
         try:
-            kind = np.dtype(name)
+            kind: np.dtype[Any] = np.dtype(name)
         except TypeError:  # a type of GDAL that NumPy does not have
             kind = np.dtype(object)
         if kind.kind not in "fiu":
@@ -201,7 +201,8 @@ class Raster:
 
     def _block_of(self, rows: np.ndarray, columns: np.ndarray) -> np.ndarray:
         height, width = self._block
-        return rows // height * (self._file.width // width + 1) + columns // width
+        blocks: np.ndarray = rows // height * (self._file.width // width + 1) + columns // width
+        return blocks
 
     def _read(self, rows: np.ndarray, columns: np.ndarray) -> np.ndarray:
         """The values of cells; each read is at most one block."""
@@ -224,7 +225,8 @@ class Raster:
 
     def _read_window(self, window: Any) -> np.ma.MaskedArray:
         try:
-            return self._file.read(self._band, window=window, masked=True)
+            part: np.ma.MaskedArray = self._file.read(self._band, window=window, masked=True)
+            return part
         except library().errors.RasterioError as error:
             raise ValueError(
                 f"{self.path}: damaged at row {window.row_off}, column {window.col_off}: "
@@ -239,7 +241,8 @@ class Raster:
         south = np.tensordot(weights, around[2] - around[0], 1)
         across, along = self._spacing(rows, columns)
         # the value of the centre does not count, but without it there is no gradient
-        return np.hypot(east / across, south / along) / 8 + 0 * around[1, 1]
+        slope: np.ndarray = np.hypot(east / across, south / along) / 8 + 0 * around[1, 1]
+        return slope
 
     def _read_around(self, rows: np.ndarray, columns: np.ndarray) -> np.ndarray:
         """The values of cells, NaN outside the raster; a global raster continues at its edges."""
@@ -268,7 +271,7 @@ class Raster:
         if not self._crs.is_geographic or transform.b or transform.d:
             return None
         degrees = math.degrees(self._crs.axis_info[0].unit_conversion_factor)  # or gradians
-        return abs(360 / round(degrees, 9) / transform.a)
+        return abs(360 / round(degrees, 9) / float(transform.a))
 
     def _to_degrees(self, columns: np.ndarray, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         x, y = _apply(self._file.transform, columns, rows)
