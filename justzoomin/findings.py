@@ -41,18 +41,8 @@ class StreamedFindings:
 
     A process that reads some of the parts only, such as a DataLoader worker, never comes to the
     end.
-
-    Parameters
-    ----------
-    what : str
-        What the parts belong to, for messages.
-    count : int
-        Number of parts.
-    strict : bool
-        Raise ValueError instead of logging.
-    combine : callable
-        Given the findings that were held back and the numbers found in each part, returns the
-        report of all parts.
+    `combine` gets the findings that were held back and the numbers found in each part, and returns
+    the report of all parts.
     """
 
     def __init__(

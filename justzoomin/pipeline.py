@@ -13,7 +13,7 @@ with needed_for("A webdataset pipeline", "all"):
     import webdataset as wds
 
 
-class Pipeline(wds.DataPipeline, wds.FluidInterface):
+class Pipeline(wds.DataPipeline, wds.FluidInterface):  # type: ignore[misc]
     """A webdataset pipeline with the fluent methods of `webdataset.WebDataset`."""
 
 

@@ -34,27 +34,14 @@ class TableError(ValueError):
 
 @dataclass(frozen=True, eq=False)
 class Table:
-    """One split's rows, as columns.
-
-    Attributes
-    ----------
-    image_id : list of str, length n
-    latitude, longitude : list of float, length n
-        Decimal degrees, WGS 84.
-    sequence : list of list of int, n by depth
-        Zoom actions, row · 4 + column of the chosen cell, 0 to 15.
-    row : dict of str to int
-        The row of each id; the first one where an id stands twice.
-    repeated : list of str
-        Ids of the further rows of ids that stand twice.
-    """
+    """One split's rows, as columns of n values."""
 
     image_id: list[str]
-    latitude: list[float]
+    latitude: list[float]  # decimal degrees, WGS 84
     longitude: list[float]
-    sequence: list[list[int]]
-    row: dict[str, int]
-    repeated: list[str]
+    sequence: list[list[int]]  # zoom actions, row · 4 + column of the chosen cell, 0 to 15
+    row: dict[str, int]  # the first row of each id
+    repeated: list[str]  # ids of further rows
 
     def __len__(self) -> int:
         return len(self.image_id)
@@ -86,13 +73,8 @@ def table_report(table: Table, others: Table) -> Findings:
 def read_table(path: str) -> Table:
     """Read a split's CSV file with the columns `image_id,latitude,longitude,sequence`.
 
-    Columns may stand in any order and others beside them. The table of an unchanged file is kept,
-    so that every shard of every epoch can ask for it.
-
-    Raises
-    ------
-    TableError
-        Names the file, the column and the first bad row.
+    Other columns are ignored. The table of an unchanged file is kept in memory. A TableError names
+    the file, the column and the first bad row.
     """
     return _read_table(path, tuple(signature([path], "/")))
 
@@ -120,7 +102,7 @@ def _read_table(path: str, state: object) -> Table:
 
 def _read_csv(path: str) -> pd.DataFrame:
     """Read the columns as text; Arrow, unlike pandas, refuses rows longer than the header."""
-    # Of several damaged columns, threads would name one or the other.
+    # With threads, an error would name any one of several damaged columns.
     one_thread = pa.csv.ReadOptions(use_threads=False)
     quoted = pa.csv.ParseOptions(newlines_in_values=True)
     as_text = pa.csv.ConvertOptions(column_types=dict.fromkeys(COLUMNS, pa.string()))
@@ -134,7 +116,8 @@ def _read_csv(path: str) -> pd.DataFrame:
         if names.count(column) != 1:
             many = "more than one" if column in names else "no"
             raise TableError(f"{path} has {many} column {column}; it has {reprlib.repr(names)}.")
-    return content.select(list(COLUMNS)).to_pandas()
+    frame: pd.DataFrame = content.select(list(COLUMNS)).to_pandas()
+    return frame
 
 
 def _degrees(frame: pd.DataFrame, column: str, limit: int, path: str) -> list[float]:
@@ -151,30 +134,18 @@ def _degrees(frame: pd.DataFrame, column: str, limit: int, path: str) -> list[fl
 def parse_sequences(texts: Sequence[str], where: str) -> list[list[int]]:
     """Read sequences of one length from text such as "[7, 6, 6, 5]".
 
-    Parameters
-    ----------
-    texts : sequence of str, length n
-    where : str
-        What an error calls the file; it names the line too, of which the header is the first.
-
-    Returns
-    -------
-    list of list of int, n by depth
-
-    Raises
-    ------
-    TableError
-        For the first text that is no list of actions, or has another length than most.
+    A TableError names the file (`where`) and the line of the first text that is no list of actions,
+    or has another length than most; the header is line 1.
     """
     for line, text in enumerate(texts, 2):
-        # Each by itself: damaged ones side by side can make up valid ones.
+        # Each is checked by itself, because damaged ones side by side can look valid together.
         if not _SEQUENCE.fullmatch(text):
             raise TableError(
                 f"{where}, line {line}: sequence is {reprlib.repr(text)}, not a list of actions "
                 f"from 0 to {GRID**2 - 1}, {DEPTH} at most, such as [7, 6, 6, 5]."
             )
-    # All of them joined are one large list, which is read many times as fast.
-    sequences = json.loads(f"[{','.join(texts)}]")
+    # Joined into one list they are read many times as fast.
+    sequences: list[list[int]] = json.loads(f"[{','.join(texts)}]")
     counts = Counter(map(len, sequences))
     if len(counts) > 1:
         usual = counts.most_common(1)[0][0]

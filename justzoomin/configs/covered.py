@@ -40,23 +40,12 @@ _Result = TypeVar("_Result")
 
 @dataclass(frozen=True)
 class Covered:
-    """The table, ready to be joined.
-
-    Attributes
-    ----------
-    path : str
-    columns : pyarrow.Table
-        All but the one that names the photo, under the names that they get in the rows.
-    row : dict of str to int
-        The row of each photo's id; the first one of an id that is repeated.
-    report : Findings
-        Rows that repeat an id, or have none.
-    """
+    """The table, ready to be joined."""
 
     path: str
-    columns: pa.Table
-    row: dict[str, int]
-    report: Findings
+    columns: pa.Table  # without the one that names the photo, named as in the rows
+    row: dict[str, int]  # of each photo's id; the first one of an id that is repeated
+    report: Findings  # rows that repeat an id, or have none
 
     def features(self) -> dict[str, Any]:
         """Return the columns' features, inferred from the file."""
@@ -110,22 +99,10 @@ def find_covered(source: Source, option: bool | str) -> str:
 def read_covered(
     source: Source, option: bool | str, id_column: str | None, taken: tuple[str, ...]
 ) -> Covered:
-    """Read the table and choose the names of its columns.
+    """Read the table; `option` is as for `find_covered`.
 
-    Parameters
-    ----------
-    source : Source
-    option : bool or str
-        As for `find_covered`.
-    id_column : str or None
-        The column that names the photo, if it is not to be found.
-    taken : tuple of str
-        The columns that the rows have already: those of the same name get the prefix `covered_`.
-
-    Raises
-    ------
-    TableError
-        Names the file and, if no column names the photo, all columns.
+    Columns whose names are `taken` by the rows get the prefix `covered_`. A TableError names the
+    file and, if no column is known to name the photo, all columns.
     """
     path = find_covered(source, option)
     tables = tuple(source.table(split) for split in TABLES)
@@ -184,6 +161,7 @@ def _free(names: list[str], taken: tuple[str, ...]) -> list[str]:
 
 
 def _column_names(path: str) -> list[str]:
+    names: list[str]
     if path.endswith(".parquet"):
         names = _readable(path, lambda: pa.parquet.read_schema(path).names)
     else:

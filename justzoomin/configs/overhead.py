@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, ClassVar
 
 import datasets
 
@@ -40,7 +40,11 @@ def find_views(config: JustZoomInConfig, source: Source, size: int) -> str | Non
 
 
 class _Overhead(JustZoomInConfig):
-    """Views of the whole region, which all are in one split."""
+    """Views of the whole region, which are all in one split."""
+
+    # Names of the columns of the actions and of the picture.
+    actions: ClassVar[str]
+    picture: ClassVar[str]
 
     def split_names(self) -> list[str]:
         """See `JustZoomInConfig`."""
@@ -54,11 +58,8 @@ class _Overhead(JustZoomInConfig):
         """See `JustZoomInConfig`."""
         number, white = datasets.Value("float64"), datasets.Value("bool")
         place = dict.fromkeys(("latitude", "longitude", "width_m"), number)
-        return {**self.own_features(), **place, "white": white}
-
-    def own_features(self) -> dict[str, Any]:
-        """Return the columns that the other configuration of views does not have."""
-        raise NotImplementedError
+        actions = datasets.Sequence(datasets.Value("int64"))
+        return {self.actions: actions, self.picture: datasets.Image(), **place, "white": white}
 
     def rows(self, source: Source, parts: list[Any], split: str, done: Done) -> Iterator[Row]:
         """See `JustZoomInConfig`."""
@@ -79,9 +80,7 @@ class _Overhead(JustZoomInConfig):
 class RenderedGrid(_Overhead):
     """Every view along every zoom path, as `justzoomin render` drew it."""
 
-    def own_features(self) -> dict[str, Any]:
-        """See `_Overhead`."""
-        return {"prefix": datasets.Sequence(datasets.Value("int64")), "view": datasets.Image()}
+    actions, picture = "prefix", "view"
 
     def parts(self, source: Source, dl_manager: Any, cache_dir: str | None) -> list[Any]:
         """See `JustZoomInConfig`: the path of the rendered shard."""
@@ -141,11 +140,8 @@ def _view_row(path: str, name: str, picture: bytes, record: bytes) -> dict[str, 
 class Cells(_Overhead):
     """Every cell of a depth with its view: the data base of a retrieval baseline."""
 
+    actions, picture = "sequence", "image"
     _views: Views | None = None
-
-    def own_features(self) -> dict[str, Any]:
-        """See `_Overhead`."""
-        return {"sequence": datasets.Sequence(datasets.Value("int64")), "image": datasets.Image()}
 
     def parts(self, source: Source, dl_manager: Any, cache_dir: str | None) -> list[Any]:
         """See `JustZoomInConfig`: the first actions of the cells."""

@@ -41,8 +41,12 @@ class Satellite(JustZoomInConfig):
     def source_key(self) -> Any:
         """See `geoload.builder.Config`."""
         source = self.source()
-        tiles = lambda: [file for a in source.tiles(self.levels) for file in a.files()]  # noqa: E731
-        return source.key(lambda: [source.layout(), *tiles()])
+
+        def files() -> list[str]:
+            tiles = source.tiles(self.levels)
+            return [source.layout(), *(file for archive in tiles for file in archive.files())]
+
+        return source.key(files)
 
     def parts(self, source: Source, dl_manager: Any, cache_dir: str | None) -> list[Any]:
         """See `JustZoomInConfig`: TAR files, or slices of folders of extracted tiles."""

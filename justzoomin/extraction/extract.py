@@ -42,33 +42,21 @@ _HOW_TO_OMIT = {"photos": "--no-photos, fewer --shards, or --splits validation",
 
 @dataclass
 class Count:
-    """Pictures of a group: how many were written, how many existed, and bytes written."""
+    """Pictures of a group."""
 
     written: int = 0
-    there: int = 0
-    bytes: int = 0
+    there: int = 0  # existed before
+    bytes: int = 0  # that were written
 
 
 @dataclass
 class Extracted:
-    """What `extract` did.
-
-    Attributes
-    ----------
-    folder : str
-    unselected, lacking : list of int
-        Levels that the source has and that were not selected; levels that the authors' loader
-        reads and the source does not have.
-    counts : dict of str to Count
-        By group: "photos", "level -7", ….
-    report : Findings
-        What was refused, repeated or broken.
-    """
+    """What `extract` did; the report counts what was refused, repeated or broken."""
 
     folder: str
-    unselected: list[int]
-    lacking: list[int]
-    counts: dict[str, Count] = field(default_factory=dict)
+    unselected: list[int]  # levels that the source has
+    lacking: list[int]  # levels that the authors' loader reads and the source does not have
+    counts: dict[str, Count] = field(default_factory=dict)  # by group: "photos", "level -7"
     report: Findings = field(default_factory=Findings)
 
     def __str__(self) -> str:

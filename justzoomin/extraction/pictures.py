@@ -62,7 +62,7 @@ def _no_link(path: str, flags: int) -> int:
     return os.open(path, flags | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0))
 
 
-def extracted_pictures(folder: str, tops: Iterable[str], report: Findings) -> dict[str, Picture]:
+def find_extracted(folder: str, tops: Iterable[str], report: Findings) -> dict[str, Picture]:
     """Find pictures that are files, by their path in the layout.
 
     `tops` are the folders that hold them (`streetview/images`, `satellite/-7`); what does not
@@ -92,7 +92,7 @@ def extracted_pictures(folder: str, tops: Iterable[str], report: Findings) -> di
     return found
 
 
-def archived_pictures(
+def find_archived(
     source: Source, archives: list[Archive], report: Findings, passed: Callable[[int], Any]
 ) -> dict[str, Picture]:
     """Find pictures in TAR files, by their path in the layout; the first of a path counts.

@@ -21,24 +21,12 @@ MAX_RECORD = 16 * 2**20
 
 @dataclass(frozen=True)
 class Selection:
-    """Some of the data set's files.
+    """Some of the data set's files."""
 
-    Attributes
-    ----------
-    levels : tuple of int
-        Zoom levels of the tiles.
-    photos : bool
-        Whether street photos are selected.
-    splits : tuple of str
-        The splits of the photos; both stand for photos that belong to no split, too.
-    shards : tuple of int, optional
-        Numbers of the TAR files of photos; None is all.
-    """
-
-    levels: tuple[int, ...] = ()
+    levels: tuple[int, ...] = ()  # zoom levels of the tiles
     photos: bool = True
-    splits: tuple[str, ...] = tuple(TABLES)
-    shards: tuple[int, ...] | None = None
+    splits: tuple[str, ...] = tuple(TABLES)  # of the photos; both include those of no split
+    shards: tuple[int, ...] | None = None  # numbers of the TAR files of photos; None is all
 
     def choose(
         self, known: Collection[int], levels: Sequence[int] | str | None, photos: bool,
@@ -64,15 +52,9 @@ class Selection:
         return photos + (source.tiles(self.levels, tar_only=True) if self.levels else [])
 
     def side_files(self, source: Source) -> dict[str, str]:
-        """Return the small files beside the TAR files: their local paths by those in the layout.
+        """Return the local paths of the tables and the layout, by their paths in the layout.
 
-        Those of the Hub are downloaded. The split tables belong to the photos; without photos they
-        are included if the source has them.
-
-        Raises
-        ------
-        FileNotFoundError
-            If a table, or the layout of tiles that are selected, is missing.
+        Raises FileNotFoundError if one is missing. Only photos need the split tables.
         """
         found = {}
         for split, name in TABLES.items():
@@ -117,14 +99,11 @@ def loader_levels(known: Collection[int]) -> tuple[int, ...]:
 
 @dataclass
 class Record:
-    """What was extracted into a folder.
-
-    `archives` holds the sizes of the TAR files by name, to notice another version of one.
-    """
+    """What was extracted into a folder."""
 
     selection: Selection
     source: str
-    archives: dict[str, int]
+    archives: dict[str, int]  # sizes by name, to notice another version of a TAR file
     finished: bool = False
 
     @classmethod
@@ -139,12 +118,9 @@ class Record:
             return None
 
     def join(self, old: Record | None, folder: str) -> Record:
-        """Return the record of this extraction and an older one together.
+        """Return the record of this extraction and an older one of the same TAR files together.
 
-        Raises
-        ------
-        ValueError
-            If they come from different TAR files, whose pictures may have the same sizes.
+        Pictures of different TAR files would be mixed, because some have the same size.
         """
         if old is None:
             return self

@@ -19,13 +19,7 @@ from geoload.files import is_remote
 from geoload.messages import progress_bar
 from geoload.processes import core_count
 from geoload.report import Findings
-from justzoomin.extraction.pictures import (
-    DAMAGED,
-    Picture,
-    archived_pictures,
-    decode,
-    extracted_pictures,
-)
+from justzoomin.extraction.pictures import DAMAGED, Picture, decode, find_archived, find_extracted
 from justzoomin.extraction.selection import MAX_RECORD, RECORD, Record, Selection
 from justzoomin.findings import BROKEN, MISSING, STRANGERS, is_jpeg
 from justzoomin.members import NOT_FILES, OUTSIDE, image_id_of, tile_of
@@ -63,24 +57,12 @@ def _all_names() -> Findings:
 
 @dataclass
 class Verdict:
-    """What `verify` found.
-
-    Attributes
-    ----------
-    folder : str
-    compared : str or None
-        The source of the TAR files that it was compared with.
-    extracted : bool
-        Whether it is an extracted folder, not one of TAR files.
-    groups : list of (str, int or None, int)
-        What, how many there should be (None if unknown), how many there are.
-    wrong, notes : Findings
-        What is missing, repeated or broken; and what is worth knowing.
-    """
+    """What `verify` found: what is wrong, and notes on what is only worth knowing."""
 
     folder: str
-    compared: str | None = None
-    extracted: bool = True
+    compared: str | None = None  # the source of the TAR files that it was compared with
+    extracted: bool = True  # not a folder of TAR files
+    # What, how many there should be (None if unknown), how many there are.
     groups: list[tuple[str, int | None, int]] = field(default_factory=list)
     wrong: Findings = field(default_factory=_all_names)
     notes: Findings = field(default_factory=_all_names)
@@ -252,7 +234,7 @@ class _Check:
             report = _all_names()
             total = sum(archive.size for archive in self._archives)
             with progress_bar("TAR headers", total) as bar:
-                archived = archived_pictures(self._source, self._archives, report, bar.update)
+                archived = find_archived(self._source, self._archives, report, bar.update)
             for kind, count in report.counts.items():
                 # `extract` leaves such members out, so an extracted folder has no harm from them.
                 harmless = not self._in_place and kind in (OUTSIDE, NOT_FILES)
@@ -263,7 +245,7 @@ class _Check:
             self._expected = archived
         tops = [IMAGES] if self.chosen.photos else []
         tops += [f"satellite/{level}" for level in self.chosen.levels]
-        self._found = extracted_pictures(self._folder, tops, self._wrong)
+        self._found = find_extracted(self._folder, tops, self._wrong)
 
     def compare_side_files(self) -> None:
         """Compare tables and layout with the source's; read the tables for what follows."""
