@@ -1,4 +1,4 @@
-"""Just Zoom In for `load_dataset`: importing this package makes the name "justzoomin" known.
+"""Just Zoom In for `load_dataset`: importing this package registers the name "justzoomin".
 
 import justzoomin
 from datasets import load_dataset
@@ -11,7 +11,7 @@ import importlib
 import re
 from typing import TYPE_CHECKING, Any
 
-import gcd_metric.registration  # noqa: F401  so that `evaluate.load` knows our metrics, too
+import gcd_metric.registration  # noqa: F401  registers the metrics with `evaluate.load`
 from geoload.pictures import Resize
 from geoload.processes import equal_share
 from geoload.registry import register
@@ -54,10 +54,10 @@ def __getattr__(name: str) -> Any:
 
 
 def photos(split: str, **options: Any) -> Dataset:
-    """Return one split of the street photos with random access, each read when it is asked for.
+    """Return one split of the street photos for random access; each is read when its row is.
 
     Nothing is copied: rows point into the TAR shards (or extracted files), which must stay where
-    they are. Global shuffles, samplers and `select` therefore cost nothing.
+    they are. Global shuffles, samplers and `select` are therefore fast.
 
     Parameters
     ----------

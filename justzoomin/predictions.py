@@ -32,8 +32,8 @@ _SIMILAR = {
     *("lat", "latitude", "lon", "lng", "long", "longitude"),
     *("sequence", "sequences", "seq", "actions", "candidates", "ranked"),
 }
-# Words that mark a prediction, as in `prediction`, `pred_y` and `LatPred`; a column about a
-# prediction, such as its score, is none itself.
+# Words that mark a prediction, as in `prediction`, `pred_y` and `LatPred`, but not if the column is
+# about a prediction, such as its score.
 _MARKED = re.compile(
     r"preds?|prd|predict.*|guess.*|outputs?|answers?|responses?|[yxs]?hat|pred.+|.+pred"
 )
@@ -75,7 +75,7 @@ def columns_of(rows: Any) -> Columns | None:
     Raises
     ------
     ValueError
-        When a row lacks a column that the first has, a column is there twice, or several columns
+        If a row lacks a column that the first one has, a column is there twice, or several columns
         may be the image ids.
     """
     columns = _columns_of(rows)
