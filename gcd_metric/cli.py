@@ -377,18 +377,20 @@ def _read(
 ) -> tuple[list[pd.DataFrame], pd.DataFrame]:
     """Predictions, then references, which may have to be downloaded."""
     hint = "" if arguments.missing == "miss" else _WORDING.count_missing
+    ways = [(path, _columns(arguments, prefix), _advice(prefix)) for prefix, path in files.items()]
+    name, chosen = arguments.references, _columns(arguments, "reference-")
+    reference_advice = _advice("reference-")
     predictions = []
-    for prefix, path in files.items():
-        chosen, advice = _columns(arguments, prefix), _advice(prefix)
+    for path, columns, advice in ways:
         table = tables.read_coordinates(
-            path, *chosen.values(), of="predictions", allow_missing=True, advice=advice
+            path, *columns.values(), of="predictions", allow_missing=True, advice=advice
         )
         tables.refuse_unscorable(table, path, hint)
         predictions.append(table)
-    name, chosen = arguments.references, _columns(arguments, "reference-")
     if tables.is_table(name):
-        advice = _advice("reference-")
-        table = tables.read_coordinates(name, *chosen.values(), of="references", advice=advice)
+        table = tables.read_coordinates(
+            name, *chosen.values(), of="references", advice=reference_advice
+        )
     else:
         table = _load_references(arguments, chosen)
     tables.refuse_unscorable(table, name)

@@ -48,7 +48,8 @@ def test_a_name_that_comes_close_is_told_at_once(monkeypatch):
     }.items():
         with pytest.raises(FileNotFoundError) as caught:
             evaluate.load(name)
-        assert str(caught.value) == f"{name!r} is not a metric; did you mean evaluate.load({meant})?"
+        message = f"{name!r} is not a metric; did you mean evaluate.load({meant})?"
+        assert str(caught.value) == message
 
 
 HEAVY = {"evaluate", "torch", "transformers", "matplotlib", "pyproj", "gradio"}
