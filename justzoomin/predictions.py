@@ -17,7 +17,7 @@ import pyarrow.parquet
 
 from gcd_metric.matching import match_ids
 from gcd_metric.names import listed, shortened
-from gcd_metric.tables import open_csv, tidy
+from gcd_metric.tables import is_table, open_csv, tidy
 from justzoomin.members import photo_id
 from justzoomin.table import parse_sequences
 
@@ -155,13 +155,13 @@ def refuse_similar(names: Iterable[str]) -> None:
         )
 
 
-def read_predictions(path: str | os.PathLike[str]) -> Columns:
+def read_predictions(path: str | Path) -> Columns:
     """Read the known columns of a file of predictions.
 
     Parameters
     ----------
     path : path
-        CSV or TSV with a header, Parquet, or JSON lines (`.jsonl`).
+        CSV or TSV with a header, also compressed; Parquet; or JSON lines (`.jsonl`).
 
     Raises
     ------
@@ -169,14 +169,15 @@ def read_predictions(path: str | os.PathLike[str]) -> Columns:
         Names the file and what is wrong with it.
     """
     where, suffix = os.fspath(path), os.path.splitext(path)[1].lower()
-    readers = {
-        ".csv": _read_csv, ".tsv": _read_csv, ".parquet": _read_parquet,
-        ".jsonl": _read_json_lines, ".ndjson": _read_json_lines,
-    }  # fmt: skip
     try:
-        if suffix not in readers:
+        if suffix in (".jsonl", ".ndjson"):
+            names, read = _read_json_lines(Path(path))
+        elif suffix == ".parquet":
+            names, read = _read_parquet(Path(path))
+        elif is_table(path):
+            names, read = _read_csv(Path(path))
+        else:
             raise ValueError("predictions are a .csv, .tsv, .parquet or .jsonl file")
-        names, read = readers[suffix](Path(path))
         _refuse_repeated(names)
         refuse_similar([name for name in names if _is_relevant(name)])
         if ID not in names:

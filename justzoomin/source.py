@@ -231,7 +231,7 @@ class Hub(Source):
         return f"{self.repository} at {self.commit}"
 
     def archives(self) -> list[Archive]:
-        """See `Source`. A file that is in the Hub's cache already is read there."""
+        """A file that is in the Hub's cache already is read there."""
         return _in_order(self._archive(file) for file in self._listed.values())
 
     def _archive(self, file: HubFile) -> Archive | None:
@@ -256,7 +256,7 @@ class Hub(Source):
         return cached if isinstance(cached, str) else None
 
     def find(self, *paths: str) -> str | None:
-        """See `Source`. The Hub is asked only for files that are not in its cache."""
+        """The Hub is asked only for files that are not in its cache."""
         if cached := next(filter(None, map(self._cached, paths)), None):
             return cached
         folder = paths[0].rpartition("/")[0]
@@ -268,13 +268,12 @@ class Hub(Source):
         return path and download_small(self.repository, self.commit, path, self.token)
 
     def table(self, split: str) -> str:
-        """See `Source`."""
         if self.metadata_dir:
             return _existing_table(self.metadata_dir, TABLES[split])
         return download_small(self.repository, self.commit, f"metadata/{TABLES[split]}", self.token)
 
     def key(self, files: Callable[[], list[str]], own: Sequence[str] = ()) -> Any:
-        """See `Source`. The commit stands for all files but the user's own ones."""
+        """The commit stands for all files but the user's own ones."""
         tables = [self.table(split) for split in TABLES] if self.metadata_dir else []
         return [self.repository, self.commit, signature([*own, *tables], "/")]
 
@@ -291,14 +290,13 @@ class Hub(Source):
         return [a._replace(path=local.get(a.path, a.path), indexed=True) for a in archives]
 
     def fetch(self, archive: Archive) -> str:
-        """See `Source`."""
         if not is_remote(archive.path):
             return archive.path
         path = f"archives/{archive.name}"
         return download_small(self.repository, self.commit, path, self.token)
 
     def index(self, archive: Archive) -> TarIndex:
-        """See `Source`. A published index is downloaded."""
+        """A published index is downloaded."""
         if not is_remote(archive.path):
             return super().index(archive)
         if not archive.indexed:
@@ -337,11 +335,10 @@ class Folder(Source):
         return self.folder
 
     def command(self, include: str) -> str:
-        """See `Source`."""
         return super().command(include).replace("FOLDER", self.folder)
 
     def check(self, photos: bool) -> None:
-        """See `Source`; says what to do instead."""
+        """Says what to do instead."""
         there = {name for name in ("metadata", "archives", IMAGES) if self._has(name)}
         if photos and not there - {"metadata"}:
             raise self._without_photos()
@@ -362,19 +359,16 @@ class Folder(Source):
         )
 
     def archives(self) -> list[Archive]:
-        """See `Source`."""
         if not self._has("archives"):
             return []
         entries = os.scandir(os.path.join(self.folder, "archives"))
         return _in_order(_archive(entry.path, entry.name) for entry in entries if entry.is_file())
 
     def find(self, *paths: str) -> str | None:
-        """See `Source`."""
         local = (os.path.join(self.folder, path) for path in paths)
         return next(filter(os.path.isfile, local), None)
 
     def table(self, split: str) -> str:
-        """See `Source`."""
         folder = self.metadata_dir or os.path.join(self.folder, "metadata")
         if self.metadata_dir or self.fallback is None or os.path.isdir(folder):
             return _existing_table(folder, TABLES[split])
@@ -388,7 +382,6 @@ class Folder(Source):
             ) from error
 
     def photos(self, shards: Sequence[int] | None = None, tar_only: bool = False) -> list[Archive]:
-        """See `Source`."""
         if tar_only or any(archive.level is None for archive in self.archives()):
             return super().photos(shards)
         if not self._has(IMAGES):
@@ -400,7 +393,6 @@ class Folder(Source):
         return [Archive(IMAGES, os.path.join(self.folder, IMAGES), extracted=True)]
 
     def tiles(self, levels: Sequence[int] | None = None, tar_only: bool = False) -> list[Archive]:
-        """See `Source`."""
         if tar_only or any(archive.level is not None for archive in self.archives()):
             return super().tiles(levels)
         known = self.extracted_levels()
@@ -423,7 +415,6 @@ class Folder(Source):
         return sorted(int(name) for name in names if re.fullmatch(r"0|-?[1-9][0-9]?", name))
 
     def key(self, files: Callable[[], list[str]], own: Sequence[str] = ()) -> Any:
-        """See `Source`."""
         return [self.folder, signature([*own, *files()], self.folder)]
 
 

@@ -47,22 +47,18 @@ class _Overhead(JustZoomInConfig):
     picture: ClassVar[str]
 
     def split_names(self) -> list[str]:
-        """See `JustZoomInConfig`."""
         return ["train"]
 
     def source_key(self) -> Any:
-        """See `geoload.builder.Config`."""
         return overhead_key(self)
 
     def features(self, source: Source) -> dict[str, Any]:
-        """See `JustZoomInConfig`."""
         number, white = datasets.Value("float64"), datasets.Value("bool")
         place = dict.fromkeys(("latitude", "longitude", "width_m"), number)
         actions = datasets.Sequence(datasets.Value("int64"))
         return {self.actions: actions, self.picture: datasets.Image(), **place, "white": white}
 
     def rows(self, source: Source, parts: list[Any], split: str, done: Done) -> Iterator[Row]:
-        """See `JustZoomInConfig`."""
         for part in parts:
             name, report = f"{self.name}-{part}".rpartition("/")[2], Findings()
             for key, record in self.part_rows(source, part):
@@ -83,7 +79,7 @@ class RenderedGrid(_Overhead):
     actions, picture = "prefix", "view"
 
     def parts(self, source: Source, dl_manager: Any, cache_dir: str | None) -> list[Any]:
-        """See `JustZoomInConfig`: the path of the rendered shard."""
+        """The path of the rendered shard."""
         size = self.size or SIZE
         path = find_views(self, source, size)
         if path is None:
@@ -144,7 +140,7 @@ class Cells(_Overhead):
     _views: Views | None = None
 
     def parts(self, source: Source, dl_manager: Any, cache_dir: str | None) -> list[Any]:
-        """See `JustZoomInConfig`: the first actions of the cells."""
+        """The first actions of the cells."""
         if not 1 <= self.depth <= zoom.DEPTH:
             raise ValueError(f"depth={self.depth}: cells have 1 to {zoom.DEPTH} actions.")
         self._open(source)  # an error about the views is raised before any work

@@ -28,18 +28,15 @@ class Satellite(JustZoomInConfig):
     """The tiles of some levels, in the order of the files."""
 
     def split_names(self) -> list[str]:
-        """See `JustZoomInConfig`."""
         return ["train"]
 
     def features(self, source: Source) -> dict[str, Any]:
-        """See `JustZoomInConfig`."""
         whole, number = datasets.Value("int64"), datasets.Value("float64")
         box = ("south", "west", "north", "east", "latitude", "longitude", "ground_size_m")
         address = dict.fromkeys(("level", "x", "y"), whole)
         return {"image": datasets.Image(), **address, **dict.fromkeys(box, number)}
 
     def source_key(self) -> Any:
-        """See `geoload.builder.Config`."""
         source = self.source()
 
         def files() -> list[str]:
@@ -49,7 +46,7 @@ class Satellite(JustZoomInConfig):
         return source.key(files)
 
     def parts(self, source: Source, dl_manager: Any, cache_dir: str | None) -> list[Any]:
-        """See `JustZoomInConfig`: TAR files, or slices of folders of extracted tiles."""
+        """TAR files, or slices of folders of extracted tiles."""
         archives = source.tiles(self.levels)
         if dl_manager is not None:
             archives = source.download(archives, dl_manager, cache_dir)
@@ -60,7 +57,6 @@ class Satellite(JustZoomInConfig):
         return parts
 
     def rows(self, source: Source, parts: list[Any], split: str, done: Done) -> Iterator[Row]:
-        """See `JustZoomInConfig`."""
         # Importing it raises ImportError with what to install if pyproj is missing.
         from justzoomin.layout import Layout
 
@@ -86,7 +82,7 @@ class Satellite(JustZoomInConfig):
     def combine_findings(
         self, source: Source, split: str, findings: Findings, found: list[np.ndarray]
     ) -> Findings:
-        """See `JustZoomInConfig`: adds the tiles that more than one part holds."""
+        """Adds the tiles that more than one part holds."""
         names, counts = np.unique(np.concatenate([*found, np.empty(0, str)]), return_counts=True)
         twice = names[counts > 1].tolist()
         findings.add_many(TWICE, len(twice), twice)

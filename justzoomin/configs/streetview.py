@@ -45,7 +45,6 @@ class Metadata(JustZoomInConfig):
         return {"image_id": datasets.Value("string"), **place, "sequence": actions}
 
     def features(self, source: Source) -> dict[str, Any]:
-        """See `JustZoomInConfig`."""
         covered = self.covered_table(source)
         return {**self.own_features(), **(covered.features() if covered else {})}
 
@@ -60,7 +59,6 @@ class Metadata(JustZoomInConfig):
         return []
 
     def source_key(self) -> Any:
-        """See `geoload.builder.Config`."""
         source = self.source()
 
         def files() -> list[str]:
@@ -72,11 +70,9 @@ class Metadata(JustZoomInConfig):
         return source.key(files, own=[self.covered] if isinstance(self.covered, str) else [])
 
     def parts(self, source: Source, dl_manager: Any, cache_dir: str | None) -> list[Any]:
-        """See `JustZoomInConfig`."""
         return ["metadata"]
 
     def rows(self, source: Source, parts: list[Any], split: str, done: Done) -> Iterator[Row]:
-        """See `JustZoomInConfig`."""
         covered = self.covered_table(source)
         for key, record in self.own_rows(source, parts, split, done):
             if covered is not None:
@@ -93,7 +89,6 @@ class Metadata(JustZoomInConfig):
     def combine_findings(
         self, source: Source, split: str, findings: Findings, found: list[np.ndarray]
     ) -> Findings:
-        """See `JustZoomInConfig`."""
         table, others = read_tables(source, split)
         findings.merge(table_report(table, others))
         if covered := self.covered_table(source):
@@ -105,15 +100,13 @@ class StreetView(Metadata):
     """The photos of a split, each with its row of the table."""
 
     def own_features(self) -> dict[str, Any]:
-        """See `Metadata`."""
         return {"image": datasets.Image(), **super().own_features()}
 
     def archives(self, source: Source) -> list[Archive]:
-        """See `Metadata`."""
         return source.photos(self.shards)
 
     def parts(self, source: Source, dl_manager: Any, cache_dir: str | None) -> list[Any]:
-        """See `JustZoomInConfig`: slices of archives, or in place one list of whole ones."""
+        """Slices of archives, or in place one list of whole ones."""
         archives = self.archives(source)
         if dl_manager is not None:
             copies_to = None if self.in_place else cache_dir
@@ -128,7 +121,6 @@ class StreetView(Metadata):
         return [archives]
 
     def left_in_place(self, parts: list[Any]) -> list[str]:
-        """See `JustZoomInConfig`."""
         return [archive.path for archive in parts[0]] if self.in_place else []
 
     def own_rows(self, source: Source, parts: list[Any], split: str, done: Done) -> Iterator[Row]:
@@ -166,7 +158,7 @@ class StreetView(Metadata):
     def combine_findings(
         self, source: Source, split: str, findings: Findings, found: list[np.ndarray]
     ) -> Findings:
-        """See `JustZoomInConfig`: adds rows without a picture, and pictures in two parts."""
+        """Adds rows without a picture, and pictures in two parts."""
         table, _ = read_tables(source, split)
         times = np.zeros(len(table), int)
         for rows in found:

@@ -22,7 +22,6 @@ class Zoom(StreetView):
     _views: Views | None = None
 
     def own_features(self) -> dict[str, Any]:
-        """See `Metadata`."""
         number = datasets.Value("float64")
         return {
             **super().own_features(),
@@ -32,16 +31,14 @@ class Zoom(StreetView):
         }
 
     def source_key(self) -> Any:
-        """See `geoload.builder.Config`. Nothing is kept, so the photos need no signature."""
+        """Nothing is kept, so the photos need no signature."""
         return overhead_key(self)
 
     def parts(self, source: Source, dl_manager: Any, cache_dir: str | None) -> list[Any]:
-        """See `JustZoomInConfig`."""
         self._open(source)  # an error about the views is raised before any work
         return super().parts(source, dl_manager, cache_dir)
 
     def add_columns(self, source: Source, record: dict[str, Any], report: Findings) -> None:
-        """See `StreetView`."""
         views = self._open(source)
         record.update(zoom_record(record["sequence"], views))
         if white_views(record["sequence"], views):
