@@ -348,3 +348,10 @@ def test_street_photos_are_published_without_their_metadata(zoom, tmp_path):
     rows = load_dataset(str(tmp_path / "out"))
     assert sum(map(len, rows.values())) == len(names) > 0
     assert not any(row["image"].getexif() for split in rows.values() for row in split)
+
+
+def test_a_split_of_which_nothing_is_published_counts_on_the_card(publish, there, data):
+    write_pack(data / PACKS["im2gps"], photos=1)
+    assert publish("--configs", "im2gps") == 0
+    assert contents(there()[1]) == ["im2gps/train"]
+    assert "| 1 all rights reserved |" in there()[1]

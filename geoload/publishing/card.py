@@ -72,6 +72,10 @@ def card_entry(
     name: str, features: datasets.Features, written: dict[str, Manifest], suffix: str, note: str
 ) -> CardEntry:
     """Describe a configuration from the manifests of its splits."""
+    left_out = [f"{n:,} {what}" for what, n in total(written, "left_out").items()]
+    remarks = [f"{n:,} {what}" for what, n in total(written, "remarks").items()]
+    last = "; ".join([*(left_out or ["none"]), *remarks])
+    written = {split: manifest for split, manifest in written.items() if manifest.shards}
     paths = [
         {"split": split, "path": f"{name}/{split}-*-of-{len(manifest.shards):05d}.{suffix}"}
         for split, manifest in written.items()
@@ -86,9 +90,6 @@ def card_entry(
     ]
     info["download_size"] = sum(manifest.size for manifest in written.values())
     info["dataset_size"] = sum(manifest.bytes for manifest in written.values())
-    left_out = [f"{n:,} {what}" for what, n in total(written, "left_out").items()]
-    remarks = [f"{n:,} {what}" for what, n in total(written, "remarks").items()]
-    last = "; ".join([*(left_out or ["none"]), *remarks])
     lines = [
         f"| `{name}` | {split} | {manifest.rows:,} | {format_bytes(manifest.size)} | {last} |"
         for split, manifest in written.items()

@@ -103,8 +103,8 @@ def _open_splits(spec: PublishSpec, settings: Settings) -> dict[str, list[Split]
     if not found:
         raise ValueError(f"there is nothing to publish: {next(iter(missing.values()), '')}")
     if missing:
-        _say(f"Not there, or not asked for: {', '.join(missing)} (--configs with a name "
-                     "prints what it needs)")  # fmt: skip
+        names = ", ".join(missing)
+        _say(f"Not there, or not asked for: {names} (--configs with a name prints what it needs)")
     return found
 
 
@@ -136,12 +136,12 @@ def _convert(
             _say(f"{config}: {count:,} rows left out: {reason}")
         for remark, count in total(written, "remarks").items():
             _say(f"{config}: {count:,} {remark}")
+        entry = card_entry(config, splits[0].features, written, settings.suffix, spec.note)
         written = {name: manifest for name, manifest in written.items() if manifest.shards}
         if not written:
             _say(f"{config}: no row is left to publish")
             continue
-        features, suffix = splits[0].features, settings.suffix
-        entries.append(card_entry(config, features, written, suffix, spec.note))
+        entries.append(entry)
         for name, manifest in written.items():
             _say(f"{config} {name} {manifest.rows:,} {format_bytes(manifest.size)}")
         files += _files(spec, settings, out, config, written)
@@ -196,8 +196,8 @@ def _finish(
     repository.send(files, card, placeholder, lambda: destination.check_readers(splits))
     who = "you, and others who may read this private repository"
     who = who if destination.check_readers(splits) else "everybody"
-    _say(f'load_dataset("{destination.name}") now gives these rows to {who}. The converted '
-                 f"files stay in {destination.folder}; you may delete them.")  # fmt: skip
+    _say(f'load_dataset("{destination.name}") now gives these rows to {who}.')
+    _say(f"The converted files stay in {destination.folder}; you may delete them.")
 
 
 def _dry_run(spec: PublishSpec, settings: Settings, folder: Path) -> None:
@@ -209,8 +209,8 @@ def _dry_run(spec: PublishSpec, settings: Settings, folder: Path) -> None:
             total += size
             reasons = "".join(f"; left out: {n:,} {reason}" for reason, n in left_out.items())
             shards = max(1, -(-size // settings.shard_bytes)) if rows else 0
-            _say(f"{split.config}, {split.name}: {about}{rows:,} rows, {format_bytes(size)}, "
-                         f"shards: {shards}{reasons}")  # fmt: skip
+            line = f"{about}{rows:,} rows, {format_bytes(size)}, shards: {shards}{reasons}"
+            _say(f"{split.config}, {split.name}: {line}")
     who = "nobody but you can read" if settings.private else "everybody can read"
     where = f"{settings.repo_id}, which {who}" if settings.repo_id else str(folder)
     _say(f"In all {format_bytes(total)} would go to {where}. Nothing was written or sent.")
