@@ -1,12 +1,12 @@
-"""Every comparison in one process run: `make bench`."""
+"""Runs every comparison in one process: `make bench`."""
 
 from importlib import import_module
 
-# The lists first, and nothing imported before: the system counts a child's peak memory from what
-# its parent held when it was started.
+# The lists come first, with nothing imported before: the peak memory of a child process counts from
+# what its parent used when it started the child.
 NAMES = ("lists", "streaming", "training", "tiles", "metric", "build")
 
-print("Times are medians of several rounds, taken in turn; (lowest-highest).\n")
+print("Times are medians of several rounds, (lowest-highest); the candidates take turns.\n")
 for name in NAMES:
     import_module(f"benchmarks.{name}").main()
     print()

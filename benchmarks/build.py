@@ -1,7 +1,7 @@
-"""What building and reading training shards costs a core, and the driver's memory; asserts nothing.
+"""Measures what building and reading training shards costs: time per core, memory of the driver.
 
-The figures of docs/scale.md. CPU seconds, where it says so, because what else runs on the machine
-hardly changes those.
+It prints the figures of docs/scale.md. Some are CPU seconds, because these hardly depend on what
+else runs on the machine.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ from im2gps.flickr.http import RequestPolicy
 from im2gps.flickr.ids import file_stem
 from tests.support.flickr_photos import SCHEMA, FlickrPhotos, row, write_list
 
-PICTURES = 24  # different ones, over and over
+PICTURES = 24  # different ones, used repeatedly
 PHOTOS = 1000  # a shard
 MILLIONS = (1, 2, 4)
 _GROUPS = {
@@ -97,7 +97,7 @@ def cpu(call: Callable[[], Any], times: int) -> float:
 
 
 def reading(folder: Path, rounds: int) -> None:
-    """Stream two shards, beside webdataset."""
+    """Stream two shards, compared with webdataset."""
     pictures = [photo(1024, 768, seed) for seed in range(PICTURES)]
     for shard in range(2):
         with tarfile.open(folder / f"im2gps-{shard:05d}.tar", "w") as archive:
@@ -129,7 +129,7 @@ def reading(folder: Path, rounds: int) -> None:
         },
         rounds,
     )
-    print(f"  photos a second, ours to bare webdataset's: "
+    print(f"  photos a second, ours divided by plain webdataset's: "
           f"{medians['bare webdataset'] / medians['ours']:.2f} x")  # fmt: skip
     ways = {"train": train, "validation": validation, "train, decoded by Pillow": decoded}
     for name, rows in ways.items():
@@ -200,7 +200,7 @@ def serve(pipe: Connection, rows: list[dict[str, Any]]) -> None:
 
 
 def grouped(profile: cProfile.Profile) -> Counter[str]:
-    """Add up the own time of functions, by what they belong to."""
+    """Add up the time spent in functions themselves, by category."""
     groups: Counter[str] = Counter()
     stats: dict[tuple[str, int, str], tuple] = pstats.Stats(profile).stats  # type: ignore
     for (file, _, function), (_, _, own, _, _) in stats.items():
@@ -213,7 +213,7 @@ def grouped(profile: cProfile.Profile) -> Counter[str]:
 
 
 def memory(folder: Path, millions: int) -> None:
-    """Print the peak memory of a driver whose list has so many rows, all but a shard done."""
+    """Print the peak memory of a driver whose list has so many rows, with one shard left to do."""
     rows = millions * 10**6
     table = folder / "photos.parquet"
     write_large_list(table, rows)
@@ -239,7 +239,7 @@ def drive(folder: str, rows: int) -> None:
         options: dict[str, Any] = {"host": host.endpoint, "rate": 0, "processes": 1}
         out.mkdir()
         pretend(out, shards - 1)
-        # A photo host that has nothing: the last shard is soon through.
+        # The photo host has no photos, so that the last shard takes little time.
         begun = {"list": sha256(table), "rows": rows, "shard_size": PHOTOS,
                  "photo_host": host.endpoint}  # fmt: skip
         (out / "build.json").write_text(json.dumps(begun), encoding="utf-8")
@@ -262,7 +262,7 @@ def peak_memory() -> float:
 
 
 def pretend(folder: Path, shards: int) -> None:
-    """Write statistics of shards, a fifth of whose photos did not come, and stand-ins for them."""
+    """Write placeholder shards and their statistics; a fifth of the photos are missing."""
     lost = {"gone (404 or 410)": [str(231500000 + number) for number in range(PHOTOS // 5)]}
     numbers = dict.fromkeys(("recoded", "alike", "requests", "retries", "bytes received"), 0)
     statistics = {**numbers, "rows": PHOTOS, "photos": PHOTOS - PHOTOS // 5, "bytes": 1,

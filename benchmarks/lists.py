@@ -1,4 +1,4 @@
-"""`im2gps lists` on generated Flickr lists: records a second and peak memory; asserts nothing.
+"""`im2gps lists` on generated Flickr lists: records a second and peak memory.
 
 python -m benchmarks.lists          # 1 and 2 million records
 python -m benchmarks.lists 1 2 4    # these millions; 4 of them are 1.3 GB of text

@@ -1,4 +1,4 @@
-"""Streaming street photos beside webdataset and `load_dataset("webdataset")`; asserts nothing."""
+"""Compares streaming street photos with webdataset and `load_dataset("webdataset")`."""
 
 from __future__ import annotations
 
@@ -49,11 +49,11 @@ def compare_with_peers(folder: str, title: str, split: str, tables: str) -> None
         },
     )
     ratio = medians["bare webdataset, all members"] / medians["ours"]
-    print(f"  members a second, ours to bare webdataset's: {ratio:.2f} x")
+    print(f"  members a second, ours divided by plain webdataset's: {ratio:.2f} x")
 
 
 def bare(files: list[str]) -> wds.WebDataset:
-    """webdataset as one would type it, nothing decoded."""
+    """Plain webdataset, without decoding."""
     return wds.WebDataset(files, shardshuffle=False, empty_check=False)
 
 

@@ -1,7 +1,7 @@
-"""Views of the tile pyramid beside tiledwebmaps, as the authors use it and behind its own LRU.
+"""Compares views of the tile pyramid with tiledwebmaps, with and without its LRU cache.
 
-One process, one thread, distinct views. The system's cache of files is warm throughout: "cold"
-says that no decoded tile is kept when the round begins.
+One process, one thread, distinct views. The file cache of the system is always warm; "cold" means
+that the round begins without decoded tiles.
 """
 
 from __future__ import annotations
@@ -20,11 +20,11 @@ from justzoomin.sample_tiles import write_tiles
 from justzoomin.tiles import TilePyramid
 
 SEQUENCES = 24
-# Tiles of the coarser levels are shared, so a start without any pays over a longer run.
+# Coarse tiles are shared by many views, so a start with an empty cache needs a longer run.
 COLD_SEQUENCES = 96
 SIZE = 384
 CACHE_BYTES = 512 * 2**20
-TILE_BYTES = 250 * 250 * 3  # what tiledwebmaps counts is tiles
+TILE_BYTES = 250 * 250 * 3  # tiledwebmaps counts tiles, not bytes
 
 
 def main(rounds: int = 3) -> None:

@@ -1,4 +1,4 @@
-"""Timing of callables side by side in one process; says nothing of what they do."""
+"""Times callables side by side in one process."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ def compare(
     peers: Mapping[str, Callable[[], Any]],
     rounds: int = 5,
 ) -> dict[str, float]:
-    """Time callables in turn and print how many times ours takes of each peer's time.
+    """Time callables in turn and print our time as a multiple of each peer's time.
 
-    They alternate within each round, so that a machine that slows down slows all of them; the
+    They alternate within each round, so that a machine that becomes slower affects all of them. The
     first call of each is not counted.
 
     Parameters

@@ -1,6 +1,6 @@
-"""What a training loop gets: pictures at its size, workers on one shard, photos with their views.
+"""Measures what a training loop receives: resized pictures, shared shards, views.
 
-Pictures have the size and the spectrum of real ones; a hundred are written over and over.
+Pictures have the size and the spectrum of real ones; the same hundred are written repeatedly.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ def main() -> None:
 
 
 def decoding(folder: str, options: dict[str, str]) -> None:
-    """Photos at training size, each in one process beside plain Pillow."""
+    """Photos at training size in one process, compared with plain Pillow."""
     rows = photos(options).select(range(200))
     bare = rows.cast_column("image", datasets.Image(decode=False))
     compare(
@@ -63,7 +63,7 @@ def decoding(folder: str, options: dict[str, str]) -> None:
 
 
 def validation_only(options: dict[str, str]) -> None:
-    """Reading one photo in ten beside reading all, nothing decoded."""
+    """Reading one photo in ten, compared with reading all, without decoding."""
 
     def stream(split: str) -> Iterable:
         rows = datasets.load_dataset("justzoomin", split=split, streaming=True, **options)
@@ -78,7 +78,7 @@ def validation_only(options: dict[str, str]) -> None:
 
 
 def workers(folder: str, options: dict[str, str]) -> None:
-    """One shard among several workers, decoded in them."""
+    """One shard shared by several workers, which decode it."""
     try:
         from torch.utils.data import DataLoader
     except ImportError:
@@ -103,7 +103,7 @@ def workers(folder: str, options: dict[str, str]) -> None:
 
 
 def complete_samples(folder: str, options: dict[str, str], sequences: np.ndarray) -> None:
-    """Photos at training size with their four views, beside the photos alone."""
+    """Photos at training size with their four views, compared with the photos alone."""
     rows = photos(options).cast_column("image", datasets.Image(decode=False))
     resize = justzoomin.Resize(SIZE)
     shard = str(Path(folder, "views", f"views_{SIZE}.tar"))
@@ -132,7 +132,7 @@ def photos(options: dict[str, str]) -> Any:
 
 
 def pillow(batch: dict[str, list]) -> dict[str, list]:
-    """What one would type: decode whole, then resize."""
+    """Plain Pillow: decode the whole picture, then resize it."""
     height, width = SIZE, SIZE * 1024 // 768
     images = [image.convert("RGB").resize((width, height)) for image in batch["image"]]
     return {**batch, "image": [np.asarray(image) for image in images]}
@@ -163,7 +163,7 @@ def write(folder: Path) -> np.ndarray:
     path = folder / "views" / f"views_{SIZE}.tar"
     write_tar(path, [f"{view_name(prefix)}.jpg" for prefix in prefixes], views)
     size = sum(map(len, pictures)) / DISTINCT, sum(map(len, views)) / DISTINCT
-    print(f"Photos of {size[0] / 1e3:.0f} kB, views of {size[1] / 1e3:.0f} kB in the mean")
+    print(f"Photos of {size[0] / 1e3:.0f} kB, views of {size[1] / 1e3:.0f} kB on average")
     return sequences
 
 
@@ -178,7 +178,7 @@ def write_tar(path: Path, names: list[str], pictures: list[bytes]) -> None:
 
 
 def natural(rng: np.random.Generator, width: int, height: int, quality: int = 0) -> bytes:
-    """A picture whose amplitudes fall with the frequency, as those of real ones do."""
+    """A picture whose amplitudes decrease with frequency, as in real photos."""
     frequency = np.hypot(np.fft.fftfreq(height)[:, None], np.fft.fftfreq(width)[None])
     frequency[0, 0] = 1
     grey = np.fft.ifft2(np.fft.fft2(rng.normal(size=(height, width))) / frequency**1.2).real

@@ -84,11 +84,12 @@ def build() -> gr.Blocks:
     """The page, ready to be launched."""
     made = tempfile.TemporaryDirectory(prefix="gcd-metric-")  # as long as the page lives
     sample.write_sample(made.name)
-    with gr.Blocks(
+    page = gr.Blocks(
         title="GCD metric: how far off are the guesses?",
         analytics_enabled=False,
         delete_cache=(_KEPT_SECONDS, _KEPT_SECONDS),
-    ) as page:
+    )
+    with page:
         gr.Markdown(_INTRO)
         form, results = _form(), _results()
         gr.Markdown(_ABOUT)

@@ -206,4 +206,4 @@ def grid(headers: list[str], rows: list[list[str]]) -> str:
     from tabulate import tabulate
 
     aligned = ("left", *["right"] * (len(headers) - 1))
-    return tabulate(rows, headers, disable_numparse=True, colalign=aligned)
+    return str(tabulate(rows, headers, disable_numparse=True, colalign=aligned))
