@@ -30,7 +30,7 @@ class PublishSpec:
     # Rows and bytes of a builder's split without reading the photos; None where unknown.
     estimate: Callable[[Builder, str], tuple[int, int] | None] = lambda builder, split: None
     screening_columns: tuple[str, ...] = ()  # read for `screen`, and not published
-    key: str = ""  # of all that decides, besides the builder, which rows there are
+    key: str = ""  # differs whenever an option that the builder does not know changes the rows
     # The option because of which the repository must be private, and a sentence for its card.
     private_option: str = ""
     note: str = ""
