@@ -1,28 +1,75 @@
-"""Join tiles into blurred pictures, with a cache of decoded tiles."""
+"""Read tiles, cache them, and join them into blurred pictures."""
 
 from __future__ import annotations
 
 import math
 import operator
+import os
 import threading
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 import simplejpeg
 
+from geoload.files import read_exactly
 from geoload.messages import needed_for
 from geoload.tar import ShardError
+from geoload.tar_reader import TarReader
 from justzoomin.layout import Layout
-from justzoomin.tile_files import TileFiles
+from justzoomin.source import Archive, Source
 
 with needed_for("Drawing overhead views", "tiles"):
     import cachetools
     import cv2
 
 _WHITE = 255
+_MAX_TILE_BYTES = 64 * 2**20
 _MAX_SCRATCH = 16 * 2**20  # bytes
 _thread = threading.local()
 Key = tuple[int, int, int]  # zoom, x, y
+
+
+class TileFiles:
+    """The tiles of a source; the TAR files of a level are downloaded when it is first needed."""
+
+    def __init__(self, source: Source, cache_dir: str | Path | None) -> None:
+        self._source, self._cache_dir = source, cache_dir
+        self._archives: dict[int, list[Archive]] = {}
+        for archive in source.tiles():
+            assert archive.level is not None
+            self._archives.setdefault(archive.level, []).append(archive)
+        self.levels = frozenset(self._archives)
+        self._readers: dict[int, list[TarReader]] = {}
+        self._pid, self._lock = os.getpid(), threading.Lock()
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**self.__dict__, "_lock": None, "_pid": None}
+
+    def read(self, zoom: int, x: int, y: int) -> tuple[bytes, str] | None:
+        """Return a tile's bytes and its name for error messages, or None if it is missing."""
+        if self._archives[zoom][0].extracted:
+            path = os.path.join(self._archives[zoom][0].path, str(x), f"{y}.jpg")
+            try:
+                with open(path, "rb", buffering=0) as file:
+                    return read_exactly(file.read, _MAX_TILE_BYTES), path
+            except FileNotFoundError:
+                return None
+        name = f"satellite/{zoom}/{x}/{y}.jpg"
+        for reader in self._readers.get(zoom) or self._open(zoom):
+            data = reader.read(name, _MAX_TILE_BYTES)
+            if data is not None:
+                return data, f"{reader.path}: {name}"
+        return None
+
+    def _open(self, zoom: int) -> list[TarReader]:
+        if self._pid != os.getpid():  # another thread may have held the lock at the fork
+            self._pid, self._lock = os.getpid(), threading.Lock()
+        with self._lock:
+            if zoom not in self._readers:
+                paths = map(self._source.fetch, self._archives[zoom])
+                self._readers[zoom] = [TarReader(path, self._cache_dir) for path in paths]
+            return self._readers[zoom]
 
 
 class Window(NamedTuple):
@@ -132,7 +179,7 @@ class Mosaic:
         return tile
 
     def _read(self, zoom: int, x: int, y: int) -> _Tile | None:
-        found = self._files.read(zoom, self._layout.member(zoom, x, y))
+        found = self._files.read(zoom, x, y)
         if found is None:
             return None
         data, name = found

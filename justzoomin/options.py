@@ -89,7 +89,7 @@ class JustZoomInConfig(Config):
         geoload="builder files jpeg pictures remote tar tar_index tar_reader",
         justzoomin="configs.covered configs.overhead configs.satellite configs.streetview "
         "configs.zoom decoded findings justzoomin layout members mosaic options source table "
-        "tile_files tiles views zoom",
+        "tiles views zoom",
     )  # fmt: skip
 
     def source(self, token: Any = None) -> Source:

@@ -1,7 +1,7 @@
 """Draw overhead views of any place, size and bearing from the tiles of Just Zoom In.
 
 Zoom level, blur, sampling, and white where a tile is missing follow the authors' loader.
-`layout.py` turns places into pixels, `tile_files.py` reads tiles, `mosaic.py` joins and blurs them.
+`layout.py` turns places into pixels, `mosaic.py` reads, joins and blurs tiles.
 """
 
 from __future__ import annotations
@@ -20,9 +20,8 @@ from geoload.messages import needed_for
 from geoload.report import Findings
 from justzoomin.findings import WHITE
 from justzoomin.layout import Layout, MapPoint
-from justzoomin.mosaic import Mosaic, Window, blur_radius, scratch
+from justzoomin.mosaic import Mosaic, TileFiles, Window, blur_radius, scratch
 from justzoomin.source import Source, as_source, level_name
-from justzoomin.tile_files import open_tiles
 from justzoomin.zoom import path
 
 with needed_for("Drawing overhead views", "tiles"):
@@ -84,7 +83,7 @@ class TilePyramid:
         source = as_source(source)
         self._where = source.name
         self.layout = Layout.read(source.layout())
-        self._files = open_tiles(source, cache_dir)
+        self._files = TileFiles(source, cache_dir)
         self.cache_bytes = cache_bytes
         self.warns, self._strict = True, strict
         self._own: _Own | None = None
