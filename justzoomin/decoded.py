@@ -109,7 +109,8 @@ def _decode(archive: TarReader, names: list[str], file: Path) -> None:
 
 def _picture(archive: TarReader, name: str) -> np.ndarray:
     try:
-        return simplejpeg.decode_jpeg(archive.read(name) or b"", "RGB")
+        picture: np.ndarray = simplejpeg.decode_jpeg(archive.read(name) or b"", "RGB")
+        return picture
     except ValueError as error:
         raise ValueError(
             f"{archive.path}: {name} cannot be decoded ({error}). Render it again."

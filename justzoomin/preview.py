@@ -1,4 +1,4 @@
-"""Pictures of samples: a sheet of photos with their zoom, and one zoom as an animation."""
+"""Draw samples: several photos with their zoom on a sheet, or one zoom as an animation."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ ATTRIBUTION = (
     "Street view: Mapillary, CC BY-SA 4.0.  Aerial imagery: Open Data DC / Government of the "
     "District of Columbia, CC BY 4.0."
 )
-_ELSEWHERE = "Name another place."
+_ADVICE = "Give another path."
 _GRID, _CHOSEN, _TRUTH = (255, 255, 255), (255, 210, 0), (230, 30, 60)
-_STEPS, _HOLD = 12, 6  # frames of a zoom between two views, and of rest at each
+_STEPS, _HOLD = 12, 6  # frames between two views, and at each view
 
 
-def sheet(rows: Sequence[dict[str, Any]], path: str | os.PathLike) -> None:
+def sheet(rows: Sequence[dict[str, Any]], path: str | os.PathLike[str]) -> None:
     """Draw samples of the `zoom` configuration, one below the other, into a PNG.
 
     Parameters
@@ -32,7 +32,7 @@ def sheet(rows: Sequence[dict[str, Any]], path: str | os.PathLike) -> None:
     rows : sequence of dict
         Rows of `zoom`: the photo and its views, with grid, chosen cell and true position.
     path : path
-        Where to write; the attributions that the licences ask for stand in the last line.
+        The PNG to write. Its last line has the attributions that the licences require.
 
     Raises
     ------
@@ -57,24 +57,24 @@ def sheet(rows: Sequence[dict[str, Any]], path: str | os.PathLike) -> None:
         for cell in line:
             cell.set_axis_off()
     figure.supxlabel(ATTRIBUTION, fontsize=7)
-    with explain_disk_errors(path, _ELSEWHERE), atomic_write(Path(path)) as file:
+    with explain_disk_errors(path, _ADVICE), atomic_write(Path(path)) as file:
         figure.savefig(file, format="png", dpi=130)
 
 
-def animation(row: dict[str, Any], path: str | os.PathLike, size: int = 384) -> None:
-    """Draw the zoom of one sample as an animated GIF or WebP, by the ending of the path."""
+def animation(row: dict[str, Any], path: str | os.PathLike[str], size: int = 384) -> None:
+    """Draw the zoom of one sample as an animated GIF or WebP; the path's ending decides."""
     kind = Path(path).suffix.lower()
     if kind not in (".gif", ".webp"):
-        raise ValueError(f"{path}: an animation is a .gif or a .webp file")
+        raise ValueError(f"{path}: the name of an animation should end in .gif or .webp")
     frames = list(_frames(row, size))
     options: dict[str, Any] = {"save_all": True, "append_images": frames[1:], "loop": 0}
-    with explain_disk_errors(path, _ELSEWHERE), atomic_write(Path(path)) as file:
+    with explain_disk_errors(path, _ADVICE), atomic_write(Path(path)) as file:
         frames[0].save(file, format=kind[1:].upper(), duration=70, **options)
 
 
 def annotated(row: dict[str, Any], step: int) -> Image.Image:
     """Return a view with its grid, the cell that the action picks, and the true position."""
-    view = row["views"][step].convert("RGB")
+    view: Image.Image = row["views"][step].convert("RGB")
     draw = ImageDraw.Draw(view)
     side, line = view.width, max(1, view.width // 190)
     for i in range(1, zoom.GRID):
@@ -91,7 +91,7 @@ def annotated(row: dict[str, Any], step: int) -> Image.Image:
 
 
 def is_white(view: Image.Image) -> bool:
-    """Tell whether there is nothing to see."""
+    """Tell whether a view is blank."""
     return bool(np.asarray(view.convert("L")).min() >= 254)
 
 
@@ -101,7 +101,7 @@ def _cell(action: int, side: float) -> tuple[float, float]:
 
 
 def _position(row: dict[str, Any], step: int, side: float) -> tuple[float, float]:
-    """Where in a view the photo was taken, in pixels from its upper left corner."""
+    """Return where in a view the photo was taken, in pixels from its upper left corner."""
     latitude, longitude = row["view_centers"][step]
     east, north = zoom.offset(latitude, longitude, row["latitude"], row["longitude"])
     scale = side / row["view_widths_m"][step]
@@ -109,7 +109,7 @@ def _position(row: dict[str, Any], step: int, side: float) -> tuple[float, float
 
 
 def _frames(row: dict[str, Any], size: int) -> Any:
-    """Rest at each view, then grow the chosen cell until it is the next view."""
+    """Show each view for a while, then enlarge the chosen cell until it is the next view."""
     for step, view in enumerate(row["views"]):
         picture = annotated(row, step).resize((size, size), Image.Resampling.LANCZOS)
         for _ in range(_HOLD):
@@ -118,7 +118,7 @@ def _frames(row: dict[str, Any], size: int) -> Any:
             return
         left, top = _cell(row["sequence"][step], view.width)
         for share in np.linspace(0, 1, _STEPS, endpoint=False)[1:]:
-            # Widths shrink by equal factors, so that the zoom runs at an even pace.
+            # Each width is the same fraction of the last one, for a steady zoom.
             width = view.width * zoom.GRID**-share
             progress = (view.width - width) / (view.width - view.width / zoom.GRID)
             box = (left * progress, top * progress)

@@ -46,7 +46,7 @@ _log = logging.getLogger(__name__)
 
 def render(
     source: Any,
-    output: str | os.PathLike,
+    output: str | os.PathLike[str],
     size: int = SIZE,
     quality: int = QUALITY,
     depth: int = zoom.DEPTH,

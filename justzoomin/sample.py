@@ -11,6 +11,7 @@ import io
 import os
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -109,14 +110,14 @@ def picture(latitude: float, longitude: float, width: int, rng: np.random.Genera
     return Image.fromarray(np.clip(colours[:, None, :] + noise, 0, 255).astype(np.uint8))
 
 
-def _write_table(path: Path, rows: list[tuple]) -> None:
+def _write_table(path: Path, rows: list[tuple[Any, ...]]) -> None:
     with open(path, "w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow(["image_id", "latitude", "longitude", "sequence"])
         writer.writerows(rows)
 
 
-def _write_covered_table(folder: Path, rows: list[tuple], angles: list[float]) -> None:
+def _write_covered_table(folder: Path, rows: list[tuple[Any, ...]], angles: list[float]) -> None:
     """Write the additional table as CSV and Parquet; the columns of the real one are unknown."""
     ids, latitudes, longitudes, _ = zip(*rows, strict=True) if rows else ((), (), (), ())
     columns = {
@@ -131,7 +132,9 @@ def _write_covered_table(folder: Path, rows: list[tuple], angles: list[float]) -
     pa.parquet.write_table(table, parquet_file)
 
 
-def _members(rows: list[tuple], width: int, seed: int, bar: tqdm) -> Iterator[tuple[str, bytes]]:
+def _members(
+    rows: list[tuple[Any, ...]], width: int, seed: int, bar: tqdm
+) -> Iterator[tuple[str, bytes]]:
     for image_id, latitude, longitude, _ in rows:
         rng = np.random.default_rng([seed, int(image_id)])
         buffer = io.BytesIO()

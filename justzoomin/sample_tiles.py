@@ -108,7 +108,8 @@ def paint(
         along = np.sin(cycles * north + by_north)
         subscripts = "ki,kj->ji" if east.ndim == 1 else "kij,kij->ij"
         colours.append(np.einsum(subscripts, across, along, optimize=True))
-    return np.clip(128 + np.stack(colours, axis=-1), 0, 255)
+    painted: np.ndarray = np.clip(128 + np.stack(colours, axis=-1), 0, 255)
+    return painted
 
 
 def _wanted(

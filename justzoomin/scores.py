@@ -1,4 +1,4 @@
-"""What the paper and the retrieval baselines report, from predictions of any of their kinds."""
+"""Score predictions of any kind as the paper and the retrieval baselines do."""
 
 from __future__ import annotations
 
@@ -24,8 +24,8 @@ RANKS = (1, 5, 10, 50, 100)
 _log = logging.getLogger(__name__)
 
 
-class Scores(dict):
-    """Figures by name; printed, they are a table with 95 % intervals."""
+class Scores(dict[str, Any]):
+    """Scores by name, which print as a table with 95 % intervals."""
 
     def __str__(self) -> str:
         from tabulate import tabulate
@@ -40,7 +40,8 @@ class Scores(dict):
                 rows.append([name, f"{100 * value:.1f} %", ends])
             else:
                 rows.append([name, f"{value:,}" if isinstance(value, int) else f"{value:,.1f}", ""])
-        return tabulate(rows, ["", "", "95 % interval"], colalign=("left", "right", "left"))
+        headers, align = ["", "", "95 % interval"], ("left", "right", "left")
+        return str(tabulate(rows, headers, colalign=align))
 
 
 def score(
@@ -52,42 +53,39 @@ def score(
 ) -> Scores:
     """Score zoom predictions against rows of the data set.
 
-    Predictions and references are paired by image id, as the configurations of a split, and the
-    batches of a shuffled loader, have different orders. Only where neither side has ids they are
-    paired by position.
+    Predictions and references are paired by image id, because configurations and shuffled loaders
+    have different orders. They are paired by position only if neither side has ids.
 
     Parameters
     ----------
     predictions : array-like or rows
-        One of: sequences, int of shape (n, depth), where a depth less than that of the references
-        is scored against as many of their actions; coordinates, float of shape (n, 2), decimal
-        degrees; ranked candidates, int of shape (n, k, depth), the best first. Or rows with
-        `image_id` and a column `sequence`, or `latitude` and `longitude`, or `candidates`; or a
-        dict from image ids to predictions.
+        Sequences, int of shape (n, depth), compared with the first `depth` actions of the
+        references; coordinates, float of shape (n, 2), decimal degrees; or ranked candidates, int
+        of shape (n, k, depth), best first. Or rows with `image_id` and a column `sequence`,
+        `latitude` and `longitude`, or `candidates`; or a dict from image ids to predictions.
     references : rows with `image_id`, `latitude`, `longitude` and `sequence`
-        A `datasets.Dataset` or its batch, a data frame, a list of rows, a mapping of columns.
+        A `datasets.Dataset` or its batch, a data frame, a list of rows or a mapping of columns.
     kind : {"sequences", "coordinates", "ranked"}, optional
-        Where shape and type, or the columns, should not decide.
+        By default, shape and type, or the columns, decide.
     ids : sequence of str or int, length n, optional
-        The image id of each prediction, where they are no rows.
+        The image id of each prediction, if they are not rows.
     allow_partial : bool
-        Score what is on both sides where a reference has no prediction, or a prediction no
-        reference; `n_references` and `n_predictions` then tell how many there were.
+        Ignore references without a prediction and predictions without a reference;
+        `n_references` and `n_predictions` are then the numbers of each.
 
     Returns
     -------
     Scores
-        A dict: `r@1` (strict: the whole sequence is right) and, of sequences, `step1` … (right so
-        far after each step), of ranked candidates `r@5` … up to their number; the distance from
-        the predicted cell's centre, or the predicted coordinates, as `acc@40m`, `acc@50m`,
+        A dict: `r@1` (the whole sequence is right); for sequences `step1` … (all actions up to a
+        step are right), for ranked candidates `r@5` … up to their number; the distance of the
+        predicted coordinates, or the centre of the predicted cell, as `acc@40m`, `acc@50m`,
         `acc@100m`, `median_m`, `mean_m`; `n`; `depth`, the number of actions compared. Each share
         has its Wilson interval, `…_ci95`.
 
     Raises
     ------
     ValueError
-        When shapes do not fit any kind, or it is not known which prediction belongs to which
-        reference: one side alone has ids, or an id is on one side alone.
+        When shapes do not fit any kind, only one side has ids, or an id is on one side only.
     """
     wanted, truth, places = _references(references)
     kind, found, named = _predictions(predictions, kind, ids)
@@ -139,7 +137,7 @@ def _share(result: Scores, name: str, hits: np.ndarray) -> None:
 
 
 def _references(rows: Any) -> tuple[list[str] | None, np.ndarray, np.ndarray]:
-    """Return the references' ids, where they have any, their sequences and coordinates."""
+    """Return the references' ids, if any, their sequences and coordinates."""
     columns = columns_of(rows) or {}
     names = ("sequence", "latitude", "longitude")
     if missing := [name for name in names if name not in columns]:
@@ -186,7 +184,7 @@ def _predictions(
 
 
 def _kind_of_columns(columns: Mapping[str, Any], kind: str | None) -> str:
-    """Tell the kind of predictions from the columns that there are."""
+    """Return the kind of predictions that the columns hold."""
     there = [name for name, needed in COLUMNS.items() if columns.keys() >= {*needed}]
     if kind is not None:
         there = [name for name in there if name == kind]

@@ -287,7 +287,7 @@ class ZoomViews:
     def __getstate__(self) -> dict[str, Any]:
         return {name: value for name, value in self.__dict__.items() if name != "_views"}
 
-    def __call__(self, batch: dict[str, list]) -> dict[str, list]:
+    def __call__(self, batch: dict[str, list[Any]]) -> dict[str, list[Any]]:
         """Add `views` (lists of pictures), `view_centers` and `view_widths_m` to a batch."""
         if "sequence" not in batch:
             raise KeyError(f"There is no column 'sequence'; there are {', '.join(batch)}.")
@@ -349,7 +349,7 @@ def white_views(sequence: Sequence[int], views: Views) -> list[str]:
 
 def record_is_white(record: dict[str, Any]) -> bool:
     """Tell from its record whether a rendered view is white."""
-    return record.get("tiles", 0) > 0 and record.get("tiles_missing") == record["tiles"]
+    return bool(record.get("tiles", 0) > 0 and record.get("tiles_missing") == record["tiles"])
 
 
 def to_jpeg(view: np.ndarray, quality: int = QUALITY) -> bytes:

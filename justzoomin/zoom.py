@@ -1,9 +1,9 @@
-"""The zoom grid of Just Zoom In: from actions to places on the map and back.
+"""Convert zoom actions of Just Zoom In to places on the map, and places to actions.
 
-A view is a square, north up. An action, row · grid + column with row 0 in the north and column 0
-in the west, picks one cell of its grid, which is the next view. Centres move on a sphere: first
-east along the great circle that leaves with bearing 90°, then north along the meridian, from view
-to view, as the authors' code does. No pictures here.
+A view is a square with north at the top. An action, row · grid + column with row 0 in the north and
+column 0 in the west, picks one cell of its grid, which is the next view. From view to view, the
+centre moves on a sphere as in the authors' code: east along the great circle with initial bearing
+90°, then north along the meridian.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ DEPTH = 4
 
 
 class Region(NamedTuple):
-    """A square in which everything lies: a point, and how far the sides are from it, in metres."""
+    """The square of the first view: a point, the distances of its sides from it, and its width."""
 
     latitude: float
     longitude: float
@@ -53,7 +53,7 @@ def decode(
     Raises
     ------
     ValueError
-        When an action is no whole number within the grid.
+        When an action is not a whole number from 0 to grid² - 1.
     """
     latitude, longitude, _ = path(sequences, grid, region)
     return latitude[..., -1], longitude[..., -1]
@@ -74,7 +74,7 @@ def path(
     Raises
     ------
     ValueError
-        When an action is no whole number within the grid.
+        When an action is not a whole number from 0 to grid² - 1.
     """
     actions = _actions(sequences, grid)
     depth = actions.shape[-1]
@@ -111,25 +111,25 @@ def encode(
     region : Region
         The first view.
     outside : {"error", "clip"}
-        What a point outside the region is: an error, or taken for the nearest cell and flagged.
+        Raise an error for a point outside the region, or give the nearest cell and flag the point.
 
     Returns
     -------
     sequences : ndarray of int, shape (..., depth)
     clipped : ndarray of bool, shape (...)
-        Only with outside="clip": the points that lie outside.
+        Only with outside="clip": the points outside.
 
     Raises
     ------
     ValueError
-        Names the first point outside the region, or not a number.
+        Names the first point that is outside the region or not a number.
 
     Notes
     -----
-    Going east along a great circle and then north does not commute, so neighbouring views overlap
-    by up to width_m² · tan |latitude| / (8 · radius): 1.6 m in Washington. Where they do, a point
-    belongs to the view that holds it first, as the authors have it. A cell's centre encodes to that
-    cell as long as half a cell is more than the overlap: there, to a depth of five.
+    Moves east and north do not commute on a sphere, so neighbouring views overlap by up to
+    width_m² · tan |latitude| / (8 · radius): 1.6 m in Washington. A point in several views belongs
+    to the first, as in the authors' code. The centre of a cell encodes to that cell if half a cell
+    is wider than the overlap: in Washington up to a depth of five.
     """
     if outside not in ("error", "clip"):
         raise ValueError(f"outside is 'error' or 'clip', not {outside!r}")
@@ -148,8 +148,8 @@ def encode(
             clipped = np.asarray(np.maximum(np.abs(east), np.abs(north)) > width / 2)
         if clipped.any() and outside == "error":
             raise ValueError(
-                f"{_first(target, clipped)} lies outside the region, as do {int(clipped.sum())} of "
-                f"{clipped.size} points; outside='clip' takes the nearest cell and flags them"
+                f"{_first(target, clipped)} is outside the region, as are {int(clipped.sum())} of "
+                f"{clipped.size} points; outside='clip' gives the nearest cells and flags them"
             )
         cell = width / grid
         # Neighbouring views overlap by centimetres on the sphere, hence the clip at every step.
@@ -211,19 +211,19 @@ def cells(depth: int = DEPTH, grid: int = GRID) -> np.ndarray:
 def move(
     latitude: npt.ArrayLike, longitude: npt.ArrayLike, east_m: npt.ArrayLike, north_m: npt.ArrayLike
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Go east along the great circle with bearing 90°, then north along the meridian.
+    """Move a point east along the great circle with bearing 90°, then north along the meridian.
 
     Parameters
     ----------
     latitude, longitude : array-like
-        Where from, in decimal degrees.
+        The start, in decimal degrees.
     east_m, north_m : array-like
         Metres, negative for west and south.
 
     Returns
     -------
     latitude, longitude : ndarray
-        Where to, in decimal degrees.
+        The end, in decimal degrees.
     """
     phi = np.radians(latitude)
     angle = np.asarray(east_m) / EARTH_RADIUS_M
@@ -239,7 +239,7 @@ def offset(
     to_latitude: npt.ArrayLike,
     to_longitude: npt.ArrayLike,
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Return how far east and then north `move` must go from one point to another, in metres."""
+    """Return the metres east and north that `move` takes from one point to another."""
     phi = np.radians(latitude)
     along = np.radians(np.asarray(to_longitude) - np.asarray(longitude))
     angle = np.arctan2(np.sin(along) * np.cos(phi), np.cos(along))

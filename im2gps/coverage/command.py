@@ -121,7 +121,9 @@ def _table(table: pd.DataFrame, top: int) -> str:
     cells = [[_COLUMNS[name][1](cell) for cell in shown[name]] for name in columns]
     headers = [_COLUMNS[name][0] for name in columns]
     align = ["left" if name == "country" else "right" for name in columns]
-    text = tabulate(list(zip(*cells, strict=True)), headers, colalign=align, disable_numparse=True)
+    text: str = tabulate(
+        list(zip(*cells, strict=True)), headers, colalign=align, disable_numparse=True
+    )
     rest = len(filled) - len(shown)
     return text + (f"\n… and {rest:,} more rows (--top, --csv)" if rest else "")
 

@@ -190,7 +190,7 @@ def load() -> Countries:
 def area_km2(degrees: float, latitudes: np.ndarray) -> np.ndarray:
     """Return areas on WGS 84 between consecutive latitudes, over some degrees of longitude."""
     x, y = _cylinder()(np.full(len(latitudes), degrees), latitudes)
-    return x[1:] * np.diff(y) / 1e6
+    return np.asarray(x[1:] * np.diff(y) / 1e6)
 
 
 def _equal_area(degrees: np.ndarray) -> np.ndarray:

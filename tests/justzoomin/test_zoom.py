@@ -102,7 +102,7 @@ def test_rows_run_south_and_columns_east():
 
 def test_a_point_outside_is_an_error_or_clipped_and_flagged():
     far = 38.9, [-77.0, -76.0]
-    with pytest.raises(ValueError, match=r"point 1 \(38\.9, -76\.0\) lies outside .* 1 of 2"):
+    with pytest.raises(ValueError, match=r"point 1 \(38\.9, -76\.0\) is outside .* 1 of 2"):
         zoom.encode(*far)
     sequences, clipped = zoom.encode(*far, outside="clip")
     assert clipped.tolist() == [False, True]
@@ -181,7 +181,7 @@ def test_a_data_set_serves_as_references(zoom):
         (np.zeros((5, 2, 5), int), r"expected shape \(5, 2, 4\)"),
         (np.full((5, 2), 38.9, np.float16), "float16 are kilometres apart"),
         (np.ma.masked_equal(np.zeros((5, 4), int), 0), "some values are masked"),
-        ([[1, 2], [1]], "no array can be made"),
+        ([[1, 2], [1]], "cannot be made an array"),
     ],
 )
 def test_what_cannot_be_scored_is_named(predictions, message):
