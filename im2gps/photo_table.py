@@ -24,7 +24,7 @@ _NUMBERS = ("latitude", "longitude")
 
 @contextlib.contextmanager
 def open_parquet(path: str | os.PathLike[str], **options: Any) -> Iterator[pq.ParquetFile]:
-    """Open a Parquet file; whatever pyarrow raises for a damaged one becomes one ValueError.
+    """Open a Parquet file, and raise ValueError for whatever pyarrow raises for a damaged one.
 
     Raises
     ------

@@ -140,8 +140,8 @@ def _check_manifest(job: Job, rows: int) -> None:
         if before.get(name) != value:
             what = "another table" if name in ("list", "rows") else f"{name} {before.get(name)}"
             raise BuildError(
-                f"{job.folder} was begun with {what}. Continue with that, or give another folder; "
-                "new photos need a table and a folder of their own"
+                f"{job.folder} was started with {what}. Continue with that, or give another "
+                "folder; new photos need a table and a folder of their own"
             )
 
 

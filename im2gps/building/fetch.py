@@ -120,7 +120,7 @@ class Fetcher:
             try:
                 return await self._retrying(self._get, url, photo_id)
             except TransientError as error:
-                # If the host was down meanwhile, the photo gets all of its tries again.
+                # A photo whose host was down during its tries gets all of them again.
                 if error.reason != missing.NO_ANSWER or await self._host_up_since() < began:
                     raise Missing(error.reason) from None
 

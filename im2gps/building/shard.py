@@ -97,9 +97,9 @@ def _times(path: Path) -> list[int]:
 
 
 def try_shard(job: Job, number: int, advance: Callable[[], Any] = lambda: None) -> str:
-    """Make a shard on whatever machine this is; return what went wrong, or an empty text.
+    """Make a shard; return the error as text, or an empty text.
 
-    A text, because the engines wrap exceptions in pages of their own.
+    Not as an exception, because Ray and Spark wrap exceptions in long texts of their own.
     """
     shard = job.shard(number)
     try:
@@ -305,7 +305,7 @@ async def in_order(
 ) -> AsyncGenerator[tuple[Row, T], None]:
     """Yield each row with its result, in the order of the rows.
 
-    Up to `ahead` rows are begun before their turn; their results are kept in memory.
+    Up to `ahead` rows are started before they are needed; their results are kept in memory.
     """
     window: deque[tuple[Row, asyncio.Task[T]]] = deque()
     try:

@@ -193,11 +193,11 @@ def test_a_folder_of_another_list_is_refused_with_what_to_do(tmp_path):
     with FlickrPhotos(photos(5)) as host:
         options = {"host": host.endpoint, **QUICK}
         build(table, tmp_path / "out", **options)
-        with pytest.raises(BuildError, match=r"begun with another table.*give another folder"):
+        with pytest.raises(BuildError, match=r"started with another table.*give another folder"):
             build(other, tmp_path / "out", **options)
-        with pytest.raises(BuildError, match="begun with shard_size 1000"):
+        with pytest.raises(BuildError, match="started with shard_size 1000"):
             build(table, tmp_path / "out", shard_size=2, **options)
-        with pytest.raises(BuildError, match="begun with photo_host http://127"):
+        with pytest.raises(BuildError, match="started with photo_host http://127"):
             build(table, tmp_path / "out", **QUICK)
         (tmp_path / "out" / "build.json").unlink()
         with pytest.raises(BuildError, match=r"holds shards \(im2gps-00000\.tar"):
