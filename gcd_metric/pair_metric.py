@@ -90,7 +90,7 @@ class PairMetric(evaluate.Metric, abc.ABC):  # type: ignore[misc]  # evaluate ha
             return rows
         checked = examine(*rows)
         for note in checked.notes:
-            warnings.warn(note, stacklevel=4)
+            warnings.warn(note, stacklevel=3)
         left, right = rows
         return (
             left._replace(degrees=checked.predictions, ids={}),
