@@ -81,8 +81,8 @@ def _code_digest(modules: tuple[str, ...]) -> str:
 class Builder(datasets.GeneratorBasedBuilder):  # type: ignore[misc]
     """A builder that reports what it left out, in the log and in `report.json` beside the rows.
 
-    A generator saves what it found with `save_findings`. When all splits are prepared,
-    `combine_findings` combines that; it may raise before anything enters the cache.
+    A generator saves what it found with `save_findings`; `combine_findings` combines that when all
+    splits are prepared, and may raise before anything enters the cache.
     """
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
@@ -156,17 +156,9 @@ class Builder(datasets.GeneratorBasedBuilder):  # type: ignore[misc]
     def save_findings(
         self, folder: str | None, name: str, report: Findings, found: np.ndarray | None = None
     ) -> None:
-        """Save what a pass over one part found, until all parts are read.
+        """Save what a pass over one part (`name`: "train-…") found, until all parts are read.
 
-        Parameters
-        ----------
-        folder : str or None
-            That of `findings_folder`: None while streaming, when nothing is saved.
-        name : str
-            Split and part: "train-…".
-        report : Findings
-        found : ndarray, optional
-            The rows that were found.
+        `folder` is that of `findings_folder`, `found` the rows that were found.
         """
         if folder is None:
             return
@@ -180,7 +172,7 @@ class Builder(datasets.GeneratorBasedBuilder):  # type: ignore[misc]
         return findings
 
     def findings_folder(self, dl_manager: Any) -> str | None:
-        """Return the folder for `save_findings`, in the unfinished cache entry if there is one.
+        """Return the folder for `save_findings` in the unfinished cache entry, None if streaming.
 
         Generators get it as an argument because they may run in other processes.
         """

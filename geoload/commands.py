@@ -19,22 +19,10 @@ def run(
     argv: Sequence[str] | None,
     work: Callable[[dict[str, Any]], int | None],
 ) -> int:
-    """Parse arguments, do the work, and return the exit status of the command.
+    """Parse arguments, call `work` with the options as a dict, and return the exit status.
 
-    Parameters
-    ----------
-    parser : ArgumentParser
-        `--version` is added.
-    argv : sequence of str, optional
-        By default the arguments of the process. In paths `~` is the home folder.
-    work : callable
-        Takes the options as a dict and returns the exit status, or None for 0.
-
-    Returns
-    -------
-    int
-        That of `work`; 2 for bad input, with one line on stderr that says why; 130 if stopped by
-        the keyboard; 141 if nobody reads the output any more, as with `head`.
+    The status is that of `work`, where None counts as 0; 2 for bad input, with one line on stderr
+    that says why; 130 if stopped by the keyboard; 141 if nobody reads the output, as with `head`.
     """
     _prepare_output()
     parser.add_argument("--version", action="version", version=f"{parser.prog} {__version__}")

@@ -88,8 +88,7 @@ def files_below(folder: str | Path) -> list[Path]:
 def signature(paths: Sequence[str | Path], base: str | Path) -> list[tuple[str, int, int, int]]:
     """Return names, sizes and times of files, to notice when one of them changes.
 
-    That includes the time of the last status change, because a copy may keep the time of the last
-    write (`cp -p`, `rsync -t`).
+    The time of the last status change is one of them, since `cp -p` and `rsync -t` keep the other.
     """
     entries = []
     start = os.path.join(base, "")
@@ -118,12 +117,7 @@ def printable(name: str) -> str:
 def local_path(path: str | os.PathLike[str], option: str = "data_dir") -> str:
     """Return the absolute path that a user gave for an option.
 
-    Raises
-    ------
-    FileNotFoundError
-        When the path does not exist.
-    ValueError
-        When it is an address.
+    Raises FileNotFoundError when it does not exist, ValueError when it is an address.
     """
     text = os.fspath(path)
     if is_remote(text):
@@ -141,20 +135,9 @@ def local_path(path: str | os.PathLike[str], option: str = "data_dir") -> str:
 def atomic_write(path: str | Path, mode: str = "wb", **options: Any) -> Iterator[Any]:
     """Open a file for writing that replaces `path` when the block ends without an error.
 
-    Until then it is called `.NAME.XXXXXXXX.part`, with eight hexadecimal digits, in the same
-    folder. After an error it is deleted. If the process is killed, the next write deletes it.
-
-    Parameters
-    ----------
-    path : path
-    mode : {"wb", "w+b", "w"}
-    **options
-        As for `open`.
-
-    Raises
-    ------
-    OSError
-        When the file cannot be written; it names `path`.
+    Until then it is called `.NAME.XXXXXXXX.part` (hexadecimal digits), in the same folder. After an
+    error it is deleted; if the process is killed, the next write deletes it. `options` are those of
+    `open`. An OSError names `path`.
     """
     path = Path(path)
     with filename_in_errors(path, path.parent):
@@ -199,13 +182,9 @@ def _delete_unfinished(path: Path) -> None:
 
 @contextlib.contextmanager
 def filename_in_errors(path: str | Path, instead_of: str | Path | None = None) -> Iterator[None]:
-    """Add the name of a file to system errors without one, as a write to a full disk raises.
+    """Add a file's name to system errors without one, or with the name `instead_of`.
 
-    Parameters
-    ----------
-    path : path
-    instead_of : path, optional
-        A name in errors that `path` replaces.
+    Writing to a full disk raises errors without a name.
     """
     try:
         yield
@@ -227,14 +206,9 @@ def is_disk_error(error: BaseException) -> bool:
 
 @contextlib.contextmanager
 def explain_disk_errors(place: str | os.PathLike[str], advice: str) -> Iterator[None]:
-    """Replace errors of a full or read-only disk by one line that says what to do.
+    """Replace errors of a full or read-only disk by one line that ends with the advice.
 
-    Parameters
-    ----------
-    place : path
-        The file or folder that is written. Errors about files elsewhere are not replaced.
-    advice : str
-        What to do.
+    Errors about files outside of `place`, the file or folder that is written, are not replaced.
     """
     try:
         yield
@@ -250,12 +224,7 @@ def explain_disk_errors(place: str | os.PathLike[str], advice: str) -> Iterator[
 def file_lock(path: str | Path, busy: Exception | None = None) -> Iterator[None]:
     """Run a block in one process at a time; on file systems without locks, warn.
 
-    Parameters
-    ----------
-    path : path
-        The lock file. Its folder is created.
-    busy : Exception, optional
-        Raised if another process holds the lock. Without it, wait.
+    If another process holds the lock file, raise `busy`, or wait when there is none.
     """
     os.makedirs(Path(path).parent, exist_ok=True)
     lock = filelock.FileLock(path, timeout=-1 if busy is None else 0)
@@ -292,11 +261,9 @@ def write_json(path: str | Path, data: object, indent: int | None = 2) -> None:
 
 
 def load_yaml(text: str | bytes) -> Any:
-    """Parse untrusted YAML; raise ValueError if it is not valid or has references.
-
-    A few lines of references can expand to gigabytes.
-    """
+    """Parse untrusted YAML; raise ValueError if it is not valid, or has references."""
     try:
+        # A few lines of references can expand to gigabytes.
         if any(isinstance(event, yaml.AliasEvent) for event in yaml.parse(text, _YAML_LOADER)):
             raise ValueError("it has references to its own parts")
         return yaml.load(text, _YAML_LOADER)

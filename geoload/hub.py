@@ -29,17 +29,13 @@ _log = logging.getLogger(__name__)
 
 
 class HubFile(NamedTuple):
-    """A file of a dataset repository at one commit.
-
-    `size` is in bytes. `digest` is the SHA-256 of the content or, for a file in git itself, its
-    SHA-1 as a git blob.
-    """
+    """A file of a dataset repository at one commit."""
 
     repository: str
     commit: str
     path: str
-    size: int
-    digest: str = ""
+    size: int  # bytes
+    digest: str = ""  # SHA-256, or for a file in git itself the SHA-1 of its git blob
 
     @property
     def url(self) -> str:
@@ -50,12 +46,8 @@ class HubFile(NamedTuple):
 def resolve_commit(repository: str, revision: str, token: str | bool | None = None) -> str:
     """Return the 40-digit commit of a branch or tag of a dataset repository.
 
-    Raises
-    ------
-    ConnectionError
-        When the Hub cannot be reached. A full commit is returned without asking.
-    FileNotFoundError
-        When the repository or the revision does not exist.
+    A full commit is returned without asking. Raises ConnectionError when the Hub cannot be reached,
+    FileNotFoundError when it does not give the revision; so do the functions below.
     """
     if _COMMIT.fullmatch(revision):
         return revision
@@ -70,15 +62,7 @@ def resolve_commit(repository: str, revision: str, token: str | bool | None = No
 def list_files(
     repository: str, commit: str, folder: str, token: str | bool | None = None
 ) -> list[HubFile]:
-    """List the files directly in a folder of a dataset repository, with their sizes.
-
-    Raises
-    ------
-    ConnectionError
-        When the Hub cannot be reached.
-    FileNotFoundError
-        When the folder does not exist.
-    """
+    """List the files directly in a folder of a dataset repository."""
     with _hub_errors(f"folder {folder!r} of the dataset repository {repository!r} at {commit}"):
         entries = list(
             HfApi(token=token).list_repo_tree(
@@ -100,14 +84,7 @@ def _digest(entry: Any) -> str:
 def download_small(repository: str, commit: str, path: str, token: str | bool | None = None) -> str:
     """Download a small file, such as a table, into the cache of the Hub; return its path there.
 
-    Raises
-    ------
-    ConnectionError
-        When the Hub cannot be reached and the file is not in the cache.
-    FileNotFoundError
-        When the file does not exist.
-    OSError
-        When the disk is full or read-only.
+    Raises OSError when the disk is full or read-only.
     """
     what = f"{path} of the dataset repository {repository!r} at {commit}"
     with explain_disk_errors(constants.HF_HUB_CACHE, CACHE_ADVICE), _hub_errors(what):
@@ -145,21 +122,10 @@ def _first_line(error: Exception) -> str:
 def announce_download(
     files: list[HubFile], copies_to: str | None, advice: str = "Use streaming=True"
 ) -> None:
-    """Log how many bytes will be downloaded, or raise if the disk has no room for them.
+    """Log how many bytes of files are not in the cache yet, or raise OSError without room for them.
 
-    Parameters
-    ----------
-    files : list of HubFile
-        What will be downloaded, unless it is in the cache.
-    copies_to : str, optional
-        The folder for a prepared copy of about the same size.
-    advice : str
-        How to download less.
-
-    Raises
-    ------
-    OSError
-        When the disk has too little room.
+    `copies_to` is the folder for a prepared copy of about the same size; `advice` says how to
+    download less.
     """
     missing = sum(file.size for file in files if not _is_cached(file))
     if not missing:

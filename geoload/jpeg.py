@@ -45,7 +45,7 @@ class PhotoError(ValueError):
 
 
 class Segment(NamedTuple):
-    """A marker segment: `start` and `stop` are its bytes in the file, marker included."""
+    """A marker segment; `start` and `stop` are its bytes in the file, marker included."""
 
     marker: int
     start: int
@@ -57,12 +57,7 @@ def clean(data: bytes) -> bytes:
     """Return the same picture without comments, EXIF, XMP, IPTC or any other metadata.
 
     Lossless: the coded pixels, the colour profile and the orientation are kept. Data hidden in the
-    pixels or in a forged colour profile are not found.
-
-    Raises
-    ------
-    PhotoError
-        When the JPEG is broken.
+    pixels or in a forged colour profile are not found. Raises PhotoError when the JPEG is broken.
     """
     found = list(segments(data))
     pieces = [_SOI]
@@ -79,12 +74,8 @@ def segments(data: bytes) -> Iterator[Segment]:
     """Yield the segments of a JPEG up to its end-of-image mark.
 
     The coded data of a scan belong to the segment that starts it. Stray bytes, filling and marks
-    without a length between segments are skipped.
-
-    Raises
-    ------
-    PhotoError
-        When the JPEG is broken, or has more segments or scans than any real one.
+    without a length are skipped. Raises PhotoError when the JPEG is broken, or has more segments or
+    scans than any real one.
     """
     if not data.startswith(_SOI):
         raise PhotoError("not a JPEG file" if data else "the file is empty")
@@ -120,22 +111,11 @@ def segments(data: bytes) -> Iterator[Segment]:
 def read_exif(
     found: list[Segment], wanted: Collection[int], below: int | None = None
 ) -> dict[int, Value]:
-    """Read fields of the EXIF in the segments of a JPEG.
+    """Return EXIF fields by tag: text and undefined bytes as bytes, everything else as numbers.
 
-    Parameters
-    ----------
-    found : list of Segment
-    wanted : collection of int
-        Tags of the fields.
-    below : int, optional
-        Tag of a field that points to another directory: read that one instead of the first.
-
-    Returns
-    -------
-    dict
-        By tag, text and undefined bytes as bytes, everything else as numbers. A rational number
-        with a denominator of zero is NaN. Damaged fields, and those of more than 64 bytes, are
-        left out.
+    With `below`, the tag of a pointer to another directory, that one is read instead of the first.
+    A rational number with a denominator of zero is NaN. Damaged fields, and those of more than 64
+    bytes, are left out.
     """
     # EXIF may be split over several segments; only the first part has a header.
     parts = [s.payload[6:] for s in found if s.marker == _APP1 and s.payload.startswith(_EXIF)]

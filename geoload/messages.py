@@ -30,14 +30,9 @@ _LAYERS = 3  # of escapes
 
 
 def one_line(error: BaseException, options: Collection[str]) -> str:
-    """Return the text of an error in one line, for the user of a command.
+    """Return the text of an error in one line, for the user of a command with these options.
 
-    Parameters
-    ----------
-    error : Exception
-        Its text names options as Python does, `data_dir=`.
-    options : collection of str
-        Options of the command: `data_dir=` becomes `--data-dir`, except in Python code.
+    `data_dir=` becomes `--data-dir`, except in Python code.
     """
     option = re.compile(rf"\b({'|'.join(map(re.escape, options))})=(?:True\b)?(?=(.?))")
 
@@ -50,7 +45,7 @@ def one_line(error: BaseException, options: Collection[str]) -> str:
 
 
 def error_text(error: BaseException) -> str:
-    """Return the text of an error; for an error of the system with advice, without its number."""
+    """Return the text of an error; for a system error, advice without its number."""
     if not isinstance(error, OSError) or error.errno is None or not error.strerror:
         return str(error)
     advice = _ADVICE.get(error.errno, error.strerror)
@@ -80,19 +75,9 @@ def progress_bar(
 
 @contextlib.contextmanager
 def needed_for(what: str, extra: str) -> Iterator[None]:
-    """Import optional libraries in this context.
+    """Import optional libraries in a block; the ImportError says how to install a missing one.
 
-    Parameters
-    ----------
-    what : str
-        What needs them, as the beginning of a sentence: "A preview".
-    extra : str
-        The extra of this distribution that installs them.
-
-    Raises
-    ------
-    ImportError
-        When a library is missing or cannot be imported; the message says what to install.
+    `what` needs them and begins the sentence ("A preview"); `extra` of this package installs them.
     """
     try:
         yield
@@ -116,8 +101,8 @@ def without_token(text: str) -> str:
 def hide(text: str, secret: str | None) -> str:
     """Return a text without a secret, or an empty text if the secret cannot be cut out.
 
-    The search covers parts of 12 characters and more, in upper or lower case, with separators, as
-    escapes of JSON, HTML or URLs (also nested), and the whole in hexadecimal or base64.
+    The search covers parts of 12 characters and more, in either case, with separators, as (nested)
+    escapes of JSON, HTML or URLs, and the whole in hexadecimal or base64.
     """
     if not secret or not _contains(text, secret):
         return text

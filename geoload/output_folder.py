@@ -24,19 +24,9 @@ _PART = ".extracted.part"
 class OutputFolder:
     """Files below one folder, written under a temporary name and renamed when they are complete.
 
-    A file under its final name is therefore complete, even after the process was killed.
-    Subfolders are opened by descriptor, one inside the other, and never through a link. So a link
-    that somebody puts in the place of a subfolder cannot redirect a write. The folder itself may
-    be a link.
-
-    Parameters
-    ----------
-    folder : path
-        Created if it does not exist.
-
-    Notes
-    -----
-    Not thread-safe: it keeps the subfolder open that was used last.
+    Subfolders are opened by descriptor, one inside the other, and never through a link, so a link
+    that somebody puts in the place of a subfolder cannot redirect a write. The folder itself may be
+    a link; it is created if it does not exist. Not thread-safe.
     """
 
     def __init__(self, folder: str | os.PathLike[str]) -> None:
@@ -55,13 +45,7 @@ class OutputFolder:
         os.close(self._root)
 
     def lock(self) -> None:
-        """Lock the folder until it is closed or this process ends.
-
-        Raises
-        ------
-        OSError
-            When another process holds the lock.
-        """
+        """Lock the folder until it is closed; OSError if another process has done so."""
         try:
             fcntl.flock(self._root, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
@@ -106,11 +90,8 @@ class OutputFolder:
     def create(self, path: str) -> Iterator[BinaryIO]:
         """Open a file for writing that replaces `path`, even a link, when the block succeeds.
 
-        Raises
-        ------
-        OSError
-            When the disk is full, or a link or a file stands where a subfolder should be. Then
-            nothing of the file is left.
+        An OSError (a full disk, or a link or file in the place of a subfolder) leaves nothing of
+        it.
         """
         folder, _, name = path.rpartition("/")
         full, part = os.path.join(self.folder, path), name + _PART
@@ -156,7 +137,7 @@ class OutputFolder:
             os.unlink(name, dir_fd=self._open(folder, make=False))
 
     def _open(self, folder: str, make: bool) -> int:
-        """Return the descriptor of a subfolder, which stays open until another is opened."""
+        """Return the descriptor of a subfolder, open until another one is opened."""
         if not folder:
             return self._root
         if self._last is not None and self._last[0] == folder:

@@ -1,7 +1,7 @@
 """Decode pictures at the size at which a model is trained on them.
 
-A JPEG can be decoded at a half, a quarter or an eighth of its size for a fraction of the work
-(simplejpeg does it, with libjpeg-turbo). Only the rest of the way is resampled.
+simplejpeg (libjpeg-turbo) decodes a JPEG at a half, a quarter or an eighth of its size for a
+fraction of the work; only the rest of the way is resampled.
 """
 
 from __future__ import annotations
@@ -32,25 +32,10 @@ class PictureError(ValueError):
 
 
 def decode(data: bytes, size: Size) -> np.ndarray:
-    """Decode a picture at a size, upright.
+    """Decode a picture at a size (see `Resize`), upright, to uint8 RGB of shape (height, width, 3).
 
-    Parameters
-    ----------
-    data : bytes
-        A JPEG file, or another format that Pillow reads.
-    size : int or (int, int)
-        The shorter side in pixels, with the proportions of the picture and never enlarged; or
-        height and width, whatever its proportions.
-
-    Returns
-    -------
-    ndarray of uint8, shape (height, width, 3)
-        RGB. Grey pictures have three equal channels; CMYK is converted as Pillow does it.
-
-    Raises
-    ------
-    PictureError
-        When the picture is damaged, or claims more pixels than Pillow allows.
+    Grey pictures have three equal channels; CMYK is converted as Pillow does it. Raises
+    PictureError when the picture is damaged, or claims more pixels than Pillow allows.
     """
     size = check_size(size)
     with _opened(data) as (picture, cleaned):
@@ -60,8 +45,7 @@ def decode(data: bytes, size: Size) -> np.ndarray:
 def shrink(data: bytes, size: Size, quality: int = QUALITY) -> bytes:
     """Return a picture as a grey or RGB JPEG file of a size, with its colour profile.
 
-    A picture that has the size and is upright is returned as it is. Arguments and errors are those
-    of `decode`.
+    A picture that has the size and is upright is returned as it is. Errors are those of `decode`.
     """
     size = check_size(size)
     with _opened(data) as (picture, cleaned):

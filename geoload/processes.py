@@ -17,10 +17,7 @@ def core_count() -> int:
 
 
 def exit_with_parent() -> None:
-    """End this worker process when its parent ends; in any other process do nothing.
-
-    Otherwise the workers of a pool would wait, or go on working, after their parent was killed.
-    """
+    """End this worker process when its parent ends, even if killed; elsewhere do nothing."""
     parent = multiprocessing.parent_process()
     if parent is not None:
         threading.Thread(target=_follow, args=(parent,), daemon=True).start()

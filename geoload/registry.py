@@ -21,19 +21,11 @@ _builders: dict[str, tuple[str, bool]] = {}
 
 
 def register(name: str, module: str, revisions: bool = False) -> None:
-    """Make `load_dataset(name)` use the builder class defined in `module`.
+    """Make `load_dataset(name)` use the builder class that the module named `module` defines.
 
-    This wraps the one function that turns a name into a builder, in both modules of `datasets`
-    that hold it. A registered name is not looked up in the current folder or on the Hub.
-
-    Parameters
-    ----------
-    name : str
-        What users type.
-    module : str
-        Importable name of the module that defines the builder class.
-    revisions : bool
-        Whether the builder takes `revision=`, which `load_dataset` itself does not pass on.
+    This wraps the one function that turns a name into a builder, in both modules of `datasets` that
+    hold it. `revisions` is whether the builder takes `revision=`, which `load_dataset` does not
+    pass on.
     """
     _builders[name] = (module, revisions)
     for holder in (datasets.load, datasets.inspect):

@@ -58,14 +58,8 @@ def open_binary(path: str, token: str | bool | None = None, read_ahead: bool = T
     A dropped connection is resumed. If a server does not support ranges, the whole file is
     downloaded to a temporary file. Without `read_ahead`, only the requested bytes are read.
 
-    Raises
-    ------
-    FileNotFoundError
-        When the file does not exist.
-    ConnectionError
-        When the server cannot be reached.
-    OSError
-        When reading, if a server sends other bytes than it was asked for.
+    Raises FileNotFoundError when the file does not exist, ConnectionError when the server cannot be
+    reached, and OSError, while reading, if a server sends other bytes than it was asked for.
     """
     if not is_remote(path):
         return open(path, "rb", buffering=0)

@@ -11,15 +11,10 @@ _NAMED = 5
 
 
 class Findings:
-    """Counts by kind, with the first few names of each kind.
+    """Counts by kind, with the first `keep` names of each kind.
 
     A kind is a plain phrase such as "pictures that belong to no split", so that a line of the log
-    needs no explanation.
-
-    Parameters
-    ----------
-    keep : int
-        How many names of each kind to keep. A line of text shows five at most.
+    needs no explanation. A line of text shows five names at most.
     """
 
     def __init__(self, keep: int = _NAMED) -> None:
@@ -61,16 +56,7 @@ class Findings:
         return f"{self.counts[kind]:,} {kind}" + (f" ({', '.join(names)}{more})" if names else "")
 
     def raise_or_log(self, what: str, strict: bool, log: logging.Logger | None = None) -> None:
-        """Raise ValueError if `strict`, or else warn in the log, unless nothing was found.
-
-        Parameters
-        ----------
-        what : str
-            What was read: a part, a split.
-        strict : bool
-        log : logging.Logger, optional
-            Without it, nothing is logged.
-        """
+        """Raise ValueError about `what` was read if `strict`, or else warn in the log."""
         if self and strict:
             raise ValueError(f"{what}: {self} (strict=True).")
         if self and log is not None:

@@ -1,7 +1,6 @@
 """Parse the members of a TAR file in file order, and read the bytes of those that are wanted.
 
-Headers are read one by one and the contents of unwanted members are skipped with a seek. This
-module does not open files, extract them or check names.
+It does not open files, extract them or check names.
 """
 
 from __future__ import annotations
@@ -37,15 +36,13 @@ class ShardError(ValueError):
 class Member(NamedTuple):
     """The place of a member in its TAR file.
 
-    `offset` is the byte where its first header starts (a value for `start`), `data` the byte where
-    its contents start, `size` their length in bytes. `kind` is "file", "dir", "link" (hard or
-    symbolic) or "other" (devices, pipes, sparse files).
+    `kind` is "file", "dir", "link" (hard or symbolic) or "other" (devices, pipes, sparse files).
     """
 
     name: str
-    offset: int
-    data: int
-    size: int
+    offset: int  # where its first header starts, a value for `start`
+    data: int  # where its contents start
+    size: int  # bytes
     kind: str
 
 
@@ -56,9 +53,10 @@ def members(
     label: str = "the TAR file",
     max_size: int = MAX_MEMBER,
 ) -> Iterator[tuple[Member, bytes | None]]:
-    """Yield every member of a TAR file, with its bytes if it is wanted.
+    """Yield every member of a TAR file, with its bytes if it is wanted, or else None.
 
-    Files that operating systems add to a folder (`._x`, `.DS_Store`) are left out.
+    Files that operating systems add to a folder (`._x`, `.DS_Store`) are left out. Links are never
+    followed.
 
     Parameters
     ----------
@@ -73,12 +71,6 @@ def members(
         The name of the file in errors.
     max_size : int
         A wanted member larger than this many bytes is an error and is not read.
-
-    Yields
-    ------
-    member : Member
-    data : bytes or None
-        None if the member is not a regular file or not wanted. Links are never followed.
 
     Raises
     ------
@@ -118,10 +110,7 @@ def read_member(
 ) -> bytes:
     """Return the bytes of a regular file that `members` found.
 
-    Raises
-    ------
-    ShardError
-        When the file is cut inside the member, or the member is larger than `max_size` bytes.
+    Raises ShardError when the file is cut, or the member is larger than `max_size` bytes.
     """
     if member.size > max_size:
         raise ShardError(

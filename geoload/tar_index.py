@@ -1,7 +1,6 @@
 """Index of a TAR file: the names and places of its members, kept in the cache.
 
-An index may be partial. A pass over a TAR file, over HTTP in particular, saves how far it came, and
-the next one continues from there.
+A pass over a TAR file saves how far it came, and the next one continues from there.
 """
 
 from __future__ import annotations
@@ -38,22 +37,8 @@ _log = logging.getLogger(__name__)
 class TarIndex:
     """The members of a TAR file in file order; `index[number]` is a `Member`.
 
-    Parameters
-    ----------
-    path : str
-        Path or address of the TAR file.
-    size : int
-        Size of the TAR file in bytes.
-    key : list, optional
-        JSON values that change when the content of the file does. With a key, the index starts
-        with what is in the cache and is saved there.
-    cache_dir : path, optional
-        The folder for indexes; by default in the cache of `datasets`.
-
-    Attributes
-    ----------
-    complete : bool
-        Whether all members are known.
+    With a `key`, JSON values that change when the content of the file does, the index starts with
+    what is in the cache and is saved there. `complete` tells whether all members are known.
     """
 
     def __init__(
@@ -106,8 +91,7 @@ class TarIndex:
     def find(self, name: str, last: bool = True) -> Member | None:
         """Return the regular file with a name, or None.
 
-        If several have the name, `last` selects the last one, which extracting would leave on
-        disk, or the first.
+        `last` selects the last of several, which extracting would leave on disk, or the first.
         """
         wanted, order = bytearray(name, "utf-8", "surrogateescape"), self._sorted()
         bisect = bisect_right if last else bisect_left
@@ -119,13 +103,7 @@ class TarIndex:
     def read(
         self, file: BinaryIO, wanted: Callable[[str], bool] = lambda name: False
     ) -> Iterator[tuple[Member, bytes | None]]:
-        """Yield every member as `tar.members` does; headers are read where they are not known.
-
-        Raises
-        ------
-        ShardError
-            When the file is cut or damaged.
-        """
+        """Yield members as `tar.members` does, with its errors; only unknown headers are read."""
         known, saved_at = len(self), time.monotonic()
         for number in range(known):
             member = self[number]
@@ -151,13 +129,7 @@ class TarIndex:
             self._save()
 
     def scan(self, file: BinaryIO) -> None:
-        """Read all headers that are not known yet; if several processes ask, one reads them.
-
-        Raises
-        ------
-        ShardError
-            When the file is cut or damaged.
-        """
+        """Read all headers that are not known yet; if several processes ask, one reads them."""
         if self.complete:
             return
         with contextlib.ExitStack() as stack:
@@ -171,20 +143,11 @@ class TarIndex:
                 bar.update(member.data + member.size - bar.n)
 
     def publish(self) -> str:
-        """Write the index of a local TAR file beside it, in the form that tools on the Hub read.
+        """Write the index beside a local TAR file, as tools on the Hub read it; return its path.
 
-        For `x.tar` that is `x.json` with the size and the digests of the TAR file and, by name,
-        the offset and size of the contents of each file.
-
-        Returns
-        -------
-        str
-            The path of the index.
-
-        Raises
-        ------
-        ValueError
-            When several members have one name or are not files: the form has no place for them.
+        For `x.tar` that is `x.json` with the size and the digests of the TAR file and, by name, the
+        offset and size of each file. It has no place for several members of one name, or for
+        members that are not files: ValueError.
         """
         found = [self[number] for number in self._sorted()]
         names = [member.name for member in found]
@@ -203,24 +166,10 @@ class TarIndex:
 
     @classmethod
     def from_published(cls, path: str | Path, archive: str, size: int, digest: str) -> TarIndex:
-        """Read an index that `publish` or a tool of the Hub wrote.
+        """Read an index that `publish` or a tool of the Hub wrote, of a TAR file of this digest.
 
-        Parameters
-        ----------
-        path : path
-            The index, a JSON file.
-        archive : str
-            Path or address of the TAR file.
-        size : int
-            Size of the TAR file in bytes.
-        digest : str
-            The digest of the TAR file on the Hub. The size alone is not enough: a TAR file that
-            was written again often has the same one.
-
-        Raises
-        ------
-        ValueError
-            When the file is not an index, or is the index of another TAR file.
+        The size alone is not enough: a TAR file that was written again often has the same one.
+        Raises ValueError when `path` is not an index, or is the index of another TAR file.
         """
         try:
             if os.path.getsize(path) > _MAX_PUBLISHED:

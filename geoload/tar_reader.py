@@ -45,14 +45,8 @@ class _Opened:
 class TarReader:
     """A local TAR file whose members are read by name, in any order and from several threads.
 
-    The file is opened, and indexed if the cache has no index of it, when it is first used.
-    Readers can be pickled.
-
-    Parameters
-    ----------
-    path : path
-    cache_dir : path, optional
-        The folder for indexes; by default in the cache of `datasets`.
+    The file is opened, and indexed if `cache_dir` (by default in the cache of `datasets`) has no
+    index of it, when it is first used. Readers can be pickled.
     """
 
     def __init__(self, path: str | Path, cache_dir: str | Path | None = None) -> None:
@@ -73,24 +67,13 @@ class TarReader:
 
     @property
     def index(self) -> TarIndex:
-        """The index of the file as it was when it was opened.
-
-        Raises
-        ------
-        ShardError
-            When the file is cut or damaged.
-        """
+        """The index of the file as it was opened; ShardError when the file is damaged."""
         return self._open().index
 
     def read(self, name: str, max_size: int = MAX_MEMBER, last: bool = True) -> bytes | None:
-        """Return the bytes of a member, or None if there is none with that name.
+        """Return the bytes of a member, the last or the first of its name; None without one.
 
-        If several have the name, `last` selects the last one, or the first.
-
-        Raises
-        ------
-        ShardError
-            When the file has changed since it was opened, or the member is too large.
+        Raises ShardError when the file has changed since it was opened, or the member is too large.
         """
         found = self.index.find(name, last)
         return None if found is None else self.read_at(found.data, found.size, name, max_size)
@@ -181,21 +164,9 @@ if hasattr(os, "register_at_fork"):
 def read_members(
     path: str, wanted: Sequence[Member], token: str | bool | None = None
 ) -> Iterator[bytes]:
-    """Yield the bytes of members of a TAR file; over a network, close ones with one request.
+    """Yield the bytes of members, given in file order; over a network, close ones with one request.
 
-    Parameters
-    ----------
-    path : str
-        Path or address of the TAR file.
-    wanted : sequence of Member
-        In file order.
-    token : str or bool, optional
-        For the Hub.
-
-    Raises
-    ------
-    ShardError
-        When the file ends before a member does, or a member is too large.
+    Raises ShardError when the file ends before a member does, or a member is too large.
     """
     if not is_remote(path):
         reader = shared_reader(path)
@@ -269,12 +240,8 @@ class MemberFileSystem(fsspec.AbstractFileSystem):  # type: ignore[misc]
     def cat_file(self, path: str, start: Any = None, end: Any = None, **_: Any) -> bytes:
         """Return the bytes of a member.
 
-        Raises
-        ------
-        FileNotFoundError
-            When the archive or the member does not exist.
-        ShardError
-            When the archive is cut or damaged.
+        Raises FileNotFoundError without the archive or the member, ShardError for a damaged
+        archive.
         """
         archive, found, name = self._strip_protocol(path).partition(_BETWEEN)
         if not found:
