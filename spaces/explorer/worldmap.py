@@ -149,7 +149,7 @@ def mark(kind: str, place: Iterable[float], label: str = "") -> dict[str, Any]:
 
 def arcs_between(guesses: np.ndarray, truths: np.ndarray) -> list[np.ndarray]:
     """Return great-circle arcs between places, longitude first; both of shape (n, 2)."""
-    return great_circle_arcs(np.asarray(truths, float), np.asarray(guesses, float))
+    return list(great_circle_arcs(np.asarray(truths, float), np.asarray(guesses, float)))
 
 
 def box_around(places: np.ndarray, margin: float = 0.35) -> list[float]:
