@@ -113,12 +113,12 @@ def map_data(scored: Scored, run: Run) -> MapData:
     return MapData(extent, aspect, [] if scale else coastlines(), scale, classes, len(shown))
 
 
-def chosen_arcs(measured: np.ndarray, seed: int = 0) -> np.ndarray:
+def chosen_arcs(measured: np.ndarray) -> np.ndarray:
     """Positions of the errors that a map draws, the worst last: all, or the worst and a sample."""
     order = np.argsort(measured)[: int(np.count_nonzero(~np.isnan(measured)))]
     if len(order) <= MOST_ARCS:
         return order
-    ranks = np.random.default_rng(seed).choice(
+    ranks = np.random.default_rng(0).choice(
         len(order) - WORST_ARCS, MOST_ARCS - WORST_ARCS, replace=False
     )
     return np.concatenate([order[np.sort(ranks)], order[-WORST_ARCS:]])
