@@ -8,13 +8,15 @@ from typing import Any
 
 import numpy as np
 
-from gcd_metric.options import as_numbers, wgs84
+from gcd_metric.options import as_numbers
 
 from .geotiff import SETTINGS, damage_named, library, open_raster
 
 _PLACES = 65_536  # looked up at a time
 _EDGE = 1e-6  # of a cell: tolerance for rounded coordinates at the edge of the raster
 _FARTHEST = {True: 1e3, False: 1e9}  # from the origin, in degrees or metres, that is on the earth
+_SEMI_MAJOR_M = 6_378_137.0  # of WGS 84
+_ECCENTRICITY_SQUARED = 0.00669437999014
 _RETURNS_WITHIN_M = 5000  # how exact a projection and its inverse are where they are valid
 
 
@@ -294,6 +296,11 @@ def _index(position: np.ndarray, count: int) -> np.ndarray:
 
 
 def _distance_m(a: tuple[np.ndarray, np.ndarray], b: tuple[np.ndarray, np.ndarray]) -> np.ndarray:
-    """Metres on WGS 84 between places, each (longitude, latitude) in degrees."""
-    metres: np.ndarray = wgs84().inv(*a, *b)[2]
+    """Metres on WGS 84 between close places, (longitude, latitude); twice as fast as pyproj."""
+    middle = np.radians((a[1] + b[1]) / 2)
+    shape = 1 - _ECCENTRICITY_SQUARED * np.sin(middle) ** 2
+    parallel = _SEMI_MAJOR_M / np.sqrt(shape) * np.cos(middle)
+    meridian = _SEMI_MAJOR_M * (1 - _ECCENTRICITY_SQUARED) / shape**1.5
+    turned = np.mod(b[0] - a[0] + 180, 360) - 180
+    metres: np.ndarray = np.hypot(parallel * np.radians(turned), meridian * np.radians(b[1] - a[1]))
     return metres
