@@ -176,9 +176,9 @@ class OriginalFolder(Collection):
     def _read_photo(self, split: str, image_id: str, row: int) -> bytes:
         entry = self._dataset(split).cast_column("image", Image(decode=False))[row]["image"]
         if entry["bytes"]:
-            return entry["bytes"]
+            return bytes(entry["bytes"])
         with fsspec.open(entry["path"], "rb") as file:
-            return file.read()
+            return bytes(file.read())
 
     def _read_view(self, prefix: Prefix) -> bytes | None:
         if self.name == "im2gps":
@@ -229,12 +229,12 @@ class Published(Collection):
         return Rows.from_table(self._files(self._metadata, split).columns(columns))
 
     def _read_photo(self, split: str, image_id: str, row: int) -> bytes:
-        return self._files(self._photos, split).entry("image_id", image_id, "image")["bytes"]
+        return bytes(self._files(self._photos, split).entry("image_id", image_id, "image")["bytes"])
 
     def _read_view(self, prefix: Prefix) -> bytes | None:
         if not self._has_views:
             return None
-        return self._files("views", "train").entry("prefix", tuple(prefix), "view")["bytes"]
+        return bytes(self._files("views", "train").entry("prefix", tuple(prefix), "view")["bytes"])
 
     def _files(self, config: str, split: str) -> ParquetFiles:
         with self._opening:

@@ -36,7 +36,8 @@ are kept.
 
 def build(collections: Mapping[str, Collection]) -> gr.Blocks:
     """Return the page."""
-    with gr.Blocks(title="Where was this photo taken?", analytics_enabled=False) as page:
+    page: gr.Blocks = gr.Blocks(title="Where was this photo taken?", analytics_enabled=False)
+    with page:
         gr.Markdown(_INTRO)
         with gr.Tabs() as tabs:  # with short names, or a phone hides the last in a menu
             with gr.Tab("Guess", id="guess"):
