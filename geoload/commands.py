@@ -13,12 +13,10 @@ from typing import Any
 from geoload import __version__
 from geoload.messages import one_line
 
+Work = Callable[[dict[str, Any]], int | None]
 
-def run(
-    parser: argparse.ArgumentParser,
-    argv: Sequence[str] | None,
-    work: Callable[[dict[str, Any]], int | None],
-) -> int:
+
+def run(parser: argparse.ArgumentParser, argv: Sequence[str] | None, work: Work) -> int:
     """Parse arguments, call `work` with the options as a dict, and return the exit status.
 
     The status is that of `work`, where None counts as 0; 2 for bad input, with one line on stderr
@@ -49,11 +47,7 @@ def _prepare_output() -> None:
             stream.reconfigure(errors="backslashreplace")
 
 
-def _status(
-    parser: argparse.ArgumentParser,
-    argv: Sequence[str] | None,
-    work: Callable[[dict[str, Any]], int | None],
-) -> int:
+def _status(parser: argparse.ArgumentParser, argv: Sequence[str] | None, work: Work) -> int:
     options: dict[str, Any] = {}
     try:
         try:

@@ -245,12 +245,11 @@ def read_json(path: str | Path) -> dict[str, Any]:
     """Read a JSON object from a file; raise ValueError if the file is damaged."""
     try:
         data = json.loads(Path(path).read_bytes())
-        if isinstance(data, dict):
-            return data
-        reason = "it does not hold a JSON object"
+        if not isinstance(data, dict):
+            raise ValueError("it does not hold a JSON object")
     except (ValueError, RecursionError) as error:
-        reason = str(error)
-    raise ValueError(f"{path} is damaged: {reason}.")
+        raise ValueError(f"{path} is damaged: {error}.") from None
+    return data
 
 
 def write_json(path: str | Path, data: object, indent: int | None = 2) -> None:

@@ -10,9 +10,10 @@ import shutil
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from huggingface_hub import HfApi, constants, hf_hub_download, try_to_load_from_cache
+from huggingface_hub.hf_api import RepoFile
 from huggingface_hub.utils import (  # type: ignore[attr-defined]
     EntryNotFoundError,
     HfHubHTTPError,
@@ -63,22 +64,14 @@ def list_files(
     repository: str, commit: str, folder: str, token: str | bool | None = None
 ) -> list[HubFile]:
     """List the files directly in a folder of a dataset repository."""
+    api = HfApi(token=token)
     with _hub_errors(f"folder {folder!r} of the dataset repository {repository!r} at {commit}"):
-        entries = list(
-            HfApi(token=token).list_repo_tree(
-                repository, path_in_repo=folder, revision=commit, repo_type="dataset"
-            )
-        )
+        entries = list(api.list_repo_tree(repository, folder, revision=commit, repo_type="dataset"))
     return [
-        HubFile(repository, commit, entry.path, entry.size, _digest(entry))
-        for entry in entries
-        if hasattr(entry, "size")
+        HubFile(repository, commit, e.path, e.size, (e.lfs.sha256 if e.lfs else e.blob_id) or "")
+        for e in entries
+        if isinstance(e, RepoFile)
     ]
-
-
-def _digest(entry: Any) -> str:
-    lfs = getattr(entry, "lfs", None)
-    return (getattr(lfs, "sha256", None) if lfs else entry.blob_id) or ""
 
 
 def download_small(repository: str, commit: str, path: str, token: str | bool | None = None) -> str:
@@ -99,8 +92,7 @@ def _hub_errors(what: str, advice: str = "") -> Iterator[None]:
     try:
         yield
     except Exception as error:
-        refused = isinstance(error, HfHubHTTPError) and not is_transport_error(error)
-        if refused:
+        if isinstance(error, HfHubHTTPError) and not is_transport_error(error):
             raise FileNotFoundError(
                 f"The Hub does not give {what}: {_first_line(error)}. {advice}".rstrip()
             ) from error

@@ -20,9 +20,7 @@ ORIENTATION = 0x0112
 # over the whole picture.
 MAX_SEGMENTS = 10_000
 MAX_SCANS = 100
-_SOI = b"\xff\xd8"
-_EOI = 0xD9
-_SOS = 0xDA
+_SOI, _EOI, _SOS = b"\xff\xd8", 0xD9, 0xDA
 _APP0, _APP1, _APP2, _APP14 = 0xE0, 0xE1, 0xE2, 0xEE
 # Frames, tables, scans, restart intervals and the end: all that decoding needs.
 _CODING = {*range(0xC0, 0xC8), *range(0xC9, 0xD0), *range(0xD9, 0xDC), 0xDD}
@@ -59,8 +57,7 @@ def clean(data: bytes) -> bytes:
     Lossless: the coded pixels, the colour profile and the orientation are kept. Data hidden in the
     pixels or in a forged colour profile are not found. Raises PhotoError when the JPEG is broken.
     """
-    found = list(segments(data))
-    pieces = [_SOI]
+    found, pieces = list(segments(data)), [_SOI]
     orientation = _orientation_segment(found)
     for segment in found:
         if orientation and segment.marker != _APP0:
@@ -161,10 +158,9 @@ def _value(data: bytes, order: str, code: str) -> Value:
 
 def _picture_part(data: bytes, segment: Segment) -> bytes:
     """Return the part of a segment that is needed to decode the picture."""
-    marker, payload = segment.marker, segment.payload
-    profile = marker == _APP2 and payload.startswith(b"ICC_PROFILE\0")
-    if marker in _CODING or profile:
-        return data[segment.start : segment.stop]
+    marker, start, stop, payload = segment
+    if marker in _CODING or (marker == _APP2 and payload.startswith(b"ICC_PROFILE\0")):
+        return data[start:stop]
     if marker == _APP0 and payload.startswith(b"JFIF\0") and len(payload) >= 14:
         return _segment(marker, payload[:12] + b"\0\0")  # without its thumbnail
     if marker == _APP14 and payload.startswith(b"Adobe") and len(payload) >= 12:

@@ -58,9 +58,9 @@ class OutputFolder:
 
     def size(self, path: str) -> int | None:
         """Return the size in bytes of a file, or None where there is no regular file."""
-        folder, _, name = path.rpartition("/")
         try:
-            found = os.stat(name, dir_fd=self._open(folder, make=False), follow_symlinks=False)
+            at, name = self._place(path)
+            found = os.stat(name, dir_fd=at, follow_symlinks=False)
         except FileNotFoundError:
             return None
         return found.st_size if stat.S_ISREG(found.st_mode) else None
@@ -69,15 +69,14 @@ class OutputFolder:
         """Return up to `limit` bytes of a file, or None where there is no regular file."""
         if self.size(path) is None:
             return None
-        folder, _, name = path.rpartition("/")
-        at = self._open(folder, make=False)
+        at, name = self._place(path)
         with open(name, "rb", opener=_opener(at, os.O_RDONLY | os.O_NOFOLLOW)) as file:
             return file.read(limit)
 
     def names(self, folder: str) -> list[str]:
         """Return the names in a subfolder, sorted; none where it does not exist."""
         try:
-            return sorted(os.listdir(self._open(folder, make=False)))
+            return sorted(os.listdir(self._open(folder)))
         except FileNotFoundError:
             return []
 
@@ -90,12 +89,11 @@ class OutputFolder:
     def create(self, path: str) -> Iterator[BinaryIO]:
         """Open a file for writing that replaces `path`, even a link, when the block succeeds.
 
-        An OSError (a full disk, or a link or file in the place of a subfolder) leaves nothing of
-        it.
+        An OSError, of a full disk or a link in the place of a subfolder, leaves nothing of it.
         """
-        folder, _, name = path.rpartition("/")
+        at, name = self._place(path, make=True)
         full, part = os.path.join(self.folder, path), name + _PART
-        at = os.dup(self._open(folder, make=True))  # stays open while other folders are used
+        at = os.dup(at)  # stays open while other folders are used
         flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW
         try:
             with contextlib.suppress(FileNotFoundError):
@@ -119,24 +117,25 @@ class OutputFolder:
 
     def rename(self, path: str, new_path: str) -> None:
         """Rename a file, into another subfolder too."""
-        (folder, _, name), (new_folder, _, new_name) = (
-            path.rpartition("/"),
-            new_path.rpartition("/"),
-        )
-        at = os.dup(self._open(folder, make=False))
+        at, name = self._place(path)
+        at = os.dup(at)
         try:
-            to = self._open(new_folder, make=True)
+            to, new_name = self._place(new_path, make=True)
             os.replace(name, new_name, src_dir_fd=at, dst_dir_fd=to)
         finally:
             os.close(at)
 
     def remove(self, path: str) -> None:
         """Delete a file if it exists."""
-        folder, _, name = path.rpartition("/")
         with contextlib.suppress(FileNotFoundError):
-            os.unlink(name, dir_fd=self._open(folder, make=False))
+            at, name = self._place(path)
+            os.unlink(name, dir_fd=at)
 
-    def _open(self, folder: str, make: bool) -> int:
+    def _place(self, path: str, make: bool = False) -> tuple[int, str]:
+        folder, _, name = path.rpartition("/")
+        return self._open(folder, make), name
+
+    def _open(self, folder: str, make: bool = False) -> int:
         """Return the descriptor of a subfolder, open until another one is opened."""
         if not folder:
             return self._root

@@ -58,10 +58,8 @@ def shrink(data: bytes, size: Size, quality: int = QUALITY) -> bytes:
     if profile is None and not grey:
         coded: bytes = simplejpeg.encode_jpeg(np.array(pixels), quality, "RGB", "420")
         return coded
-    buffer = io.BytesIO()
-    pixels.convert("L" if grey else "RGB").save(
-        buffer, "JPEG", quality=quality, icc_profile=profile
-    )
+    buffer, pixels = io.BytesIO(), pixels.convert("L" if grey else "RGB")
+    pixels.save(buffer, "JPEG", quality=quality, icc_profile=profile)
     return buffer.getvalue()
 
 
@@ -121,11 +119,10 @@ class Resize:
 
 def check_size(size: Any) -> Size:
     """Return a size as a number or a tuple of two; raise ValueError if it is not a size."""
+    several = isinstance(size, (list, tuple, np.ndarray)) and len(size) == 2
+    given = size if several else [size]
     try:
-        several = isinstance(size, (list, tuple, np.ndarray)) and len(size) == 2
-        numbers = [operator.index(n) for n in (size if several else [size])]
-        if any(isinstance(n, bool) for n in (size if several else [size])):
-            raise TypeError
+        numbers = [0 if isinstance(n, bool) else operator.index(n) for n in given]
     except TypeError:
         numbers = [0]
     if not all(1 <= n <= 65_500 for n in numbers):
@@ -183,13 +180,11 @@ def _decode_scaled(picture: Image.Image, data: bytes, height: int, width: int) -
     Other eighths exist, but libjpeg-turbo is several times slower at them.
     """
     for scale in (8, 4, 2, 1):
-        least = -(-picture.height // scale), -(-picture.width // scale)
-        if least[0] >= height and least[1] >= width:
+        rows, columns = -(-picture.height // scale), -(-picture.width // scale)
+        if rows >= height and columns >= width:
             break
-    else:
-        least = picture.height, picture.width
     try:
-        pixels = simplejpeg.decode_jpeg(data, "RGB", min_height=least[0], min_width=least[1])
+        pixels = simplejpeg.decode_jpeg(data, "RGB", min_height=rows, min_width=columns)
     except ValueError:
         # Pillow accepts stray bytes, and raises if something is missing.
         return picture.convert("RGB")

@@ -56,7 +56,9 @@ def _refuse_misspelt(path: Any) -> None:
     meant: dict[str, str] = {}
     for name, (module, _) in _builders.items():
         meant[_plain(name)] = f'"{name}"'
-        for config in _configs(module):
+        found = vars(importlib.import_module(module)).values()
+        builders = [b for b in found if isinstance(b, type) and b.__module__ == module]
+        for config in (c.name for b in builders for c in getattr(b, "BUILDER_CONFIGS", [])):
             # Not names such as views or photos, which could be data sets of their own.
             if _plain(config).startswith(_plain(name)):
                 meant.setdefault(_plain(config), f'"{name}", "{config}"')
@@ -70,12 +72,6 @@ def _refuse_misspelt(path: Any) -> None:
 
 def _plain(name: str) -> str:
     return re.sub("[^0-9a-z]", "", name.lower())
-
-
-def _configs(module: str) -> list[str]:
-    found = vars(importlib.import_module(module)).values()
-    builders = [b for b in found if isinstance(b, type) and b.__module__ == module]
-    return [config.name for b in builders for config in getattr(b, "BUILDER_CONFIGS", [])]
 
 
 def _our_module(name: str, revision: Any) -> Any:

@@ -38,11 +38,6 @@ class Findings:
         for kind, count in other.counts.items():
             self.add_many(kind, count, other.names[kind])
 
-    def clear(self) -> None:
-        """Remove all counts."""
-        self.counts.clear()
-        self.names.clear()
-
     def __bool__(self) -> bool:
         return bool(self.counts)
 
@@ -56,7 +51,7 @@ class Findings:
         return f"{self.counts[kind]:,} {kind}" + (f" ({', '.join(names)}{more})" if names else "")
 
     def raise_or_log(self, what: str, strict: bool, log: logging.Logger | None = None) -> None:
-        """Raise ValueError about `what` was read if `strict`, or else warn in the log."""
+        """Raise ValueError if `strict`, or else warn in `log`; `what` names what was read."""
         if self and strict:
             raise ValueError(f"{what}: {self} (strict=True).")
         if self and log is not None:

@@ -84,7 +84,7 @@ def members(
         file.seek(position)
         header = read_exactly(file.read, BLOCK)
         if len(header) < BLOCK:
-            raise ShardError(_compressed(label, header) or _cut_message(end, label, last))
+            raise ShardError(_compressed(label, header) or _cut_after(last, label, end))
         if header == _EMPTY:
             _check_trailer(file, label, position + BLOCK)
             return
@@ -112,16 +112,20 @@ def read_member(
 
     Raises ShardError when the file is cut, or the member is larger than `max_size` bytes.
     """
-    if member.size > max_size:
-        raise ShardError(
-            f"{label}: {_printable(member.name)} is {member.size:,} bytes, more than the "
-            f"{max_size:,} allowed."
-        )
+    check_size(label, member.name, member.size, max_size)
     file.seek(member.data)
     data = read_exactly(file.read, member.size)
     if len(data) < member.size:
         raise ShardError(_cut_inside(label, member, len(data)))
     return data
+
+
+def check_size(label: str, name: str, size: int, max_size: int = MAX_MEMBER) -> None:
+    """Raise ShardError for a member that is too large to be read."""
+    if size > max_size:
+        raise ShardError(
+            f"{label}: {_printable(name)} is {size:,} bytes, more than the {max_size:,} allowed."
+        )
 
 
 def _plain_member(header: bytes, position: int) -> Member | None:
@@ -170,12 +174,9 @@ def _extended_member(file: BinaryIO, label: str, start: int, header: bytes) -> t
             header = read_exactly(file.read, BLOCK)
         raise ValueError("too many extended headers in a row")
     except ValueError as error:
+        damaged = f"{label}: no valid TAR header at byte {position} ({error}). The file is damaged"
         packed = _compressed(label, header) if position == 0 else None
-        raise ShardError(
-            packed
-            or f"{label}: no valid TAR header at byte {position} ({error}). The file is damaged: "
-            "get it again."
-        ) from error
+        raise ShardError(packed or f"{damaged}: get it again.") from error
 
 
 def _last_header(
@@ -282,10 +283,8 @@ def _check_trailer(file: BinaryIO, label: str, position: int) -> None:
 
 
 def _compressed(label: str, header: bytes) -> str | None:
-    for kind, magic in _COMPRESSED.items():
-        if header.startswith(magic):
-            return f"{label} is compressed ({kind}), not a plain TAR file: unpack it first."
-    return None
+    kind = next((kind for kind, magic in _COMPRESSED.items() if header.startswith(magic)), None)
+    return kind and f"{label} is compressed ({kind}), not a plain TAR file: unpack it first."
 
 
 def _cut_inside(label: str, member: Member, there: int) -> str:
@@ -295,7 +294,7 @@ def _cut_inside(label: str, member: Member, there: int) -> str:
     )
 
 
-def _cut_message(end: int, label: str, last: Member | None) -> str:
+def _cut_after(last: Member | None, label: str, end: int) -> str:
     if last is None:
         return f"{label} is empty or not a TAR file ({end:,} bytes). Get the file again."
     return (
@@ -315,7 +314,7 @@ def _round_up(size: int) -> int:
 def write_tar(path: str | Path, contents: Iterable[tuple[str, bytes]]) -> None:
     """Write a TAR file of names and bytes, which gets its name when it is complete.
 
-    The same contents give the same bytes: members have no owner, and no time of change.
+    The same contents give the same bytes: members have no owner and no time of change.
     """
     with (
         atomic_write(path) as file,

@@ -159,8 +159,9 @@ class TarIndex:
                     "index cannot describe them. Write the TAR file without them."
                 )
         files = {member.name: {"offset": member.data, "size": member.size} for member in found}
+        digests = _published_digests(self.path, self.size)
+        content = {"filesize": self.size, **digests, "files": files}
         path = published_name(self.path)
-        content = {"filesize": self.size, **_published_digests(self.path), "files": files}
         write_json(path, content, indent=None)
         return path
 
@@ -226,8 +227,8 @@ class TarIndex:
         body = b"".join([_FORMAT, header, b"\n", *numbers, self._names])
         try:
             os.makedirs(self._cache.parent, exist_ok=True)
-            exists = self._cache.exists()
-            if exists and not self.complete and self._cache.stat().st_size > len(body) + 32:
+            partial = not self.complete and self._cache.exists()
+            if partial and self._cache.stat().st_size > len(body) + _DIGEST_SIZE:
                 return  # another process has come further
             with atomic_write(self._cache) as file:
                 file.write(_digest(body) + body)
@@ -301,8 +302,7 @@ def published_name(archive: str) -> str:
     return archive.removesuffix(".tar") + ".json"
 
 
-def _published_digests(archive: str) -> dict[str, str]:
-    size = os.path.getsize(archive)
+def _published_digests(archive: str, size: int) -> dict[str, str]:
     blob, content = hashlib.sha1(b"blob %d\0" % size), hashlib.sha256()
     title = f"Reading {os.path.basename(archive)}"
     with open(archive, "rb") as file, progress_bar(title, size) as bar:

@@ -11,16 +11,15 @@ import io
 import os
 import threading
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, NamedTuple
 from urllib.parse import quote_from_bytes, unquote_to_bytes
 
 import fsspec
 
 from geoload.files import is_remote, read_exactly
 from geoload.remote import open_binary, with_retries
-from geoload.tar import MAX_MEMBER, Member, ShardError
+from geoload.tar import MAX_MEMBER, Member, ShardError, check_size
 from geoload.tar_index import TarIndex
 
 PROTOCOL = "tarmember"
@@ -35,11 +34,10 @@ _seeking = threading.Lock()
 State = tuple[int, int, int]
 
 
-@dataclass(frozen=True)
-class _Opened:
+class _Opened(NamedTuple):
     file: BinaryIO
     state: State
-    index: TarIndex
+    contents: TarIndex
 
 
 class TarReader:
@@ -68,7 +66,7 @@ class TarReader:
     @property
     def index(self) -> TarIndex:
         """The index of the file as it was opened; ShardError when the file is damaged."""
-        return self._open().index
+        return self._open().contents
 
     def read(self, name: str, max_size: int = MAX_MEMBER, last: bool = True) -> bytes | None:
         """Return the bytes of a member, the last or the first of its name; None without one.
@@ -80,10 +78,7 @@ class TarReader:
 
     def read_at(self, offset: int, size: int, name: str, max_size: int = MAX_MEMBER) -> bytes:
         """Return `size` bytes at an offset, which belong to the member `name`; raises as `read`."""
-        if size > max_size:
-            raise ShardError(
-                f"{self.path}: {name} is {size:,} bytes, more than the {max_size:,} allowed."
-            )
+        check_size(self.path, name, size, max_size)
         opened = self._open()
         file, state = opened.file, opened.state
         if min(offset, size) < 0 or offset + size > state[0]:
@@ -173,11 +168,8 @@ def read_members(
         for member in wanted:
             yield reader.read_at(member.data, member.size, member.name)
         return
-    too_large = next((member for member in wanted if member.size > MAX_MEMBER), None)
-    if too_large is not None:
-        raise ShardError(
-            f"{path}: {too_large.name} is {too_large.size:,} bytes; {MAX_MEMBER:,} are allowed."
-        )
+    for member in wanted:
+        check_size(path, member.name, member.size)
     with open_binary(path, token, read_ahead=False) as file:
         for group in _ranges(wanted):
             start = group[0].data
@@ -240,8 +232,7 @@ class MemberFileSystem(fsspec.AbstractFileSystem):  # type: ignore[misc]
     def cat_file(self, path: str, start: Any = None, end: Any = None, **_: Any) -> bytes:
         """Return the bytes of a member.
 
-        Raises FileNotFoundError without the archive or the member, ShardError for a damaged
-        archive.
+        Raises FileNotFoundError if archive or member is gone, ShardError if the archive is damaged.
         """
         archive, found, name = self._strip_protocol(path).partition(_BETWEEN)
         if not found:
