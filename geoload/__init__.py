@@ -1,6 +1,3 @@
-"""Ground floor of both data sets: reading TARs, opening files, and meeting `load_dataset`.
-
-Nothing here knows what Im2GPS or Just Zoom In is.
-"""
+"""Reads TAR files, pictures and the Hub for the data sets, and registers their builders."""
 
 __version__ = "0.1.0"

@@ -1,7 +1,4 @@
-"""Base classes of both builders: the cache key, checked options, and a report of findings.
-
-Which files there are and how they are read is up to each data set.
-"""
+"""Base classes of both builders: the cache key, checked options, and a report of findings."""
 
 from __future__ import annotations
 
@@ -58,8 +55,7 @@ class Config(datasets.BuilderConfig):  # type: ignore[misc]
         code = _code_digest(self.ROW_MODULES)
         key = json.dumps([self.source_key(), self.ROWS_VERSION, code], default=str)
         digest = hashlib.sha256(key.encode()).hexdigest()[:16]
-        name: str = super().create_config_id({**options, "source": digest}, custom_features)
-        return name
+        return str(super().create_config_id({**options, "source": digest}, custom_features))
 
 
 def row_modules(**packages: str) -> tuple[str, ...]:
@@ -133,19 +129,18 @@ class Builder(datasets.GeneratorBasedBuilder):  # type: ignore[misc]
         return super()._as_dataset(split=split, in_memory=in_memory)
 
     def _refuse_unknown_options(self, options: dict[str, Any]) -> None:
-        fields = dataclasses.fields(self.BUILDER_CONFIG_CLASS)
-        own = [field.name for field in fields]
-        # Checked because the text "no" would count as true. Annotations may be text.
-        flags = {field.name for field in fields if field.type in (bool, "bool")}
-        known = [*own, *inspect.signature(datasets.DatasetBuilder.__init__).parameters]
+        own = {field.name: field.type for field in dataclasses.fields(self.BUILDER_CONFIG_CLASS)}
+        others = inspect.signature(datasets.DatasetBuilder.__init__).parameters
         for name, value in options.items():
-            if name not in known:
+            if name not in own and name not in others:
                 close = difflib.get_close_matches(name, own, 1)
                 hint = f" Did you mean {close[0]}=?" if close else ""
                 raise ValueError(
                     f"There is no option {name}=.{hint} See help({type(self).__name__})."
                 )
-            if name in flags and value is not None and not isinstance(value, bool):
+            # The text "no" would count as true. Annotations may be text.
+            flag = own.get(name) in (bool, "bool")
+            if flag and value is not None and not isinstance(value, bool):
                 raise ValueError(f"{name}={value!r}: must be True or False.")
             if name == "data_files" and value is not None and not self.takes_data_files(options):
                 raise ValueError(

@@ -123,14 +123,13 @@ def announce_download(
     if not missing:
         return
     copy = sum(file.size for file in files) if copies_to is not None else 0
-    needs, folders = Counter[int](), dict[int, tuple[str, int]]()
-    for folder, size in ((constants.HF_HUB_CACHE, missing), (copies_to, copy)):
-        if folder is not None:
-            existing = next(path for path in (Path(folder), *Path(folder).parents) if path.exists())
-            device = os.stat(existing).st_dev
-            needs[device] += size
-            folders.setdefault(device, (folder, shutil.disk_usage(existing).free))
-    for device, (folder, free) in folders.items():
+    needs = Counter[int]()  # of each disk
+    for folder, size in ((copies_to, copy), (constants.HF_HUB_CACHE, missing)):
+        if folder is None:
+            continue
+        existing = next(path for path in (Path(folder), *Path(folder).parents) if path.exists())
+        device, free = os.stat(existing).st_dev, shutil.disk_usage(existing).free
+        needs[device] += size
         if needs[device] > free:
             raise OSError(
                 f"About {format_bytes(missing)} would be downloaded from {files[0].repository} and "

@@ -1,8 +1,4 @@
-"""Walk the segments of a JPEG, read EXIF fields, and remove metadata without loss.
-
-EXIF is not read with Pillow, which reads every field at the length that it claims: 64 kB of EXIF
-can take hundreds of megabytes.
-"""
+"""Walk the segments of a JPEG, read EXIF fields, and remove metadata without loss."""
 
 from __future__ import annotations
 
@@ -114,7 +110,8 @@ def read_exif(
     A rational number with a denominator of zero is NaN. Damaged fields, and those of more than 64
     bytes, are left out.
     """
-    # EXIF may be split over several segments; only the first part has a header.
+    # Not with Pillow, which reads every field at the length that it claims: 64 kB of EXIF can take
+    # hundreds of megabytes. EXIF may be split over segments; only the first part has a header.
     parts = [s.payload[6:] for s in found if s.marker == _APP1 and s.payload.startswith(_EXIF)]
     parts.sort(key=lambda part: not part.startswith((b"II", b"MM")))
     tiff = b"".join(parts)

@@ -56,8 +56,7 @@ def shrink(data: bytes, size: Size, quality: int = QUALITY) -> bytes:
         pixels = _decode(picture, cleaned, size)
         profile = picture.info.get("icc_profile") if picture.mode in _PLAIN else None
     if profile is None and not grey:
-        coded: bytes = simplejpeg.encode_jpeg(np.array(pixels), quality, "RGB", "420")
-        return coded
+        return bytes(simplejpeg.encode_jpeg(np.array(pixels), quality, "RGB", "420"))
     buffer, pixels = io.BytesIO(), pixels.convert("L" if grey else "RGB")
     pixels.save(buffer, "JPEG", quality=quality, icc_profile=profile)
     return buffer.getvalue()
@@ -135,8 +134,7 @@ def check_size(size: Any) -> Size:
 def _target(shape: tuple[int, int], size: Size, swapped: bool) -> tuple[int, int]:
     """Return the height and width at which to decode a picture, before it is turned upright."""
     if not isinstance(size, int):
-        height, width = size
-        return (width, height) if swapped else (height, width)
+        return (size[1], size[0]) if swapped else (size[0], size[1])
     scale = min(1.0, size / min(shape))
     return max(1, round(shape[0] * scale)), max(1, round(shape[1] * scale))
 

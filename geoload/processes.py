@@ -5,7 +5,6 @@ from __future__ import annotations
 import multiprocessing
 import os
 import threading
-from multiprocessing.process import BaseProcess
 from typing import Any
 
 
@@ -19,13 +18,14 @@ def core_count() -> int:
 def exit_with_parent() -> None:
     """End this worker process when its parent ends, even if killed; elsewhere do nothing."""
     parent = multiprocessing.parent_process()
-    if parent is not None:
-        threading.Thread(target=_follow, args=(parent,), daemon=True).start()
+    if parent is None:
+        return
 
+    def follow() -> None:
+        parent.join()
+        os._exit(1)
 
-def _follow(parent: BaseProcess) -> None:
-    parent.join()
-    os._exit(1)
+    threading.Thread(target=follow, daemon=True).start()
 
 
 def equal_share(rows: Any, rank: int, world_size: int, drop_last: bool = False) -> Any:

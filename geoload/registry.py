@@ -1,7 +1,6 @@
 """Register a builder with `load_dataset`, which refuses loading scripts since datasets 4.
 
-Only this module and `builder.py` use private names of `datasets`. Contract tests check these names
-with every supported version.
+Contract tests check the private names of `datasets` that this module and `builder.py` use.
 """
 
 from __future__ import annotations
@@ -47,10 +46,7 @@ def _wrapped(factory: Any) -> Any:
 
 
 def _refuse_misspelt(path: Any) -> None:
-    """Raise FileNotFoundError for a misspelt name, or the name of a configuration.
-
-    `datasets` would ask the Hub about it for many seconds.
-    """
+    """Raise FileNotFoundError for a misspelt name; `datasets` would ask the Hub for a while."""
     if not isinstance(path, str) or "/" in path or os.path.exists(path):
         return
     meant: dict[str, str] = {}
@@ -92,8 +88,8 @@ def _our_module(name: str, revision: Any) -> Any:
 def requested() -> dict[str, Any]:
     """Return `split` and `streaming` of the `load_dataset` call in progress, or an empty dict.
 
-    `load_dataset` does not pass them to a builder, so they are read from the frame of the call.
-    Without them a split that does not exist is refused too, but only after the download.
+    `load_dataset` does not pass them on, so they are read from its frame; without them a split that
+    does not exist is refused only after the download.
     """
     code = datasets.load.load_dataset.__code__
     frame = sys._getframe(1)

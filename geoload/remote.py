@@ -104,8 +104,7 @@ class _HttpFile(AbstractBufferedFile):  # type: ignore[misc]
                         "from this machine."
                     )
                 try:
-                    data: bytes = await answer.content.readexactly(last + 1 - start)
-                    return data
+                    return bytes(await answer.content.readexactly(last + 1 - start))
                 except asyncio.IncompleteReadError as error:
                     raise aiohttp.ClientPayloadError(f"{self.path} broke off") from error
 

@@ -1,7 +1,4 @@
-"""Parse the members of a TAR file in file order, and read the bytes of those that are wanted.
-
-It does not open files, extract them or check names.
-"""
+"""Parse the members of a TAR file in file order, and read the bytes of those that are wanted."""
 
 from __future__ import annotations
 
@@ -129,10 +126,7 @@ def check_size(label: str, name: str, size: int, max_size: int = MAX_MEMBER) -> 
 
 
 def _plain_member(header: bytes, position: int) -> Member | None:
-    """Parse the header of an ordinary file or folder; None if it needs `_extended_member`.
-
-    Separate because this is the hot path, several times as fast.
-    """
+    """Parse the header of an ordinary file or folder, fast; None for `_extended_member`."""
     kind = header[156]
     if kind not in b"0\x005" or header[345] or header[124] & 0x80:
         return None
@@ -265,8 +259,8 @@ def _sparse_headers(file: BinaryIO) -> int:
 def _check_trailer(file: BinaryIO, label: str, position: int) -> None:
     """Raise ShardError if more than some zeros follow the end of the archive.
 
-    That would be a second archive, or a download that was given its full length beforehand and
-    never finished. Programs pad an archive to a multiple of 10 KiB as a rule.
+    That would be a second archive, or a download that got its full length beforehand and did not
+    end.
     """
     file.seek(position)
     trailer = read_exactly(file.read, _MAX_TRAILER_READ)
@@ -312,10 +306,7 @@ def _round_up(size: int) -> int:
 
 
 def write_tar(path: str | Path, contents: Iterable[tuple[str, bytes]]) -> None:
-    """Write a TAR file of names and bytes, which gets its name when it is complete.
-
-    The same contents give the same bytes: members have no owner and no time of change.
-    """
+    """Write a TAR file of names and bytes; the same contents give the same bytes."""
     with (
         atomic_write(path) as file,
         tarfile.open(fileobj=file, mode="w", format=tarfile.GNU_FORMAT) as archive,

@@ -1,7 +1,6 @@
 """Read members of TAR files in any order: by name from local files, and in ranges over HTTP.
 
-For fsspec, and so for `datasets`, `tarmember:///data/x.tar!/photos/1.jpg` is the member
-`photos/1.jpg` of /data/x.tar. It is found by the index; the `tar` of fsspec reads every header.
+`tarmember:///data/x.tar!/photos/1.jpg` is the member `photos/1.jpg` of /data/x.tar for fsspec.
 """
 
 from __future__ import annotations
@@ -214,12 +213,8 @@ def _quoted(path: str) -> str:
     return "/".join(part.replace(".", "%2E") if part in (".", "..") else part for part in parts)
 
 
-def _unquoted(path: str) -> str:
-    return unquote_to_bytes(path).decode("utf-8", "surrogateescape")
-
-
 class MemberFileSystem(fsspec.AbstractFileSystem):  # type: ignore[misc]
-    """Reads single members of local TAR files; lists and writes nothing."""
+    """Reads single members of local TAR files by the index; fsspec's `tar` reads every header."""
 
     protocol = PROTOCOL
 
@@ -234,12 +229,13 @@ class MemberFileSystem(fsspec.AbstractFileSystem):  # type: ignore[misc]
 
         Raises FileNotFoundError if archive or member is gone, ShardError if the archive is damaged.
         """
-        archive, found, name = self._strip_protocol(path).partition(_BETWEEN)
+        quoted = self._strip_protocol(path).partition(_BETWEEN)
+        parts = [unquote_to_bytes(part).decode("utf-8", "surrogateescape") for part in quoted]
+        archive, found, name = parts
         if not found:
             raise FileNotFoundError(
                 f"{path} does not name a member, as {PROTOCOL}:///x.tar!/member does."
             )
-        archive, name = _unquoted(archive), _unquoted(name)
         if not os.path.exists(archive):
             raise FileNotFoundError(
                 f"{archive}, which holds {name}, does not exist any more. Put it back, or load the "

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import argparse
 import json
 from typing import Any
 
+from geoload.publishing import spec
 from geoload.publishing.convert import NO_JPEG, Screened, without_metadata
 from geoload.publishing.publish import publish
-from geoload.publishing.spec import PublishSpec, Settings, add_options, names
 from im2gps import metadata
 from im2gps.im2gps import Im2GPS
 from im2gps.licences import UNKNOWN, credit, licence_of
@@ -23,22 +22,18 @@ _NOTE = (
 
 def add_command(commands: Any) -> None:
     """Add the command to a parser's commands."""
-    parser: argparse.ArgumentParser = commands.add_parser(
-        "publish", help="convert to a repository that loads without this package, and upload it"
-    )
-    add_options(parser)
+    parser = spec.add_command(commands, run)
     parser.add_argument("--coordinates", help="table of im2gps3k and photos; see load_dataset")
     parser.add_argument("--validation-fraction", type=float, metavar="SHARE",
                         help="share of the photographers whose training photos become the split "
                         f"validation (default: {VALIDATION_FRACTION})")  # fmt: skip
-    parser.add_argument("--splits", metavar="NAMES", type=names,
+    parser.add_argument("--splits", metavar="NAMES", type=spec.names,
                         help="of train, validation, test, separated by commas (all)")  # fmt: skip
     parser.add_argument("--skip-broken", action="store_true",
                         help="leave out photos that cannot be used")  # fmt: skip
     parser.add_argument(_PRIVATE_OPTION, action="store_true",
                         help="include photos whose licence forbids redistribution or is unknown; "
                         "only into a private repository")  # fmt: skip
-    parser.set_defaults(run=run)
 
 
 def run(
@@ -55,16 +50,16 @@ def run(
     def builder(config: str) -> Im2GPS:
         if config == metadata.NAME:
             raise ValueError(f"{config} is one Parquet file and has no photos: upload that file.")
-        options: dict[str, Any] = {"data_dir": data_dir, "skip_broken": skip_broken}
-        given: dict[str, Any] = {"coordinates": coordinates}
+        given: dict[str, Any] = {"data_dir": data_dir, "coordinates": coordinates}
         if config == Im2GPS.DEFAULT_CONFIG_NAME:
             given |= {"splits": splits, "validation_fraction": validation_fraction}
         elif splits is not None and "test" not in splits:
             raise FileNotFoundError(f"it has only the split test, not {','.join(splits)}")
-        options |= {name: value for name, value in given.items() if value is not None}
-        return Im2GPS(config_name=config, original_bytes=True, records=True, **options)
+        options = {name: value for name, value in given.items() if value is not None}
+        options |= {"original_bytes": True, "records": True, "skip_broken": skip_broken}
+        return Im2GPS(config_name=config, **options)
 
-    spec = PublishSpec(
+    ours = spec.PublishSpec(
         "im2gps",
         # Photos of the user's own, or downloaded by hand, are published only when named.
         [c.name for c in Im2GPS.BUILDER_CONFIGS if c.archive and not c.labelled_by_table],
@@ -77,7 +72,7 @@ def run(
         note=_NOTE if include_unlicensed else "",
     )
     try:
-        publish(spec, Settings(**settings))
+        publish(ours, spec.Settings(**settings))
     except ConnectionError as error:
         if data_dir is None or splits or not find_shards(data_dir):
             raise

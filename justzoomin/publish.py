@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import argparse
 from typing import Any
 
 from geoload.builder import Builder
+from geoload.publishing import spec
 from geoload.publishing.convert import NO_JPEG, Screened, without_metadata
 from geoload.publishing.publish import publish
-from geoload.publishing.spec import PublishSpec, Settings, add_options
 from justzoomin.findings import WHITE
 from justzoomin.justzoomin import JustZoomIn
 from justzoomin.source import ATTRIBUTION, other_split
@@ -27,11 +26,7 @@ _AERIAL = ("https://opendata.dc.gov/", "CC BY 4.0", "https://creativecommons.org
 
 def add_command(commands: Any) -> None:
     """Add the command to a parser's commands."""
-    parser: argparse.ArgumentParser = commands.add_parser(
-        "publish", help="convert to a repository that loads without this package, and upload it"
-    )
-    parser.set_defaults(run=run)
-    add_options(parser)
+    parser = spec.add_command(commands, run)
     parser.add_argument("--repository", help="repository on the Hub to read from")
     parser.add_argument("--revision", help="commit, branch or tag of that repository")
 
@@ -45,10 +40,6 @@ def run(
     """Publish; the arguments are the command's options."""
     where = {"data_dir": data_dir, "repository": repository, "revision": revision}
     given = {name: value for name, value in where.items() if value is not None}
-
-    def builder(config: str) -> JustZoomIn:
-        return JustZoomIn(config_name=config, **given)
-
     if _NOT_STORED in (settings.get("configs") or ()):
         raise ValueError(
             "zoom is not stored, because each view would be stored again for every photo. Publish "
@@ -56,8 +47,12 @@ def run(
         )
     configs = [c.name for c in JustZoomIn.BUILDER_CONFIGS if c.name != _NOT_STORED]
     default = JustZoomIn.DEFAULT_CONFIG_NAME
-    spec = PublishSpec("justzoomin", configs, builder, default, screen, credits, estimate)
-    publish(spec, Settings(**settings))
+
+    def builder(config: str) -> JustZoomIn:
+        return JustZoomIn(config_name=config, **given)
+
+    ours = spec.PublishSpec("justzoomin", configs, builder, default, screen, credits, estimate)
+    publish(ours, spec.Settings(**settings))
 
 
 def screen(row: dict[str, Any]) -> Screened:
@@ -72,12 +67,9 @@ def screen(row: dict[str, Any]) -> Screened:
 
 def credits(config: str) -> list[dict[str, Any]]:
     """Return the attributions that the licences of a configuration's components require."""
-    if config in _OVERHEAD:
-        lines = [("aerial orthophotography", *_AERIAL)]
-    else:
-        what = "street-view images" if config in _PHOTOS else "metadata of street-view images"
-        lines = [(what, *_STREET)]
-    return [dict(zip(_COLUMNS, line, strict=True)) for line in lines]
+    what = "street-view images" if config in _PHOTOS else "metadata of street-view images"
+    line = ("aerial orthophotography", *_AERIAL) if config in _OVERHEAD else (what, *_STREET)
+    return [dict(zip(_COLUMNS, line, strict=True))]
 
 
 def estimate(builder: Builder, split: str) -> tuple[int, int] | None:

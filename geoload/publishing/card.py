@@ -1,7 +1,6 @@
-"""The card (README.md) of a published repository.
+"""The card (README.md) of a published repository: its YAML header, and the same for people.
 
-Its YAML header states configurations, files, columns, row counts and sizes. A section of the text
-states the same for people, with what was left out and why.
+Both state configurations, splits, row counts and sizes; the text also what was left out and why.
 """
 
 from __future__ import annotations
@@ -41,15 +40,12 @@ _SIZES = ((10**3, "n<1K"), (10**4, "1K<n<10K"), (10**5, "10K<n<100K"), (10**6, "
 
 @dataclass
 class CardEntry:
-    """What a card states of one configuration: in its header, its table and above the table.
+    """What a card states of one configuration."""
 
-    Notes above the table stay as long as the configuration does.
-    """
-
-    files: dict[str, Any]
-    info: dict[str, Any] | None
-    lines: list[str] = field(default_factory=list)
-    notes: list[str] = field(default_factory=list)
+    files: dict[str, Any]  # `configs` of the header
+    info: dict[str, Any] | None  # `dataset_info` of the header
+    lines: list[str] = field(default_factory=list)  # of the table
+    notes: list[str] = field(default_factory=list)  # above it, as long as the configuration stays
 
     @property
     def name(self) -> str:
@@ -75,45 +71,39 @@ def card_entry(
     left_out = [f"{n:,} {what}" for what, n in total(written, "left_out").items()]
     remarks = [f"{n:,} {what}" for what, n in total(written, "remarks").items()]
     last = "; ".join([*(left_out or ["none"]), *remarks])
-    written = {split: manifest for split, manifest in written.items() if manifest.shards}
-    paths = [
-        {"split": split, "path": f"{name}/{split}-*-of-{len(manifest.shards):05d}.{suffix}"}
-        for split, manifest in written.items()
-    ]
+    paths, splits, lines = [], [], []
+    for split, manifest in written.items():
+        if count := len(manifest.shards):
+            paths.append({"split": split, "path": f"{name}/{split}-*-of-{count:05d}.{suffix}"})
+            rows, size = manifest.rows, manifest.bytes
+            splits.append({"name": split, "num_bytes": size, "num_examples": rows})
+            packed = format_bytes(manifest.size)
+            lines.append(f"| `{name}` | {split} | {rows:,} | {packed} | {last} |")
     info: dict[str, Any] = {"config_name": name}
     if suffix != "tar":  # whose format decides what the columns are
         types = features.to_dict().items()
         info["features"] = [{"name": column, **_stated(column, kind)} for column, kind in types]
-    info["splits"] = [
-        {"name": split, "num_bytes": manifest.bytes, "num_examples": manifest.rows}
-        for split, manifest in written.items()
-    ]
+    info["splits"] = splits
     info["download_size"] = sum(manifest.size for manifest in written.values())
     info["dataset_size"] = sum(manifest.bytes for manifest in written.values())
-    lines = [
-        f"| `{name}` | {split} | {manifest.rows:,} | {format_bytes(manifest.size)} | {last} |"
-        for split, manifest in written.items()
-    ]
     notes = [f"{note} (`{name}`)"] if note else []
     return CardEntry({"config_name": name, "data_files": paths}, info, lines, notes)
 
 
 class ExistingCard:
-    """The card that a repository has already; empty text where it has none.
-
-    `foreign` is whether `publish` did not write it, `entries` its configurations by name. With a
-    damaged header, a ValueError: what the repository holds is unknown then.
-    """
+    """The card of a repository; ValueError if it is damaged, so its contents are unknown."""
 
     def __init__(self, text: str = "") -> None:
         header, body = split_card(text)
         _, start, rest = body.partition(CONTENTS)
         section, end, _ = rest.partition(_END)
+        # Whether `publish` did not write it.
         self.foreign = bool(text.strip()) and not (start and end)
         lines = [] if self.foreign else section.splitlines()
         infos = {str(one.get("config_name")): one for one in _dicts(header, "dataset_info")}
-        if not self.foreign:
-            _check_row_counts(infos)
+        for name, info in ({} if self.foreign else infos).items():
+            if not all(isinstance(s.get("num_examples"), int) for s in _dicts(info, "splits")):
+                raise ValueError(f"its README.md does not say how many rows {name} has")
         self.entries: dict[str, CardEntry] = {}
         for one in _dicts(header, "configs"):
             files = {key: value for key, value in one.items() if key != "default"}
@@ -183,9 +173,7 @@ def placeholder_card(
     if kept := existing.without(unfinished):
         return render_card(text, kept, default, [_UNFINISHED])
     header, _ = split_card(text)
-    shown: dict[str, Any] = {
-        name: header[name] for name in ("license", "pretty_name") if name in header
-    }
+    shown: dict[str, Any] = {k: header[k] for k in ("license", "pretty_name") if k in header}
     nothing = [{"split": "train", "path": "UPLOAD-NOT-FINISHED-PUBLISH-AGAIN.parquet"}]
     shown["configs"] = [{"config_name": _DEFAULT, "data_files": nothing}]
     return _with_header(shown, "\n".join([CONTENTS, _UNFINISHED, _END, ""]))
@@ -211,12 +199,6 @@ def _dicts(header: dict[str, Any], key: str) -> list[dict[str, Any]]:
     value = header.get(key)
     value = [value] if isinstance(value, dict) else value
     return [one for one in value if isinstance(one, dict)] if isinstance(value, list) else []
-
-
-def _check_row_counts(infos: dict[str, dict[str, Any]]) -> None:
-    for name, info in infos.items():
-        if not all(isinstance(s.get("num_examples"), int) for s in _dicts(info, "splits")):
-            raise ValueError(f"its README.md does not say how many rows {name} has")
 
 
 def _size_category(infos: list[dict[str, Any]]) -> str:

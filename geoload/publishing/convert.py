@@ -1,7 +1,4 @@
-"""Writes the rows of a split as shards, and continues where an earlier run was stopped.
-
-Each split has a manifest that lists its finished shards and the position in the source after them.
-"""
+"""Writes the rows of a split as shards, and continues where an earlier run was stopped."""
 
 from __future__ import annotations
 
@@ -25,21 +22,17 @@ from geoload.output_folder import OutputFolder
 from geoload.publishing.formats import FORMATS
 
 WORK = ".publish"
-ATTRIBUTION_FILE = "attribution.csv"
 NO_JPEG = "not a JPEG whose metadata can be removed"
 _SHARD = re.compile(r"(.+)-[0-9]{5}-of-[0-9]{5}\.(parquet|tar)")
 
 
 class Screened(NamedTuple):
-    """A row as it is published, or None with the reason; and its line of the attribution table.
-
-    Rows with the same `remark` are published and counted.
-    """
+    """A row as it is published, or None."""
 
     row: dict[str, Any] | None
-    left_out: str = ""
-    credit: dict[str, Any] | None = None
-    remark: str = ""
+    left_out: str = ""  # why it is None
+    credit: dict[str, Any] | None = None  # its line of the attribution table
+    remark: str = ""  # rows with the same one are counted
 
 
 def without_metadata(picture: dict[str, Any]) -> dict[str, Any] | None:
@@ -52,18 +45,14 @@ def without_metadata(picture: dict[str, Any]) -> dict[str, Any] | None:
 
 @dataclass
 class Split:
-    """One split of one configuration, to be published. Its first row is read at once.
-
-    `key` changes whenever the rows could change; `stream` yields them with undecoded pictures;
-    `screen` returns what of a row is published.
-    """
+    """One split of one configuration, to be published. Its first row is read at once."""
 
     config: str
     name: str
     features: datasets.Features
-    key: str
-    stream: Any
-    screen: Callable[[dict[str, Any]], Screened] = Screened
+    key: str  # changes whenever the rows could change
+    stream: Any  # of rows with undecoded pictures
+    screen: Callable[[dict[str, Any]], Screened] = Screened  # what of a row is published
 
     def __post_init__(self) -> None:
         rows = iter(self.stream)
@@ -79,16 +68,13 @@ class Split:
 
 @dataclass
 class Shard:
-    """A finished shard: rows, bytes of its rows, size of the file in bytes, and its SHA-256.
-
-    `credits` is the SHA-256 of the file with its attribution lines, if it has any.
-    """
+    """A finished shard."""
 
     rows: int
-    bytes: int
-    size: int
+    bytes: int  # of its rows
+    size: int  # of its file, in bytes
     sha256: str
-    credits: str = ""
+    credits: str = ""  # SHA-256 of the file with its attribution lines, if it has any
 
 
 @dataclass
@@ -129,10 +115,7 @@ def total(written: dict[str, Manifest], what: str) -> dict[str, int]:
 
 
 class Conversion:
-    """Writes the shards of a split into `CONFIG/` of an output folder.
-
-    `form` is a key of `FORMATS`; a shard is finished when its rows reach `shard_bytes`.
-    """
+    """Writes shards of about `shard_bytes` of a split into `CONFIG/` of an output folder."""
 
     def __init__(self, split: Split, out: OutputFolder, form: str, shard_bytes: int) -> None:
         self._split, self._out, self._shard_bytes = split, out, shard_bytes
@@ -145,9 +128,9 @@ class Conversion:
         """Write the missing shards, and return the complete manifest."""
         manifest = self._read_manifest()
         stale = self._why_stale(manifest)
+        if stale:
+            print(f"{self._label}: {stale}: starting again", flush=True)
         if stale or manifest is None:
-            if stale:
-                print(f"{self._label}: {stale}: starting again", flush=True)
             self._discard(manifest)
             manifest = Manifest(self._key)
         elif manifest.shards and not manifest.complete:
@@ -163,9 +146,8 @@ class Conversion:
     def finished(self) -> Manifest | None:
         """Return the manifest if the conversion is complete and up to date."""
         manifest = self._read_manifest()
-        if manifest is None or not manifest.complete or self._why_stale(manifest):
-            return None
-        return manifest
+        complete = manifest is not None and manifest.complete
+        return manifest if complete and not self._why_stale(manifest) else None
 
     def _read_manifest(self) -> Manifest | None:
         """Return the manifest of an earlier run; None where it is missing or unreadable."""
@@ -177,13 +159,13 @@ class Conversion:
 
     def _why_stale(self, manifest: Manifest | None) -> str:
         """Return why earlier shards cannot be kept; empty where they can. All files are read."""
-        if manifest is not None and manifest.key != self._key:
-            return "the source or the settings have changed"
-        changed = []
         if manifest is not None:
+            if manifest.key != self._key:
+                return "the source or the settings have changed"
             changed = self._changed(manifest)
-        elif self._out.size(f"{self._work}.json") is not None:
-            changed = [f"{self._split.name}.json"]
+        else:
+            there = self._out.size(f"{self._work}.json") is not None
+            changed = [f"{self._split.name}.json"] * there
         more = f" and {len(changed) - 1} more" if len(changed) > 1 else ""
         return f"{changed[0]}{more} changed or removed since it was written" if changed else ""
 
@@ -214,26 +196,23 @@ class Conversion:
         ]
 
     def _discard(self, manifest: Manifest | None) -> None:
-        for name in self._out.names(self._work):
-            self._out.remove(f"{self._work}/{name}")
+        _empty(self._out, self._work)
         for form in FORMATS.values():
             for _, final in self._paths(manifest, form.suffix) if manifest else ():
                 self._out.remove(final)
 
     def _write(self, manifest: Manifest) -> None:
         rows = self._published_rows(manifest)
-        while (first := next(rows, None)) is not None:
-            manifest.shards.append(
-                self._write_shard(len(manifest.shards), itertools.chain([first], rows))
-            )
-            self._save(manifest)
-        manifest.complete = True
-        self._save(manifest)
-
-    def _save(self, manifest: Manifest) -> None:
-        manifest.state = self._split.stream.state_dict()
-        data = {**vars(manifest), "shards": [vars(shard) for shard in manifest.shards]}
-        self._out.write(f"{self._work}.json", json.dumps(data, indent=2).encode())
+        while not manifest.complete:
+            first = next(rows, None)
+            if first is None:
+                manifest.complete = True
+            else:
+                shard = self._write_shard(len(manifest.shards), itertools.chain([first], rows))
+                manifest.shards.append(shard)
+            manifest.state = self._split.stream.state_dict()
+            data = {**vars(manifest), "shards": [vars(shard) for shard in manifest.shards]}
+            self._out.write(f"{self._work}.json", json.dumps(data, indent=2).encode())
 
     def _published_rows(self, manifest: Manifest) -> Iterator[Screened]:
         """Yield the rows to publish; count the others, and remarks, in the manifest."""
@@ -297,15 +276,12 @@ def credit_lines(out: OutputFolder, config: str, splits: list[str]) -> Iterator[
 def write_attribution(
     out: OutputFolder, config: str, lines: Iterable[dict[str, Any]]
 ) -> str | None:
-    """Write `CONFIG/attribution.csv` and return its path; None where there are no lines.
-
-    A title that a spreadsheet would take for a formula gets an apostrophe in front.
-    """
+    """Write `CONFIG/attribution.csv` and return its path; None where there are no lines."""
     lines = iter(lines)
     first = next(lines, None)
     if first is None:
         return None
-    path = f"{config}/{ATTRIBUTION_FILE}"
+    path = f"{config}/attribution.csv"
     with (
         out.create(path) as binary,
         filename_in_errors(os.path.join(out.folder, path)),
@@ -322,6 +298,7 @@ def _spreadsheet_safe(value: Any) -> Any:
     if not isinstance(value, str):
         return value
     value = value.encode("utf-8", "replace").decode()  # a JSON can hold half a surrogate pair
+    # A spreadsheet would take it for a formula.
     return f"'{value}" if value[:1] in tuple("=+-@\t\r") else value
 
 
@@ -335,7 +312,10 @@ def drop_other_splits(out: OutputFolder, splits: dict[str, list[str]]) -> None:
         for name in out.names(f"{WORK}/{config}"):
             split, suffix = os.path.splitext(name)
             if suffix == ".json" and split not in kept:
-                work = work_folder(config, split)
-                for file in out.names(work):
-                    out.remove(f"{work}/{file}")
-                out.remove(f"{work}.json")
+                _empty(out, work_folder(config, split))
+                out.remove(f"{WORK}/{config}/{name}")
+
+
+def _empty(out: OutputFolder, folder: str) -> None:
+    for name in out.names(folder):
+        out.remove(f"{folder}/{name}")

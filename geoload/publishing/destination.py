@@ -15,17 +15,13 @@ _MAX_CARD = 2**18
 
 @dataclass
 class Destination:
-    """A folder, or a repository that is filled from the folder.
-
-    `private_option` is the option because of which the repository must be private, or "". `card`
-    is the present card, as of the last `refresh`.
-    """
+    """A folder, or a repository that is filled from the folder."""
 
     folder: Path
     repository: Repository | None
     settings: Settings
-    private_option: str
-    card: ExistingCard = field(default_factory=ExistingCard)
+    private_option: str  # because of which the repository must be private, or ""
+    card: ExistingCard = field(default_factory=ExistingCard)  # as of the last `refresh`
 
     @property
     def name(self) -> str:
@@ -33,30 +29,19 @@ class Destination:
         return str(self.folder) if self.repository is None else self.repository.repo_id
 
     def refresh(self, names: Collection[str]) -> None:
-        """Read the present contents, and refuse if these configurations cannot be added.
-
-        Raises
-        ------
-        ValueError
-            With what to do instead.
-        """
+        """Read the present contents; ValueError if these configurations cannot be added."""
         if self.repository is not None:
             self.repository.refresh()
         try:
             self.card = ExistingCard(self._read_card())
+            if self.card.foreign:
+                raise ValueError("it has a README.md that `publish` did not write")
         except ValueError as error:
             if not self.settings.replace:
                 raise ValueError(
-                    f"{self.name}: {error}. Repair it, or give --replace to write a new one, which "
-                    "drops what was published there earlier."
+                    f"{self.name}: {error}. Repair it, name another destination, or give --replace "
+                    "to write a new README.md, which drops what was published there earlier."
                 ) from None
-            self.card = ExistingCard()
-        if self.card.foreign:
-            if not self.settings.replace:
-                raise ValueError(
-                    f"{self.name} has a README.md that `publish` did not write. Name another "
-                    "destination, or give --replace to overwrite it."
-                )
             self.card = ExistingCard()
         if any(entry.suffixes - {self.settings.suffix} for entry in self.card.without(names)):
             raise ValueError(
@@ -67,11 +52,11 @@ class Destination:
         self.check_readers(names)
 
     def _read_card(self) -> str:
+        path = self.folder / "README.md"
         try:
             if self.repository is not None:
                 text = self.repository.card()
             else:
-                path = self.folder / "README.md"
                 text = path.read_text(encoding="utf-8") if path.exists() else ""
         except UnicodeDecodeError:
             raise ValueError("its README.md is not UTF-8 text") from None
@@ -91,27 +76,24 @@ class Destination:
             )
 
     def check_readers(self, names: Collection[str]) -> bool:
-        """Return whether the repository is private; refuse one that should be and is not.
-
-        Configurations that were published earlier may also require a private repository.
-        """
+        """Return whether the repository is private; ValueError if it should be and is not."""
         if self.repository is None:
             return False
+        # Configurations that were published earlier may also require a private repository.
         marked = any(entry.notes for entry in self.card.without(names))
         private = self.repository.is_private()
-        if private:
-            if marked and not self.settings.private:
-                raise ValueError(
-                    f"{self.name} holds photos that may not be redistributed: leave out --public, "
-                    "or publish into another repository."
-                )
-        elif marked or self.private_option:
+        if private and marked and not self.settings.private:
+            raise ValueError(
+                f"{self.name} holds photos that may not be redistributed: leave out --public, or "
+                "publish into another repository."
+            )
+        if not private and (marked or self.private_option):
             without = f", or leave out {self.private_option}" if self.private_option else ""
             raise ValueError(
                 f"{self.name} is public, and photos in it may not be redistributed: make it "
                 f"private in its settings{without}."
             )
-        elif self.settings.private:
+        if not private and self.settings.private:
             raise ValueError(
                 f"{self.name} exists and is public: give --public, or make it private in its "
                 "settings."

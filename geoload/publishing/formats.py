@@ -1,8 +1,4 @@
-"""The two file formats of published rows: Parquet files, and TAR files of webdataset samples.
-
-Column types are written in a form that every supported version of `datasets` reads; an older
-version may refuse what a newer one writes by default.
-"""
+"""The two file formats of published rows: Parquet files, and TAR files of webdataset samples."""
 
 from __future__ import annotations
 
@@ -17,8 +13,7 @@ import pyarrow.parquet as pq
 from geoload.messages import needed_for
 
 # The Dataset Viewer reads whole row groups to show a page of 100 rows.
-ROWS_WITH_PICTURES = 100
-ROWS_WITHOUT = 10_000
+_ROWS_WITH_PICTURES, _ROWS_WITHOUT = 100, 10_000
 _GROUP_BYTES = 32 * 2**20
 _KINDS = {b"\xff\xd8": "jpg", b"\x89P": "png", b"RI": "webp"}
 _EXTENSION = re.compile(r"\.(jpe?g|png|webp)$", re.IGNORECASE)
@@ -29,19 +24,18 @@ _VALUE_BYTES = 64
 LISTS = ("List", "LargeList", "Sequence")
 
 
-def picture_columns(features: datasets.Features) -> list[str]:
-    """Return the names of the columns that are pictures."""
+def _picture_columns(features: datasets.Features) -> list[str]:
     return [name for name, feature in features.items() if isinstance(feature, datasets.Image)]
 
 
 def undecoded(rows: datasets.IterableDataset, features: datasets.Features) -> Any:
     """Return a stream whose pictures are dicts of `bytes` and `path`, as they are stored."""
-    for name in picture_columns(features):
+    for name in _picture_columns(features):
         rows = rows.cast_column(name, datasets.Image(decode=False))
     return rows
 
 
-def parquet_schema(features: datasets.Features) -> pa.Schema:
+def _parquet_schema(features: datasets.Features) -> pa.Schema:
     """Return the Arrow schema of Parquet files, with the column types in its metadata.
 
     Lists are called `Sequence` there: datasets 3 has no `List`, and 4 and 5 read both.
@@ -56,31 +50,24 @@ def parquet_schema(features: datasets.Features) -> pa.Schema:
 
 
 class ParquetShard:
-    """Writes rows, pictures included, into one Parquet file.
-
-    At most one row group is held in memory.
-    """
+    """Writes rows, pictures included, into one Parquet file; holds one row group in memory."""
 
     suffix = "parquet"
 
     def __init__(self, file: BinaryIO, features: datasets.Features) -> None:
-        self._schema = parquet_schema(features)
+        self._schema = _parquet_schema(features)
         self._writer = pq.ParquetWriter(file, self._schema, write_page_index=True)
-        self._pictures = picture_columns(features)
-        self._group_rows = ROWS_WITH_PICTURES if self._pictures else ROWS_WITHOUT
+        self._pictures = _picture_columns(features)
+        self._group_rows = _ROWS_WITH_PICTURES if self._pictures else _ROWS_WITHOUT
         self._rows: list[dict[str, Any]] = []
-        self._written = self._waiting = 0
-
-    @property
-    def bytes(self) -> int:
-        """Size of the rows so far."""
-        return self._written + self._waiting
+        self._written = self.bytes = 0
 
     def add(self, row: dict[str, Any]) -> None:
         """Add a row, whose pictures are dicts of bytes and path."""
         self._rows.append(row)
-        self._waiting += _row_bytes(row, self._pictures)
-        if len(self._rows) == self._group_rows or self._waiting >= _GROUP_BYTES:
+        self.bytes += _row_bytes(row, self._pictures)
+        waiting = self.bytes - self._written
+        if len(self._rows) == self._group_rows or waiting >= _GROUP_BYTES:
             self._write_group()
 
     def close(self) -> None:
@@ -92,8 +79,7 @@ class ParquetShard:
     def _write_group(self) -> None:
         table = pa.Table.from_pylist(self._rows, schema=self._schema)
         self._writer.write_table(table, row_group_size=len(self._rows))
-        self._written += self._waiting
-        self._rows, self._waiting = [], 0
+        self._rows, self._written = [], self.bytes
 
 
 class TarShard:
@@ -106,7 +92,7 @@ class TarShard:
         with needed_for("--format webdataset", "all"):
             from webdataset import TarWriter
 
-        self._pictures = picture_columns(features)
+        self._pictures = _picture_columns(features)
         if len(self._pictures) > 1:
             raise ValueError("a sample of a TAR file has one picture: use --format parquet")
         # A fixed time, so that the same rows give the same bytes.

@@ -38,7 +38,7 @@ class PublishSpec:
 
 @dataclass
 class Settings:
-    """The options of the command; see `add_options`."""
+    """The options of the command; see `add_command`."""
 
     repo_id: str | None = None
     to: str | None = None
@@ -55,9 +55,12 @@ class Settings:
         return FORMATS[self.form].suffix
 
 
-def add_options(parser: argparse.ArgumentParser) -> None:
-    """Add the options that both data sets' commands have."""
+def add_command(commands: Any, run: Callable[..., None]) -> argparse.ArgumentParser:
+    """Add the command to a parser's commands, with the options that both data sets have."""
     # fmt: off
+    parser: argparse.ArgumentParser = commands.add_parser("publish", help="convert to a "
+        "repository that loads without this package, and upload it")
+    parser.set_defaults(run=run)
     parser.add_argument("repo_id", nargs="?", metavar="REPO_ID",
                         help="dataset repository on the Hub; created if it does not exist")
     parser.add_argument("--to", metavar="DIR", help="convert into this folder; without REPO_ID "
@@ -80,6 +83,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--dry-run", action="store_true",
                         help="only print what would be published, and its size")
     # fmt: on
+    return parser
 
 
 def names(text: str) -> list[str]:

@@ -1,7 +1,4 @@
-"""Uploads files to a dataset repository on the Hub: a few per commit, and only missing ones.
-
-Files that are there already are recognised by size and digest, so a repeated upload continues.
-"""
+"""Uploads files to a dataset repository on the Hub, a few per commit and only missing ones."""
 
 from __future__ import annotations
 
@@ -49,14 +46,11 @@ class File:
 
 
 class Repository:
-    """A dataset repository that is written to.
-
-    `files` are size and digest of each file, as of the last `refresh`. The digest is the SHA-256
-    of a large file, the git object's id of a small one.
-    """
+    """A dataset repository that is written to; `files` are those of the last `refresh`."""
 
     def __init__(self, repo_id: str) -> None:
         self.repo_id = repo_id
+        # Size and digest: the SHA-256 of a large file, the git object's id of a small one.
         self.files: dict[str, tuple[int, str]] = {}
         self._api = HfApi()
         self._head: str | None = None
@@ -84,18 +78,15 @@ class Repository:
 
         Later commits build on this state, and are refused if somebody else has changed it.
         """
-        what = f"list the files of {self.repo_id!r}"
+        name = self.repo_id
+        where: dict[str, Any] = {"repo_type": "dataset", "recursive": True}
         try:
-            self._head = self._api.dataset_info(self.repo_id).sha
-            entries = list(
-                self._api.list_repo_tree(
-                    self.repo_id, recursive=True, repo_type="dataset", revision=self._head
-                )
-            )
+            self._head = self._api.dataset_info(name).sha
+            entries = list(self._api.list_repo_tree(name, revision=self._head, **where))
         except RepositoryNotFoundError:
             self._head, entries = None, []
         except Exception as error:
-            raise _explained(error, what) from error
+            raise _explained(error, f"list the files of {name!r}") from error
         self.files = {
             entry.path: (entry.size, entry.lfs.sha256 if entry.lfs else entry.blob_id)
             for entry in entries
@@ -123,18 +114,16 @@ class Repository:
         `check` is called before each commit, and may raise.
         """
         missing = self.missing(files)
-        parts = list(_parts(missing))
-        size = format_bytes(sum(file.size for file in missing))
-        there = len(files) - len(missing)
-        state = f"{there} of {len(files)} files are there; {len(missing)} to send ({size})"
-        _say(f"{self.repo_id}: {state}")
+        parts, there = list(_parts(missing)), len(files) - len(missing)
+        state = f"{there} of {len(files)} files are there; {len(missing)} to send"
+        _say(f"{self.repo_id}: {state} ({_size(missing)})")
         for number, part in enumerate(parts, 1):
             operations: list[Any] = [CommitOperationAdd(f.name, str(f.path)) for f in part]
             if number == 1:
                 operations.append(CommitOperationAdd("README.md", placeholder.encode()))
             self._commit(operations, f"Add data, part {number} of {len(parts)}", check)
-            size = format_bytes(sum(file.size for file in part))
-            _say(f"{self.repo_id}: sent part {number} of {len(parts)}: {len(part)} files, {size}")
+            sent = f"sent part {number} of {len(parts)}: {len(part)} files, {_size(part)}"
+            _say(f"{self.repo_id}: {sent}")
         stale = _stale_shards(files, self.files)
         content = card.encode()
         if parts or stale or self.files.get("README.md") != (len(content), _git_id(content)):
@@ -160,6 +149,10 @@ class Repository:
             return function(*args, **options)
         except Exception as error:
             raise _explained(error, what) from error
+
+
+def _size(files: list[File]) -> str:
+    return format_bytes(sum(file.size for file in files))
 
 
 def _is_same(file: File, found: tuple[int, str] | None) -> bool:
@@ -196,9 +189,12 @@ def _parts(files: list[File]) -> Iterator[list[File]]:
 
 def _explained(error: Exception, what: str) -> Exception:
     """Turn an error of the client into one of ours that says what to do."""
-    chain = list(_chain(error))
+    chain: list[BaseException] = [error]
+    while (cause := chain[-1].__cause__ or chain[-1].__context__) is not None:
+        chain.append(cause)
     response = next((r for e in chain if (r := getattr(e, "response", None)) is not None), None)
     status = getattr(response, "status_code", None)
+    again = "Run the same command again: what has arrived is not sent twice."
     first = next(iter(str(error).strip().splitlines()), type(error).__name__)
     if status in (401, 403):
         return PermissionError(
@@ -207,23 +203,12 @@ def _explained(error: Exception, what: str) -> Exception:
         )
     if status == 412:
         return ValueError(
-            f"Cannot {what}: somebody else changed the repository in the meantime. Run the same "
-            "command again: what has arrived is not sent twice."
+            f"Cannot {what}: somebody else changed the repository in the meantime. {again}"
         )
     transport = any(isinstance(e, OSError) or is_transport_error(e) for e in chain)
     if transport and (status is None or status >= 500):
-        return ConnectionError(
-            f"Could not {what} at {constants.ENDPOINT} ({first}). Run the same command again: "
-            "what has arrived is not sent twice."
-        )
+        return ConnectionError(f"Could not {what} at {constants.ENDPOINT} ({first}). {again}")
     refused = next((e for e in chain if isinstance(e, HfHubHTTPError)), None)
     if refused is not None:
         return ValueError(f"The Hub refuses to {what}: {str(refused).strip().splitlines()[0]}")
     return error
-
-
-def _chain(error: BaseException) -> Iterator[BaseException]:
-    seen: BaseException | None = error
-    while seen is not None:
-        yield seen
-        seen = seen.__cause__ or seen.__context__
