@@ -50,10 +50,7 @@ def read_exactly(read: Callable[[int], bytes | None], size: int) -> bytes:
 
     Pipes, FUSE and network disks may return less than they were asked for.
     """
-    data = read(size) or b""
-    if len(data) == size or not data:
-        return data
-    pieces, rest = [data], size - len(data)
+    pieces, rest = [], size
     while rest > 0 and (data := read(rest) or b""):
         pieces.append(data)
         rest -= len(data)
@@ -230,9 +227,8 @@ def file_lock(path: str | Path, busy: Exception | None = None) -> Iterator[None]
     lock = filelock.FileLock(path, timeout=-1 if busy is None else 0)
     try:
         lock.acquire()
-    except filelock.Timeout:
-        assert busy is not None
-        raise busy from None
+    except filelock.Timeout as error:
+        raise busy or error from None
     except NotImplementedError:
         _log.warning("%s: this file system has no locks. Run one command at a time.", path)
     try:

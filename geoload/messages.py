@@ -26,7 +26,6 @@ _CALLS = re.compile(r"(load_dataset\([^)]*\))")
 _PART = 12
 _ESCAPE = re.compile(r"\\(?:u|x)([0-9a-f]{4}|(?<=x)[0-9a-f]{2})", re.IGNORECASE)
 _SEPARATORS = re.compile(r"[\W_]+")
-_LAYERS = 3  # of escapes
 
 
 def one_line(error: BaseException, options: Collection[str]) -> str:
@@ -124,11 +123,9 @@ def hide_in(value: Any, secret: str) -> Any:
 def _contains(text: str, secret: str) -> bool:
     parts, coded = _needles(secret)
     for spelling in _unescaped(text):
-        if any(needle in spelling for needle in coded):
-            return True
         folded = spelling.lower()
         plain = _SEPARATORS.sub("", folded)
-        if any(part in folded or part in plain for part in parts):
+        if any(n in spelling for n in coded) or any(p in folded or p in plain for p in parts):
             return True
     return False
 
@@ -148,9 +145,9 @@ def _needles(secret: str) -> tuple[list[str], list[str]]:
 
 
 def _unescaped(text: str) -> Iterator[str]:
-    """Yield a text as it is, and with one layer of escapes after the other removed."""
+    """Yield a text as it is, and with one to three layers of escapes removed."""
     yield text
-    for _ in range(_LAYERS):
+    for _ in range(3):
         before = text
         text = _ESCAPE.sub(lambda found: chr(int(found[1], 16)), html.unescape(unquote(text)))
         if text == before:

@@ -20,8 +20,6 @@ from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
 from geoload.jpeg import clean
 
 QUALITY = 90
-_JPEGS = ("jpg", "jpeg")
-_SWAPPED = (5, 6, 7, 8)  # orientations that swap the sides of a picture
 _PLAIN = ("RGB", "L")
 
 Size = int | Sequence[int]
@@ -95,9 +93,8 @@ class Resize:
 
     def image_bytes(self, key: str, data: bytes) -> np.ndarray | None:
         """Decode the JPEG of a webdataset sample: a handler for `pipeline.decode`."""
-        if key.lower().rpartition(".")[2] not in _JPEGS:
-            return None
-        return decode(data, self._size)
+        is_jpeg = key.lower().rpartition(".")[2] in ("jpg", "jpeg")
+        return decode(data, self._size) if is_jpeg else None
 
     def _array(self, row: int, entry: Any) -> np.ndarray:
         decoded = isinstance(entry, Image.Image)
@@ -164,7 +161,7 @@ def _decode(picture: Image.Image, data: bytes, size: Size) -> Image.Image:
     if picture.format != "JPEG" or picture.mode not in _PLAIN:
         return _resized(picture, size)
     orientation = _orientation(picture)
-    height, width = _target(picture.size[::-1], size, orientation in _SWAPPED)
+    height, width = _target(picture.size[::-1], size, swapped=orientation in (5, 6, 7, 8))
     scaled = _resample(_decode_scaled(picture, data, height, width), height, width)
     if orientation == 1:
         return scaled

@@ -39,7 +39,19 @@ def _wrapped(factory: Any) -> Any:
         if path not in _builders:
             _refuse_misspelt(path)
             return factory(path, *args, **kwargs)
-        return _our_module(path, args[0] if args else kwargs.get("revision"))
+        revision = args[0] if args else kwargs.get("revision")
+        module, revisions = _builders[path]
+        builder_kwargs = {"dataset_name": path}
+        if revision is not None and revisions:
+            builder_kwargs["revision"] = str(revision)
+        elif revision not in (None, "main"):
+            raise ValueError(
+                f"{path} has no revisions, so revision={str(revision)!r} has no meaning: its files "
+                "come from the project page or from data_dir=."
+            )
+        # The hash, a part of the cache path, can be empty because the configuration id that our
+        # builders compute depends on everything that decides the rows.
+        return datasets.load.DatasetModule(module, "", builder_kwargs)
 
     dataset_module_factory._geoload = True  # type: ignore[attr-defined]
     return dataset_module_factory
@@ -68,21 +80,6 @@ def _refuse_misspelt(path: Any) -> None:
 
 def _plain(name: str) -> str:
     return re.sub("[^0-9a-z]", "", name.lower())
-
-
-def _our_module(name: str, revision: Any) -> Any:
-    module, revisions = _builders[name]
-    builder_kwargs = {"dataset_name": name}
-    if revision is not None and revisions:
-        builder_kwargs["revision"] = str(revision)
-    elif revision not in (None, "main"):
-        raise ValueError(
-            f"{name} has no revisions, so revision={str(revision)!r} has no meaning: its files "
-            "come from the project page or from data_dir=."
-        )
-    # The hash, a part of the cache path, can be empty because the configuration id that our
-    # builders compute depends on everything that decides the rows.
-    return datasets.load.DatasetModule(module, "", builder_kwargs)
 
 
 def requested() -> dict[str, Any]:

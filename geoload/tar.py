@@ -52,28 +52,13 @@ def members(
 ) -> Iterator[tuple[Member, bytes | None]]:
     """Yield every member of a TAR file, with its bytes if it is wanted, or else None.
 
-    Files that operating systems add to a folder (`._x`, `.DS_Store`) are left out. Links are never
-    followed.
+    `file` is seekable: a raw local file, or a remote one that reads ranges. `wanted` is called with
+    the name of each regular file; without it, all files are read. `start` is the offset of the
+    first member to read, `label` the name of the file in errors. Links are never followed, and
+    files that operating systems add to a folder (`._x`, `.DS_Store`) are left out.
 
-    Parameters
-    ----------
-    file : seekable binary file
-        A raw local file, or a remote one that reads ranges.
-    wanted : callable, optional
-        Called with the name of each regular file; its bytes are read if it returns true. Without
-        it, all files are read.
-    start : int
-        The offset of the first member to read.
-    label : str
-        The name of the file in errors.
-    max_size : int
-        A wanted member larger than this many bytes is an error and is not read.
-
-    Raises
-    ------
-    ShardError
-        When the file is cut, a header is broken or claims more than the file holds, a wanted
-        member is too large, or more data follows the end of the archive.
+    Raises ShardError when the file is cut, a header is broken or claims more than the file holds, a
+    wanted member is larger than `max_size` bytes, or more data follows the end of the archive.
     """
     position, last = start, None
     end = file.seek(0, 2)

@@ -15,8 +15,7 @@ from justzoomin.table import read_table
 
 STREET_ATTRIBUTION = "Street-view imagery derived from Mapillary, licensed under CC BY-SA 4.0."
 _NOT_STORED = "zoom"
-_PHOTOS = ("streetview",)
-_OVERHEAD = ("views", "cells", "satellite")
+_PHOTOS = "streetview"
 _COLUMNS = ("component", "source", "licence", "licence_link", "attribution")
 _STREET = ("https://www.mapillary.com/", "CC BY-SA 4.0",
            "https://creativecommons.org/licenses/by-sa/4.0/", STREET_ATTRIBUTION)  # fmt: skip
@@ -67,14 +66,15 @@ def screen(row: dict[str, Any]) -> Screened:
 
 def credits(config: str) -> list[dict[str, Any]]:
     """Return the attributions that the licences of a configuration's components require."""
-    what = "street-view images" if config in _PHOTOS else "metadata of street-view images"
-    line = ("aerial orthophotography", *_AERIAL) if config in _OVERHEAD else (what, *_STREET)
+    what = "street-view images" if config == _PHOTOS else "metadata of street-view images"
+    overhead = config in ("views", "cells", "satellite")
+    line = ("aerial orthophotography", *_AERIAL) if overhead else (what, *_STREET)
     return [dict(zip(_COLUMNS, line, strict=True))]
 
 
 def estimate(builder: Builder, split: str) -> tuple[int, int] | None:
     """Return rows and bytes of the photos of a split, from the tables and the shards' sizes."""
-    if builder.config.name not in _PHOTOS:
+    if builder.config.name != _PHOTOS:
         return None
     source = builder.config.source(builder.token)
     size = sum(archive.size for archive in source.archives() if archive.level is None)

@@ -149,8 +149,10 @@ def render_card(
     header, body = split_card(text)
     entries = list(entries)
     infos = [entry.info for entry in entries if entry.info is not None]
-    if infos:
-        header["size_categories"] = [_size_category(infos)]
+    rows = [sum(split["num_examples"] for split in _dicts(info, "splits")) for info in infos]
+    if rows:  # the Hub's category for the largest configuration
+        category = next((word for limit, word in _SIZES if max(rows) < limit), "n>1T")
+        header["size_categories"] = [category]
     header["configs"] = [
         {**entry.files, "default": True} if entry.name == default else entry.files
         for entry in entries
@@ -199,9 +201,3 @@ def _dicts(header: dict[str, Any], key: str) -> list[dict[str, Any]]:
     value = header.get(key)
     value = [value] if isinstance(value, dict) else value
     return [one for one in value if isinstance(one, dict)] if isinstance(value, list) else []
-
-
-def _size_category(infos: list[dict[str, Any]]) -> str:
-    """Return the Hub's category for the row count of the largest configuration."""
-    most = max(sum(s["num_examples"] for s in _dicts(info, "splits")) for info in infos)
-    return next((word for limit, word in _SIZES if most < limit), "n>1T")

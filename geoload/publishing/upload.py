@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import hashlib
 import re
@@ -62,16 +63,14 @@ class Repository:
                 "You are not logged in to the Hub: run `hf auth login`, or set HF_TOKEN to a token "
                 "with write access."
             )
-        url = self._call(
-            f"create the dataset repository {self.repo_id!r}", self._api.create_repo,
-            self.repo_id, repo_type="dataset", private=private, exist_ok=True,
-        )  # fmt: skip
-        self.repo_id = url.repo_id
+        where: dict[str, Any] = {"repo_type": "dataset", "exist_ok": True}
+        with _explained(f"create the dataset repository {self.repo_id!r}"):
+            self.repo_id = self._api.create_repo(self.repo_id, private=private, **where).repo_id
 
     def is_private(self) -> bool:
         """Ask the Hub whether only its owner can read the repository."""
-        info = self._call(f"look at {self.repo_id!r}", self._api.dataset_info, self.repo_id)
-        return bool(info.private)
+        with _explained(f"look at {self.repo_id!r}"):
+            return bool(self._api.dataset_info(self.repo_id).private)
 
     def refresh(self) -> None:
         """List the repository's files; none where it does not exist.
@@ -80,13 +79,12 @@ class Repository:
         """
         name = self.repo_id
         where: dict[str, Any] = {"repo_type": "dataset", "recursive": True}
-        try:
-            self._head = self._api.dataset_info(name).sha
-            entries = list(self._api.list_repo_tree(name, revision=self._head, **where))
-        except RepositoryNotFoundError:
-            self._head, entries = None, []
-        except Exception as error:
-            raise _explained(error, f"list the files of {name!r}") from error
+        with _explained(f"list the files of {name!r}"):
+            try:
+                self._head = self._api.dataset_info(name).sha
+                entries = list(self._api.list_repo_tree(name, revision=self._head, **where))
+            except RepositoryNotFoundError:
+                self._head, entries = None, []
         self.files = {
             entry.path: (entry.size, entry.lfs.sha256 if entry.lfs else entry.blob_id)
             for entry in entries
@@ -132,23 +130,16 @@ class Repository:
 
     def _commit(self, operations: list[Any], message: str, check: Callable[[], object]) -> None:
         what = f"send to {self.repo_id!r}"
+        where: dict[str, Any] = {"repo_type": "dataset", "commit_message": message}
         additions = [one for one in operations if isinstance(one, CommitOperationAdd)]
-        # Uploaded files cannot be read before they are in a commit, so the check comes between.
-        self._call(
-            what, self._api.preupload_lfs_files, self.repo_id, additions, repo_type="dataset"
-        )
-        check()
-        done = self._call(
-            what, self._api.create_commit, self.repo_id, operations, commit_message=message,
-            repo_type="dataset", parent_commit=self._head,
-        )  # fmt: skip
+        with _explained(what):
+            self._api.preupload_lfs_files(self.repo_id, additions, repo_type="dataset")
+        check()  # here, because uploaded files cannot be read before they are in a commit
+        with _explained(what):
+            done = self._api.create_commit(
+                self.repo_id, operations, parent_commit=self._head, **where
+            )
         self._head = done.oid
-
-    def _call(self, what: str, function: Callable[..., Any], *args: Any, **options: Any) -> Any:
-        try:
-            return function(*args, **options)
-        except Exception as error:
-            raise _explained(error, what) from error
 
 
 def _size(files: list[File]) -> str:
@@ -187,28 +178,34 @@ def _parts(files: list[File]) -> Iterator[list[File]]:
         yield part
 
 
-def _explained(error: Exception, what: str) -> Exception:
-    """Turn an error of the client into one of ours that says what to do."""
-    chain: list[BaseException] = [error]
-    while (cause := chain[-1].__cause__ or chain[-1].__context__) is not None:
-        chain.append(cause)
-    response = next((r for e in chain if (r := getattr(e, "response", None)) is not None), None)
-    status = getattr(response, "status_code", None)
+@contextlib.contextmanager
+def _explained(what: str) -> Iterator[None]:
+    """Replace errors of the client by errors that say what to do."""
     again = "Run the same command again: what has arrived is not sent twice."
-    first = next(iter(str(error).strip().splitlines()), type(error).__name__)
-    if status in (401, 403):
-        return PermissionError(
-            f"The Hub does not let you {what} ({status}). Is this your repository, and does the "
-            "token have write access? `hf auth login` sets another token."
-        )
-    if status == 412:
-        return ValueError(
-            f"Cannot {what}: somebody else changed the repository in the meantime. {again}"
-        )
-    transport = any(isinstance(e, OSError) or is_transport_error(e) for e in chain)
-    if transport and (status is None or status >= 500):
-        return ConnectionError(f"Could not {what} at {constants.ENDPOINT} ({first}). {again}")
-    refused = next((e for e in chain if isinstance(e, HfHubHTTPError)), None)
-    if refused is not None:
-        return ValueError(f"The Hub refuses to {what}: {str(refused).strip().splitlines()[0]}")
-    return error
+    try:
+        yield
+    except Exception as error:
+        chain: list[BaseException] = [error]
+        while (cause := chain[-1].__cause__ or chain[-1].__context__) is not None:
+            chain.append(cause)
+        response = next((r for e in chain if (r := getattr(e, "response", None)) is not None), None)
+        status = getattr(response, "status_code", None)
+        first = next(iter(str(error).strip().splitlines()), type(error).__name__)
+        if status in (401, 403):
+            raise PermissionError(
+                f"The Hub does not let you {what} ({status}). Is this your repository, and does "
+                "the token have write access? `hf auth login` sets another token."
+            ) from error
+        if status == 412:
+            raise ValueError(
+                f"Cannot {what}: somebody else changed the repository in the meantime. {again}"
+            ) from error
+        transport = any(isinstance(e, OSError) or is_transport_error(e) for e in chain)
+        if transport and (status is None or status >= 500):
+            where = constants.ENDPOINT
+            raise ConnectionError(f"Could not {what} at {where} ({first}). {again}") from error
+        refused = next((e for e in chain if isinstance(e, HfHubHTTPError)), None)
+        if refused is not None:
+            reason = str(refused).strip().splitlines()[0]
+            raise ValueError(f"The Hub refuses to {what}: {reason}") from error
+        raise
