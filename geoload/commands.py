@@ -76,7 +76,6 @@ def _with_home(value: Any) -> Any:
 
 
 def _output_is_closed() -> bool:
-    """Tell whether the pipe that broke is the output of this process."""
     output = select.poll()
     for stream in (sys.stdout, sys.stderr):
         output.register(stream.fileno())

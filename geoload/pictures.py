@@ -148,7 +148,6 @@ def _opened(data: bytes) -> Iterator[tuple[Image.Image, bytes]]:
 
 @contextlib.contextmanager
 def _picture_errors() -> Iterator[None]:
-    """Raise PictureError for errors of Pillow."""
     try:
         yield
     except UnidentifiedImageError as error:  # its message holds an address in memory

@@ -239,7 +239,6 @@ class TarIndex:
             )  # fmt: skip
 
     def _load(self) -> None:
-        """Take over what the cache knows about this file."""
         if self._cache is None:
             return
         try:

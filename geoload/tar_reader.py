@@ -78,8 +78,7 @@ class TarReader:
     def read_at(self, offset: int, size: int, name: str, max_size: int = MAX_MEMBER) -> bytes:
         """Return `size` bytes at an offset, which belong to the member `name`; raises as `read`."""
         check_size(self.path, name, size, max_size)
-        opened = self._open()
-        file, state = opened.file, opened.state
+        file, state, _ = self._open()
         if min(offset, size) < 0 or offset + size > state[0]:
             raise ShardError(f"{self.path} ends before {name} does. Get the file again.")
         # Checked before and after, to notice bytes that were overwritten in between.

@@ -228,7 +228,6 @@ class Conversion:
             yield screened
 
     def _write_shard(self, number: int, rows: Iterable[Screened]) -> Shard:
-        """Write rows into one shard until it is large enough."""
         path, count = f"{self._work}/{number:05d}.{self._format.suffix}", 0
         credits: list[str] = []
         name = os.path.join(self._out.folder, path)

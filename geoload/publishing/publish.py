@@ -47,8 +47,6 @@ def publish(spec: PublishSpec, settings: Settings) -> None:
 
 
 class _Run:
-    """One run of the command."""
-
     def __init__(self, spec: PublishSpec, settings: Settings) -> None:
         self._spec, self._settings = spec, settings
         self._configs = settings.configs or spec.configs
@@ -153,7 +151,6 @@ class _Run:
     def _finish(
         self, to: _Destination, entries: list[CardEntry], files: list[File], out: OutputFolder
     ) -> None:
-        """Write the card, and upload."""
         splits, default = {entry.name: entry.splits for entry in entries}, self._spec.default
         to.refresh(splits)  # others may have published there in the meantime
         to.check_splits(splits)
