@@ -213,7 +213,7 @@ def grouped(profile: cProfile.Profile) -> Counter[str]:
 
 
 def memory(folder: Path, millions: int) -> None:
-    """Print the peak memory of a driver whose list has so many rows, with one shard left to do."""
+    """Print the peak memory of a driver for a list of `millions` of rows, with one shard left."""
     rows = millions * 10**6
     table = folder / "photos.parquet"
     write_large_list(table, rows)
@@ -255,7 +255,7 @@ def drive(folder: str, rows: int) -> None:
 def peak_memory() -> float:
     """Return the most memory that this process has had, in MB.
 
-    Not getrusage, which after a fork and an exec still says what the parent had.
+    getrusage is not used: after fork and exec it still reports the peak of the parent.
     """
     status = Path("/proc/self/status").read_text(encoding="ascii")
     return int(status.partition("VmHWM:")[2].split()[0]) / 1024

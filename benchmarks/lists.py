@@ -31,7 +31,7 @@ class Usage(NamedTuple):
 
 
 def main(millions: Sequence[float] = (1, 2)) -> None:
-    """Print the figures for each size, those of starting the command taken off the times."""
+    """Print the figures for each size, without the time that the command takes to start."""
     print("im2gps lists: text lists to a Parquet table (all cores)")
     with tempfile.TemporaryDirectory() as folder:
         start = min(table(Path(folder), 44) for _ in range(3))

@@ -1,7 +1,7 @@
 """Starts the page, in a Space or by hand: `python app.py`. The page itself is page.py.
 
-A Space holds the files of this folder and nothing else, and calls the folder as it likes; it is
-still the package `gcd_metric`, which its files expect to be in.
+A Space contains only the files of this folder, and the folder can have any name. The files still
+have to be imported as the package `gcd_metric`.
 """
 
 import importlib.util
@@ -10,7 +10,7 @@ from pathlib import Path
 
 
 def _load_package() -> None:
-    """Make this file's folder the package `gcd_metric`, whatever its name, and no other."""
+    """Import this file's folder as the package `gcd_metric`, whatever the folder's name is."""
     folder = Path(__file__).resolve().parent
     spec = importlib.util.spec_from_file_location(
         "gcd_metric", folder / "__init__.py", submodule_search_locations=[str(folder)]
@@ -21,7 +21,7 @@ def _load_package() -> None:
 
 
 def main() -> int:
-    """Serve the page until it is stopped; 2, with one line why, for what it cannot start with."""
+    """Serve the page until it is stopped; return 2, after a one-line error, if it cannot start."""
     try:
         _load_package()
 

@@ -91,7 +91,7 @@ def error_map(scored: Scored, run: Run, narrow: bool = False) -> go.Figure:
 def _add_class(
     figure: go.Figure, scored: Scored, run: Run, shown: MapData, group: ErrorClass
 ) -> None:
-    """The arcs of one class, the truths they start from, and what hovering says, as one group."""
+    """Add the arcs of one class, the truths they start from, and their hover text, as one group."""
     common = {"legendgroup": group.name, "name": group.name}
     lines = _joined([piece for arc in group.arcs for piece in arc])
     figure.add_scatter(
@@ -103,7 +103,7 @@ def _add_class(
         hoverinfo="skip",
         **common,
     )
-    # every fourth point is enough to be hit by a pointer; each carries the whole label
+    # every fourth point is enough to hover over; each has the full label
     arcs = [np.concatenate(pieces) for pieces in group.arcs]
     stops = [arc if len(arc) <= 4 else arc[[*range(0, len(arc) - 1, 4), -1]] for arc in arcs]
     places = np.concatenate(stops)

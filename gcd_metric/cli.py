@@ -61,7 +61,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     _prepare_output()
     try:
         return _status(sys.argv[1:] if argv is None else argv)
-    except BrokenPipeError:  # nobody reads the output any more
+    except BrokenPipeError:  # the reader has closed the output
         return 141
     finally:
         for stream in (sys.stdout, sys.stderr):
@@ -263,7 +263,7 @@ def _load_references(arguments: argparse.Namespace, chosen: dict[str, str | None
 
 
 def _refuse_mistaken(name: str) -> None:
-    """Refuse a name that is not of a data set, before the Hub is asked for it."""
+    """Refuse a name that is not of a data set, before searching the Hub."""
     path = Path(name)
     if name in _LAYOUTS:  # even if there is a folder of that name, which --data-dir would choose
         return

@@ -83,7 +83,7 @@ def compare(
 def compare_distances(
     measured: list[np.ndarray], options: Options, n_resamples: int = 2000, seed: int = 0
 ) -> dict[str, Any]:
-    """Compare two models by their distances, in the unit of `options`; NaN is no answer."""
+    """Compare two models by their distances, in the unit of `options`; NaN means no answer."""
     result: dict[str, Any] = {}
     for key, threshold in zip(options.keys, options.thresholds, strict=True):
         result[key] = _compare_hits(measured[0] <= threshold, measured[1] <= threshold)

@@ -28,7 +28,7 @@ _LABEL = (str, bytes, os.PathLike, uuid.UUID)  # types of row labels; a row numb
 _SMALL = ("int8", "uint8", "int16", "uint16")
 _DASHES = dict.fromkeys(map(ord, "\u2010\u2011\u2012\u2013\u2014\u2015\u2212"), "-")
 _NUMBER = re.compile(r"[-+]?(?:\d+\.?\d*|\.\d+)(?:e[-+]?\d+)?")
-# what models, spreadsheets, databases and C write where there is no number
+# what models, spreadsheets, databases and C write for a missing number
 _NOTHING = frozenset(
     [
         *("", "nan", "-nan", "+nan", "nan(ind)", "-nan(ind)", "1.#ind", "-1.#ind", "1.#qnan"),

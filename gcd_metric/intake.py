@@ -167,7 +167,7 @@ def score(
     """Score what a visitor sent; a ValueError says why it cannot be scored.
 
     `others` are the predictions of a second model. They and the references may be missing. The
-    benchmark is whose truth to use, if the page has it, and whose published results to show.
+    benchmark decides which truth to use, if the page has it, and which published results to show.
     `config_name` is a key of `CONFIGURATIONS`, by default the benchmark's. With `count_missing`,
     photos without a prediction count as wrong.
     """

@@ -1,4 +1,4 @@
-"""Makes names of files and photos fit to be drawn or put on a page, whatever they contain."""
+"""Makes any name of a file or photo safe to draw or to put on a page."""
 
 from __future__ import annotations
 

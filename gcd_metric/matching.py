@@ -1,4 +1,4 @@
-"""Pairs rows of two sides by the ids of their images, or by position where there are no ids."""
+"""Pairs rows of two sides by the ids of their images, or by position if there are no ids."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from .names import listed, refuse_duplicates, shortened
 _FLICKR_PARTS = re.compile(r"^(?:.+_\d{5}_)?(\d+_[0-9a-zA-Z]+_\d+_[^_@]+@N\d+)$")
 _ANY_EXTENSION = re.compile(r"\.[0-9A-Za-z]{1,5}$")
 _FLOAT_ID = re.compile(r"^\d+\.0$")
-_NOBODY = -1  # stands for the partner of an ambiguous id
+_AMBIGUOUS = -1  # in place of the partner of an ambiguous id
 _BY_POSITION = "pass arrays of shape (n, 2) to pair rows by position"
 
 
@@ -39,7 +39,7 @@ def match_ids(left: Iterable[str], right: Iterable[str]) -> Match:
     Ids are compared as they are; then with their accents composed (macOS decomposes them); then
     without folder; then without `.jpg` or `.jpeg`; then by the four parts
     `{photo id}_{secret}_{server}_{owner}`, without the prefix `{Place}_{NNNNN}_` of some copies.
-    A stricter match wins over a looser one. Where several partners are possible, none is chosen and
+    A stricter match wins over a looser one. If several partners are possible, none is chosen and
     the group is reported as ambiguous. A ValueError names ids that one side holds twice.
     """
     left, right = list(left), list(right)
@@ -55,7 +55,7 @@ def match_ids(left: Iterable[str], right: Iterable[str]) -> Match:
             break
         waiting, groups = _match_by(reduce, left, right, waiting, pairs)
         ambiguous += groups
-    matched_right = np.array(sorted(i for i in pairs if pairs[i] != _NOBODY), dtype=np.intp)
+    matched_right = np.array(sorted(i for i in pairs if pairs[i] != _AMBIGUOUS), dtype=np.intp)
     matched_left = np.array([pairs[index] for index in matched_right], dtype=np.intp)
     return Match(
         matched_left,
@@ -105,7 +105,7 @@ def _match_by(
             pairs[free[0]] = lefts[0]
         elif free and (len(rights) > 1 or len(lefts) > 1):
             ambiguous.append(([left[i] for i in lefts], [right[i] for i in rights]))
-            pairs.update(dict.fromkeys(free, _NOBODY))  # so that no looser key chooses one
+            pairs.update(dict.fromkeys(free, _AMBIGUOUS))  # so that no looser key chooses one
         else:
             still += lefts
     return still, ambiguous
@@ -133,10 +133,10 @@ def _flickr_parts(text: str) -> str:
 
 
 def pair(left: Any, right: Any, names: tuple[str, str]) -> tuple[Coordinates, Coordinates]:
-    """Read both sides in any accepted form, and bring the left rows into the order of the right.
+    """Read both sides in any accepted form, and put the left rows in the order of the right.
 
-    Where both sides carry ids, rows are paired by id, otherwise by position. A ValueError, which
-    calls the sides by `names`, says if the ids or the numbers of rows differ.
+    If both sides carry ids, rows are paired by id, otherwise by position. Raises
+    ValueError, with the sides' `names`, if the ids or the numbers of rows differ.
     """
     return align(read(left, names[0]), read(right, names[1]), names)
 
@@ -144,7 +144,7 @@ def pair(left: Any, right: Any, names: tuple[str, str]) -> tuple[Coordinates, Co
 def align(
     left: Coordinates, right: Coordinates, names: tuple[str, str]
 ) -> tuple[Coordinates, Coordinates]:
-    """Bring the left side into the order of the right one, as `pair` does."""
+    """Put the left rows in the order of the right ones, as `pair` does."""
     order, used = None, ""
     for columns in _common_columns(left, right):
         left_ids = _texts(left.ids[columns[0]](), names[0], columns[0])

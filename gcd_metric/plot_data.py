@@ -21,8 +21,8 @@ RUN_COLOURS = ("#1f83d8", "#dd7a00")
 _CURVE_POINTS = 2000
 _ARC_SEGMENTS = 64  # of the longest arcs, a power of two
 _SEGMENTS_ACROSS = 120  # how many segments of an arc the width of a map has room for
-_REGION_DEGREES = 40.0  # data that spread further are shown on a map of the world
-_COAST_DEGREES = 5.0  # narrower maps get a scale; coastlines at 1:110 million say nothing there
+_REGION_DEGREES = 40.0  # data that extend further are shown on a map of the world
+_COAST_DEGREES = 5.0  # narrower maps get a scale; coastlines at 1:110 million are too coarse
 _METRES_PER_DEGREE = 111_195.0
 
 

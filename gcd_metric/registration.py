@@ -28,7 +28,7 @@ def register(loading: Any) -> None:
 
 
 def _refuse_mistaken(path: str) -> None:
-    """Suggest a metric for a similar name, before evaluate asks the Hub for many seconds."""
+    """Suggest a metric for a similar name, before evaluate searches the Hub for many seconds."""
     if os.path.exists(path) or "/" in path:
         return
     plain = path.lower().replace("-", "_")

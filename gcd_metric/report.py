@@ -42,7 +42,7 @@ def write_report(path: str | Path, scored: Scored) -> None:
     check_report_path(path)
     from matplotlib import rc_context, style
 
-    # whatever the user's own settings are, the same scores give the same file
+    # the same scores give the same file, regardless of the user's settings
     with style.context("default"), rc_context({"svg.hashsalt": "gcd_metric"}):
         if Path(path).suffix.lower() == ".png":
             content = _overview(scored)

@@ -79,7 +79,7 @@ def join(
 
     `files` are names, paths and tables of predictions, as `tables.read_coordinates` returns them.
     With `missing` "miss", references without a prediction are kept with NaN. Of two files, both
-    keep only the references that both predict. A ValueError says if nothing matches, or if
+    keep only the references that both predict. Raises ValueError if nothing matches, or if
     several predictions are for one reference.
     """
     runs = []
@@ -178,7 +178,7 @@ def score_runs(
 ) -> Scored:
     """Score one run, or two and their paired differences; sets `measured` and `scores` of the runs.
 
-    `runs` are as `join` returns them. `benchmark` is whose published results to show if they are
+    `runs` are as `join` returns them. `benchmark` selects the published results to show if they are
     comparable; `none_known` is a note for a benchmark without any.
     """
     positions = runs[0].positions

@@ -147,7 +147,7 @@ def worst_rows(scored: Scored, run: Run, count: int) -> Table:
     """The photos without an answer, then those with the largest errors."""
     unanswered = np.flatnonzero(np.isnan(run.measured))
     order = np.argsort(run.measured)[: len(run.measured) - len(unanswered)][::-1]
-    # no answer is worse than any, but the list must also show errors
+    # a missing answer is the worst, but the list must also show errors
     first = unanswered[: max(count // 2, count - len(order))]
     rows = []
     for index in [*first, *order[: count - len(first)]]:

@@ -163,11 +163,11 @@ def _code_names(codes: np.ndarray, path: str) -> dict[float, str]:
     return {code: f"{code:.0f}" for code in codes.tolist()}
 
 
-# --- figures out --------------------------------------------------------------------------------
+# --- figures ------------------------------------------------------------------------------------
 
 
 def spearman(a: np.ndarray, b: np.ndarray) -> float:
-    """Spearman's rank correlation; equal values share the mean of their ranks.
+    """Spearman's rank correlation; equal values get the mean of their ranks.
 
     Parameters
     ----------

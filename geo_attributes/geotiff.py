@@ -81,7 +81,7 @@ def open_raster(path: str) -> Any:
     """
     rasterio = library()
     with rasterio.Env(**SETTINGS), damage_named(path), warnings.catch_warnings():
-        # the Raster raises an error for this
+        # Raster raises an error for this
         warnings.simplefilter("ignore", rasterio.errors.NotGeoreferencedWarning)
         if path.lower().endswith(".vrt"):
             return rasterio.open(_mosaic(_on_this_disk(path)), driver="VRT")
@@ -89,7 +89,7 @@ def open_raster(path: str) -> Any:
 
 
 def _on_this_disk(path: str) -> str:
-    """The absolute path, which GDAL cannot mistake for anything but a path."""
+    """The absolute path, which GDAL can only interpret as a path."""
     absolute = os.path.abspath(path)
     if "://" in path or absolute.startswith("/vsi"):
         raise ValueError(f"{path}: a raster must be a local file; download it, and give its path")

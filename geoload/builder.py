@@ -35,9 +35,9 @@ class Config(datasets.BuilderConfig):  # type: ignore[misc]
 
     strict: bool = False
 
-    # Raise it when the same files give other rows, though no module of ROW_MODULES has changed.
+    # Increase it if the same files give other rows although no module of ROW_MODULES changed.
     ROWS_VERSION: ClassVar[int] = 1
-    # Modules that make rows, of geoload too: cached rows are invalid when one of them changes.
+    # Modules that make rows, also those of geoload: a change in one invalidates cached rows.
     ROW_MODULES: ClassVar[tuple[str, ...]] = ()
 
     def source_key(self) -> Any:
@@ -45,7 +45,7 @@ class Config(datasets.BuilderConfig):  # type: ignore[misc]
         raise NotImplementedError
 
     def create_config_id(self, config_kwargs: dict[str, Any], custom_features: Any = None) -> str:
-        """Name the cache folder by the options, the files and the code that makes rows."""
+        """Return a name of the cache folder that depends on options, files and ROW_MODULES."""
         usual = {field.name: field.default for field in dataclasses.fields(self)}
         options = {
             name: value
@@ -67,7 +67,7 @@ def row_modules(**packages: str) -> tuple[str, ...]:
 def _code_digest(modules: tuple[str, ...]) -> str:
     digest = hashlib.sha256()
     for module in modules:
-        # Found, but not imported: some need libraries that not everybody has.
+        # Found without being imported, because some need optional libraries.
         spec = importlib.util.find_spec(module)
         assert spec is not None and spec.origin is not None
         digest.update(Path(spec.origin).read_bytes())
@@ -94,7 +94,7 @@ class Builder(datasets.GeneratorBasedBuilder):  # type: ignore[misc]
         raise NotImplementedError
 
     def takes_data_files(self, options: dict[str, Any]) -> bool:
-        """Tell whether data_files= can be used with the other options."""
+        """Return whether data_files= can be used with the other options."""
         return False
 
     def check_split(self, split: Any) -> None:
@@ -153,7 +153,7 @@ class Builder(datasets.GeneratorBasedBuilder):  # type: ignore[misc]
     ) -> None:
         """Save what a pass over one part (`name`: "train-…") found, until all parts are read.
 
-        `folder` is that of `findings_folder`, `found` the rows that were found.
+        `folder` comes from `findings_folder`; `found` are the numbers of the rows found.
         """
         if folder is None:
             return
@@ -179,7 +179,7 @@ class Builder(datasets.GeneratorBasedBuilder):  # type: ignore[misc]
         return folder
 
     def gives_tables(self) -> bool:
-        """Tell whether `_generate_tables` gives Arrow tables, which is faster than single rows."""
+        """Return whether `_generate_tables` gives Arrow tables, which are faster than rows."""
         return False
 
     def _generate_tables(self, **arguments: Any) -> Iterator[tuple[Any, Any]]:
@@ -200,7 +200,7 @@ class Builder(datasets.GeneratorBasedBuilder):  # type: ignore[misc]
         return self._base._get_examples_iterable_for_split(self, split_generator)
 
     def _prepare_split_single(self, *args: Any, **kwargs: Any) -> Any:
-        # Here, because with num_proc this runs in another process, which does not send causes back.
+        # With num_proc this runs in another process, which does not send the cause of an error.
         try:
             yield from self._base._prepare_split_single(self, *args, **kwargs)
         except datasets.exceptions.DatasetGenerationError as error:

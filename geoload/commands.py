@@ -20,7 +20,7 @@ def run(parser: argparse.ArgumentParser, argv: Sequence[str] | None, work: Work)
     """Parse arguments, call `work` with the options as a dict, and return the exit status.
 
     The status is that of `work`, where None counts as 0; 2 for bad input, with one line on stderr
-    that says why; 130 if stopped by the keyboard; 141 if nobody reads the output, as with `head`.
+    that says why; 130 after Ctrl-C; 141 if the reader closed the output, as `head` does.
     """
     _prepare_output()
     parser.add_argument("--version", action="version", version=f"{parser.prog} {__version__}")
@@ -29,7 +29,7 @@ def run(parser: argparse.ArgumentParser, argv: Sequence[str] | None, work: Work)
     except BrokenPipeError:
         return 141
     finally:
-        # What cannot be written now would fail again at the exit.
+        # Python writes what remains at exit; that would fail again.
         for stream in (sys.stdout, sys.stderr):
             try:
                 stream.flush()
@@ -38,7 +38,7 @@ def run(parser: argparse.ArgumentParser, argv: Sequence[str] | None, work: Work)
 
 
 def _prepare_output() -> None:
-    """Escape what the encoding of the terminal lacks, and drop what goes to a closed stream."""
+    """Escape characters that the terminal cannot encode; discard output to closed streams."""
     for name in ("stdout", "stderr"):
         stream = getattr(sys, name)
         if stream is None:
@@ -55,7 +55,7 @@ def _status(parser: argparse.ArgumentParser, argv: Sequence[str] | None, work: W
             options.update((name, _with_home(value)) for name, value in given.items())
             return work(options) or 0
         finally:
-            sys.stdout.flush()  # an error at the exit could not be caught
+            sys.stdout.flush()  # an error at exit could not be caught
     except (ValueError, ImportError, OSError) as error:
         if isinstance(error, BrokenPipeError) and _output_is_closed():
             raise
@@ -67,7 +67,7 @@ def _status(parser: argparse.ArgumentParser, argv: Sequence[str] | None, work: W
 
 
 def _with_home(value: Any) -> Any:
-    """Replace `~` in a path, or a list of them; the shell does not do it in `--option=~/x`."""
+    """Expand `~` in a path or a list of paths; the shell does not in `--option=~/x`."""
     if isinstance(value, list):
         return list(map(_with_home, value))
     if isinstance(value, (str, Path)) and str(value).startswith("~/"):

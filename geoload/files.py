@@ -23,12 +23,12 @@ except ImportError:  # not a POSIX system: unfinished files are not removed
     fcntl = None  # type: ignore[assignment]
 
 CACHE_ADVICE = (
-    "Make room there, or name another folder: HF_HOME for all caches, cache_dir= for rows."
+    "Free some space there, or name another folder: HF_HOME for all caches, cache_dir= for rows."
 )
 _log = logging.getLogger(__name__)
 
-# The shadow files of macOS, the thumbnails of Windows and of Synology's disks, and what programs
-# that do not know PAX headers unpack of them.
+# Metadata files of macOS, thumbnails of Windows and Synology disks, and PAX headers that a program
+# unpacked as files.
 _CLUTTER = re.compile(
     r"(?:^|/)(?:\._|\.DS_Store$|(?:eh)?[Tt]humbs\.db$|[Dd]esktop\.ini$"
     r"|(?:__MACOSX|\.AppleDouble|@eaDir|PaxHeaders?(?:\.[0-9]+)?)(?:/|$))"
@@ -36,32 +36,32 @@ _CLUTTER = re.compile(
 
 _FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 _CLOSED = {errno.EROFS, errno.EACCES, errno.EPERM, errno.ENOTDIR, errno.EEXIST}
-# libyaml limits the depth of nesting, for which PyYAML's own parser takes quadratic time.
+# libyaml limits the nesting depth; PyYAML's own parser takes quadratic time for deep nesting.
 _YAML_LOADER: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 
 def is_remote(path: str) -> bool:
-    """Tell an address (`hf://`, `https://`) from a path."""
+    """Return whether a path is an address (`hf://`, `https://`)."""
     return "://" in path
 
 
 def read_exactly(read: Callable[[int], bytes | None], size: int) -> bytes:
     """Call `read` until it has returned `size` bytes, or the file ends.
 
-    Pipes, FUSE and network disks may return less than they were asked for.
+    Pipes, FUSE and network disks may return fewer bytes than requested.
     """
     pieces, rest = [], size
     while rest > 0 and (data := read(rest) or b""):
         pieces.append(data)
         rest -= len(data)
     if rest < 0:  # from a server that does not support ranges
-        raise OSError(f"{size - rest:,} bytes came where {size:,} were asked for")
+        raise OSError(f"{size - rest:,} bytes came where {size:,} were requested")
     return b"".join(pieces)
 
 
 def is_clutter(name: str) -> bool:
-    """Tell whether an operating system added the file: `._x`, `__MACOSX/`, `Thumbs.db`."""
-    # Called for each member of a TAR file; the expression alone takes as long as a header.
+    """Return whether an operating system added the file: `._x`, `__MACOSX/`, `Thumbs.db`."""
+    # A regular expression for each member of a TAR file would take as long as its header.
     if "/." in name or name[:1] in ".@_P" or "/_" in name or "/@" in name or "/P" in name:
         return _CLUTTER.search(name) is not None
     return name.endswith((".db", ".ini")) and _CLUTTER.search(name) is not None
@@ -83,9 +83,9 @@ def files_below(folder: str | Path) -> list[Path]:
 
 
 def signature(paths: Sequence[str | Path], base: str | Path) -> list[tuple[str, int, int, int]]:
-    """Return names, sizes and times of files, to notice when one of them changes.
+    """Return names, sizes and times of files, to detect changes.
 
-    The time of the last status change is one of them, since `cp -p` and `rsync -t` keep the other.
+    The time of the last status change is included, as `cp -p` and `rsync -t` keep the other time.
     """
     entries = []
     start = os.path.join(base, "")
@@ -179,7 +179,7 @@ def _delete_unfinished(path: Path) -> None:
 
 @contextlib.contextmanager
 def filename_in_errors(path: str | Path, instead_of: str | Path | None = None) -> Iterator[None]:
-    """Add a file's name to system errors without one, or with the name `instead_of`.
+    """Set the file name of system errors that have none, or have the name `instead_of`.
 
     Writing to a full disk raises errors without a name.
     """
@@ -192,12 +192,12 @@ def filename_in_errors(path: str | Path, instead_of: str | Path | None = None) -
 
 
 def is_disk_full(error: OSError) -> bool:
-    """Tell whether the error is a full disk, a quota or a limit on the size of files."""
+    """Return whether the error is caused by a full disk, a quota or a file size limit."""
     return error.errno in _FULL
 
 
 def is_disk_error(error: BaseException) -> bool:
-    """Tell whether the error is a full disk, or one that cannot be written to."""
+    """Return whether the disk is full or cannot be written to."""
     return isinstance(error, OSError) and error.errno in _FULL | _CLOSED
 
 
@@ -205,7 +205,7 @@ def is_disk_error(error: BaseException) -> bool:
 def explain_disk_errors(place: str | os.PathLike[str], advice: str) -> Iterator[None]:
     """Replace errors of a full or read-only disk by one line that ends with the advice.
 
-    Errors about files outside of `place`, the file or folder that is written, are not replaced.
+    Errors about files outside of `place`, the file or folder written to, are not replaced.
     """
     try:
         yield
@@ -221,7 +221,7 @@ def explain_disk_errors(place: str | os.PathLike[str], advice: str) -> Iterator[
 def file_lock(path: str | Path, busy: Exception | None = None) -> Iterator[None]:
     """Run a block in one process at a time; on file systems without locks, warn.
 
-    If another process holds the lock file, raise `busy`, or wait when there is none.
+    If another process holds the lock file, raise `busy`, or wait if it is None.
     """
     os.makedirs(Path(path).parent, exist_ok=True)
     lock = filelock.FileLock(path, timeout=-1 if busy is None else 0)
@@ -250,17 +250,17 @@ def read_json(path: str | Path) -> dict[str, Any]:
 
 def write_json(path: str | Path, data: object, indent: int | None = 2) -> None:
     """Write a JSON file atomically."""
-    # Half of a surrogate pair, which UTF-8 cannot encode, becomes an escape of JSON.
+    # Lone surrogates, which UTF-8 cannot encode, become JSON escapes.
     with atomic_write(path, "w", encoding="utf-8", errors="backslashreplace") as file:
         file.write(json.dumps(data, indent=indent, ensure_ascii=indent is None) + "\n")
 
 
 def load_yaml(text: str | bytes) -> Any:
-    """Parse untrusted YAML; raise ValueError if it is not valid, or has references."""
+    """Parse untrusted YAML; raise ValueError if it is not valid, or has aliases."""
     try:
-        # A few lines of references can expand to gigabytes.
+        # A few lines of aliases can expand to gigabytes.
         if any(isinstance(event, yaml.AliasEvent) for event in yaml.parse(text, _YAML_LOADER)):
-            raise ValueError("it has references to its own parts")
+            raise ValueError("it contains aliases (*name)")
         return yaml.load(text, _YAML_LOADER)
     except (yaml.YAMLError, ValueError, ArithmeticError, RecursionError) as error:
         reason = " ".join(str(error).split()) or type(error).__name__

@@ -1,4 +1,4 @@
-"""Ask the Hub for commits, files and sizes, download small files, and check the room on disk."""
+"""Ask the Hub for commits, files and sizes, download small files, and check free disk space."""
 
 from __future__ import annotations
 
@@ -47,8 +47,8 @@ class HubFile(NamedTuple):
 def resolve_commit(repository: str, revision: str, token: str | bool | None = None) -> str:
     """Return the 40-digit commit of a branch or tag of a dataset repository.
 
-    A full commit is returned without asking. Raises ConnectionError when the Hub cannot be reached,
-    FileNotFoundError when it does not give the revision; so do the functions below.
+    A full commit is returned as it is. This and the functions below raise ConnectionError if the
+    Hub cannot be reached, FileNotFoundError if it does not provide what is requested.
     """
     if _COMMIT.fullmatch(revision):
         return revision
@@ -88,13 +88,13 @@ def download_small(repository: str, commit: str, path: str, token: str | bool | 
 
 @contextlib.contextmanager
 def _hub_errors(what: str, advice: str = "") -> Iterator[None]:
-    """Raise FileNotFoundError for what the Hub refuses, ConnectionError if it cannot be reached."""
+    """Raise FileNotFoundError if the Hub refuses, ConnectionError if it cannot be reached."""
     try:
         yield
     except Exception as error:
         if isinstance(error, HfHubHTTPError) and not is_transport_error(error):
             raise FileNotFoundError(
-                f"The Hub does not give {what}: {_first_line(error)}. {advice}".rstrip()
+                f"The Hub does not provide {what}: {_first_line(error)}. {advice}".rstrip()
             ) from error
         expected = (EntryNotFoundError, OfflineModeIsEnabled, OSError, RuntimeError)
         if is_disk_error(error) or not (isinstance(error, expected) or is_transport_error(error)):
@@ -114,7 +114,7 @@ def _first_line(error: Exception) -> str:
 def announce_download(
     files: list[HubFile], copies_to: str | None, advice: str = "Use streaming=True"
 ) -> None:
-    """Log how many bytes of files are not in the cache yet, or raise OSError without room for them.
+    """Log how many bytes will be downloaded; raise OSError if the disk has no room for them.
 
     `copies_to` is the folder for a prepared copy of about the same size; `advice` says how to
     download less.
@@ -123,7 +123,7 @@ def announce_download(
     if not missing:
         return
     copy = sum(file.size for file in files) if copies_to is not None else 0
-    needs = Counter[int]()  # of each disk
+    needs = Counter[int]()  # bytes, by disk
     for folder, size in ((copies_to, copy), (constants.HF_HUB_CACHE, missing)):
         if folder is None:
             continue

@@ -12,15 +12,15 @@ from PIL import Image
 
 COM = 0xFE
 ORIENTATION = 0x0112
-# Real files have some hundred segments at most, and some ten scans. For each scan, a decoder passes
-# over the whole picture.
+# Real files have at most a few hundred segments and about ten scans. For each scan, a decoder
+# passes over the whole picture.
 MAX_SEGMENTS = 10_000
 MAX_SCANS = 100
 _SOI, _EOI, _SOS = b"\xff\xd8", 0xD9, 0xDA
 _APP0, _APP1, _APP2, _APP14 = 0xE0, 0xE1, 0xE2, 0xEE
 # Frames, tables, scans, restart intervals and the end: all that decoding needs.
 _CODING = {*range(0xC0, 0xC8), *range(0xC9, 0xD0), *range(0xD9, 0xDC), 0xDD}
-# In entropy-coded data FF is followed by 00 (a literal FF), a restart mark or FF (filling).
+# In entropy-coded data FF is followed by 00 (a literal FF), a restart marker or FF (padding).
 _MARKER = re.compile(rb"\xff[^\x00\x01\xd0-\xd7\xff]", re.DOTALL)
 _EXIF = b"Exif\0\0"
 _XMP = b"http://ns.adobe.com/xap/1.0/\0"
@@ -64,17 +64,17 @@ def clean(data: bytes) -> bytes:
 
 
 def segments(data: bytes) -> Iterator[Segment]:
-    """Yield the segments of a JPEG up to its end-of-image mark.
+    """Yield the segments of a JPEG up to its end-of-image marker.
 
-    The coded data of a scan belong to the segment that starts it. Stray bytes, filling and marks
-    without a length are skipped. Raises PhotoError when the JPEG is broken, or has more segments or
-    scans than any real one.
+    The coded data of a scan belong to the segment that starts it. Stray bytes, padding and
+    markers without a length are skipped. Raises PhotoError when the JPEG is broken, or has more
+    segments or scans than any real one.
     """
     if not data.startswith(_SOI):
         raise PhotoError("not a JPEG file" if data else "the file is empty")
     stop, scans = 2, 0
     for _ in range(MAX_SEGMENTS):
-        # libjpeg, too, skips what is between two segments.
+        # libjpeg also skips bytes between two segments.
         found = _MARKER.search(data, stop)
         if found is None:
             raise PhotoError(f"the JPEG is cut or broken at byte {stop} of {len(data)}")
@@ -110,8 +110,8 @@ def read_exif(
     A rational number with a denominator of zero is NaN. Damaged fields, and those of more than 64
     bytes, are left out.
     """
-    # Not with Pillow, which reads every field at the length that it claims: 64 kB of EXIF can take
-    # hundreds of megabytes. EXIF may be split over segments; only the first part has a header.
+    # Not with Pillow, which trusts the length that a field claims: 64 kB of EXIF can take hundreds
+    # of megabytes. EXIF may be split over segments; only the first part has a header.
     parts = [s.payload[6:] for s in found if s.marker == _APP1 and s.payload.startswith(_EXIF)]
     parts.sort(key=lambda part: not part.startswith((b"II", b"MM")))
     tiff = b"".join(parts)
@@ -170,7 +170,7 @@ def _segment(marker: int, payload: bytes) -> bytes:
 
 
 def _orientation_segment(found: list[Segment]) -> bytes:
-    """Return an EXIF segment with the orientation only; nothing if the picture is upright."""
+    """Return an EXIF segment with only the orientation; empty if the picture is upright."""
     value = read_exif(found, {ORIENTATION}).get(ORIENTATION)
     if value is not None:
         orientation = int(value[0]) if value and value[0] in range(1, 9) else 1

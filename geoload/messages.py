@@ -1,4 +1,4 @@
-"""Text for users: errors in one line, sizes, progress, missing libraries, and no secrets."""
+"""Format text for users: errors, sizes, progress, missing libraries; and remove secrets."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ from urllib.parse import unquote
 from tqdm import tqdm
 
 _ADVICE = {
-    errno.ENOSPC: "the disk is full: make room, or write to another one",
-    errno.EDQUOT: "your quota is used up: make room, or write elsewhere",
+    errno.ENOSPC: "the disk is full: free some space, or write to another one",
+    errno.EDQUOT: "your quota is used up: free some space, or write elsewhere",
     errno.EFBIG: "the file would be larger than the system allows here",
     errno.EROFS: "nothing can be written there: name another folder",
 }
@@ -65,7 +65,7 @@ def progress_bar(
     initial: int = 0,
     items: Iterable[Any] | None = None,
 ) -> Any:
-    """Return a `tqdm` bar that shows after two seconds, and on a terminal only."""
+    """Return a `tqdm` bar that appears after two seconds, and only on a terminal."""
     scaled = unit == "B"
     return tqdm(
         items, title, total, unit=unit, unit_scale=scaled, initial=initial, delay=2, disable=None
@@ -82,16 +82,16 @@ def needed_for(what: str, extra: str) -> Iterator[None]:
         yield
     except ImportError as error:
         missing = isinstance(error, ModuleNotFoundError) and error.name
-        reason = str(error.name).partition(".")[0] if missing else f"what does not start ({error})"
+        reason = str(error.name).partition(".")[0] if missing else f"a working library ({error})"
         raise ImportError(
             f"{what} needs {reason}: pip install 'im2gps-justzoomin[{extra}]'", name=error.name
         ) from error
 
 
 def without_token(text: str) -> str:
-    """Return a text, perhaps of a server, without the user's token for the Hub."""
+    """Return a text, such as a server's answer, without the user's Hub token."""
     hub = sys.modules.get("huggingface_hub")
-    if hub is None or not text:  # without it no token was sent
+    if hub is None or not text:  # then no token was sent
         return text
     hidden = hide(text, hub.get_token())
     return hidden or "The answer of the Hub contains your token and is not shown."

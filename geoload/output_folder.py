@@ -1,4 +1,4 @@
-"""A folder that files are written into: each file whole or absent, and none outside the folder."""
+"""Write complete files into a folder, and none outside of it, even through links."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ class OutputFolder:
         os.close(self._root)
 
     def lock(self) -> None:
-        """Lock the folder until it is closed; OSError if another process has done so."""
+        """Lock the folder until it is closed; OSError if another process holds the lock."""
         try:
             fcntl.flock(self._root, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
@@ -57,7 +57,7 @@ class OutputFolder:
             pass  # a file system without locks
 
     def size(self, path: str) -> int | None:
-        """Return the size in bytes of a file, or None where there is no regular file."""
+        """Return the size of a file in bytes, or None if there is no regular file."""
         try:
             at, name = self._place(path)
             found = os.stat(name, dir_fd=at, follow_symlinks=False)
@@ -66,7 +66,7 @@ class OutputFolder:
         return found.st_size if stat.S_ISREG(found.st_mode) else None
 
     def read(self, path: str, limit: int) -> bytes | None:
-        """Return up to `limit` bytes of a file, or None where there is no regular file."""
+        """Return up to `limit` bytes of a file, or None if there is no regular file."""
         if self.size(path) is None:
             return None
         at, name = self._place(path)
@@ -74,7 +74,7 @@ class OutputFolder:
             return file.read(limit)
 
     def names(self, folder: str) -> list[str]:
-        """Return the names in a subfolder, sorted; none where it does not exist."""
+        """Return the names in a subfolder, sorted; empty if it does not exist."""
         try:
             return sorted(os.listdir(self._open(folder)))
         except FileNotFoundError:
@@ -89,7 +89,7 @@ class OutputFolder:
     def create(self, path: str) -> Iterator[BinaryIO]:
         """Open a file for writing that replaces `path`, even a link, when the block succeeds.
 
-        An OSError, of a full disk or a link in the place of a subfolder, leaves nothing of it.
+        After an OSError (a full disk, a link in place of a subfolder) no part of the file is left.
         """
         at, name = self._place(path, make=True)
         full, part = os.path.join(self.folder, path), name + _PART
@@ -116,7 +116,7 @@ class OutputFolder:
             os.close(at)
 
     def rename(self, path: str, new_path: str) -> None:
-        """Rename a file, into another subfolder too."""
+        """Rename a file; the new path may be in another subfolder."""
         at, name = self._place(path)
         at = os.dup(at)
         try:

@@ -1,7 +1,7 @@
 """Decode pictures at the size at which a model is trained on them.
 
-simplejpeg (libjpeg-turbo) decodes a JPEG at a half, a quarter or an eighth of its size for a
-fraction of the work; only the rest of the way is resampled.
+simplejpeg (libjpeg-turbo) decodes a JPEG at a half, a quarter or an eighth of its size at a
+fraction of the cost; only the remaining reduction is done by resampling.
 """
 
 from __future__ import annotations
@@ -61,7 +61,7 @@ def shrink(data: bytes, size: Size, quality: int = QUALITY) -> bytes:
 
 
 class Resize:
-    """A transform that decodes pictures at a size, which is several times as fast.
+    """A transform that decodes pictures at a reduced size, which is several times faster.
 
     It takes a batch of `datasets`: use it with `with_transform` or, while streaming, with
     `map(…, batched=True)`. In a webdataset pipeline, use `decode(resize.image_bytes)`.
@@ -71,8 +71,8 @@ class Resize:
     size : int or (int, int)
         The shorter side in pixels (nothing is enlarged), or height and width.
     column : str
-        The column of pictures. Cast it to `datasets.Image(decode=False)` first. A picture that is
-        already decoded is resized too, but the time for decoding is lost.
+        The column of pictures. Cast it to `datasets.Image(decode=False)` first. Pictures that
+        are already decoded are resized too, but without the gain in speed.
 
     Examples
     --------
@@ -138,7 +138,7 @@ def _target(shape: tuple[int, int], size: Size, swapped: bool) -> tuple[int, int
 
 @contextlib.contextmanager
 def _opened(data: bytes) -> Iterator[tuple[Image.Image, bytes]]:
-    """Open a picture; a JPEG without its metadata except the orientation."""
+    """Open a picture; of the metadata of a JPEG, only the orientation is kept."""
     with _picture_errors():
         if data.startswith(b"\xff\xd8"):
             data = clean(data)
@@ -150,7 +150,7 @@ def _opened(data: bytes) -> Iterator[tuple[Image.Image, bytes]]:
 def _picture_errors() -> Iterator[None]:
     try:
         yield
-    except UnidentifiedImageError as error:  # its message holds an address in memory
+    except UnidentifiedImageError as error:  # its message contains a memory address
         raise PictureError("it cannot be decoded (no picture that Pillow knows)") from error
     except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
         raise PictureError(f"it cannot be decoded ({error})") from error

@@ -1,4 +1,4 @@
-"""Help for work in several processes: cores, workers that end with their parent, equal shares."""
+"""Helpers for several processes: core count, workers that end with their parent, shares."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ def core_count() -> int:
 
 
 def exit_with_parent() -> None:
-    """End this worker process when its parent ends, even if killed; elsewhere do nothing."""
+    """End this worker process when its parent ends or is killed; without a parent, do nothing."""
     parent = multiprocessing.parent_process()
     if parent is None:
         return
@@ -53,17 +53,17 @@ def equal_share(rows: Any, rank: int, world_size: int, drop_last: bool = False) 
     TypeError
         When the rows are streamed, so their number is not known.
     ValueError
-        When there is no such rank.
+        When `rank` is not from 0 to `world_size` - 1.
     """
     import datasets  # takes a second, which processes that only need a function above save
 
     if not isinstance(rows, datasets.Dataset):
         raise TypeError(
-            f"equal shares need rows whose number is known, not a {type(rows).__name__}: take them "
-            "of photos() or of prepared rows, before to_iterable_dataset()"
+            f"equal_share needs rows whose number is known, not a {type(rows).__name__}: give it "
+            "photos() or prepared rows, before to_iterable_dataset()"
         )
     if not 0 <= rank < world_size:
-        raise ValueError(f"rank={rank}: there are the ranks 0 to {world_size - 1}")
+        raise ValueError(f"rank={rank}: must be from 0 to {world_size - 1}")
     total = len(rows)
     count = total // world_size if drop_last else -(-total // world_size)
     start, stop = rank * count, (rank + 1) * count

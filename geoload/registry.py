@@ -58,7 +58,7 @@ def _wrapped(factory: Any) -> Any:
 
 
 def _refuse_misspelt(path: Any) -> None:
-    """Raise FileNotFoundError for a misspelt name; `datasets` would ask the Hub for a while."""
+    """Raise FileNotFoundError for a misspelt name; `datasets` would search the Hub for seconds."""
     if not isinstance(path, str) or "/" in path or os.path.exists(path):
         return
     meant: dict[str, str] = {}

@@ -29,7 +29,7 @@ _BUSY = (408, 429, 500, 502, 503, 504)
 
 
 def is_transport_error(error: BaseException) -> bool:
-    """Tell whether the connection failed, or the server was busy, so that a retry can help."""
+    """Return whether the connection failed, or the server was busy, so that a retry can help."""
     if isinstance(error, _BAD_REDIRECT):
         return False
     if isinstance(error, (aiohttp.ClientResponseError, FileNotFoundError)):
@@ -59,7 +59,7 @@ def open_binary(path: str, token: str | bool | None = None, read_ahead: bool = T
     downloaded to a temporary file. Without `read_ahead`, only the requested bytes are read.
 
     Raises FileNotFoundError when the file does not exist, ConnectionError when the server cannot be
-    reached, and OSError, while reading, if a server sends other bytes than it was asked for.
+    reached, and OSError, while reading, if a server sends other bytes than requested.
     """
     if not is_remote(path):
         return open(path, "rb", buffering=0)
@@ -85,7 +85,7 @@ class _HttpFile(AbstractBufferedFile):  # type: ignore[misc]
     """A file on a web server, read in ranges. fsspec's own class does not check the answers."""
 
     def _fetch_range(self, start: int, end: int) -> bytes:
-        # A server may send less than it was asked for if it says so.
+        # A server may send less than requested if it says so.
         with _named_errors(self.path):
             return read_exactly(lambda rest: self._piece(end - rest, end), end - start)
 
@@ -98,10 +98,10 @@ class _HttpFile(AbstractBufferedFile):  # type: ignore[misc]
                 first, last, size = _range_of(answer)
                 if first != start or not start <= last < end or size not in (None, self.size):
                     raise OSError(
-                        f"{self.path}: bytes {start:,} to {end - 1:,} of {self.size:,} were asked "
-                        f"for, but the server sent others (status {answer.status}, Content-Range "
-                        f"{answer.headers.get('Content-Range')}). Download the file, and load it "
-                        "from this machine."
+                        f"{self.path}: bytes {start:,} to {end - 1:,} of {self.size:,} were "
+                        f"requested, but the server sent others (status {answer.status}, "
+                        f"Content-Range {answer.headers.get('Content-Range')}). Download the file, "
+                        "and load it from this machine."
                     )
                 try:
                     return bytes(await answer.content.readexactly(last + 1 - start))

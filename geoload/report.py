@@ -23,11 +23,11 @@ class Findings:
         self.names: dict[str, list[str]] = defaultdict(list)
 
     def add(self, kind: str, name: str) -> None:
-        """Count one thing of a kind."""
+        """Count one case of a kind."""
         self.add_many(kind, 1, [name])
 
     def add_many(self, kind: str, count: int, names: Iterable[str] = ()) -> None:
-        """Count several things of a kind, and keep as many of their names as there is room for."""
+        """Count several cases of a kind, and store their names up to `keep`."""
         if count:
             self.counts[kind] += count
             room = self._keep - len(self.names[kind])

@@ -23,7 +23,7 @@ _COMPRESSED = {
 # D is a folder of GNU's incremental archives; its contents are a list of the files in it.
 _KINDS = {b"0": "file", b"\0": "file", b"7": "file", b"1": "link", b"2": "link", b"5": "dir",
           b"D": "dir"}  # fmt: skip
-_WITHOUT_DATA = b"123456"  # links, devices, folders and pipes, whatever size they claim
+_WITHOUT_DATA = b"123456"  # links, devices, folders and pipes: their size field is ignored
 
 
 class ShardError(ValueError):
@@ -75,7 +75,7 @@ def members(
             member, position = _extended_member(file, label, position, header)
         else:
             position = member.data + _round_up(member.size)
-        # This also keeps an impossible size from being sought.
+        # This also prevents seeking to an impossible size.
         if member.data + member.size > end or position - BLOCK > end:
             raise ShardError(_cut_inside(label, member, end - member.data))
         last = member
@@ -120,7 +120,7 @@ def _plain_member(header: bytes, position: int) -> Member | None:
         checksum = int(header[148:156].rstrip(b"\0 "), 8)
     except ValueError:
         return None
-    # A header mostly ends in zeros.
+    # Most headers end in zeros.
     if size < 0 or sum(header.rstrip(b"\0")) - sum(header[148:156]) + 256 != checksum:
         return None
     name = header[:100].split(b"\0", 1)[0].decode("utf-8", "backslashreplace")
@@ -164,7 +164,7 @@ def _last_header(
     """Parse the header that follows the extended ones, with the values `known` from those."""
     kind, size = _kind_and_size(header)
     name = header[:100].partition(b"\0")[0]
-    # In the place of the prefix, GNU headers have times and old ones anything.
+    # Instead of a prefix, GNU headers have times, and old headers arbitrary bytes.
     prefix = header[345:500].partition(b"\0")[0]
     if prefix and header[257:263] == b"ustar\0":
         name = prefix + b"/" + name
@@ -226,7 +226,7 @@ def _pax_records(content: bytes, for_all: bool) -> dict[bytes, bytes]:
             found[key] = value
         position = stop
     if for_all and found:
-        raise ValueError("all members are given one name or size")
+        raise ValueError("one name or size is set for all members")
     return found
 
 
@@ -244,8 +244,8 @@ def _sparse_headers(file: BinaryIO) -> int:
 def _check_trailer(file: BinaryIO, label: str, position: int) -> None:
     """Raise ShardError if more than some zeros follow the end of the archive.
 
-    That would be a second archive, or a download that got its full length beforehand and did not
-    end.
+    That would be a second archive, or an incomplete download whose file was given its full length
+    at the start.
     """
     file.seek(position)
     trailer = read_exactly(file.read, _MAX_TRAILER_READ)
@@ -256,8 +256,8 @@ def _check_trailer(file: BinaryIO, label: str, position: int) -> None:
         )
     if trailer.strip(b"\0"):
         raise ShardError(
-            f"{label} goes on after its end-of-archive mark at byte {position - BLOCK}: it may be "
-            "two archives in one file. Split them, or write one archive."
+            f"{label} continues after its end-of-archive mark at byte {position - BLOCK}: it may "
+            "be two archives in one file. Split them, or write one archive."
         )
 
 

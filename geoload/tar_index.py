@@ -25,7 +25,7 @@ from geoload.messages import progress_bar
 from geoload.tar import BLOCK, Member, members, read_member
 
 SAVE_EVERY = 10.0  # seconds; what a killed process has to read again
-_FORMAT = b"TAR index 4\n"  # raised whenever the same TAR file would give another index
+_FORMAT = b"TAR index 4\n"  # changed whenever the same TAR file would give another index
 _DIGEST_SIZE = 32
 _KINDS = ("file", "dir", "link", "other")
 _COLUMNS = 5  # for each member: offset, data, size, the end of its name, kind
@@ -38,7 +38,7 @@ class TarIndex:
     """The members of a TAR file in file order; `index[number]` is a `Member`.
 
     With a `key`, JSON values that change when the content of the file does, the index starts with
-    what is in the cache and is saved there. `complete` tells whether all members are known.
+    what is in the cache and is saved there. `complete` says whether all members are known.
     """
 
     def __init__(
@@ -91,7 +91,7 @@ class TarIndex:
     def find(self, name: str, last: bool = True) -> Member | None:
         """Return the regular file with a name, or None.
 
-        `last` selects the last of several, which extracting would leave on disk, or the first.
+        If several files have the name, `last` selects the last, which extraction keeps.
         """
         wanted, order = bytearray(name, "utf-8", "surrogateescape"), self._sorted()
         bisect = bisect_right if last else bisect_left
@@ -111,7 +111,7 @@ class TarIndex:
             yield member, read_member(file, member, self.path) if read else None
         if self.complete:
             return
-        # The last known member is parsed again because only that tells where the next one starts.
+        # The last known member is parsed again, which gives the start of the next one.
         start = self[known - 1].offset if known else 0
         try:
             for member, data in members(file, wanted, start, label=self.path):
@@ -129,12 +129,12 @@ class TarIndex:
             self._save()
 
     def scan(self, file: BinaryIO) -> None:
-        """Read all headers that are not known yet; if several processes ask, one reads them."""
+        """Read all headers that are not known yet; one of several processes reads them."""
         if self.complete:
             return
         with contextlib.ExitStack() as stack:
             if self._cache is not None:
-                with contextlib.suppress(OSError):  # `_save` says that the folder is read-only
+                with contextlib.suppress(OSError):  # `_save` logs that the folder is read-only
                     stack.enter_context(file_lock(f"{self._cache}.lock"))
                 self._load()  # another process may have finished it
             title = f"Indexing {os.path.basename(self.path)}"
@@ -146,8 +146,8 @@ class TarIndex:
         """Write the index beside a local TAR file, as tools on the Hub read it; return its path.
 
         For `x.tar` that is `x.json` with the size and the digests of the TAR file and, by name, the
-        offset and size of each file. It has no place for several members of one name, or for
-        members that are not files: ValueError.
+        offset and size of each file. Raises ValueError if names are repeated or
+        members are not files, which it cannot describe.
         """
         found = [self[number] for number in self._sorted()]
         names = [member.name for member in found]
@@ -169,7 +169,7 @@ class TarIndex:
     def from_published(cls, path: str | Path, archive: str, size: int, digest: str) -> TarIndex:
         """Read an index that `publish` or a tool of the Hub wrote, of a TAR file of this digest.
 
-        The size alone is not enough: a TAR file that was written again often has the same one.
+        The size alone is not enough: a TAR file that is written again often has the same size.
         Raises ValueError when `path` is not an index, or is the index of another TAR file.
         """
         try:
@@ -244,7 +244,7 @@ class TarIndex:
         try:
             self._parse(self._cache.read_bytes())
         except OSError:
-            pass  # `_save` says what is wrong with the folder
+            pass  # `_save` logs what is wrong with the folder
         except _WRONG_JSON as error:
             _log.warning(
                 "The index of %s in the cache (%s) is damaged and is made again: %s.",
@@ -256,7 +256,7 @@ class TarIndex:
     def _parse(self, data: bytes) -> None:
         body = memoryview(data)[_DIGEST_SIZE:]
         if data[:_DIGEST_SIZE] != _digest(body):
-            raise ValueError("its digest does not fit")
+            raise ValueError("its digest does not match")
         if body[: len(_FORMAT)] != _FORMAT:
             return  # of another version
         start = data.find(b"\n", _DIGEST_SIZE + len(_FORMAT)) + 1

@@ -23,7 +23,7 @@ from geoload.tar_index import TarIndex
 
 PROTOCOL = "tarmember"
 _BETWEEN = "!/"
-# Over a network a request costs as much as some hundred kilobytes.
+# Over a network, a request takes as long as a few hundred kilobytes.
 _MAX_GAP = 256 * 2**10
 _MAX_RANGE = 4 * 2**20
 _MAX_SHARED = 64
@@ -102,15 +102,15 @@ class TarReader:
                 raise ShardError(
                     f"{self.path} changed while it was indexed. Try again when it is complete."
                 )
-            # Of several threads, the first one's file is kept.
+            # If several threads open it, the first file is kept.
             opened = self.__dict__.setdefault("_opened", _Opened(file, state, index))
             if opened.file is file:
                 on_error.pop_all()
         return opened
 
     def _check_unchanged(self, file: BinaryIO, state: State) -> None:
-        # Without the time of the last status change: a rename over the open file, or a new hard
-        # link, changes that, but not the bytes that are open here.
+        # The time of the last status change is ignored: a rename over the open file, or a new hard
+        # link, changes it, but not the bytes that are open here.
         if _state(os.fstat(file.fileno()))[:2] != state[:2]:
             raise ShardError(
                 f"{self.path} was changed while it was in use, so its index is no longer right. "
@@ -219,7 +219,7 @@ class MemberFileSystem(fsspec.AbstractFileSystem):  # type: ignore[misc]
 
     @classmethod
     def _strip_protocol(cls, path: str) -> str:
-        # `datasets` makes two slashes of three, so the path comes with or without its first one.
+        # `datasets` shortens `///` to `//`, so the path may lack its first slash.
         plain = path.removeprefix(f"{PROTOCOL}://")
         return plain if os.path.isabs(plain) else f"/{plain}"
 
@@ -257,5 +257,5 @@ class MemberFileSystem(fsspec.AbstractFileSystem):  # type: ignore[misc]
         return io.BytesIO(self.cat_file(path))
 
 
-# Processes that never import this module, such as spawned workers, know it by the entry point.
+# Processes that never import this module, such as spawned workers, find it through the entry point.
 fsspec.register_implementation(PROTOCOL, MemberFileSystem, clobber=True)

@@ -200,7 +200,7 @@ def check_options(options: dict[str, Any]) -> None:
 
 
 def check_resolved(config: Im2GPSConfig) -> None:
-    """Raise ValueError for a table that is not used, or `data_files` that are no TAR files."""
+    """Raise ValueError for a table that is not used, or `data_files` that are not TAR files."""
     if config.coordinates and not config.labelled_by_table:
         raise ValueError(
             f"coordinates= is for the configurations im2gps3k and photos; {config.name!r} takes "

@@ -51,7 +51,7 @@ class Im2GPS(Builder):
     """Photos with the latitude and longitude at which they were taken.
 
     Rows have `image`, `image_id` (the file name), `latitude` and `longitude` (decimal degrees,
-    WGS 84), and `record` if it is asked for. All metadata are removed from the photos except colour
+    WGS 84), and `record` if it is requested. All metadata are removed from the photos except colour
     profile and orientation, because they contain the coordinates.
     """
 
@@ -72,7 +72,7 @@ class Im2GPS(Builder):
             self._warn(f"validation_fraction= means nothing for configuration {self.config.name!r}")
 
     def takes_data_files(self, options: dict[str, Any]) -> bool:
-        """Tell whether data_files= can name training shards: alone, in the default."""
+        """Return whether data_files= may be used: by itself, in the default configuration."""
         default = options.get("config_name") in (None, DEFAULT)
         return default and options.get("data_dir") is None
 
@@ -157,7 +157,7 @@ class Im2GPS(Builder):
         return generators
 
     def _test_source(self, dl_manager: Any) -> str | None:
-        """Return the test pack's path or address, or None if the training photos must do."""
+        """Return the test pack's path or address, or None if only training photos are available."""
         source: str = self.config.source()
         if not is_remote(source):
             return source
@@ -188,7 +188,7 @@ class Im2GPS(Builder):
         return super().combine_findings(split, findings, found)
 
     def gives_tables(self) -> bool:
-        """Tell whether the rows come as Arrow tables."""
+        """Return whether the rows come as Arrow tables."""
         return bool(self.config.name == metadata.NAME)
 
     def _generate_tables(self, **arguments: Any) -> Iterator[tuple[str, Any]]:

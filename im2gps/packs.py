@@ -23,7 +23,7 @@ MAX_PHOTO = 64 * 2**20
 _OTHER_FILES = "files that are no JPEG photos"
 _IS_UTF8 = 0x800
 _UNICODE_PATH = 0x7075
-# With other methods zipfile unpacks more than it is asked for: gigabytes from 4 kB of bzip2.
+# With other methods zipfile unpacks more than requested: gigabytes from 4 kB of bzip2.
 _METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
 _SUFFIXES = (".jpg", ".jpeg")
 _NETWORK_ERRORS = (aiohttp.ClientError, asyncio.TimeoutError)
@@ -57,7 +57,7 @@ def open_pack(source: str, report: Findings) -> Iterator[list[Photo]]:
         except (*_UNPACKING_ERRORS, OSError) as error:
             if _of_network(error):
                 raise
-            raise PackError(f"{source} is no whole ZIP file ({error}). Get it again.") from error
+            raise PackError(f"{source} is not a valid ZIP file ({error}). Get it again.") from error
         photos = []
         for info in archive.infolist():
             path = _path_of(info)
@@ -87,7 +87,7 @@ def find_pack(folder: str, archive: str, others: Collection[str]) -> str:
     unpacked = path.removesuffix(".zip")
     if os.path.isdir(unpacked) and folder_photos(unpacked):
         return unpacked
-    # Only here: photos in folders below could be of any origin.
+    # Only in this folder: photos in subfolders could be from any source.
     foreign = {name.removesuffix(".zip") for name in others}
     if os.path.basename(folder) not in foreign and any(
         _is_photo(name) for name in os.listdir(folder)
@@ -114,7 +114,7 @@ def only_pack(folder: str) -> str:
 
 @contextlib.contextmanager
 def explained(source: str, archive: str) -> Iterator[None]:
-    """Raise ConnectionError with what to do instead for an error of the network."""
+    """Replace a network error by a ConnectionError that says what to do."""
     try:
         yield
     except (OSError, *_NETWORK_ERRORS) as error:
@@ -147,7 +147,7 @@ def _only_zip(path: str, others: Collection[str]) -> str:
     if name in others:
         raise ValueError(f"{path} is another pack: choose its configuration.")
     if not name.lower().endswith(".zip"):
-        raise ValueError(f"{path} is no ZIP file: data_dir is a folder, or a ZIP of photos.")
+        raise ValueError(f"{path} is not a ZIP file: data_dir is a folder, or a ZIP of photos.")
     return path
 
 
@@ -160,7 +160,7 @@ def _member_reader(archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> Callable[
         # The size in the directory may be wrong, so no more than one byte too many is read.
         try:
             if info.compress_type not in _METHODS:
-                raise NotImplementedError(f"method {info.compress_type}: pack it by deflate")
+                raise NotImplementedError(f"method {info.compress_type}: compress it by deflate")
             with archive.open(info) as member:
                 data = member.read(MAX_PHOTO + 1)
         except (*_UNPACKING_ERRORS, OSError) as error:

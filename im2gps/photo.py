@@ -1,4 +1,4 @@
-"""One photo of Im2GPS: where it was taken, and what else is written in its comments."""
+"""One photo of Im2GPS: where it was taken, and the other fields in its comments."""
 
 from __future__ import annotations
 
@@ -72,7 +72,7 @@ def check_header(data: bytes) -> None:
     try:
         Image.open(io.BytesIO(bare)).close()
     except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
-        # Not its message, which holds a memory address.
+        # Without its message, which contains a memory address.
         raise PhotoError(f"Pillow cannot read it ({type(error).__name__})") from error
 
 
@@ -89,7 +89,7 @@ def _from_comments(parts: list[Segment]) -> tuple[float, float] | None:
         except ValueError:
             raise PhotoError(f"its comment field {key} holds {text[:40]!r}, not a number") from None
         if not math.isfinite(value) or found.get(key, value) != value:
-            raise PhotoError(f"its comment field {key} is {text[:40]!r}, or there are two of it")
+            raise PhotoError(f"its comment field {key} is {text[:40]!r}, or occurs twice")
         found[key] = value
     if len(found) == 1:
         raise PhotoError(f"its comment fields hold only the {next(iter(found))}")
@@ -136,7 +136,7 @@ def _number(text: str) -> float:
     """Parse a plain decimal number; its minus may be U+2212."""
     text = text.replace("\u2212", "-")
     if _NUMBER.fullmatch(text) is None:
-        raise ValueError(f"{text!r} is no decimal number")
+        raise ValueError(f"{text!r} is not a decimal number")
     return float(text)
 
 

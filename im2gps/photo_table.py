@@ -24,14 +24,14 @@ _NUMBERS = ("latitude", "longitude")
 
 @contextlib.contextmanager
 def open_parquet(path: str | os.PathLike[str], **options: Any) -> Iterator[pq.ParquetFile]:
-    """Open a Parquet file, and raise ValueError for whatever pyarrow raises for a damaged one.
+    """Open a Parquet file; replace pyarrow's errors for damaged files.
 
     Raises
     ------
     ValueError
         If the file, or a page of it, cannot be read.
     OSError
-        If there is no such file, or the system does not let it be read.
+        If there is no such file, or it cannot be accessed.
     """
     try:
         with pq.ParquetFile(path, **options) as file:
@@ -39,8 +39,8 @@ def open_parquet(path: str | os.PathLike[str], **options: Any) -> Iterator[pq.Pa
     except (pa.ArrowException, UnicodeDecodeError, OSError) as error:
         if isinstance(error, OSError) and error.errno is not None:
             raise
-        message = " ".join(str(error).split()).rstrip(".")
-        raise ValueError(f"{path} is no whole Parquet file ({message}). Get it again.") from error
+        text = " ".join(str(error).split()).rstrip(".")
+        raise ValueError(f"{path} is not a valid Parquet file ({text}). Get it again.") from error
 
 
 @contextlib.contextmanager
@@ -61,7 +61,7 @@ def open_table(path: str) -> Iterator[pq.ParquetFile]:
         missing = [name for name in SCHEMA.names if name not in schema.names]
         if missing:
             raise ValueError(
-                f"{path} lacks the columns {', '.join(missing)}: it is no table that `im2gps "
+                f"{path} lacks the columns {', '.join(missing)}: it is not a table that `im2gps "
                 "lists` wrote."
             )
         for name in (*_TEXT, *_NUMBERS):

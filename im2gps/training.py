@@ -1,4 +1,4 @@
-"""Samples of training shards: those that `im2gps build` wrote, and those of other people.
+"""Samples of training shards: those that `im2gps build` wrote, and those from elsewhere.
 
 A sample is a photo and a JSON file of the same name, in any order. In our shards the JSON comes
 first, so that photos of the other split are skipped.
@@ -76,7 +76,7 @@ def warn_of_missing_shards(folder: str, count: int) -> None:
 
 
 def in_validation(owner: str, fraction: float) -> bool:
-    """Tell whether a photographer is in the validation split, whoever else there is.
+    """Return whether a photographer is in the validation split, independently of all others.
 
     A larger `fraction` of photographers only adds some to the split.
     """
@@ -94,7 +94,7 @@ def samples(
 ) -> Iterator[Sample]:
     """Yield the wanted samples of a shard, a TAR file at a path or an address.
 
-    `wanted` is given a sample's JSON and tells whether to read its photo. Metadata are removed
+    `wanted` takes a sample's JSON and returns whether to read its photo. Metadata are removed
     from JPEGs unless `original_bytes` is set. Raises ShardError if the file is damaged or holds no
     sample at all.
     """
@@ -137,7 +137,7 @@ def _record(file: BinaryIO, path: str, member: Member, report: Findings) -> dict
         text = read_member(file, member, path)
         record = json.loads(text, object_pairs_hook=_unambiguous)
         if not isinstance(record, dict):
-            raise ValueError("it is no JSON object")
+            raise ValueError("it is not a JSON object")
         place = {name: _coordinate(record, name) for name in _SPELLINGS}
         if not any(place.values()):
             raise ValueError("its coordinates are 0, 0, which means an unknown place")

@@ -54,7 +54,7 @@ def __getattr__(name: str) -> Any:
 
 
 def photos(split: str, **options: Any) -> Dataset:
-    """Return one split of the street photos for random access; each is read when its row is.
+    """Return one split of the street photos for random access, read on access.
 
     Nothing is copied: rows point into the TAR shards (or extracted files), which must stay where
     they are. Global shuffles, samplers and `select` are therefore fast.
@@ -62,7 +62,7 @@ def photos(split: str, **options: Any) -> Dataset:
     Parameters
     ----------
     split : str
-        "train" or "validation", or what `load_dataset` makes of them ("train[:1000]").
+        "train" or "validation", or a slice of one, as for `load_dataset` ("train[:1000]").
     **options
         As for `load_dataset("justzoomin", …)`. Without `data_dir` the shards are downloaded.
 
@@ -115,7 +115,7 @@ def webdataset(split: str, **options: Any) -> Pipeline:
     >>> for image, row in pipeline.to_tuple("jpg", "json"):  # doctest: +SKIP
     ...     print(image.size, row["latitude"], row["longitude"])
     """
-    # webdataset imports torch where it is installed: seconds that other users need not wait.
+    # Imported here because webdataset imports torch if it is installed, which takes seconds.
     from justzoomin.pipeline import pipeline
 
     return pipeline(split, **options)

@@ -49,7 +49,7 @@ def _parser() -> argparse.ArgumentParser:
         return added
 
     sample = command("sample", _sample, "write a small data set with the Hub's layout")
-    sample.add_argument("folder", help="where to write; created if need be")
+    sample.add_argument("folder", help="where to write; created if needed")
     for option, default, text in (
         ("train", 270, "photos"), ("validation", 30, "photos"), ("shards", 4, "TAR files"),
         ("width", 128, "width of the pictures in pixels"), ("seed", 0, "seed of the pictures"),
@@ -91,7 +91,7 @@ def _parser() -> argparse.ArgumentParser:
     index.add_argument("folder", help="with the Hub's layout: archives/streetview_images_*.tar")
 
     extract = command("extract", _extract, "write the layout that the authors' code reads")
-    extract.add_argument("folder", help="where to write; created if need be")
+    extract.add_argument("folder", help="where to write; created if needed")
     _add_source(extract, "folder with the TAR files (archives/); default: the Hub", True)
     _add_selection(extract, "-7 -5 -3 -1, which the authors' code reads")
     extract.add_argument("--workers", type=int, metavar="N",
@@ -215,7 +215,7 @@ def _extract(folder: str, **options: Any) -> int:
     try:
         print(extract(folder, source, **_selection(options)))
     except KeyboardInterrupt:
-        print(f"\nInterrupted. The files in {folder} are complete; run the same command to go on.")
+        print(f"\nInterrupted. All files in {folder} are complete; run it again to continue.")
         return 130
     return 0
 

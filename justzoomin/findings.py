@@ -1,4 +1,4 @@
-"""What a pass leaves out, as the kinds of a report, and the reports of a streamed pass."""
+"""The kinds of findings that reports count, and the reports of a streamed pass."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _log = logging.getLogger(__name__)
 
 
 def is_jpeg(data: bytes) -> bool:
-    """Look at both ends only; decoding would take a hundred times as long."""
+    """Check both ends only; decoding would take 100 times as long."""
     return data.startswith(b"\xff\xd8") and data.rfind(b"\xff\xd9", -_END_OF_IMAGE) >= 0
 
 
@@ -39,7 +39,7 @@ def take(report: Findings, kind: str) -> int:
 class StreamedFindings:
     """Logs the report of each part and, after the last one, what only all parts together show.
 
-    A process that reads some of the parts only, such as a DataLoader worker, never comes to the
+    A process that reads only some of the parts, such as a DataLoader worker, never reaches the
     end.
     `combine` gets the findings that were held back and the numbers found in each part, and returns
     the report of all parts.
@@ -55,7 +55,7 @@ class StreamedFindings:
 
     def add(self, part: str, report: Findings, found: np.ndarray | None = None) -> None:
         """Take the report of one part."""
-        # There are many slices, so these are said once for all of them.
+        # There are many slices, so these are reported once for all of them.
         take(report, MISSING)
         self._held.add_many(WHITE_PHOTOS, take(report, WHITE_PHOTOS))
         report.raise_or_log(f"{part}, {self._what}", False, _log)

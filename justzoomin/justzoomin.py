@@ -1,7 +1,7 @@
 """Just Zoom In: street photos of Washington, D.C., where each was taken, and the zoom to there.
 
-This file is the data set builder, and the loading script on datasets 3. It passes everything on to
-the configurations in `justzoomin.configs`.
+This file is the data set builder, and the loading script on datasets 3. It delegates to the
+configurations in `justzoomin.configs`.
 """
 
 from __future__ import annotations
@@ -86,7 +86,7 @@ class JustZoomIn(Builder):
         super().download_and_prepare(*args, **kwargs)
 
     def _points_to_lost_files(self) -> bool:
-        """Tell whether cached rows point into shards that the Hub's cache no longer holds."""
+        """Return whether cached rows point into shards that the Hub's cache no longer holds."""
         file = os.path.join(self.cache_dir, _FILES)
         if not self.config.in_place or not os.path.isfile(file):
             return False

@@ -149,7 +149,7 @@ class MapPoint(NamedTuple):
 
 
 # A fork keeps the transformers: PROJ opens its database again by itself, and building a new one in
-# the child would wait for ever for a lock that another thread held at the fork.
+# the child would wait forever for a lock that another thread held at the fork.
 @functools.lru_cache(maxsize=8)
 def _transformer(crs: str) -> pyproj.Transformer:
     return pyproj.Transformer.from_crs("epsg:4326", crs, always_xy=True)

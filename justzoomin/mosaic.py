@@ -145,7 +145,7 @@ class Mosaic:
         return picture, len(tiles), tiles.count(None)
 
     def _should_blur_tiles(self, window: Window, keys: list[Key]) -> bool:
-        """Tell whether to blur and cache each tile instead of blurring the picture.
+        """Return whether to blur and cache each tile instead of blurring the picture.
 
         It is worth it if the next view needs the same blur, which is likely if the last one did;
         but not if no tile is cached yet: the picture has fewer pixels than its tiles.

@@ -44,15 +44,15 @@ class JustZoomInConfig(Config):
     shards : list of int, optional
         Numbers of the TAR shards to read; the others are not downloaded.
     splits : list of str, optional
-        The splits to prepare. Without streaming, `datasets` prepares all, whichever is asked for.
+        The splits to prepare. Without streaming, `datasets` prepares all, even if one is requested.
     in_place : bool
-        Without streaming: leave the photos in their files and read each when a row is asked for,
+        Without streaming: leave the photos in their files and read each when its row is accessed,
         instead of copying all of them into the cache. The files must stay where they are.
     image_size : int or (int, int), optional
         Give the photos at this size: the shorter side in pixels (nothing is enlarged), or height
         and width. They are decoded at a fraction of their size, which is fast, and encoded again.
     strict : bool
-        Make everything that would be reported an error.
+        Raise an error for everything that would be reported.
     views : str, optional
         Path of the shard that `justzoomin render` wrote, if it is not `views/views_384.tar`
         of the source. For `zoom`, `views` and `cells`.
@@ -97,7 +97,7 @@ class JustZoomInConfig(Config):
         hub = Hub(self.repository, self.revision or REVISION, token, self.metadata_dir)
         return Folder(self.data_dir, self.metadata_dir, hub) if self.data_dir else hub
 
-    # What a configuration answers itself, in `configs`.
+    # Methods that the configurations in `configs` override.
 
     def split_names(self) -> list[str]:
         """Return the splits to prepare."""
@@ -108,7 +108,7 @@ class JustZoomInConfig(Config):
         raise NotImplementedError
 
     def parts(self, source: Source, dl_manager: Any, cache_dir: str | None) -> list[Any]:
-        """Return the shares of the data among which workers are split.
+        """Return the parts of the data, which are divided among workers.
 
         `dl_manager` is that of `datasets`, with which files are downloaded, or None to stream.
         """
@@ -119,7 +119,7 @@ class JustZoomInConfig(Config):
         return []
 
     def rows(self, source: Source, parts: list[Any], split: str, done: Done) -> Iterator[Row]:
-        """Yield the rows of some parts with their keys, and call `done` after each part."""
+        """Yield the rows of parts with their keys, and call `done` after each part."""
         raise NotImplementedError
 
     def combine_findings(
@@ -135,14 +135,14 @@ class JustZoomInConfig(Config):
 
 
 def check_options(options: dict[str, Any]) -> None:
-    """Check the options that a user gave and bring them to their usual form, in place.
+    """Check the options that a user gave, and normalize them in place.
 
     A branch or tag becomes the commit that it names now, because rows are cached by commit.
 
     Raises
     ------
     ValueError
-        For an option that cannot be, or contradicts another, or that the configuration ignores.
+        For an option that is invalid, contradicts another, or does not apply.
     FileNotFoundError
         For a path where there is nothing.
     """

@@ -48,7 +48,7 @@ Columns = dict[str, Any]
 
 
 def _is_relevant(name: str) -> bool:
-    """Tell whether a column is a known one, or looks as if it might hold ids or predictions."""
+    """Return whether a column is a known one, or looks as if it might hold ids or predictions."""
     if name in KNOWN or _is_id(name):
         return True
     words = {*re.split("[^a-z]+", str(name).lower())}
@@ -145,8 +145,8 @@ def _refuse_repeated(names: Iterable[Any]) -> None:
 def refuse_similar(names: Iterable[str]) -> None:
     """Raise ValueError if columns of other names may hold the predictions.
 
-    Which of `sequence` and `predicted_sequence` is the prediction cannot be known, and the truth
-    scored as a prediction is perfect.
+    It is unknown which of `sequence` and `predicted_sequence` is the prediction, and scoring the
+    truth as a prediction would give a perfect score.
     """
     if others := [name for name in names if name not in KNOWN and not _is_id(name)]:
         raise ValueError(
@@ -226,7 +226,7 @@ def _read_json_lines(path: Path) -> _Opened:
             except (ValueError, RecursionError) as error:
                 raise ValueError(f"line {number} is not JSON ({shortened(error)})") from error
             if not isinstance(row, dict) or (rows and row.keys() != rows[0].keys()):
-                raise ValueError(f"line {number} is no record with the fields of the first line")
+                raise ValueError(f"line {number} is not a record with the fields of the first line")
             rows.append(row)
     names = [*(rows[0] if rows else ())]
     return names, lambda known: {name: [row[name] for row in rows] for name in known}
@@ -238,19 +238,19 @@ def _record(fields: list[tuple[str, Any]]) -> dict[str, Any]:
 
 
 def image_ids(values: Any, what: str) -> list[str]:
-    """Return ids as text; raises ValueError for a value that is no id, or for repeated ids."""
+    """Return ids as text; raises ValueError for a value that is not an id, or for repeated ids."""
     ids: list[str] = []
     if (
         isinstance(values, (str, bytes))
         or not isinstance(values, Iterable)
         or (getattr(values, "ndim", 1) == 0)
     ):
-        raise ValueError(f"{what}: ids are no list; give one for each row")
+        raise ValueError(f"{what}: ids are not a list; give one for each row")
     for number, value in enumerate(values):
         found = photo_id(value)
         if found is None:
             raise ValueError(
-                f"{what}: id {number} is {shortened(repr(value))}, which is no image id; "
+                f"{what}: id {number} is {shortened(repr(value))}, which is not an image id; "
                 "give text or whole numbers, because a float loses digits"
             )
         ids.append(found)

@@ -91,7 +91,7 @@ def annotated(row: dict[str, Any], step: int) -> Image.Image:
 
 
 def is_white(view: Image.Image) -> bool:
-    """Tell whether a view is blank."""
+    """Return whether a view is blank."""
     return bool(np.asarray(view.convert("L")).min() >= 254)
 
 

@@ -1,7 +1,7 @@
 """Render the views along all paths of the zoom grid once, into one webdataset shard.
 
-With four actions from a 4 × 4 grid there are 1 + 16 + 256 + 4,096 of them. With the shard no tile
-is needed any more.
+With four actions from a 4 × 4 grid there are 1 + 16 + 256 + 4,096 of them. With the shard, tiles
+are no longer needed.
 """
 
 from __future__ import annotations

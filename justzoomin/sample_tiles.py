@@ -41,7 +41,7 @@ def write_tiles(
     Parameters
     ----------
     folder : path
-        Made if it is not there.
+        Created if it does not exist.
     levels : sequence of int
         Zoom levels; at level z a tile is 20 · 2^(-z) m wide.
     around : array-like, shape (n, 2), optional
@@ -51,11 +51,11 @@ def write_tiles(
         How far around the points, in metres; by default as far as any view of 384 pixels reaches
         that holds the point and is drawn from the level.
     whole : int
-        The finest level that covers the whole region all the same.
+        The finest level that covers the whole region in spite of `around`.
     per_archive : int
         Tiles in a TAR file; a level with more is spread over several.
     quality : int
-        Of the JPEG files; at 95 a tile weighs about what those of the data set weigh, 70 to 90 kB.
+        Of the JPEG files; at 95 a tile is about as large as those of the data set, 70 to 90 kB.
     """
     layout_file = Path(folder) / "satellite" / "layout.yaml"
     for path in (layout_file.parent, Path(folder) / "archives"):
@@ -93,7 +93,7 @@ def paint(
     """
     lengths = _SHORTEST_M * 2.0 ** np.arange(_WAVES)
     lengths = lengths[lengths >= finest_m * (1 - 1e-9)]
-    # A Gaussian leaves a wave a wave: only its height changes, for each of the two directions.
+    # A Gaussian blur only reduces the amplitude of a wave, separately for the two directions.
     heights = _AMPLITUDE * np.exp(-((2 * np.pi * blur_m / lengths) ** 2))
     phases = np.random.default_rng(0).uniform(0, 2 * np.pi, (2, 3, _WAVES, 1))[
         :, :, -len(lengths) :

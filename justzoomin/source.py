@@ -1,7 +1,7 @@
 """Where the files of Just Zoom In are: on the Hub at one commit, or in a local folder.
 
-A source lists the archives of the data set and finds the small files beside them. Reading what is
-in them is left to `configs` and `extraction`.
+A source lists the archives of the data set and finds the small files beside them. Their
+contents are read in `configs` and `extraction`.
 """
 
 from __future__ import annotations
@@ -108,7 +108,7 @@ class Source(ABC):
 
     @abstractmethod
     def find(self, *paths: str) -> str | None:
-        """Return the local path of the first of some small files that exists, or None.
+        """Return the local path of the first small file that exists, or None.
 
         Paths are those on the Hub. A file of the Hub is downloaded.
         """
@@ -119,7 +119,7 @@ class Source(ABC):
 
     @abstractmethod
     def key(self, files: Callable[[], list[str]], own: Sequence[str] = ()) -> Any:
-        """Return plain data that changes when some files do.
+        """Return plain data that changes when the files do.
 
         `files` lists files of the source and is called only if their state matters; `own` are
         files from elsewhere.
@@ -129,7 +129,7 @@ class Source(ABC):
         """Raise FileNotFoundError if this is not a copy of the data set, or lacks the photos."""
 
     def command(self, include: str) -> str:
-        """Return the command that downloads some files."""
+        """Return the command that downloads the files `include`."""
         return (
             f"hf download {REPOSITORY} --repo-type dataset --local-dir FOLDER --include {include}"
         )
@@ -192,7 +192,7 @@ class Source(ABC):
         return found
 
     def check_levels(self, levels: Sequence[int] | None, known: Iterable[int]) -> None:
-        """Raise ValueError if a level is asked for that does not exist."""
+        """Raise ValueError if a requested level does not exist."""
         if levels is None or (levels and {*levels} <= {*known}):
             return
         names = ", ".join(map(str, sorted(known)))
@@ -206,11 +206,11 @@ class Source(ABC):
         return archives
 
     def fetch(self, archive: Archive) -> str:
-        """Return the local path of a TAR file, which is downloaded if need be."""
+        """Return the local path of a TAR file, which is downloaded if needed."""
         return archive.path
 
     def index(self, archive: Archive) -> TarIndex:
-        """Return the index of a TAR file, of a remote one as far as it was read before."""
+        """Return the index of a TAR file; for a remote file, of the part that was read before."""
         return shared_reader(archive.path).index
 
 
@@ -449,7 +449,7 @@ def level_name(zoom: int) -> str:
 
 
 def as_source(source: str | os.PathLike[str] | Source | None) -> Source:
-    """Return a source, the folder of a path, or without either the data set's repository."""
+    """Return a source as it is, a path as a Folder, and None as the data set's repository."""
     if source is None:
         return Hub(REPOSITORY, REVISION)
     return source if isinstance(source, Source) else Folder(local_path(source, "source"))

@@ -29,7 +29,7 @@ _SEQUENCE = re.compile(rf"[ \t]*\[{_ACTION}(?:,{_ACTION}){{0,{DEPTH - 1}}}\][ \t
 
 
 class TableError(ValueError):
-    """A split table that lacks a column or holds a value that cannot be."""
+    """A split table that lacks a column or contains an invalid value."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -111,7 +111,7 @@ def _read_csv(path: str) -> pd.DataFrame:
         names = content.column_names
     except (pa.ArrowException, UnicodeDecodeError) as error:
         what = " ".join(str(error).split())
-        raise TableError(f"{path} is no CSV file: {what}. Get it again.") from error
+        raise TableError(f"{path} is not a CSV file: {what}. Get it again.") from error
     for column in COLUMNS:
         if names.count(column) != 1:
             many = "more than one" if column in names else "no"
@@ -134,8 +134,8 @@ def _degrees(frame: pd.DataFrame, column: str, limit: int, path: str) -> list[fl
 def parse_sequences(texts: Sequence[str], where: str) -> list[list[int]]:
     """Read sequences of one length from text such as "[7, 6, 6, 5]".
 
-    A TableError names the file (`where`) and the line of the first text that is no list of actions,
-    or has another length than most; the header is line 1.
+    A TableError names the file (`where`) and the line of the first text that is not a list of
+    actions, or has another length than most; the header is line 1.
     """
     for line, text in enumerate(texts, 2):
         # Each is checked by itself, because damaged ones side by side can look valid together.
@@ -144,15 +144,15 @@ def parse_sequences(texts: Sequence[str], where: str) -> list[list[int]]:
                 f"{where}, line {line}: sequence is {reprlib.repr(text)}, not a list of actions "
                 f"from 0 to {GRID**2 - 1}, {DEPTH} at most, such as [7, 6, 6, 5]."
             )
-    # Joined into one list they are read many times as fast.
+    # Parsing them as one joined list is many times faster.
     sequences: list[list[int]] = json.loads(f"[{','.join(texts)}]")
     counts = Counter(map(len, sequences))
     if len(counts) > 1:
         usual = counts.most_common(1)[0][0]
         line = next(i for i, one in enumerate(sequences, 2) if len(one) != usual)
         raise TableError(
-            f"{where}, line {line}: sequence is {reprlib.repr(texts[line - 2])}, which has not "
-            f"{usual} actions as most have."
+            f"{where}, line {line}: sequence is {reprlib.repr(texts[line - 2])}, which does not "
+            f"have {usual} actions as most rows do."
         )
     return sequences
 

@@ -300,7 +300,7 @@ def _check(
 
 
 def _fits(pixels: float) -> bool:
-    """Tell whether OpenCV can sample a view from so many pixels of a level, at any bearing."""
+    """Return whether OpenCV can sample a view from so many pixels of a level, at any bearing."""
     return pixels * 1.5 <= _MAX_SOURCE
 
 

@@ -60,7 +60,7 @@ def view_name(prefix: Prefix) -> str:
 
 @functools.lru_cache(maxsize=4369)  # the number of views before the last of four actions
 def footprint(prefix: Prefix) -> tuple[float, float, float]:
-    """Return centre latitude, longitude and width in metres of the view after some actions."""
+    """Return centre latitude, longitude and width in metres of the view after the actions."""
     latitude, longitude, widths = zoom.path(np.array(prefix, int))
     return float(latitude[-1]), float(longitude[-1]), float(widths[-1])
 
@@ -71,7 +71,7 @@ def prefixes_of(sequence: Sequence[int]) -> list[Prefix]:
 
 
 class Views(Protocol):
-    """Gives the view after some actions."""
+    """Returns the view after a sequence of actions."""
 
     def jpeg(self, prefix: Prefix) -> bytes:
         """Return the view as a JPEG file."""
@@ -80,7 +80,7 @@ class Views(Protocol):
         """Return several views, each uint8 RGB of shape (size, size, 3)."""
 
     def is_white(self, prefix: Prefix) -> bool:
-        """Tell whether a view is white because all of its tiles were missing."""
+        """Return whether a view is white because all of its tiles were missing."""
 
 
 class RenderedViews:
@@ -114,7 +114,7 @@ class RenderedViews:
             )
 
     def jpeg(self, prefix: Prefix) -> bytes:
-        """Return the view after some actions; raises ValueError if the shard does not have it."""
+        """Return the view after the actions; raises ValueError if the shard does not have it."""
         data = self._archive.read(f"{view_name(prefix)}.jpg")
         if data is None:
             raise self._missing(prefix)
@@ -174,7 +174,7 @@ class DrawnViews:
         self._white: dict[Prefix, bool] = {}
 
     def jpeg(self, prefix: Prefix) -> bytes:
-        """Draw the view after some actions."""
+        """Draw the view after the actions."""
         data = self._kept.get(prefix)
         if data is None:
             data = to_jpeg(self._array(prefix))
@@ -348,7 +348,7 @@ def white_views(sequence: Sequence[int], views: Views) -> list[str]:
 
 
 def record_is_white(record: dict[str, Any]) -> bool:
-    """Tell from its record whether a rendered view is white."""
+    """Return whether a rendered view is white, from its record."""
     return bool(record.get("tiles", 0) > 0 and record.get("tiles_missing") == record["tiles"])
 
 

@@ -119,7 +119,7 @@ def test_whatever_is_published_loads_without_our_code_and_is_what_the_builders_g
                "--max-shard-size", "8KB") == 0  # fmt: skip
     assert run("justzoomin", f"{OWNER}/town", "--data-dir", washington, "--to", town,
                "--max-shard-size", "8KB") == 0  # fmt: skip
-    assert "not asked for: cells" in capsys.readouterr().out
+    assert "not requested: cells" in capsys.readouterr().out
     assert hub.is_private(f"{OWNER}/world") and hub.is_private(f"{OWNER}/town")
 
     expected: dict[str, list[dict]] = {}
@@ -482,7 +482,7 @@ def test_a_dry_run_writes_and_sends_nothing(hub, packs, zoom, tmp_path, capsys, 
     text = capsys.readouterr().out
     count = len(allowed(packs, "gps_query_imgs.zip"))
     assert f"im2gps, test: {count} rows" in text
-    assert f"{12 - count} all rights reserved" in text and "nobody but you" in text
+    assert f"{12 - count} all rights reserved" in text and "only you can" in text
     assert run("justzoomin", f"{OWNER}/dry", "--data-dir", zoom, "--dry-run", "--public") == 0
     text = capsys.readouterr().out
     assert "streetview, train: about 40 rows" in text and "everybody can read" in text

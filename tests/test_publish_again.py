@@ -98,7 +98,7 @@ def test_splits_are_not_taken_away_unasked(publish, there, capsys):
     assert publish("--splits", "train,validation") == 2
     said = capsys.readouterr()
     assert "would remove (im2gps: test)" in said.err and "--replace" in said.err
-    assert "Not there, or not asked for: random_2k, geo_uniform, human" in said.out
+    assert "Not available, or not requested: random_2k, geo_uniform, human" in said.out
     assert there()[0] == {"im2gps/train", "im2gps/test", "human/test"}
 
     assert publish("--splits", "train,validation", "--replace") == 0

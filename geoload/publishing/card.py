@@ -1,6 +1,6 @@
-"""The card (README.md) of a published repository: its YAML header, and the same for people.
+"""The card (README.md) of a published repository: its YAML header and its text.
 
-Both state configurations, splits, row counts and sizes; the text also what was left out and why.
+Both state configurations, splits, row counts and sizes; the text also says what was left out.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ _SIZES = ((10**3, "n<1K"), (10**4, "1K<n<10K"), (10**5, "10K<n<100K"), (10**6, "
 
 @dataclass
 class CardEntry:
-    """What a card states of one configuration."""
+    """What a card says about one configuration."""
 
     files: dict[str, Any]  # `configs` of the header
     info: dict[str, Any] | None  # `dataset_info` of the header
@@ -80,7 +80,7 @@ def card_entry(
             packed = format_bytes(manifest.size)
             lines.append(f"| `{name}` | {split} | {rows:,} | {packed} | {last} |")
     info: dict[str, Any] = {"config_name": name}
-    if suffix != "tar":  # whose format decides what the columns are
+    if suffix != "tar":  # the columns of a TAR file follow from its format
         types = features.to_dict().items()
         info["features"] = [{"name": column, **_stated(column, kind)} for column, kind in types]
     info["splits"] = splits
@@ -97,7 +97,7 @@ class ExistingCard:
         header, body = split_card(text)
         _, start, rest = body.partition(CONTENTS)
         section, end, _ = rest.partition(_END)
-        # Whether `publish` did not write it.
+        # Whether another program wrote it.
         self.foreign = bool(text.strip()) and not (start and end)
         lines = [] if self.foreign else section.splitlines()
         infos = {str(one.get("config_name")): one for one in _dicts(header, "dataset_info")}
@@ -128,12 +128,12 @@ def find_card(package: str) -> str:
 
 
 def split_card(text: str) -> tuple[dict[str, Any], str]:
-    """Return a card's header as data, and its text; ValueError where it is not a YAML mapping."""
+    """Return a card's header as data, and its text; ValueError if it is not a YAML mapping."""
     match = _HEADER.match(text)
     if match is None:
         return {}, text
     try:
-        # Not by DatasetCard: this text may be anybody's, and plain_yaml bounds time and memory.
+        # Not with DatasetCard: the text is untrusted, and `load_yaml` limits time and memory.
         header = load_yaml(match[1])
     except ValueError as error:
         raise ValueError(f"the header of its README.md is not YAML ({error})") from None

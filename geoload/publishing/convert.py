@@ -36,7 +36,7 @@ class Screened(NamedTuple):
 
 
 def without_metadata(picture: dict[str, Any]) -> dict[str, Any] | None:
-    """Return a stored picture without its metadata; None where it is not a complete JPEG."""
+    """Return a stored picture without its metadata; None if it is not a complete JPEG."""
     try:
         return {**picture, "bytes": clean(picture["bytes"])}
     except PhotoError:
@@ -52,14 +52,14 @@ class Split:
     features: datasets.Features
     key: str  # changes whenever the rows could change
     stream: Any  # of rows with undecoded pictures
-    screen: Callable[[dict[str, Any]], Screened] = Screened  # what of a row is published
+    screen: Callable[[dict[str, Any]], Screened] = Screened  # returns what is published of a row
 
     def __post_init__(self) -> None:
         rows = iter(self.stream)
         self._rows = itertools.chain(list(itertools.islice(rows, 1)), rows)
 
     def rows(self, state: dict[str, Any] | None = None) -> Iterator[dict[str, Any]]:
-        """Return the rows from the start, or after the state of an earlier stream; once."""
+        """Return the rows from the start, or after the state of an earlier stream. Call it once."""
         if state is None:
             return self._rows  # opening the source again would repeat its log lines
         self.stream.load_state_dict(state)
@@ -110,7 +110,7 @@ class Manifest:
 
 
 def total(written: dict[str, Manifest], what: str) -> dict[str, int]:
-    """Return the splits' counts of `left_out` or `remarks` together."""
+    """Return the sum of the splits' counts of `left_out` or `remarks`."""
     return sum((Counter(getattr(manifest, what)) for manifest in written.values()), Counter())
 
 
@@ -150,7 +150,7 @@ class Conversion:
         return manifest if complete and not self._why_stale(manifest) else None
 
     def _read_manifest(self) -> Manifest | None:
-        """Return the manifest of an earlier run; None where it is missing or unreadable."""
+        """Return the manifest of an earlier run; None if it is missing or unreadable."""
         try:
             data = read_json(os.path.join(self._out.folder, f"{self._work}.json"))
             return Manifest(**{**data, "shards": [Shard(**shard) for shard in data["shards"]]})
@@ -158,7 +158,7 @@ class Conversion:
             return None
 
     def _why_stale(self, manifest: Manifest | None) -> str:
-        """Return why earlier shards cannot be kept; empty where they can. All files are read."""
+        """Return why earlier shards cannot be kept; empty if they can. All files are read."""
         if manifest is not None:
             if manifest.key != self._key:
                 return "the source or the settings have changed"
@@ -170,7 +170,7 @@ class Conversion:
         return f"{changed[0]}{more} changed or removed since it was written" if changed else ""
 
     def _changed(self, manifest: Manifest) -> list[str]:
-        """Return the names of finished files whose content is not what was written."""
+        """Return the names of finished files that have changed since they were written."""
         changed = []
         paths = self._paths(manifest, self._format.suffix)
         for (work, final), shard in zip(paths, manifest.shards, strict=True):
@@ -262,7 +262,7 @@ def _credits_of(shard: str) -> str:
 
 
 def credit_lines(out: OutputFolder, config: str, splits: list[str]) -> Iterator[dict[str, Any]]:
-    """Yield the attribution lines of all rows of some splits."""
+    """Yield the attribution lines of all rows of these splits."""
     for split in splits:
         work = work_folder(config, split)
         for name in out.names(work):
@@ -275,7 +275,7 @@ def credit_lines(out: OutputFolder, config: str, splits: list[str]) -> Iterator[
 def write_attribution(
     out: OutputFolder, config: str, lines: Iterable[dict[str, Any]]
 ) -> str | None:
-    """Write `CONFIG/attribution.csv` and return its path; None where there are no lines."""
+    """Write `CONFIG/attribution.csv` and return its path; None if there are no lines."""
     lines = iter(lines)
     first = next(lines, None)
     if first is None:
@@ -296,13 +296,13 @@ def write_attribution(
 def _spreadsheet_safe(value: Any) -> Any:
     if not isinstance(value, str):
         return value
-    value = value.encode("utf-8", "replace").decode()  # a JSON can hold half a surrogate pair
-    # A spreadsheet would take it for a formula.
+    value = value.encode("utf-8", "replace").decode()  # JSON can contain lone surrogates
+    # A spreadsheet would treat it as a formula.
     return f"'{value}" if value[:1] in tuple("=+-@\t\r") else value
 
 
 def drop_other_splits(out: OutputFolder, splits: dict[str, list[str]]) -> None:
-    """Remove what earlier runs left of these configurations' other splits."""
+    """Remove files of other splits of these configurations that earlier runs wrote."""
     for config, kept in splits.items():
         for name in out.names(config):
             match = _SHARD.fullmatch(name)

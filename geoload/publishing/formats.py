@@ -88,7 +88,7 @@ class TarShard:
     suffix = "tar"
 
     def __init__(self, file: BinaryIO, features: datasets.Features) -> None:
-        # webdataset imports torch where it is installed, which takes seconds.
+        # webdataset imports torch if it is installed, which takes seconds.
         with needed_for("--format webdataset", "all"):
             from webdataset import TarWriter
 
@@ -101,7 +101,7 @@ class TarShard:
         self.bytes = 0
 
     def add(self, row: dict[str, Any]) -> None:
-        """Add a row; its key is its image id, or its number where it has none."""
+        """Add a row; its key is its image id, or its number if it has none."""
         fields = {name: value for name, value in row.items() if name not in self._pictures}
         sample = {"__key__": self._key(row), "json": json.dumps(fields, default=str).encode()}
         for name in self._pictures:

@@ -64,7 +64,7 @@ class _Run:
         settings, repository = self._settings, None
         if settings.repo_id is not None:
             repository = Repository(settings.repo_id)
-            repository.create(settings.private)  # before hours of work: is writing allowed?
+            repository.create(settings.private)  # checks write access before hours of work
         destination = _Destination(self._folder, repository, settings, self._spec.private_option)
         destination.refresh(self._configs)
         with OutputFolder(self._folder) as out:
@@ -101,7 +101,7 @@ class _Run:
         if missing:
             names = ", ".join(missing)
             how = "(--configs with a name prints what it needs)"
-            _say(f"Not there, or not asked for: {names} {how}")
+            _say(f"Not available, or not requested: {names} {how}")
         return found
 
     def _splits(self, config: str) -> list[Split]:
@@ -109,7 +109,7 @@ class _Run:
         features = builder.info.features
         kept = {n: f for n, f in features.items() if n not in spec.screening_columns}
         types, key = datasets.Features(kept), f"{builder.config_id} {spec.key}"
-        # All splits at once: one whose files are missing is not among them, though it has a name.
+        # Opened at once, because only this leaves out splits whose files are missing.
         return [
             Split(config, name, types, key, undecoded(rows, features), spec.screen)
             for name, rows in builder.as_streaming_dataset().items()
@@ -152,7 +152,7 @@ class _Run:
         self, to: _Destination, entries: list[CardEntry], files: list[File], out: OutputFolder
     ) -> None:
         splits, default = {entry.name: entry.splits for entry in entries}, self._spec.default
-        to.refresh(splits)  # others may have published there in the meantime
+        to.refresh(splits)  # others may have published there meanwhile
         to.check_splits(splits)
         text = find_card(self._spec.package).replace("REPO_ID", to.name)
         card = render_card(text, [*entries, *to.card.without(splits)], default)
@@ -180,7 +180,7 @@ class _Run:
             shards = max(1, -(-size // settings.shard_bytes)) if rows else 0
             what = f"{about}{rows:,} rows, {format_bytes(size)}, shards: {shards}{reasons}"
             _say(f"{split.config}, {split.name}: {what}")
-        who = "nobody but you can read" if settings.private else "everybody can read"
+        who = "only you can read" if settings.private else "everybody can read"
         where = f"{settings.repo_id}, which {who}" if settings.repo_id else str(self._folder)
         _say(f"In all {format_bytes(all_bytes)} would go to {where}. Nothing was written or sent.")
 

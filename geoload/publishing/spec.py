@@ -21,13 +21,13 @@ class PublishSpec:
     """What a data set has to publish, and how its rows are screened."""
 
     package: str  # the data set's name, and the package that holds its card
-    configs: list[str]  # published when none is named, as far as their files are there
+    configs: list[str]  # published by default if their files are available
     builder: Callable[[str], Builder]  # given the name of a configuration
-    default: str  # configuration that is loaded when none is named
-    screen: Callable[[dict[str, Any]], Screened] = Screened  # what of a row is published
+    default: str  # configuration that is loaded by default
+    screen: Callable[[dict[str, Any]], Screened] = Screened  # returns what is published of a row
     # Attribution lines of a configuration whose rows have none of their own.
     credits: Callable[[str], list[dict[str, Any]]] = lambda config: []
-    # Rows and bytes of a builder's split without reading the photos; None where unknown.
+    # Rows and bytes of a builder's split without reading the photos; None if unknown.
     estimate: Callable[[Builder, str], tuple[int, int] | None] = lambda builder, split: None
     screening_columns: tuple[str, ...] = ()  # read for `screen`, and not published
     key: str = ""  # differs whenever an option that the builder does not know changes the rows

@@ -57,7 +57,7 @@ class Repository:
         self._head: str | None = None
 
     def create(self, private: bool) -> None:
-        """Create the repository if it does not exist; PermissionError where that is forbidden."""
+        """Create the repository if it does not exist; PermissionError if that is forbidden."""
         if get_token() is None:
             raise PermissionError(
                 "You are not logged in to the Hub: run `hf auth login`, or set HF_TOKEN to a token "
@@ -73,7 +73,7 @@ class Repository:
             return bool(self._api.dataset_info(self.repo_id).private)
 
     def refresh(self) -> None:
-        """List the repository's files; none where it does not exist.
+        """List the repository's files; empty if it does not exist.
 
         Later commits build on this state, and are refused if somebody else has changed it.
         """
@@ -92,7 +92,7 @@ class Repository:
         }
 
     def card(self) -> str:
-        """Return the text of the repository's README.md; empty where there is none."""
+        """Return the text of the repository's README.md; empty if there is none."""
         if "README.md" not in self.files:
             return ""
         path = hf_hub_download(self.repo_id, "README.md", repo_type="dataset", revision=self._head)

@@ -1,6 +1,6 @@
 """The command `im2gps build`: from a table of photos to shards.
 
-This module plans and reports; `engines.py` says where shards are made, and `shard.py` makes one.
+This module plans and reports; `engines.py` runs the work, and `shard.py` makes one shard.
 """
 
 from __future__ import annotations
@@ -61,7 +61,7 @@ def build(
         Shards to make at once. By default one for each core of this machine, or as many as the
         cluster takes.
     again : bool
-        Fetch photos again that got no proper answer, in shards that are already there.
+        In finished shards, fetch photos again for which the host gave no valid answer.
     host : str, optional
         Scheme and name of the photo host (https://live.staticflickr.com).
     **policy
@@ -199,7 +199,7 @@ def add_command(commands: Any) -> None:
     add("--processes", type=int, metavar="N", help=text)
     text = f"rows of the table for each shard ({SHARD_SIZE:,})"
     add("--shard-size", type=int, default=SHARD_SIZE, metavar="N", help=text)
-    text = "fetch photos again that got no proper answer, in finished shards"
+    text = "in finished shards, fetch photos again that got no valid answer"
     add("--again", action="store_true", help=text)
     add = parser.add_argument_group("requests to the photo host, by each process").add_argument
     add("--rate", type=float, metavar="N", help="requests a second (20; 0: no limit)")
@@ -226,7 +226,7 @@ def _run(**options: Any) -> None:
         print(f"\nThe missing photos are named in {options['output']}/im2gps-*.json, by reason.")
     again = sum(n for reason, n in report["missing"].items() if missing.can_change(reason))
     if again:
-        print(f"{again:,} had no proper answer: run it with --again to ask once more.")
+        print(f"{again:,} of them got no valid answer: add --again to try them once more.")
     if report["alike"]:
         print(f"{report['alike']:,} photos are identical to photos of other photographers: look at "
               "some of them.")  # fmt: skip

@@ -78,7 +78,7 @@ def on_cores(job: Job, numbers: list[int], processes: int | None, advance: Advan
 
 
 def _in_event_loop() -> bool:
-    """Tell whether this is a notebook, where only another process can run an event loop."""
+    """Return whether this is a notebook, where only another process can run an event loop."""
     try:
         asyncio.get_running_loop()
     except RuntimeError:
@@ -133,7 +133,7 @@ def on_spark(job: Job, numbers: list[int], processes: int | None, advance: Advan
     """Make shards in jobs of the Spark application that is running, or of one on this machine."""
     with needed_for("The engine spark", "spark"):
         pyspark = importlib.import_module("pyspark")
-    # Otherwise workers on this machine would use whichever Python is first on the PATH.
+    # Otherwise workers on this machine would use the first Python on the PATH.
     os.environ.setdefault("PYSPARK_PYTHON", sys.executable)
     context = _start("Spark", pyspark.SparkContext.getOrCreate)
     group = f"im2gps-{os.getpid()}"

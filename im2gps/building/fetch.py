@@ -109,7 +109,7 @@ class Fetcher:
             except Missing as error:
                 if error.reason in missing.TRANSIENT:
                     return error.reason
-                # Many sizes never existed, so that any other reason says more.
+                # Many sizes never existed, so any other reason is more informative.
                 reason = error.reason if reason == missing.GONE else reason
         return reason
 
@@ -120,7 +120,7 @@ class Fetcher:
             try:
                 return await self._retrying(self._get, url, photo_id)
             except TransientError as error:
-                # A photo whose host was down during its tries gets all of them again.
+                # If the host was down during the tries of a photo, they start again.
                 if error.reason != missing.NO_ANSWER or await self._host_up_since() < began:
                     raise Missing(error.reason) from None
 
@@ -141,7 +141,7 @@ class Fetcher:
                         url = self._redirect_target(response, photo_id)
         except _CONNECTION_ERRORS as error:
             if getattr(error, "errno", None) in (errno.EMFILE, errno.ENFILE):
-                # The fault of this machine: the photo must not count as missing.
+                # A limit of this machine: the photo must not count as missing.
                 text = f"{os.strerror(errno.EMFILE)}: allow more (`ulimit -n`)"
                 raise OSError(f"{text}, or fewer requests at once (--concurrency)") from None
             raise TransientError(missing.NO_ANSWER) from None
@@ -188,7 +188,7 @@ class Fetcher:
         return body
 
     async def _host_up_since(self) -> float:
-        """Wait until the host answers anything, and return when it last came back.
+        """Wait until the host answers at all, and return when it last came back.
 
         Raises HostDown if that takes longer than the policy's patience.
         """

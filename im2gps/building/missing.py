@@ -36,5 +36,5 @@ def refused(status: int) -> str:
 
 
 def can_change(reason: str) -> bool:
-    """Tell whether the photo may come another day."""
+    """Return whether a later try may get the photo."""
     return reason in TRANSIENT or reason.startswith(_REFUSED)

@@ -81,7 +81,7 @@ def training_jpeg(body: bytes, suffix: str) -> Picture:
 
 
 def _check_header(image: Image.Image) -> None:
-    """Refuse what must not be decoded."""
+    """Refuse pictures that must not be decoded."""
     if image.width * image.height > MAX_PIXELS:
         raise Missing(missing.TOO_MANY_PIXELS)
     if min(_target_size(image.size)) < SHORTEST_SIDE:
@@ -96,7 +96,7 @@ def _decode_jpeg(body: bytes, image: Image.Image) -> Image.Image:
     All data are read, but at a scale that libjpeg computes cheaply: the smallest if the file will
     be kept, else at least 1.5 times the size of the result.
     """
-    by_pillow = image.mode == "CMYK"  # it knows Adobe's inverted inks
+    by_pillow = image.mode == "CMYK"  # it handles Adobe's inverted CMYK
     scale = 0.0 if by_pillow or _fits(image) else 1.5
     width, height = (max(1, int(scale * side)) for side in _target_size(image.size))
     colours = {"RGB": "RGB", "L": "GRAY", "CMYK": "CMYK"}[image.mode]

@@ -60,7 +60,7 @@ class Job:
         return self.shard(number).with_suffix(".json")
 
     def finished(self, number: int) -> dict[str, Any] | None:
-        """Return the statistics of a shard that is there unchanged, or None.
+        """Return the statistics of an unchanged finished shard, or None.
 
         The whole shard is read only if its times are not those in the statistics, as in a copy.
         """
@@ -81,7 +81,7 @@ class Job:
 
 
 class Sample(NamedTuple):
-    """What the statistics say of a photo in a shard; `digest` is of the JPEG file."""
+    """The statistics of a photo in a shard; `digest` is of the JPEG file."""
 
     photo_id: str
     name: str
@@ -99,7 +99,7 @@ def _times(path: Path) -> list[int]:
 def try_shard(job: Job, number: int, advance: Callable[[], Any] = lambda: None) -> str:
     """Make a shard; return the error as text, or an empty text.
 
-    Not as an exception, because Ray and Spark wrap exceptions in long texts of their own.
+    It is not raised, because Ray and Spark wrap exceptions in long texts.
     """
     shard = job.shard(number)
     try:
@@ -217,22 +217,22 @@ class _ShardBuild:
             archive.addfile(member, io.BytesIO(content))
 
     def check_failures(self) -> None:
-        """Raise if so many photos got no answer that the cause must be the host, or us."""
+        """Raise if so many photos failed that the host, or our requests, must be the cause."""
         failed = {r: len(ids) for r, ids in self._missing.items() if missing.can_change(r)}
         count = sum(failed.values())
         if count >= _TOO_MANY_FAILED and 2 * count > self._rows:
             reasons = ", ".join(f"{reason}: {n}" for reason, n in failed.items())
             raise ConnectionError(
-                f"of {self._rows} photos {count} got no proper answer ({reasons}). Nothing of this "
-                "shard is kept. Run the same command later, with a lower --rate if the photo host "
-                "refused us for being too fast."
+                f"{count} of {self._rows} photos got no valid answer ({reasons}). This shard was "
+                "not written. Run the same command later, with a lower --rate if the photo host "
+                "refused requests because there were too many."
             )
 
     def drop_placeholders(self) -> set[str]:
-        """Count one or two pictures that came for three photographers or more as placeholders.
+        """Count one or two pictures that three or more photographers share as placeholders.
 
-        A host may answer with a picture "photo unavailable" as with any photo. Where more pictures
-        repeat, or most photos are alike, these are real photos, and only counted.
+        A host may send a picture that says "photo unavailable" in place of a photo. If more
+        pictures repeat, or most photos are alike, they are real photos and are only counted.
 
         Returns the names of the photos to remove from the shard.
         """
@@ -251,7 +251,7 @@ class _ShardBuild:
         return alike
 
     def statistics(self) -> dict[str, Any]:
-        """Return what became of the rows."""
+        """Return the statistics of the rows."""
         lost = sum(map(len, self._missing.values()))
         assert self._rows == len(self._samples) + lost, "a row was lost"
         return {

@@ -98,7 +98,7 @@ class Countries:
         return country, inside
 
     def touch(self, west: Any, south: Any, east: Any, north: Any) -> np.ndarray:
-        """Tell which boxes, given by their edges in degrees, contain land: bool, shape (n,)."""
+        """Return which boxes, given by their edges in degrees, contain land: bool, shape (n,)."""
         boxes = shapely.box(west, south, east, north)
         found = np.zeros(len(boxes), bool)
         for part, rows in _by_part(*self._tree.query(boxes)):
@@ -141,7 +141,7 @@ class Countries:
         """Return the country with the nearest outline, or `OFF_LAND` beyond `coast_km`.
 
         Distances are measured in a plane for each degree of latitude, which is exact enough for
-        some km.
+        a few km.
         """
         country = np.full(len(latitude), OFF_LAND)
         bands = np.floor(latitude).astype(int)

@@ -71,7 +71,7 @@ class Cells:
         return row * 180 / rows - 90, column * 360 / columns - 180
 
     def with_land(self, countries: Countries) -> np.ndarray:
-        """Tell which cells contain land, as an array of bool of `shape`."""
+        """Return which cells contain land, as an array of bool of `shape`."""
         size, found = self.shape[0] * self.shape[1], []
         for start in range(0, size, _BOXES):
             south, west = self.corners(np.arange(start, min(start + _BOXES, size)))
@@ -115,7 +115,7 @@ def count(
     batches : iterable of (latitude, longitude)
         Arrays of degrees.
     degrees : float
-        Side of the cells; a ValueError says which fit the globe.
+        Side of the cells, a divisor of 180.
     coast_km : float
         A photo off land up to this distance belongs to the nearest country; at most 100.
     """

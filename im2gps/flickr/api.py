@@ -1,4 +1,4 @@
-"""Flickr's search API: one page of the photos with some words that were uploaded in some time.
+"""Flickr's search API: one page of the photos with given words, uploaded in a given time.
 
 The API key is sent in the body of a request, never in its address, so that it appears in no log. If
 the server sends it back, it is taken out of the answer before anything is written.
@@ -30,11 +30,11 @@ from im2gps.flickr.http import (
 API = "https://api.flickr.com/services/rest/"
 PER_PAGE = 250  # Flickr gives no more for a search of geotagged photos
 EXTRAS = "tags,original_format,license,geo,date_taken,date_upload,o_dims,views"
-REGION = 6  # the accuracy that the original lists ask for
+REGION = 6  # the accuracy that the original lists request
 _MAX_BODY = 32 * 2**20
 _MAX_PHOTOS = 10**12
 _TIMEOUT = 120  # seconds
-# Codes by which Flickr says that it cannot answer now: the service, the search, the rate.
+# Codes of temporary failures: service unavailable, search unavailable, rate limit.
 _BUSY_CODES = ("0", "10", "105", "429")
 _BAD_KEY = "100"
 _KEY = re.compile("[0-9A-Za-z_-]{16,128}")
@@ -42,7 +42,7 @@ _log = logging.getLogger(__name__)
 
 
 class FlickrError(OSError):
-    """Flickr refuses a search, or has not answered any of several tries."""
+    """Flickr refuses a search, or did not answer in several tries."""
 
 
 class Page(NamedTuple):
@@ -66,13 +66,13 @@ class Flickr:
     Raises
     ------
     ValueError
-        If the key could be read on its way to that address, or cannot be a key.
+        If requests to that address would expose the key, or the key cannot be valid.
     """
 
     def __init__(self, api: str, key: str, policy: RequestPolicy) -> None:
         _check_address(api)
         if not _KEY.fullmatch(key):
-            raise ValueError("FLICKR_API_KEY holds something that cannot be a key of Flickr.")
+            raise ValueError("FLICKR_API_KEY does not look like a key of Flickr.")
         self.requests = 0
         self._api, self._key, self._policy = api, key, policy
         self._limiter = RateLimiter(policy.rate)
@@ -146,13 +146,13 @@ class Flickr:
 
 
 def _check_address(api: str) -> None:
-    """Refuse addresses by which others would learn the key."""
+    """Refuse addresses that would expose the key."""
     parts = urlsplit(api)
     local = parts.hostname in ("127.0.0.1", "::1", "localhost")
     if parts.query or parts.username or parts.password:
         raise ValueError("--api takes a plain address, without a query or a password in it.")
     if not parts.hostname or parts.scheme not in ("https", "http"):
-        raise ValueError(f"--api {api}: no address such as {API}.")
+        raise ValueError(f"--api {api}: not an address such as {API}.")
     if parts.scheme == "http" and not local:
         raise ValueError(f"--api {api}: http would send the key unencrypted; use https.")
 
@@ -164,7 +164,7 @@ def _page(body: bytes, key: str, text: str) -> Page:
     except (ValueError, RecursionError):
         answer = None
     if not isinstance(answer, dict):
-        raise TransientError("an answer that is no JSON")
+        raise TransientError("an answer that is not JSON")
     if answer.get("stat") == "fail":
         code = str(answer.get("code"))
         reason = "".join(c if c.isprintable() else "?" for c in str(answer.get("message"))[:200])

@@ -1,4 +1,4 @@
-"""Requests to Flickr's servers: how fast, how often they are repeated, and how long they wait."""
+"""Requests to Flickr's servers: rate limits, retries and waiting times."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class RequestPolicy:
     concurrency : int
         Requests under way at once.
     tries : int
-        How often a request is sent while the connection breaks or the server is busy.
+        How often a request is sent if the connection breaks or the server is busy.
     backoff : float
         Seconds before the second try, doubled before each further one, up to `max_backoff`.
     patience : float
@@ -86,18 +86,18 @@ class RateLimiter:
             await asyncio.sleep(start - now)
 
     def pause(self, seconds: float) -> None:
-        """Let no further request through for so many seconds."""
+        """Send no further requests for some seconds."""
         until = asyncio.get_running_loop().time() + seconds
         self._paused_until = max(self._paused_until, until)
         self._next = max(self._next, self._paused_until)
 
     def is_paused(self) -> bool:
-        """Tell whether requests are paused now."""
+        """Return whether requests are paused now."""
         return asyncio.get_running_loop().time() < self._paused_until
 
 
 def retry_after(value: str | None, longest: float) -> float | None:
-    """Return the seconds that a Retry-After header asks for, at most `longest`.
+    """Return the seconds to wait from a Retry-After header, at most `longest`.
 
     None if there is no header, or if it is neither a number of seconds nor a date.
     """
@@ -112,7 +112,7 @@ def retry_after(value: str | None, longest: float) -> float | None:
 
 
 async def read_body(content: aiohttp.StreamReader, max_size: int) -> bytes:
-    """Read a body; of one with more than `max_size` bytes, a little more than those."""
+    """Read a body, but not much more than `max_size` bytes."""
     body = bytearray()
     async for chunk in content.iter_chunked(2**16):
         body += chunk

@@ -1,6 +1,6 @@
-"""The command `im2gps search`: asks Flickr for photos of places and writes them as text lists.
+"""The command `im2gps search`: searches Flickr for photos of places and writes text lists.
 
-Flickr repeats itself after some thousand results, so the time of a keyword is cut into slices of
+Flickr repeats results after a few thousand, so the time of a keyword is divided into slices of
 about 250 photos. The width of a slice follows from the density of the one before; a slice with too
 many photos is halved. A list on disk holds whole slices only.
 """
@@ -25,7 +25,7 @@ from im2gps.flickr.state import FLICKR_OPENED, Progress, SearchState, day, shown
 from im2gps.lists.records import KEYS, write_block
 
 MAX_PAGES = 16
-MAX_RESULTS = MAX_PAGES * PER_PAGE  # after these Flickr gives no more, or the same again
+MAX_RESULTS = MAX_PAGES * PER_PAGE  # Flickr returns no more, or repeats results
 DESIRED = 225  # photos of a slice: one page, with room for growth
 MAX_SLICE = 2 * PER_PAGE
 _DAY = 86_400  # seconds
@@ -46,11 +46,11 @@ class Queries(NamedTuple):
 
 @dataclass
 class Results:
-    """What the searches for one stretch of time have shown.
+    """The photos that the searches of one period of time have returned.
 
-    `total` is how many photos Flickr counts, by its last answer, `photos` all that were shown, by
-    id. `current` are the ids shown since the count last changed: with it pages shift, and a photo
-    that was not shown yet may be on a page that was.
+    `total` is the number of photos in Flickr's last answer, `photos` are all that were returned, by
+    id. `current` are the ids returned since `total` last changed: then pages shift, and a photo
+    that was not returned may be on a page that was already read.
     """
 
     total: int = -1
@@ -71,12 +71,12 @@ class Results:
 
     @property
     def missing(self) -> int:
-        """How many photos among those that Flickr gives have not been shown."""
+        """How many of the photos that Flickr should return are missing."""
         return max(min(self.total, MAX_RESULTS) - len(self.current), 0)
 
     @property
     def beyond(self) -> int:
-        """How many photos come after the last result that Flickr gives."""
+        """How many photos come after the last result that Flickr returns."""
         return max(self.total - MAX_RESULTS, 0)
 
 
@@ -89,19 +89,19 @@ def read_queries(path: str | Path) -> Queries:
     """
     if not Path(path).is_file():
         raise FileNotFoundError(
-            f"{path}: there is no such file. It should be a text file with a keyword or phrase a "
+            f"{path}: there is no such file. It should be a text file with one keyword or phrase a "
             "line."
         )
     try:
         text = Path(path).read_text(encoding="utf-8-sig")
     except UnicodeDecodeError as error:
-        raise ValueError(f"{path} is no UTF-8 text ({error.reason}): save it as UTF-8.") from None
+        raise ValueError(f"{path} is not UTF-8 text ({error.reason}): save it as UTF-8.") from None
     keywords: dict[str, str] = {}
     exclusions: list[str] = []
     for line in map(str.strip, text.splitlines()):
         if line.startswith("-"):
             words = line[1:].strip()
-            # Without quotes `-birthday party` would exclude birthdays and ask for parties.
+            # Without quotes `-birthday party` would exclude birthdays and require parties.
             quoted = f'"{words}"' if " " in words and '"' not in words else words
             exclusions += [f"-{quoted}"] if words else []
         elif line and not line.startswith("#"):
@@ -114,8 +114,8 @@ def read_queries(path: str | Path) -> Queries:
 class Search:
     """Fills the lists of a search.
 
-    `recheck` says how often to look again where Flickr shows fewer photos than it counts: each
-    step asks once more, and then for both halves of the time.
+    `recheck` is how often to search again if Flickr returns fewer photos than it counts: each
+    step repeats the search, and then searches both halves of the period.
     """
 
     def __init__(self, flickr: Flickr, state: SearchState, queries: Queries, recheck: int) -> None:
@@ -162,10 +162,10 @@ class Search:
     async def _collect(
         self, results: Results, span: tuple[str, int, int], recheck: int, first: Page | None = None
     ) -> None:
-        """Collect the photos of a stretch of time; `span` is the text, the start and the stop.
+        """Collect the photos of a period; `span` is the search text, the start and the stop.
 
-        Pages shift while they are read and can be short: what is missing may be shown when asked
-        for again, or for a shorter time.
+        Pages shift while they are read and can be short: another search, or one of a shorter
+        period, may return the missing photos.
         """
         text, start, stop = span
         await self._read_pages(results, span, first)
@@ -237,7 +237,7 @@ def _text(value: Any) -> str:
 
 def add_command(commands: Any) -> None:
     """Add `im2gps search` to the command line."""
-    parser = commands.add_parser("search", help="ask Flickr for lists of photos of places")
+    parser = commands.add_parser("search", help="search Flickr for photos of places")
     add = parser.add_argument
     text = "text file with a keyword or phrase a line; lines that start with - exclude words"
     add("query_file", metavar="QUERY_FILE", help=text)
@@ -250,13 +250,13 @@ def add_command(commands: Any) -> None:
     add("--api", default=API, metavar="URL", help=f"default: {API}")
     text = "time from one request to the next (default 1)"
     add("--interval", type=_seconds, default=1.0, metavar="SECONDS", help=text)
-    text = "how often to repeat a request while Flickr is busy or out of reach (default 12)"
+    text = "how often to repeat a request while Flickr is busy or unreachable (default 12)"
     add("--retries", type=int, default=12, metavar="N", help=text)
     text = "wait before the first retry, doubled up to 5 minutes (default 1)"
     add("--backoff", type=_seconds, default=1.0, metavar="SECONDS", help=text)
     text = (
-        "how often to look again, and in halves of the time, where Flickr shows fewer photos than "
-        "it counts (default 2)"
+        "how often to search again, also in halves of the period, if Flickr returns fewer photos "
+        "than it counts (default 2)"
     )
     add("--recheck", type=int, default=2, metavar="N", help=text)
     parser.set_defaults(run=_run)
@@ -292,7 +292,7 @@ def _run(
     hidden, beyond = sum(entry.hidden for entry in lists), sum(entry.beyond for entry in lists)
     if hidden or beyond:
         print(f"  {hidden + beyond:,} photos counted by Flickr are not among them: {hidden:,} were "
-              f"not shown, {beyond:,} come after the last result that Flickr gives")  # fmt: skip
+              f"not returned, {beyond:,} come after the last result that it returns")  # fmt: skip
     empty = [word for word in queries.keywords if not state.lists[word].photos]
     state.report.add_many("keywords without a photo", len(empty), empty)
     for kind in state.report.counts:
@@ -305,5 +305,5 @@ def _seconds(text: str) -> float:
     except ValueError:
         seconds = -1
     if not 0 <= seconds < _DAY:
-        raise argparse.ArgumentTypeError(f"{text!r} is no number of seconds")
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number of seconds")
     return seconds

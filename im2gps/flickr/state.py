@@ -1,7 +1,7 @@
 """The state of a search on disk: its lists, and `search.json`, which says how far each has come.
 
-A list on disk is complete up to the size in `search.json`. What a search that was stopped wrote
-after that is cut off when it continues.
+A list on disk is complete up to the size in `search.json`. Bytes after that are
+from an interrupted run and are cut off when the search continues.
 """
 
 from __future__ import annotations
@@ -97,7 +97,7 @@ class SearchState:
             ) from None
 
     def begin(self, word: str) -> Progress:
-        """Return how far a keyword's list has come, and cut off what is not a whole slice.
+        """Return the progress of a keyword's list, and cut off an incomplete slice at its end.
 
         Raises ValueError if the list is not as this search wrote it.
         """
@@ -161,7 +161,7 @@ def day(text: str) -> int:
     try:
         return int(datetime.strptime(text, "%Y-%m-%d").replace(tzinfo=timezone.utc).timestamp())
     except ValueError:
-        raise argparse.ArgumentTypeError(f"{text!r} is no day such as 2008-12-31") from None
+        raise argparse.ArgumentTypeError(f"{text!r} is not a day such as 2008-12-31") from None
 
 
 def shown(value: Any) -> str:

@@ -50,7 +50,7 @@ def to_columns(fields: dict[str, pa.Array]) -> tuple[pa.Table, dict[int, str], C
     invalid : dict of int to str
         The numbers of the other blocks, and the reasons.
     unread : Counter
-        Optional values that could not be read, by a text that says so.
+        Number of optional values that could not be read, by description.
     """
     columns, conditions = _required(fields)
     invalid: dict[int, str] = {}
@@ -116,7 +116,7 @@ def _lost(values: pa.Array, column: pa.Array) -> int:
 
 
 def _numbers(values: pa.Array, kind: pa.DataType, low: int, high: int) -> pa.Array:
-    """Return numbers, null where a value is empty, no number, or out of range."""
+    """Return numbers, null where a value is empty, not a number, or out of range."""
     wide = pa.float64() if pa.types.is_floating(kind) else pa.int64()
     given = pc.if_else(pc.equal(pc.binary_length(values), 0), None, values)
     try:

@@ -92,7 +92,7 @@ def _lines(path: Path) -> Iterator[str]:
         while line := file.readline(_MAX_LINE):
             if "\0" in line:
                 raise ValueError(
-                    f"{path} is no plain text: give owner ids as UTF-8 text or a Parquet table "
+                    f"{path} is not plain text: give owner ids as UTF-8 text or a Parquet table "
                     "with a column owner, or a test pack as a ZIP or a folder."
                 )
             yield line

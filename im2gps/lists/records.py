@@ -1,7 +1,7 @@
 """The text form of the Flickr lists: blocks of `key: value` lines, and progress lines between.
 
 A block starts with its `photo:` line and has its keys in the order of `KEYS`. Some may be missing,
-and unknown keys may stand between them. A title with line breaks goes on up to the next key.
+and unknown keys may be between them. A title with line breaks extends to the next key.
 
 Blocks are read by columns: the bytes of many blocks become Arrow arrays, without a Python object
 for each value. Blocks with another layout than their neighbours are read one by one.
@@ -56,11 +56,11 @@ class Parsed:
     table : pyarrow.Table
         The columns of `SCHEMA` except `query`, with a row for each valid block, in their order.
     broken : list of (int, str)
-        First line and reason of each broken block.
+        First line of each broken block, and the reason.
     stray : list of int
-        Lines outside the blocks that are no progress lines.
+        Lines outside the blocks that are not progress lines.
     unread : Counter
-        Optional values that could not be read, by a text that says so.
+        Number of optional values that could not be read, by description.
     """
 
     table: pa.Table
@@ -148,7 +148,7 @@ class _Text:
         return [self.line(number) for number in range(start, stop)]
 
     def size(self, start: Any, stop: Any) -> Any:
-        """Return the number of bytes from some lines up to others."""
+        """Return the numbers of bytes from lines `start` up to lines `stop`."""
         return self._bounds[stop] - self._bounds[start]
 
     def odd_lines(self) -> np.ndarray:
@@ -160,7 +160,7 @@ class _Text:
         return np.union1d(long, np.searchsorted(self.starts, zeros, side="right") - 1)
 
     def begin_with(self, lines: np.ndarray, prefix: bytes) -> np.ndarray:
-        """Tell which lines begin with a prefix."""
+        """Return which lines begin with a prefix."""
         starts = self.starts[lines]
         found = np.ones(len(lines), bool)
         for offset in {*range(0, len(prefix) - 7, 8), max(len(prefix) - 8, 0)}:
@@ -171,12 +171,12 @@ class _Text:
         return found
 
     def values(self, lines: np.ndarray, skip: int) -> pa.Array:
-        """Return what follows the first `skip` bytes, and one space, of some lines."""
+        """Return the text of lines after the first `skip` bytes and one space."""
         if not len(lines):
             return pa.array([], pa.binary())
         starts = self.starts[lines] + skip
         starts += self.bytes[starts] == ord(" ")
-        # Every other element of an array on top of the text; only those are copied by `take`.
+        # Wanted values alternate with the text between them; `take` copies only the values.
         offsets = np.column_stack([starts, self.ends[lines]]).astype(np.int32).ravel()
         buffers = [None, pa.py_buffer(offsets), pa.py_buffer(self.data)]
         both = pa.Array.from_buffers(pa.binary(), len(offsets) - 1, buffers, null_count=0)
@@ -200,7 +200,7 @@ def _layout(text: _Text, first: int, stop: int) -> list[bytes] | None:
 
 
 def _fit(text: _Text, spans: np.ndarray, layout: list[bytes]) -> np.ndarray:
-    """Tell which blocks have exactly the lines of a layout, with only progress lines after them."""
+    """Return which blocks have exactly the lines of a layout and then only progress lines."""
     after, stop = spans[:, 0] + len(layout), spans[:, 1]
     fits = after <= stop
     for number, prefix in enumerate(layout):
@@ -266,8 +266,8 @@ class _BlockReader:
 def _block_size(lines: list[bytes]) -> int:
     """Return how many of the lines from one `photo:` line to the next belong to its block.
 
-    An empty line or a progress line ends it, unless keys follow, but no owner: then the title goes
-    on there. Raises BlockError if those keys could also be the rest of another block.
+    An empty line or a progress line ends it, unless keys follow, but no owner: then the title
+    continues there. Raises BlockError if those keys could also be the rest of another block.
     """
     blank = next((i for i, line in enumerate(lines) if not line.strip()), len(lines))
     while _PROGRESS.fullmatch(lines[blank - 1]):
@@ -315,7 +315,7 @@ def _read_block(lines: list[bytes]) -> dict[bytes, bytes]:
 
 
 def _key(line: bytes) -> bytes:
-    """Return what stands before the colon, or nothing if that cannot be a key."""
+    """Return the text before the colon; empty if it cannot be a key."""
     match = _KEY.match(line)
     return match[1] if match else b""
 

@@ -1,7 +1,7 @@
 """Flickr lists of synthetic photos, in the form that the authors' query script writes.
 
 For tests, benchmarks and trials. As in real lists, a few photographers took many of the photos,
-some photos stand in several lists, and progress lines stand between the blocks. The same arguments
+some photos are in several lists, and progress lines are between the blocks. The same arguments
 always write the same bytes.
 """
 

@@ -47,7 +47,7 @@ _DICTIONARIES = ["server", "owner", "license", "accuracy", "query", "original_fo
 
 @dataclass
 class Counts:
-    """What became of the records of some lists; `records` is the sum of the others."""
+    """How many records were read, kept, and left out; `records` is the sum of the others."""
 
     records: int = 0
     kept: int = 0
@@ -65,7 +65,7 @@ class Result:
     Attributes
     ----------
     lists : dict of str to Counts
-        What became of the records of each list, by its path; `total` is their sum.
+        The counts of each list, by its path; `total` is their sum.
     photographers : int
         How many of the excluded photographers had photos in the lists.
     report : Findings
@@ -126,7 +126,7 @@ def write_table(
 ) -> Result:
     """Write the photos of Flickr lists into one Parquet file, each once, and a report beside it.
 
-    Of several wanted records of a photo the first is kept. Lists are read in the given order, and
+    If a photo has several wanted records, the first is kept. Lists are read in the given order, and
     those of a folder in the order of their names.
 
     Parameters
@@ -142,7 +142,7 @@ def write_table(
     Raises
     ------
     ValueError
-        If no photo is left, or the output is no `.parquet` file.
+        If no photo is left, or the output is not a `.parquet` file.
     FileNotFoundError
         If there is no list.
     """

@@ -80,7 +80,7 @@ class Covered:
 
 
 def find_covered(source: Source, option: bool | str) -> str:
-    """Return the local path of the table, which is downloaded if need be.
+    """Return the local path of the table, which is downloaded if needed.
 
     `option` is True for the source's own table, or the path of another one.
     """
@@ -189,7 +189,7 @@ def _load(path: str, id_column: str) -> pa.Table:
     ]
     texts = _read_csv(path, dict.fromkeys(numbers, pa.string())) if numbers else table
     for name in numbers:
-        # Codes such as 007 are no numbers, nor are ids with too many digits for a float.
+        # Codes such as 007 are not numbers, nor are ids with too many digits for a float.
         codes = r"^[+-]?0[0-9]"
         if pa.types.is_floating(table[name].type):
             codes += "|^[+-]?[0-9]{16,}$"
@@ -216,5 +216,5 @@ def _readable(path: str, read: Callable[[], _Result]) -> _Result:
         kind = "Parquet" if path.endswith(".parquet") else "CSV"
         reason = " ".join(str(error).split())
         raise TableError(
-            f"{path} is no {kind} file that can be read: {reason}. Get it again."
+            f"{path} is not a {kind} file that can be read: {reason}. Get it again."
         ) from error

@@ -128,8 +128,8 @@ def _view_row(path: str, name: str, picture: bytes, record: bytes) -> dict[str, 
         }
     except (ValueError, KeyError, TypeError) as error:
         raise ShardError(
-            f"{path}: {name} is no record of a view ({type(error).__name__}: {error}). Render the "
-            "shard anew with `justzoomin render`."
+            f"{path}: {name} is not a record of a view ({type(error).__name__}: {error}). Render "
+            "the shard again with `justzoomin render`."
         ) from error
 
 
@@ -166,7 +166,7 @@ class Cells(_Overhead):
     def _open(self, source: Source) -> Views:
         """Return the views, which all parts share."""
         if self._views is None:
-            # By default a cell of the last action has the size that it has in the view before it.
+            # By default a cell of the last action is as large as it is in the view before it.
             last = self.depth == zoom.DEPTH
             size = self.size or (SIZE // zoom.GRID if last else SIZE)
             rendered = None if last else find_views(self, source, size)

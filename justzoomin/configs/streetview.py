@@ -49,7 +49,7 @@ class Metadata(JustZoomInConfig):
         return {**self.own_features(), **(covered.features() if covered else {})}
 
     def covered_table(self, source: Source) -> Covered | None:
-        """Return the table of `covered=`, or None if it is not asked for."""
+        """Return the table of `covered=`, or None if it is not requested."""
         if not self.covered:
             return None
         return read_covered(source, self.covered, self.covered_id, tuple(self.own_features()))
@@ -153,7 +153,7 @@ class StreetView(Metadata):
             done(name, report, np.flatnonzero(found))
 
     def add_columns(self, source: Source, record: dict[str, Any], report: Findings) -> None:
-        """Add further columns to a record, and what is odd about them to the report."""
+        """Add further columns to a record, and problems with them to the report."""
 
     def combine_findings(
         self, source: Source, split: str, findings: Findings, found: list[np.ndarray]
@@ -174,7 +174,7 @@ class StreetView(Metadata):
 
 
 def _usable(data: bytes, size: Size | None) -> bytes | None:
-    """Return a picture at the size that is asked for, or None for one that is broken."""
+    """Return a picture at the requested size, or None if it is broken."""
     if not is_jpeg(data):
         return None
     try:
@@ -193,7 +193,7 @@ class _Plan(NamedTuple):
 
 @functools.lru_cache(maxsize=16)
 def _plan(index: TarIndex, table: Table, others: Table) -> _Plan:
-    """Join a shard's index with a split's table; kept, because every slice asks for it."""
+    """Join a shard's index with a split's table; cached, because every slice needs it."""
     report = Findings()
     wanted: dict[int, int] = {}
     for member in index.files():
@@ -263,7 +263,7 @@ class _Reader:
             index = shared_reader(archive.path).index
             plan = _plan(index, self.table, self._others)
             report.merge(plan.report)
-            # Checked in the order of the file: in that of the table a disk would seek each time.
+            # Checked in file order: in table order a disk would have to seek for each photo.
             for row, number in zip(plan.rows.tolist(), plan.members.tolist(), strict=True):
                 name, _, offset, size, _ = index[number]
                 if _has_both_ends(archive.path, offset, size, name):

@@ -31,7 +31,7 @@ class Zoom(StreetView):
         }
 
     def source_key(self) -> Any:
-        """Nothing is kept, so the photos need no signature."""
+        """Rows are not cached, so the photos need no signature."""
         return overhead_key(self)
 
     def parts(self, source: Source, dl_manager: Any, cache_dir: str | None) -> list[Any]:

@@ -87,11 +87,11 @@ def extract(
     shards: Sequence[int] | None = None,
     workers: int | None = None,
 ) -> Extracted:
-    """Write the extracted layout into a folder, or what it lacks of it.
+    """Write the extracted layout, or what is missing of it, into a folder.
 
     A picture that exists is not written again: files are written under another name and renamed, so
     that a file under its own name is complete. Its bytes are compared with a TAR file on this
-    machine; with one of the Hub only its size is (`verify --deep` looks inside).
+    machine, but only its size with one on the Hub (`verify --deep` decodes it).
 
     Parameters
     ----------
@@ -151,9 +151,8 @@ def extract(
             there = sum(count.there for count in result.counts.values())
             raise OSError(
                 f"{result.folder}: {error.strerror}, after {written:,} files ({there:,} existed "
-                "before). All of them are complete. Make room and run the same command again: it "
-                "continues where it stopped. Or leave something out (--levels, --no-photos, "
-                "--splits, --shards)."
+                "before). All of them are complete. Free some space and run the same command again "
+                "to continue, or leave something out (--levels, --no-photos, --splits, --shards)."
             ) from error
     return result
 
@@ -169,7 +168,7 @@ class _Extraction:
         self._target, self._result = target, result
         self._side_files = selection.side_files(source)
         self._ids, self._wanted = set[str](), set[str]()
-        self._share = 1.0  # of the photos, those of the wanted splits
+        self._share = 1.0  # of the photos that are in the wanted splits
         if selection.photos:
             tables = {s: read_table(self._side_files[f"metadata/{TABLES[s]}"]) for s in TABLES}
             self._ids = {i for table in tables.values() for i in table.row}
@@ -319,7 +318,7 @@ class _Extraction:
             count.bytes += 0 if there else member.size
 
     def _is_first(self, path: str, number: int, member: Member) -> bool:
-        """Tell whether the picture was found in no other TAR file; of several the first counts."""
+        """Return whether the picture is to be taken from this TAR file, the first to reach it."""
         place = number, member.offset
         with self._lock:
             taken = self._taken.setdefault(path, place)
@@ -340,7 +339,7 @@ def _read(archive: Archive, member: Member, file: BinaryIO) -> bytes:
 
 
 def _check_unchanged(archive: Archive, file: BinaryIO) -> None:
-    """Members are where the index says only as long as a local file is the same."""
+    """Raise ShardError if a local file changed, as members may then be in other places."""
     if is_remote(archive.path):
         return
     stat = os.fstat(file.fileno())

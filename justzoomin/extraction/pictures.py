@@ -133,7 +133,7 @@ def decode(data: bytes, shape: tuple[int, int] | None) -> None:
     ValueError
         If it cannot be decoded, or its (width, height) is not `shape`.
     """
-    data = clean(data)  # without stray bytes between its segments, which are no damage
+    data = clean(data)  # without stray bytes between its segments, which are harmless
     try:
         with Image.open(io.BytesIO(data), formats=["JPEG"]) as picture:
             width, height = picture.size

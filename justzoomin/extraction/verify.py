@@ -57,7 +57,7 @@ def _all_names() -> Findings:
 
 @dataclass
 class Verdict:
-    """What `verify` found: what is wrong, and notes on what is only worth knowing."""
+    """What `verify` found: problems, and notes that are only informative."""
 
     folder: str
     compared: str | None = None  # the source of the TAR files that it was compared with
@@ -205,7 +205,7 @@ class _Check:
         if self._in_place:
             chosen = Selection(tuple(sorted(archived_levels)), None in archived)
         else:
-            # Of what this package did not extract, the groups of which something exists.
+            # If another program extracted the folder, the groups of which something exists.
             recorded = self._record.selection if self._record else Selection(photos=False)
             other_photos = self._photos_here and not recorded.photos
             chosen = recorded | Selection(tuple(self._levels_here), other_photos)
@@ -236,7 +236,7 @@ class _Check:
             with progress_bar("TAR headers", total) as bar:
                 archived = find_archived(self._source, self._archives, report, bar.update)
             for kind, count in report.counts.items():
-                # `extract` leaves such members out, so an extracted folder has no harm from them.
+                # `extract` leaves such members out, so they do not matter for an extracted folder.
                 harmless = not self._in_place and kind in (OUTSIDE, NOT_FILES)
                 (self._notes if harmless else self._wrong).add_many(kind, count, report.names[kind])
             if self._in_place:
@@ -369,7 +369,7 @@ class _Check:
     def _is_same(
         self, path: str, data: bytes, deep: bool, files: dict[str, BinaryIO]
     ) -> bool | None:
-        """Tell whether the TAR file has the same bytes; None if that is unknown or needless."""
+        """Return whether the TAR file has the same bytes; None if that is unknown or needless."""
         picture = (self._expected or {}).get(path)
         if picture is None or is_remote(picture.file) or picture.size != self._found[path].size:
             return None

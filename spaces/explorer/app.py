@@ -1,4 +1,4 @@
-"""Starts the page, in a Space or with `python app.py`. Environment variables say what it shows.
+"""Starts the page, in a Space or with `python app.py`. Environment variables set what it shows.
 
 IM2GPS_REPO, JUSTZOOMIN_REPO: a data set repository on the Hub (`owner/name`, or
 `owner/name@revision`) or a folder. Without them the page shows miniatures, which it writes into

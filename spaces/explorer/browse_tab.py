@@ -1,4 +1,4 @@
-"""The tab for looking around: photos as dots on a map, each with its record."""
+"""The tab for browsing: photos as dots on a map, each with its record."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """The two data sets behind the page: ids, coordinates, photos and overhead views.
 
 The ids and coordinates of a split are read once, when it is first shown. A photo or view is read
-when it is asked for.
+when it is requested.
 """
 
 from __future__ import annotations
@@ -55,7 +55,7 @@ class Rows:
     """The photos of a split.
 
     `ids` are strings; `places` latitudes and longitudes in degrees, shape (n, 2); `sequences` the
-    zoom actions, shape (n, depth), or None where the data set has none.
+    zoom actions, shape (n, depth), or None if the data set has none.
     """
 
     ids: np.ndarray
@@ -132,7 +132,7 @@ class Collection:
             return self._read_photo(split, image_id, row)
 
     def view(self, prefix: Prefix) -> bytes | None:
-        """Return the overhead view after some actions, if there is one; errors as for `photo`."""
+        """Return the overhead view after the actions `prefix`, if any; errors as for `photo`."""
         with self._logged_errors("overhead view"):
             return self._read_view(prefix)
 
@@ -325,7 +325,7 @@ def open_collections(settings: Mapping[str, str], folder: Path) -> dict[str, Col
             continue
         try:
             found[name] = _open(name, where)
-            found[name].rows(found[name].splits[0])  # what is wrong shows now, not to a visitor
+            found[name].rows(found[name].splits[0])  # fails now rather than for a visitor
         except Exception as error:  # of any library that opens it
             raise ValueError(f"{variable}={where}: {error}") from error
     return found

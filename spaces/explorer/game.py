@@ -47,7 +47,7 @@ class Game:
 
 
 def new_game(collection: Collection, seed: int) -> Game:
-    """Draw the photos of a game; a seed always draws the same, whatever the order of the rows."""
+    """Draw the photos of a game; the same seed draws the same, in any order of the rows."""
     if not 0 <= seed <= LARGEST_SEED:
         raise ValueError(f"a seed is a whole number from 0 to {LARGEST_SEED:,}, not {seed}")
     split = collection.splits[0]
@@ -62,7 +62,7 @@ def new_game(collection: Collection, seed: int) -> Game:
 def guess(game: Game, latitude: float | None, longitude: float | None) -> Game:
     """Answer the open round; a second answer to the same round changes nothing.
 
-    Raises ValueError where a coordinate is missing or not on Earth.
+    Raises ValueError if a coordinate is missing or not on Earth.
     """
     if not game.open:
         return game
@@ -101,7 +101,7 @@ def distances(game: Game, collection: Collection) -> np.ndarray:
 def figures(values: np.ndarray, collection: str) -> dict[str, Any]:
     """Return the metric's figures of distances.
 
-    Not by its `compute`, which would take ten guesses at the middle of the map for radians.
+    Its `compute` is not used, as it would mistake ten guesses near (0, 0) for radians.
     """
     return summarise(values, options_of(collection))
 

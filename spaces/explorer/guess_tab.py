@@ -153,7 +153,7 @@ def build(page: gr.Blocks, collections: Mapping[str, Collection]) -> None:
     with gr.Row(equal_height=True):
         name = elements.collection_choice(collections, "guess-data")
         seed = gr.Number(
-            1, label="Game number", info="The same number asks for the same photos.", precision=0,
+            1, label="Game number", info="The same number gives the same photos.", precision=0,
             minimum=0, maximum=rules.LARGEST_SEED, elem_id="seed", min_width=160,
         )  # fmt: skip
         new = button("New game", "new-game", 120, beside=True)

@@ -53,7 +53,7 @@ def map_component(
 ) -> gr.HTML:
     """Return a map that shows a scene. A listener changes it by returning another scene.
 
-    It triggers `select` with a `row`, or with a latitude and longitude, and asks for dots and
+    It triggers `select` with a `row`, or with a latitude and longitude, and requests dots and
     views of the given collections.
     """
 
@@ -70,7 +70,7 @@ def map_component(
         return dots_in_sight(places, (west, east, south, north))
 
     def view(prefix: list[int]) -> str:
-        """Return the overhead view after some actions as a data URL; empty if there is none."""
+        """Return the overhead view after the actions as a data URL; empty if there is none."""
         collection = collections["justzoomin"]
         actions = [int(action) for action in prefix if type(action) is int and 0 <= action < 16]
         if len(actions) != len(prefix) or len(actions) > collection.depth:

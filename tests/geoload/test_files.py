@@ -196,7 +196,7 @@ def test_reading_exactly_goes_on_until_all_is_there_or_the_file_ends(data, most,
 
 
 def test_more_than_was_asked_for_is_an_error():
-    with pytest.raises(OSError, match="300 bytes came where 100 were asked for"):
+    with pytest.raises(OSError, match="300 bytes came where 100 were requested"):
         read_exactly(lambda rest: bytes(300), 100)
 
 

@@ -115,7 +115,7 @@ def test_a_corrupt_index_is_said_and_made_anew(
         assert {name: read.read(name) for name in CONTENT} == CONTENT
     (record,) = caplog.records
     assert "level.tar in the cache" in record.getMessage()
-    assert "is damaged and is made again: its digest does not fit." in record.getMessage()
+    assert "is damaged and is made again: its digest does not match." in record.getMessage()
     caplog.clear()
     index_of(tar, tmp_path / "index")
     assert not caplog.records

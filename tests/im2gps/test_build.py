@@ -301,7 +301,7 @@ def test_a_list_with_a_damaged_page_is_one_error_that_names_it(tmp_path, capsys)
         assert main(["build", table, "-o", str(tmp_path / "out"), *options]) == 2
     said = capsys.readouterr().err.splitlines()[-1]
     assert said.startswith("im2gps: shard im2gps-00000.tar: ")
-    assert f"{table} is no whole Parquet file (" in said
+    assert f"{table} is not a valid Parquet file (" in said
     assert not list((tmp_path / "out").glob("im2gps-*"))
 
 
@@ -329,7 +329,7 @@ def test_a_host_in_trouble_stops_the_build(tmp_path):
     rows = photos(40)
     table = write_list(tmp_path / "photos.parquet", rows)
     with FlickrPhotos(rows, dict.fromkeys(ids(rows, *range(30)), "403")) as host:
-        with pytest.raises(BuildError, match=r"of 40 photos 30 got no proper answer.*HTTP 403"):
+        with pytest.raises(BuildError, match=r"30 of 40 photos got no valid answer.*HTTP 403"):
             build(table, tmp_path / "out", host=host.endpoint, **QUICK)
         assert not list((tmp_path / "out").glob("im2gps-*"))
 
@@ -464,14 +464,14 @@ def test_the_command_says_how_many_came_and_why_the_others_did_not(tmp_path, cap
     said = capsys.readouterr().out
     assert "8  100.0%  in the table" in said and "6   75.0%  in 1 shards" in said
     assert "1   12.5%  gone (404 or 410)" in said
-    assert "1 had no proper answer: run it with --again" in said
+    assert "1 of them got no valid answer: add --again" in said
 
 
 @pytest.mark.parametrize(
     ("options", "message"),
     [
         (["nowhere.parquet"], "there is no table of photos at"),
-        (["text.parquet"], "text.parquet is no whole Parquet file"),
+        (["text.parquet"], "text.parquet is not a valid Parquet file"),
         (["other.parquet"], "lacks the columns photo_id, secret, .*im2gps lists"),
         (["numbers.parquet"], "the column photo_id should hold text, but is int64"),
         (["empty.parquet"], "holds no photos"),

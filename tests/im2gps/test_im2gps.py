@@ -115,7 +115,7 @@ def test_unpacked_photos_load_like_the_zip(packs, tmp_path):
 def test_what_would_be_ignored_is_refused(packs, tmp_path):
     with pytest.raises(ValueError, match="another pack: choose its configuration"):
         load(packs / "2k_random_test.zip")
-    with pytest.raises(ValueError, match="is no ZIP file"):
+    with pytest.raises(ValueError, match="is not a ZIP file"):
         (tmp_path / "t.csv").write_text("a", encoding="utf-8")
         load(tmp_path / "t.csv")
     with pytest.raises(ValueError, match="coordinates= is for the configurations"):
@@ -193,7 +193,7 @@ def test_the_error_arrives_unwrapped_and_nothing_stays_in_the_cache(tmp_path, ca
 def test_a_cut_zip_is_an_error_that_names_it(packs, tmp_path, damage):
     data = (packs / "gps_query_imgs.zip").read_bytes()
     (tmp_path / "gps_query_imgs.zip").write_bytes(data[damage])
-    with pytest.raises(ValueError, match=r"gps_query_imgs\.zip is no whole ZIP file"):
+    with pytest.raises(ValueError, match=r"gps_query_imgs\.zip is not a valid ZIP file"):
         load(tmp_path)
 
 

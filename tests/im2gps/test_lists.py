@@ -330,8 +330,8 @@ def test_owners_are_read_from_no_file_of_another_kind(tmp_path, capsys):
     (tmp_path / "binary").write_bytes(b"\x1f\x8b\0\xff 7@N01 \0")
     for name, message in (
         ("other.parquet", "has no column owner, but author"),
-        ("cut.parquet", "cut.parquet is no whole Parquet file"),
-        ("binary", "is no plain text"),
+        ("cut.parquet", "cut.parquet is not a valid Parquet file"),
+        ("binary", "is not plain text"),
     ):
         file = str(tmp_path / name)
         options = ["-o", str(tmp_path / "p.parquet"), "--exclude-owners-of", file]

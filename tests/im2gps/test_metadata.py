@@ -66,7 +66,7 @@ def test_what_is_no_table_is_refused(table, tmp_path):
         load(tmp_path)
     whole = (table / "photos.parquet").read_bytes()
     (tmp_path / "cut.parquet").write_bytes(whole[:-50])
-    with pytest.raises(ValueError, match=r"cut\.parquet is no whole Parquet file"):
+    with pytest.raises(ValueError, match=r"cut\.parquet is not a valid Parquet file"):
         load(tmp_path, streaming=True)
     pq.write_table(pa.table({"photo_id": ["1"]}), tmp_path / "other.parquet")
     with pytest.raises(FileNotFoundError, match=r"holds cut\.parquet, other\.parquet"):

@@ -135,7 +135,7 @@ def test_falls_back_to_exif():
         (with_comments(jpeg(), [b"latitude: 91", b"longitude: 2"]), "not on the globe"),
         (
             with_comments(jpeg(), [b"latitude: 1", b"latitude: 2", b"longitude: 2"]),
-            "two of it",
+            "occurs twice",
         ),
         (with_comments(jpeg(), [b"latitude: 1", b"longitude: 2"])[:-300], "cut"),
         (with_comments(jpeg(), [b"latitude: 1", b"longitude: 2"])[:60], "cut or broken"),

@@ -119,7 +119,7 @@ def test_a_second_with_more_than_flickr_gives_is_reported_and_the_rest_is_whole(
     assert max(found.values()) == 1 and sum(found.values()) == 4_600
     assert set(found) >= {photo["id"] for photo in photos[:600]}
     printed = capsys.readouterr().out
-    assert "100 photos counted by Flickr are not among them: 0 were not shown, 100 come" in printed
+    assert "counted by Flickr are not among them: 0 were not returned, 100 come" in printed
     assert "(Rome, 2007-01-11 00:00:00: 100 of 4,1" in printed
     assert max(int(search["page"]) for search in server.searches) == 16
 
@@ -151,7 +151,7 @@ def test_photos_that_flickr_counts_but_never_shows_are_reported(tmp_path, capsys
         server.photos.pop(300)
         everything_once(server, tmp_path / "lists" / "Rome.txt")
     printed = capsys.readouterr().out
-    assert "1 photos counted by Flickr are not among them: 1 were not shown" in printed
+    assert "1 photos counted by Flickr are not among them: 1 were not returned" in printed
     assert re.search(r"1 slices of which .* \(Rome, 2007-.* to 2007-.*: 1 of \d+\)", printed)
 
 
@@ -209,7 +209,7 @@ def test_passing_faults_are_waited_out(tmp_path, caplog):
         assert main(command(server, tmp_path)) == 0
         everything_once(server, tmp_path / "lists" / "Rome.txt")
     for reason in ("status 429", "status 500", "code 105: Service", "ServerDisconnected",
-                   "no JSON", "without photos"):  # fmt: skip
+                   "not JSON", "without photos"):  # fmt: skip
         assert reason in caplog.text
 
 
@@ -417,8 +417,8 @@ def test_the_key_goes_nowhere_else(tmp_path, capsys):
     for api, reason in (
         ("http://example.org/rest/", "use https"),
         ("https://example.org/?api_key=" + KEY, "plain address"),
-        ("ftp://example.org/", "no address such as"),
-        ("api.flickr.com", "no address such as"),
+        ("ftp://example.org/", "not an address such as"),
+        ("api.flickr.com", "not an address such as"),
     ):
         options[options.index("--api") + 1] = api
         assert main(options) == 2
@@ -477,9 +477,9 @@ def test_query_files_that_name_nothing_are_refused(tmp_path, capsys):
         (tmp_path / "latin").write_bytes(b"Malm\xf6\n")
         options = command(server, tmp_path)
         assert main(["search", str(tmp_path / "latin"), *options[2:]]) == 2
-        assert "no UTF-8 text" in capsys.readouterr().err
+        assert "not UTF-8 text" in capsys.readouterr().err
         assert main(["search", str(tmp_path / "gone"), *options[2:]]) == 2
         error = capsys.readouterr().err
-        assert "gone: there is no such file" in error and "a keyword or phrase a line" in error
+        assert "gone: there is no such file" in error and "one keyword or phrase a line" in error
         assert main(command(server, tmp_path, queries="x" * 300)) == 2
         assert "too long to name a file" in capsys.readouterr().err

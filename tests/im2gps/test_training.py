@@ -325,7 +325,7 @@ GOOD = {"lat": 1, "lon": 2}
         (pair("bad", b"{", jpeg()), r"bad\.json: Expecting"),
         (pair("bad", b"[" * 100_000, jpeg()), r"bad\.json: "),
         (pair("bad", b"\xff", jpeg()), r"bad\.json: "),
-        (pair("bad", [1], jpeg()), r"bad\.json: it is no JSON object"),
+        (pair("bad", [1], jpeg()), r"bad\.json: it is not a JSON object"),
         (pair("bad", GOOD, jpeg()[:-9]), r"bad\.jpg: the JPEG is cut"),
         (pair("bad", GOOD, b""), r"bad\.jpg: "),
         (pair("bad", GOOD, PNG, "png"), r"bad\.png: not a JPEG file.*original_bytes=True"),

@@ -300,9 +300,9 @@ def test_where_there_is_none(hub, own):
 @pytest.mark.parametrize(
     "kind,content,says",
     [
-        ("parquet", "no parquet", "is no Parquet file"),
-        ("csv", "image_id,a\n1,2,3\n", "is no CSV file"),
-        ("csv", "", "is no CSV file"),
+        ("parquet", "no parquet", "is not a Parquet file"),
+        ("csv", "image_id,a\n1,2,3\n", "is not a CSV file"),
+        ("csv", "", "is not a CSV file"),
         ("csv", "image_id,a,a\n1,2,3\n", "more than one column 'a'"),
     ],
 )

@@ -66,7 +66,7 @@ def test_rows_that_cannot_be_kept(zoom, tmp_path, in_place):
 def test_a_cache_that_may_not_be_written(zoom, tmp_path, closed, streaming):
     code = load(zoom, f"streaming={streaming}")
     line = said(code, tmp_path, HF_HOME=str(closed), HF_DATASETS_CACHE=str(closed / "datasets"))
-    assert "cannot be written (Not a directory). Make room there" in line and "HF_HOME" in line
+    assert "cannot be written (Not a directory). Free some space" in line and "HF_HOME" in line
 
 
 def test_a_table_of_the_hub_that_cannot_be_kept(zoom, hub, tmp_path, closed):

@@ -515,7 +515,7 @@ def test_a_small_disk(hub, city, tmp_path):
     status, pictures, parts, _ = map(int, full.split())
     assert (status, parts) == (2, 0) and 10 < pictures < 50
     assert f"No space left on device, after {pictures} files (0 existed before)" in result.stderr
-    assert "Make room and run the same command again" in result.stderr
+    assert "Free some space and run the same command again" in result.stderr
 
     assert f"{50 - pictures} photos written" in result.stdout
     assert again.startswith("0 0 50 0 ")

@@ -179,7 +179,7 @@ def test_what_does_not_exist_is_named(hub, zoom, tmp_path):
     write_sample(tmp_path / "bare", 2, 1, shards=1, width=16)
     shutil.rmtree(tmp_path / "bare" / "archives")
     hub.add("someone/bare", tmp_path / "bare")
-    with pytest.raises(FileNotFoundError, match="does not give folder 'archives'"):
+    with pytest.raises(FileNotFoundError, match="does not provide folder 'archives'"):
         stream(repository="someone/bare")
 
 

@@ -327,7 +327,7 @@ def test_a_damaged_record_is_named(rendered, tmp_path):
             info = tarfile.TarInfo(name)
             info.size = len(text)
             archive.addfile(info, io.BytesIO(text))
-    with pytest.raises(ValueError, match=r"root\.json is no record of a view"):
+    with pytest.raises(ValueError, match=r"root\.json is not a record of a view"):
         list(stream(tmp_path, "views", "train", views=str(path)))
 
 

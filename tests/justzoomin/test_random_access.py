@@ -430,9 +430,9 @@ def test_all_ranks_get_equal_batches(many, cache, world, drop_last):
 
 def test_equal_shares_of_what_cannot_be_shared(many, cache):
     rows = justzoomin.photos("validation", data_dir=str(many), cache_dir=cache)
-    with pytest.raises(TypeError, match="not a IterableDataset: take them of photos"):
+    with pytest.raises(TypeError, match="not a IterableDataset: give it photos"):
         justzoomin.equal_share(rows.to_iterable_dataset(), 0, 2)
-    with pytest.raises(ValueError, match="rank=2: there are the ranks 0 to 1"):
+    with pytest.raises(ValueError, match="rank=2: must be from 0 to 1"):
         justzoomin.equal_share(rows, 2, 2)
     assert [len(justzoomin.equal_share(rows.select([7]), rank, 2)) for rank in (0, 1)] == [1, 1]
     assert len(justzoomin.equal_share(rows.select([]), 1, 2)) == 0

@@ -95,8 +95,8 @@ def test_other_ids_are_counted_and_named(truth, found):
     ("change", "message"),
     [
         (lambda rows: rows[:-1] + [rows[0]], r"predictions: 1 \(\d+\) occur twice"),
-        (lambda rows: [{**row, "image_id": 1e300} for row in rows], "is 1e\\+300, which is no im"),
-        (lambda rows: [{**row, "image_id": None} for row in rows], "id 0 is None, which is no im"),
+        (lambda rows: [{**row, "image_id": 1e300} for row in rows], "is 1e\\+300, which is not"),
+        (lambda rows: [{**row, "image_id": None} for row in rows], "id 0 is None, which is not"),
         (lambda rows: [{**row, "pred_sequence": 0} for row in rows], "pred_sequence may hold pred"),
         (lambda rows: [{**row, "latitude": 0, "longitude": 0} for row in rows], "say with kind="),
         (lambda rows: [{"image_id": row["image_id"]} for row in rows], "have no column sequence"),
@@ -178,7 +178,7 @@ def test_shapes_and_ids_that_are_none_are_value_errors(truth, found):
     with pytest.raises(ValueError, match=r"expected shape \(10, 1, 4\)"):
         justzoomin.score(np.zeros((10, 0, 4), int), truth, ids=found["image_id"])
     for ids in (5, "12", np.array(5)):
-        with pytest.raises(ValueError, match="ids are no list"):
+        with pytest.raises(ValueError, match="ids are not a list"):
             justzoomin.score(found["sequence"], truth, ids=ids)
     for suffix in (".JPG", ".jpeg", "_undistorted.Jpeg"):
         ids = [one + suffix for one in found["image_id"]]
@@ -266,7 +266,7 @@ def test_the_command_scores_files(zoom, truth, found, tmp_path, capsys, suffix):
         ("a.csv", "image_id,latitude,longitude,pred_y,pred_x\n1,2,3,4,5\n", "pred_y, pred_x may"),
         ("a.jsonl", '{"image_id": 1, "sequence": [1], "sequence": [2]}', "column sequence is"),
         ("a.jsonl", '{"image_id": 1}\n{"image_id"', "line 2 is not JSON"),
-        ("a.jsonl", '{"image_id": 1}\n{"id": 1}', "line 2 is no record with the fields"),
+        ("a.jsonl", '{"image_id": 1}\n{"id": 1}', "line 2 is not a record with the fields"),
         ("a.parquet", "PAR1", "a.parquet: "),
         ("a.xlsx", "", "a .csv, .tsv, .parquet or .jsonl file"),
     ],
