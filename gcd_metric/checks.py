@@ -121,7 +121,7 @@ def _explain(array: np.ndarray, bad: np.ndarray, name: str) -> str:
 
 
 def _check_radians(predictions: np.ndarray, references: np.ndarray) -> None:
-    """Refuse one side in radians. They are in the range of degrees, so compare with the other."""
+    """Refuse a side that is in radians, which only the comparison with the other side shows."""
     inside = _fits_radians(predictions), _fits_radians(references)
     if inside[0] == inside[1]:
         return

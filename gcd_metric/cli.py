@@ -90,8 +90,8 @@ def _status(argv: Sequence[str]) -> int:
     except BrokenPipeError:
         raise
     except OSError as error:
-        said = f"{error.filename or 'output'}: {error.strerror or error}"
-        print(f"gcd-metric: {said}", file=sys.stderr)
+        message = f"{error.filename or 'output'}: {error.strerror or error}"
+        print(f"gcd-metric: {message}", file=sys.stderr)
         return 2
     except (ValueError, ImportError) as error:
         print(f"gcd-metric: {' '.join(str(error).split())}", file=sys.stderr)

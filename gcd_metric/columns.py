@@ -123,7 +123,7 @@ def _coordinate(name: str) -> _Coordinate | None:
 
 
 def _around(name: str, match: re.Match[str], others: list[str]) -> _Coordinate | None:
-    """The coordinate that the word with the axis and the other words name together."""
+    """The coordinate that is named by the word with the axis and the other words."""
     before, axis, after = match.groups()
     if _AXIS.match(after):  # both axes, as in latlon
         return None

@@ -74,7 +74,7 @@ def compare(
     if not truth.ids and align(b, a, ("b", "a"))[0] is not b:
         raise ValueError(
             "a and b carry ids in different orders and the references carry none, so it is unclear "
-            "which order is right: pass references with ids, or bring a and b into one order"
+            "which order is right: pass references with ids, or put a and b in the same order"
         )
     measured = [_measured(name, given, truth, options) for name, given in (("a", a), ("b", b))]
     return compare_distances(measured, options, n_resamples, seed)
@@ -199,7 +199,7 @@ def resampled_medians(
     """Medians of both rows of `pair` (2, n) in bootstrap samples of its columns.
 
     The median of a sample is one of the values whose rank is within a few times sqrt(n) of the
-    middle. So only these few columns are drawn one by one. Of all others only the number on each
+    middle. So only these few columns are drawn one by one. For the others only the number on each
     side of the middle matters, and it is multinomial. The medians have the distribution that
     drawing all n columns gives, for both rows together, at the cost of about sqrt(n) columns a
     sample. Returns shape (n_resamples, 2).

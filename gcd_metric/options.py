@@ -29,7 +29,7 @@ _LARGEST_RADIUS_KM = 100_000
 
 
 class Options(NamedTuple):
-    """What to compute; `thresholds` in `unit`, `earth_radius` in kilometres."""
+    """Checked options; `thresholds` in `unit`, `earth_radius` in kilometres."""
 
     thresholds: tuple[float, ...]
     unit: str

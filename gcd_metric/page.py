@@ -118,7 +118,7 @@ def build() -> gr.Blocks:
 def _form() -> _Form:
     choices = [("my own photos (no published results)", OWN)]
     for name, n in benchmarks().items():
-        here = "truth is here" if truth_of(name) else "bring its truth"
+        here = "truth available" if truth_of(name) else "upload its truth"
         choices.append((f"{TITLES.get(name, name)}: {n:,} photos, {here}", name))
     thresholds = [("of the benchmark, else standard", AUTOMATIC)]
     for name, configuration in options.CONFIGURATIONS.items():

@@ -1,4 +1,4 @@
-"""What both metrics have in common: `add`, `add_batch` and the description for `evaluate`."""
+"""Base class of both metrics: `add`, `add_batch` and the description for `evaluate`."""
 
 from __future__ import annotations
 

@@ -171,7 +171,7 @@ def coastlines() -> list[np.ndarray]:
 
 
 def scale_bar(extent: tuple[float, float, float, float]) -> tuple[float, float, float, str]:
-    """Where a map's scale bar begins (longitude, latitude), its length in degrees and its label."""
+    """The start of a map's scale bar (longitude, latitude), its length in degrees and its label."""
     west, east, south, north = extent
     metres_per_degree = _METRES_PER_DEGREE * math.cos(math.radians((south + north) / 2))
     longest = (east - west) * metres_per_degree / 4

@@ -25,7 +25,7 @@ _MOST_GROUPS = 10  # of ambiguous ids that are listed
 
 
 class Wording(NamedTuple):
-    """What messages recommend, because the command and the page have different controls."""
+    """Advice in messages, which differs because the command and the page have other controls."""
 
     column: str  # where a column is unclear; `{}` stands for id, latitude or longitude
     id_column: str  # where no ids match
@@ -75,7 +75,7 @@ def join(
     missing: str,
     wording: Wording,
 ) -> list[Run]:
-    """Bring predictions into the order of the references, by id.
+    """Put predictions in the order of the references, by id.
 
     `files` are names, paths and tables of predictions, as `tables.read_coordinates` returns them.
     With `missing` "miss", references without a prediction are kept with NaN. Of two files, both

@@ -157,8 +157,8 @@ def worst_rows(scored: Scored, run: Run, count: int) -> Table:
         )
         error = run.measured[index]
         missing = np.isnan(error)
-        said = "no answer" if missing else f"{error:,.1f}"
-        rows.append([str(scored.ids[index]), said, truth, "" if missing else prediction])
+        distance = "no answer" if missing else f"{error:,.1f}"
+        rows.append([str(scored.ids[index]), distance, truth, "" if missing else prediction])
     if len(first) < len(unanswered):
         more = f"and {len(unanswered) - len(first):,} more without an answer"
         rows.insert(len(first), [more, "no answer", "", ""])

@@ -85,7 +85,7 @@ def files_below(folder: str | Path) -> list[Path]:
 def signature(paths: Sequence[str | Path], base: str | Path) -> list[tuple[str, int, int, int]]:
     """Return names, sizes and times of files, to detect changes.
 
-    The time of the last status change is included, as `cp -p` and `rsync -t` keep the other time.
+    The time of the last status change is included: `cp -p` and `rsync -t` keep only the mtime.
     """
     entries = []
     start = os.path.join(base, "")

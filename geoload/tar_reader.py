@@ -119,7 +119,7 @@ class TarReader:
 
 
 def _state(stat: os.stat_result) -> State:
-    # With the time of the last status change, because `cp -p` and `rsync -t` keep the other.
+    # With the time of the last status change, because `cp -p` and `rsync -t` keep the mtime.
     return stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns
 
 

@@ -30,7 +30,7 @@ _TABLES = (".csv", ".parquet")
 
 @dataclass
 class Im2GPSConfig(Config):
-    """Which photos to load, and how.
+    """The options for loading photos.
 
     Parameters
     ----------

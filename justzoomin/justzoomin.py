@@ -38,7 +38,7 @@ _CONFIGURATIONS: dict[str, tuple[type[JustZoomInConfig], str]] = {
     "metadata": (Metadata, "Coordinates and zoom actions, without the photos."),
     "zoom": (Zoom, "Street photos with the overhead views along their zoom path."),
     "views": (RenderedGrid, "The overhead views along all zoom paths, rendered once."),
-    "cells": (Cells, "Every cell of a depth with its view: a retrieval data base."),
+    "cells": (Cells, "Every cell of a depth with its view: a retrieval database."),
     "satellite": (Satellite, "The overhead tiles, each with the ground that it covers."),
 }
 

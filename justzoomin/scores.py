@@ -193,7 +193,7 @@ def _kind_of_columns(columns: Mapping[str, Any], kind: str | None) -> str:
         raise ValueError(f"predictions have no column {needed}; they have {listed(columns)}")
     if len(there) > 1:
         raise ValueError(
-            f"predictions have columns of {' and of '.join(there)}: say with kind= which to score"
+            f"predictions have columns of {' and of '.join(there)}: choose one with kind="
         )
     return there[0]
 
@@ -208,7 +208,7 @@ def _kind(found: np.ndarray) -> str:
         if found.size and actions.all():
             raise ValueError(
                 "predictions are whole numbers from 0 to 15 as float, shape (n, 2): sequences of "
-                "two actions or coordinates? Give sequences as int; for coordinates say "
+                "two actions or coordinates? Give sequences as int; for coordinates pass "
                 'kind="coordinates"'
             )
         return "coordinates"

@@ -1,4 +1,4 @@
-"""Where the files of Just Zoom In are: on the Hub at one commit, or in a local folder.
+"""The sources of the files of Just Zoom In: the Hub at one commit, or a local folder.
 
 A source lists the archives of the data set and finds the small files beside them. Their
 contents are read in `configs` and `extraction`.

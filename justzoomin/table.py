@@ -62,7 +62,7 @@ def read_tables(source: Source, split: str) -> tuple[Table, Table]:
 
 
 def table_report(table: Table, others: Table) -> Findings:
-    """Count what is wrong with a split's table by itself and beside the other's."""
+    """Count the problems of a split's table, alone and compared with the other split's."""
     report = Findings()
     both = [image_id for image_id in table.row if image_id in others.row]
     report.add_many(REPEATED_ROWS, len(table.repeated), table.repeated)

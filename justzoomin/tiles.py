@@ -93,7 +93,7 @@ class TilePyramid:
 
     @property
     def _process(self) -> _Own:
-        """What belongs to this process: a fork inherits it, but may inherit a locked lock."""
+        """The state of this process; a fork makes its own, as an inherited lock may be locked."""
         own = self._own
         if own is None or own.pid != os.getpid():
             mosaic = Mosaic(self._files, self.layout, self.cache_bytes)
@@ -278,7 +278,7 @@ class TilePyramid:
 
 
 class _Own(NamedTuple):
-    """What a pyramid has for each process."""
+    """The state of a pyramid in one process."""
 
     pid: int
     mosaic: Mosaic

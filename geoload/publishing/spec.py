@@ -1,4 +1,4 @@
-"""What a data set has to publish, and the options of the command `publish`."""
+"""What a data set publishes, and the options of the command `publish`."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _UNITS = {"": 1, "B": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9}
 
 @dataclass
 class PublishSpec:
-    """What a data set has to publish, and how its rows are screened."""
+    """What a data set publishes, and how its rows are screened."""
 
     package: str  # the data set's name, and the package that holds its card
     configs: list[str]  # published by default if their files are available

@@ -1,4 +1,4 @@
-"""Where shards are made: on the cores of this machine, or on a Ray or Spark cluster.
+"""Make shards on the cores of this machine, or on a Ray or Spark cluster.
 
 Each engine takes a job, the numbers of the shards to make and how many to make at once, and calls
 `advance` with the number of rows that were finished since. The shards are the same on all engines.

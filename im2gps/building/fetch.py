@@ -35,7 +35,7 @@ USER_AGENT = f"im2gps-justzoomin/{__version__} (im2gps build: photos of a resear
 MAX_BODY = 32 * 2**20
 _MAX_REDIRECTS = 3
 _MAX_RETRY_AFTER = 3600.0
-# To connect, between two pieces of a body, and for all of a body that comes in small pieces.
+# Limits for the whole request, for connecting, and between two pieces of a body.
 _TIMEOUT = aiohttp.ClientTimeout(total=180, sock_connect=20, sock_read=40)
 _REDIRECTS = (301, 302, 303, 307, 308)
 _SMALL_BODY = 2**16

@@ -27,7 +27,7 @@ _MODES = ("RGB", "L", "CMYK", "P", "RGBA", "LA", "1")
 # Width and height, 500 and 374, of the `photo_unavailable.gif` that Flickr has served for years.
 _PLACEHOLDER = b"\xf4\x01\x76\x01"
 _ORIENTATION = 0x0112
-# What Pillow raises for broken pictures, besides its own errors, which are OSErrors.
+# Exceptions of Pillow for broken pictures, besides its own errors, which are OSErrors.
 _BROKEN = (OSError, SyntaxError, ValueError, IndexError, KeyError, TypeError, struct.error,
            OverflowError, MemoryError, PhotoError)  # fmt: skip
 

@@ -144,7 +144,7 @@ def make_shard(job: Job, number: int, advance: Callable[[], Any] = lambda: None)
 
 
 class _ShardBuild:
-    """The rows of one shard: which photos came, and why the others are missing."""
+    """The rows of one shard: the photos fetched, and the reasons why others are missing."""
 
     def __init__(self, job: Job, number: int, advance: Callable[[], Any]) -> None:
         self._job, self._number, self._advance = job, number, advance

@@ -1,1 +1,1 @@
-"""What a set of photos covers: countries, cells, densities, and a map of them."""
+"""The coverage of a set of photos: countries, cells, densities, and a map."""

@@ -134,7 +134,7 @@ class Flickr:
         except aiohttp.ClientSSLError as error:
             raise FlickrError(f"no safe connection to Flickr ({type(error).__name__})") from None
         except (aiohttp.ClientError, asyncio.TimeoutError, OSError) as error:
-            # Only its class: the message can hold parts of the request.
+            # Only its class, because the message can contain parts of the request.
             raise TransientError(type(error).__name__) from None
         if status == 429 or status >= 500:
             raise TransientError(f"status {status}", retry_after(after, self._policy.max_backoff))

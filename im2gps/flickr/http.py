@@ -22,7 +22,7 @@ class RequestPolicy:
     rate : float
         Requests a second at most; 0 for no limit.
     concurrency : int
-        Requests under way at once.
+        Requests at the same time.
     tries : int
         How often a request is sent if the connection breaks or the server is busy.
     backoff : float

@@ -37,7 +37,7 @@ _KEY = re.compile(rb"([0-9A-Za-z_]+):")
 _PROGRESS = re.compile(
     rb"\s*|(numimgs|total pages|mintime|Total images queried):.*|visiting only .*", re.DOTALL
 )
-# Not in file names: a leading dot, and what has a meaning on some system.
+# Not allowed in file names: a leading dot, and characters that are special on some system.
 _UNSAFE = re.compile(r"^\.|[/\\:*?\"<>|%\0-\x1f\x7f]|[. ]$")
 _CONTROL = re.compile(r"[\0-\x1f\x7f]")
 _MAX_LAYOUTS = 4  # that are read by columns; one program writes all blocks of a list alike
@@ -49,7 +49,7 @@ class BlockError(ValueError):
 
 @dataclass
 class Parsed:
-    """What was read from some text, with lines counted from 0.
+    """The result of reading text, with lines counted from 0.
 
     Attributes
     ----------

@@ -60,7 +60,7 @@ class Counts:
 
 @dataclass
 class Result:
-    """What `write_table` did.
+    """The result of `write_table`.
 
     Attributes
     ----------
@@ -101,7 +101,7 @@ class Result:
 
 @dataclass(frozen=True)
 class Wanted:
-    """Which photos go into the table.
+    """The criteria for photos in the table.
 
     Attributes
     ----------
@@ -217,7 +217,7 @@ def _write_group(writer: pq.ParquetWriter, waiting: list[pa.Table]) -> list[pa.T
 
 
 class _Piece(NamedTuple):
-    """What was read from one piece of a file.
+    """The result of reading one piece of a file.
 
     `breaks` counts the line breaks of the piece, `before` those before the parsed text.
     """

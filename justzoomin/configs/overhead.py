@@ -134,7 +134,7 @@ def _view_row(path: str, name: str, picture: bytes, record: bytes) -> dict[str, 
 
 
 class Cells(_Overhead):
-    """Every cell of a depth with its view: the data base of a retrieval baseline."""
+    """Every cell of a depth with its view: the database of a retrieval baseline."""
 
     actions, picture = "sequence", "image"
     _views: Views | None = None

@@ -51,7 +51,7 @@ class Count:
 
 @dataclass
 class Extracted:
-    """What `extract` did; the report counts what was refused, repeated or broken."""
+    """The result of `extract`; the report counts refused, repeated and broken members."""
 
     folder: str
     unselected: list[int]  # levels that the source has
@@ -105,7 +105,7 @@ def extract(
     photos : bool
         Whether to extract the street photos.
     splits : sequence of str, optional
-        Only the photos of these splits; by default all, also those of no split.
+        Only the photos of these splits; by default all, including those of no split.
     shards : sequence of int, optional
         Only the photos of these TAR files.
     workers : int, optional
@@ -261,7 +261,7 @@ class _Extraction:
                 raise
         for report in [one.result() for one in work]:
             self._result.report.merge(report)
-        # Of TAR files that were read at the same time, the first one's picture counts.
+        # If TAR files that were read at the same time share a picture, the first one's counts.
         for path, (number, member) in self._earlier.items():
             archive = self._archives[number]
             with self._open(archive) as tar:

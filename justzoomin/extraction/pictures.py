@@ -31,7 +31,7 @@ _MAX_PIXELS = 100_000_000
 
 
 class Picture(NamedTuple):
-    """Where a picture is: its file, or a TAR file and the offset in it; and its size in bytes."""
+    """The place of a picture: its file, or a TAR file and an offset; and its size in bytes."""
 
     file: str
     offset: int
@@ -103,7 +103,7 @@ def find_archived(
     found: dict[str, Picture] = {}
     for archive in archives:
         remote = is_remote(archive.path)
-        # Of a damaged local file, all that comes before the damage is listed.
+        # In a damaged local file, all members before the damage are listed.
         index = source.index(archive) if remote else TarIndex(archive.path, archive.size)
         position = 0
         try:

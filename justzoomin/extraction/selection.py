@@ -1,4 +1,4 @@
-"""What is extracted into a folder, and the record of it there.
+"""The selection of files to extract into a folder, and the record of it there.
 
 `extract` writes the record before it begins and when it is done; `verify` reads in it what the
 folder should hold.
@@ -99,7 +99,7 @@ def loader_levels(known: Collection[int]) -> tuple[int, ...]:
 
 @dataclass
 class Record:
-    """What was extracted into a folder."""
+    """The record of what was extracted into a folder."""
 
     selection: Selection
     source: str

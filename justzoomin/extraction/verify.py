@@ -41,7 +41,7 @@ UNFINISHED = "extractions that did not finish"
 
 _ALL_NAMES = 10**9
 _BATCH = 512
-# What to do about some kinds of findings in an extracted folder.
+# Advice for some kinds of findings in an extracted folder.
 _ADVICE = (
     ({BROKEN, NOT_DECODED, OTHER_BYTES},
      "Delete pictures that are broken (--json FILE lists all), because `extract` keeps those of "
@@ -57,7 +57,7 @@ def _all_names() -> Findings:
 
 @dataclass
 class Verdict:
-    """What `verify` found: problems, and notes that are only informative."""
+    """The result of `verify`: problems, and notes that are only informative."""
 
     folder: str
     compared: str | None = None  # the source of the TAR files that it was compared with
@@ -124,7 +124,7 @@ def verify(
         Extracted, or with the Hub's layout.
     source : Source, optional
         Whose TAR files to compare an extracted folder with; by default those in the folder itself,
-        if there are any. Of the Hub only headers are needed, which `extract` keeps in the cache;
+        if there are any. For the Hub only headers are needed, which `extract` keeps in the cache;
         otherwise the TAR files are read from start to end.
     levels, photos, splits, shards
         What should be there, as for `extract`; by default what was extracted, and in a folder that

@@ -16,7 +16,7 @@ from justzoomin.preview import ATTRIBUTION
 
 # Listeners are not offered as an API, through which programs could read a game's answers.
 PRIVATE: dict[str, Any] = {"api_visibility": "private"}
-# What reading a photo may raise when it is on the Hub, or damaged.
+# Exceptions from reading a photo that is on the Hub, or damaged.
 READ_ERRORS = (ValueError, OSError, KeyError)
 _LONGEST = 800  # pixels
 _QUALITY = 85
@@ -105,7 +105,7 @@ def credit(collection: Collection) -> str:
     """Return the attribution of the photos and imagery, or a note that they are synthetic."""
     line = _CREDITS[collection.name]
     if collection.synthetic:
-        line = f"SYNTHETIC: painted by a program. Of the real data: {line}"
+        line = f"SYNTHETIC: painted by a program. The real data: {line}"
     return small_print(line)
 
 

@@ -158,7 +158,7 @@ def test_one_click_shows_a_whole_score_that_says_it_is_synthetic(page, tmp_path)
 
 def test_a_dropped_file_is_scored_beside_published_results(page, data):
     give(page, predictions=data / "guess.csv")
-    choose(page, "Benchmark", "Im2GPS: 237 photos, truth is here")
+    choose(page, "Benchmark", "Im2GPS: 237 photos, truth available")
     assert "n = 237" in press_score(page)
     page.locator("#figures table").wait_for()
     _, first, *published = cells(page, "#figures")
@@ -171,7 +171,7 @@ def test_a_dropped_file_is_scored_beside_published_results(page, data):
 
 def test_published_results_stand_beside_nothing_else(page, data):
     give(page, predictions=data / "fewer.csv")
-    choose(page, "Benchmark", "Im2GPS: 237 photos, truth is here")
+    choose(page, "Benchmark", "Im2GPS: 237 photos, truth available")
     status = press_score(page)
     assert "over its 237 images and this score is over 234, so they are not shown" in status
     assert "WARNING: the score is over 234 of 237" in status and "photo236.jpg" in status
@@ -182,7 +182,7 @@ def test_published_results_stand_beside_nothing_else(page, data):
 
 def test_a_benchmark_without_its_truth_says_what_to_do(page, data):
     give(page, predictions=data / "guess.csv")
-    choose(page, "Benchmark", "Just Zoom In: 30,956 photos, bring its truth")
+    choose(page, "Benchmark", "Just Zoom In: 30,956 photos, upload its truth")
     assert "the truth of Just Zoom In is not on this page; give it as a CSV" in press_score(page)
 
 

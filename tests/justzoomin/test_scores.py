@@ -98,7 +98,7 @@ def test_other_ids_are_counted_and_named(truth, found):
         (lambda rows: [{**row, "image_id": 1e300} for row in rows], "is 1e\\+300, which is not"),
         (lambda rows: [{**row, "image_id": None} for row in rows], "id 0 is None, which is not"),
         (lambda rows: [{**row, "pred_sequence": 0} for row in rows], "pred_sequence may hold pred"),
-        (lambda rows: [{**row, "latitude": 0, "longitude": 0} for row in rows], "say with kind="),
+        (lambda rows: [{**row, "latitude": 0, "longitude": 0} for row in rows], "one with kind="),
         (lambda rows: [{"image_id": row["image_id"]} for row in rows], "have no column sequence"),
         (lambda rows: [*rows[:-1], {"sequence": [0]}], "row 9 has no image_id, which the first"),
     ],
