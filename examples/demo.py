@@ -36,25 +36,25 @@ def main() -> None:
     packs, zoom = str(folder / "im2gps"), str(folder / "justzoomin")
     im2gps.sample.write_sample(packs)
     justzoomin.sample.write_sample(zoom)
-    print(f"Wrote miniatures of both benchmarks, in their original layouts, to {folder}/\n")
+    print(f"Wrote synthetic copies of both benchmarks, in the original layouts, to {folder}/\n")
 
     # Prepared: rows in a table on disk, read once and kept.
     train = load_dataset("im2gps", "random_2k", data_dir=packs, split="test")
     test = load_dataset("im2gps", data_dir=packs, split="test")
-    print(f"im2gps: {len(test)} test photos, {len(train)} others to learn from")
+    print(f"im2gps: {len(test)} test photos, {len(train)} training photos")
     score(folder, "im2gps", packs, test, predict(train, test))
 
     # Streamed: straight from the TAR shards, joined with the labels on the way.
     train = list(load_dataset("justzoomin", data_dir=zoom, split="train", streaming=True))
     test = list(load_dataset("justzoomin", data_dir=zoom, split="validation", streaming=True))
-    print(f"justzoomin: {len(test)} validation photos, {len(train)} to learn from")
+    print(f"justzoomin: {len(test)} validation photos, {len(train)} training photos")
     predictions = predict(train, test)
     score(folder, "justzoomin", zoom, test, predictions)
 
     metric = evaluate.load("gcd_metric", "justzoomin")
     references = [(row["latitude"], row["longitude"]) for row in test]
     result = metric.compute(predictions=predictions, references=references)
-    print(f'evaluate.load("gcd_metric", "justzoomin") says the same: median '
+    print(f'evaluate.load("gcd_metric", "justzoomin") gives the same median: '
           f"{result['median_m']:.0f} m, {MARK}")  # fmt: skip
 
 

@@ -112,33 +112,34 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="gcd-metric",
         description="Score predicted coordinates against a benchmark or a table, with 95 % "
-        "intervals, beside published results.",
+        "confidence intervals and published results.",
     )
     add = parser.add_argument
     add("--version", action=_Version, nargs=0, help="show the version and exit")
     expand = os.path.expanduser
-    help_text = "CSV or Parquet with an id, a latitude and a longitude for each image"
+    help_text = "CSV or Parquet file with an id, a latitude and a longitude for each image"
     add("predictions", type=expand, help=help_text)
     help_text = "a CSV or Parquet file, or any name that load_dataset opens (im2gps, a folder, …)"
     add("--references", required=True, metavar="NAME", type=expand, help=help_text)
     add("--config", help="configuration of the data set (justzoomin: metadata)")
     help_text = "split of the data set (default: the only one, else test; justzoomin: validation)"
     add("--split", help=help_text)
-    add("--data-dir", type=expand, help="folder of the data set's files")
+    add("--data-dir", type=expand, help="folder with the files of the data set")
     for prefix, what in _TABLES.items():
         for role in ROLES:
-            help_text = f"column of the {role} in the {what}"
+            help_text = f"{role} column of the {what}"
             add(f"--{prefix}{role}-column", metavar="COLUMN", help=help_text)
     help_text = (
         "thresholds, unit and radius (default: justzoomin for that benchmark, otherwise standard, "
         "the five thresholds of published results)"
     )
     add("--metric-config", choices=list(CONFIGURATIONS), help=help_text)
-    help_text = "instead of the configuration's, in its unit: 1,25,200 or 1 25 200"
+    help_text = "thresholds to use instead, in the unit of the configuration: 1,25,200 or 1 25 200"
     add("--thresholds", type=_distances, metavar="DISTANCES", help=help_text)
     add("--unit", choices=["km", "m"], help="unit of thresholds and errors")
-    add("--method", choices=["haversine", "geodesic"], default="haversine")
-    help_text = "whether images without a prediction are an error or count as wrong"
+    help_text = "distance on a sphere (haversine, the default) or on the WGS 84 ellipsoid"
+    add("--method", choices=["haversine", "geodesic"], default="haversine", help=help_text)
+    help_text = "images without a prediction are an error (default) or count as wrong (miss)"
     add("--missing", choices=["error", "miss"], default="error", help=help_text)
     help_text = "score only the images that have a prediction"
     add("--allow-partial", action="store_true", help=help_text)
@@ -146,9 +147,10 @@ def _parser() -> argparse.ArgumentParser:
         "show published results of this benchmark (default: that of --config or --references)"
     )
     add("--benchmark", metavar="NAME", help=help_text)
-    add("--compare", metavar="FILE", type=expand, help="other predictions for the same images")
+    help_text = "predictions of a second model for the same images, to test the differences"
+    add("--compare", metavar="FILE", type=expand, help=help_text)
     add("--json", action="store_true", help="print JSON instead of a table")
-    add("--report", metavar="FILE", type=expand, help="also write a report, .html or .png")
+    add("--report", metavar="FILE", type=expand, help="also write a report (.html or .png)")
     return parser
 
 

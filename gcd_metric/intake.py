@@ -27,7 +27,7 @@ MOST_ROWS = 300_000
 MOST_PASTED = 2_000_000  # characters
 OWN = ""  # no benchmark: the visitor's own photos
 AUTOMATIC = ""  # the distances of the benchmark
-UNANSWERED = "Score unanswered photos too"
+UNANSWERED = "Include photos without a prediction"
 TITLES = {"im2gps": "Im2GPS", "im2gps3k": "Im2GPS3k", "justzoomin": "Just Zoom In"}
 _FOLDER = "GCD_METRIC_REFERENCES"  # an environment variable
 _MOST_COLUMNS = 100
@@ -172,7 +172,7 @@ def score(
     photos without a prediction count as wrong.
     """
     if predictions.is_nothing:
-        raise ValueError("there are no predictions: drop a CSV and let it upload, or paste one")
+        raise ValueError("there are no predictions: upload a CSV file or paste one")
     default = "justzoomin" if benchmark == "justzoomin" else "standard"
     options = make_options(config_name or default, missing="miss" if count_missing else "error")
     hint = "" if count_missing else _WORDING.count_missing

@@ -35,17 +35,17 @@ _LONGEST_MESSAGE = 1_000
 _KEPT_SECONDS = 3600
 
 _INTRO = """
-# How far off are the guesses?
+# Score predicted photo locations
 
-A model has guessed where photos were taken. Drop its guesses and the truth here, each a CSV with
-`image_id`, `latitude` and `longitude`, and see the share of photos within each distance **with its
-95 % interval**, the whole error curve, and every error on a map.
+Upload the predictions of a model and the true locations, each as a CSV file with the columns
+`image_id`, `latitude` and `longitude`. The page shows the share of photos within each distance
+**with its 95 % confidence interval**, the error curve, and the errors on a map.
 """
 
 _ABOUT = f"""
-Distances are great-circle distances on a sphere. A file may have {MOST_ROWS:,} rows and
-{MOST_MEGABYTES} MB; files are deleted from this server after an hour. The same scores come from
-the command `gcd-metric predictions.csv --references truth.csv` and, in Python, from
+Distances are great-circle distances on a sphere. A file can have up to {MOST_ROWS:,} rows and
+{MOST_MEGABYTES} MB. Files are deleted from this server after an hour. To compute the same scores
+on your machine, use the command `gcd-metric predictions.csv --references truth.csv` or, in Python,
 `evaluate.load("gcd_metric")`. Coastlines: Natural Earth, public domain.
 """
 
@@ -85,7 +85,7 @@ def build() -> gr.Blocks:
     made = tempfile.TemporaryDirectory(prefix="gcd-metric-")  # as long as the page lives
     sample.write_sample(made.name)
     page = gr.Blocks(
-        title="GCD metric: how far off are the guesses?",
+        title="GCD metric: score predicted photo locations",
         analytics_enabled=False,
         delete_cache=(_KEPT_SECONDS, _KEPT_SECONDS),
     )
@@ -116,11 +116,11 @@ def build() -> gr.Blocks:
 
 
 def _form() -> _Form:
-    choices = [("my own photos (no published results)", OWN)]
+    choices = [("none: my own photos (no published results)", OWN)]
     for name, n in benchmarks().items():
         here = "truth available" if truth_of(name) else "upload its truth"
         choices.append((f"{TITLES.get(name, name)}: {n:,} photos, {here}", name))
-    thresholds = [("of the benchmark, else standard", AUTOMATIC)]
+    thresholds = [("default of the benchmark", AUTOMATIC)]
     for name, configuration in options.CONFIGURATIONS.items():
         distances = ", ".join(f"{threshold:g}" for threshold in configuration.thresholds)
         thresholds.append((f"{distances} {configuration.unit} ({name})", name))
@@ -202,7 +202,8 @@ def _show(results: _Results, inputs: Sequence[Any], narrow: bool) -> Iterator[di
         if index < len(scored.runs):
             run = scored.runs[index]
             heading = f"<h2>Map of the errors of {as_html(run.name)}</h2>"
-            lines = f"{report.MAP_LINE} Point at one to read it.", plot_data.left_out(run.measured)
+            more = "Point at a line to see its distance."
+            lines = f"{report.MAP_LINE} {more}", plot_data.left_out(run.measured)
             pictures[caption] = heading + report.paragraphs(lines)
             pictures[picture] = charts.error_map(scored, run, narrow)
             pictures[worst] = report.worst_html(scored, run)

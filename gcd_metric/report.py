@@ -20,7 +20,7 @@ from .scoring import Run, Scored
 
 _HEADING = 120  # columns of a heading; tables have the whole names
 _WORST_ROWS = 20
-MAP_LINE = "Each line goes from the truth (dot) to the prediction by the shortest way."
+MAP_LINE = "Each line is the shortest path from the truth (dot) to the prediction."
 
 
 def write_report(path: str | Path, scored: Scored) -> None:

@@ -153,7 +153,7 @@ def _published_beside(
         return [], f"no {of} are known here, only of {', '.join(benchmarks())}"
     if n != int(rows[0]["n"]):
         whole = int(rows[0]["n"])
-        why = f"are over its {whole:,} images and this score is over {n:,}"
+        why = f"are for all {whole:,} images, and this score is for {n:,}"
     elif options.method != "haversine":
         why = "use haversine"
     elif not comparable:

@@ -34,11 +34,12 @@ def _run(options: dict[str, Any]) -> int | None:
 
 
 def _add_sample(commands: Any) -> None:
-    parser = commands.add_parser("sample", help="write a miniature in the original layout")
+    text = "write a small synthetic data set in the original file format"
+    parser = commands.add_parser("sample", help=text, description=f"{text.capitalize()}.")
     add = parser.add_argument
-    add("folder", help="where to write; created if needed")
+    add("folder", help="output folder; created if needed")
     for name, (archive, usual) in PACKS.items():
-        text = f"photos in {archive} (default {usual})"
+        text = f"number of photos in {archive} (default {usual})"
         add("--" + name.replace("_", "-"), type=int, default=usual, metavar="N", help=text)
     text = (
         "also write Flickr lists with N records, some of them by the packs' photographers, some "
@@ -46,7 +47,7 @@ def _add_sample(commands: Any) -> None:
     )
     add("--lists", type=int, default=0, metavar="N", help=text)
     add("--width", type=int, default=160, help="longest side of the largest pictures, in pixels")
-    add("--seed", type=int, default=0, help="another seed gives other photos")
+    add("--seed", type=int, default=0, help="random seed of the photos")
     parser.set_defaults(run=_sample)
 
 

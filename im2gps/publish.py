@@ -28,12 +28,13 @@ def add_command(commands: Any) -> None:
                         help="share of the photographers whose training photos become the split "
                         f"validation (default: {VALIDATION_FRACTION})")  # fmt: skip
     parser.add_argument("--splits", metavar="NAMES", type=spec.names,
-                        help="of train, validation, test, separated by commas (all)")  # fmt: skip
+                        help="splits to publish, separated by commas (default: train, validation "
+                        "and test)")  # fmt: skip
     parser.add_argument("--skip-broken", action="store_true",
                         help="leave out photos that cannot be used")  # fmt: skip
     parser.add_argument(_PRIVATE_OPTION, action="store_true",
                         help="include photos whose licence forbids redistribution or is unknown; "
-                        "only into a private repository")  # fmt: skip
+                        "only for a private repository")  # fmt: skip
 
 
 def run(

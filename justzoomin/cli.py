@@ -44,68 +44,83 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(dest="command", required=True)
 
     def command(name: str, function: Callable[..., Any], text: str) -> argparse.ArgumentParser:
-        added = commands.add_parser(name, help=text)
+        about = f"{text[0].upper()}{text[1:]}."
+        added = commands.add_parser(name, help=text, description=about)
         added.set_defaults(run=function)
         return added
 
-    sample = command("sample", _sample, "write a small data set with the Hub's layout")
-    sample.add_argument("folder", help="where to write; created if needed")
+    sample = command("sample", _sample, "write a small synthetic data set in the layout of the Hub")
+    sample.add_argument("folder", help="output folder; created if needed")
     for option, default, text in (
-        ("train", 270, "photos"), ("validation", 30, "photos"), ("shards", 4, "TAR files"),
-        ("width", 128, "width of the pictures in pixels"), ("seed", 0, "seed of the pictures"),
-    ):  # fmt: skip
+        ("train", 270, "number of training photos"),
+        ("validation", 30, "number of validation photos"),
+        ("shards", 4, "number of TAR files"),
+        ("width", 128, "width of the pictures in pixels"),
+        ("seed", 0, "random seed of the pictures"),
+    ):
         sample.add_argument(f"--{option}", type=int, default=default, metavar="N",
-                            help=f"{text} ({default})")  # fmt: skip
+                            help=f"{text} (default {default})")  # fmt: skip
     sample.add_argument("--tiles", action="store_true",
-                        help="also the overhead tiles that zooming to the validation photos "
-                        "needs (needs the extra `tiles`)")  # fmt: skip
+                        help="also write the overhead tiles for the zoom paths of the validation "
+                        "photos (needs the extra `tiles`)")  # fmt: skip
 
-    render = command("render", _render, "draw the views along all zoom paths into a shard")
+    render = command("render", _render, "render the overhead views of all zoom paths into a shard")
     _add_source(render)
-    render.add_argument("--output", help="default: views/views_SIZE.tar under --data-dir, or here")
-    render.add_argument("--size", type=int, default=SIZE, help=f"side in pixels ({SIZE})")
-    render.add_argument("--quality", type=int, default=QUALITY, help=f"of the JPEGs ({QUALITY})")
+    render.add_argument("--output", help="output file (default: views/views_SIZE.tar in "
+                        "--data-dir or in the current folder)")  # fmt: skip
+    render.add_argument("--size", type=int, default=SIZE,
+                        help=f"side of the views in pixels (default {SIZE})")  # fmt: skip
+    render.add_argument("--quality", type=int, default=QUALITY,
+                        help=f"JPEG quality (default {QUALITY})")  # fmt: skip
     render.add_argument("--strict", action="store_true", help="fail if a view is white")
-    render.add_argument("--workers", type=int, help="processes (all cores)")
+    render.add_argument("--workers", type=int, help="number of processes (default: all cores)")
 
-    preview = command("preview", _preview, "draw samples as a sheet, or one as an animation")
+    preview = command("preview", _preview, "draw the zoom paths of several photos as a picture, or "
+                      "that of one photo as an animation")  # fmt: skip
     _add_source(preview)
-    preview.add_argument("output", help=".png for a sheet, .gif or .webp for one zoom")
-    preview.add_argument("--split", default="validation", choices=list(TABLES))
-    preview.add_argument("--size", type=int, default=SIZE, help=f"of the views ({SIZE} pixels)")
-    preview.add_argument("--count", type=int, default=4, help="samples on the sheet (4)")
-    preview.add_argument("--skip", type=int, default=0, help="samples to skip first")
+    preview.add_argument("output", help=".png for a picture, .gif or .webp for an animation")
+    preview.add_argument("--split", default="validation", choices=list(TABLES),
+                         help="split of the photos (default validation)")  # fmt: skip
+    preview.add_argument("--size", type=int, default=SIZE,
+                         help=f"side of the views in pixels (default {SIZE})")  # fmt: skip
+    preview.add_argument("--count", type=int, default=4,
+                         help="number of photos in the picture (default 4)")  # fmt: skip
+    preview.add_argument("--skip", type=int, default=0, help="number of photos to skip first")
 
-    score = command("score", _score, "score predictions against the photos of a split")
-    score.add_argument("file", help="CSV, TSV, Parquet or JSON lines: image_id with sequence, or "
-                       "latitude and longitude, or candidates, the best first")  # fmt: skip
+    score = command("score", _score, "score predictions for the photos of a split")
+    score.add_argument("file", help="CSV, TSV, Parquet or JSON lines with image_id, and sequence, "
+                       "or latitude and longitude, or candidates (best first)")  # fmt: skip
     _add_source(score)
-    score.add_argument("--split", default="validation", choices=list(TABLES))
-    score.add_argument("--kind", choices=list(COLUMNS), help="if a file has columns of several")
+    score.add_argument("--split", default="validation", choices=list(TABLES),
+                       help="split of the photos (default validation)")  # fmt: skip
+    score.add_argument("--kind", choices=list(COLUMNS),
+                       help="what to score, if the file has columns of several kinds")  # fmt: skip
     score.add_argument("--allow-partial", action="store_true",
-                       help="score what is both in the file and in the split")  # fmt: skip
+                       help="score only photos that are in the file and in the split")  # fmt: skip
     score.add_argument("--json", action="store_true", help="print JSON instead of a table")
 
-    index = command("index", _index, "write the index of each shard beside it, so that streaming "
-                    "from where they are published reads only what it needs")  # fmt: skip
-    index.add_argument("folder", help="with the Hub's layout: archives/streetview_images_*.tar")
+    index = command("index", _index, "write an index next to each shard, so that published shards "
+                    "can be streamed without reading all of them")  # fmt: skip
+    index.add_argument("folder", help="folder with archives/streetview_images_*.tar")
 
-    extract = command("extract", _extract, "write the layout that the authors' code reads")
-    extract.add_argument("folder", help="where to write; created if needed")
+    extract = command("extract", _extract, "extract the files that the authors' code reads")
+    extract.add_argument("folder", help="output folder; created if needed")
     _add_source(extract, "folder with the TAR files (archives/); default: the Hub", True)
     _add_selection(extract, "-7 -5 -3 -1, which the authors' code reads")
     extract.add_argument("--workers", type=int, metavar="N",
-                         help="TAR files read at a time (4 of the Hub, 1 of a folder)")  # fmt: skip
+                         help="TAR files read at the same time (default: 4 from the Hub, 1 from a "
+                         "folder)")  # fmt: skip
 
-    verify = command("verify", _verify, "find what is missing, repeated or broken")
-    verify.add_argument("folder", help="extracted, or with the Hub's layout (archives/)")
-    _add_source(verify, "compare with the TAR files of this folder", True)
-    _add_selection(verify, "what was extracted")
+    verify = command("verify", _verify, "find files that are missing, repeated or broken")
+    verify.add_argument("folder", help="extracted folder, or folder with TAR files (archives/)")
+    _add_source(verify, "compare with the TAR files in this folder", True)
+    _add_selection(verify, "all extracted levels")
     verify.add_argument("--deep", action="store_true",
-                        help="decode every picture, and compare it byte for byte with TAR files "
-                        "on this machine")  # fmt: skip
-    verify.add_argument("--workers", type=int, metavar="N", help="threads (all cores)")
-    verify.add_argument("--json", metavar="FILE", help="write the findings there, with all names")
+                        help="decode every picture, and compare it byte for byte with local TAR "
+                        "files")  # fmt: skip
+    verify.add_argument("--workers", type=int, metavar="N",
+                        help="number of threads (default: all cores)")  # fmt: skip
+    verify.add_argument("--json", metavar="FILE", help="write the findings with all file names")
 
     publish.add_command(commands)
     return parser
@@ -116,19 +131,23 @@ def _add_source(
     tables: bool = False,
 ) -> None:  # fmt: skip
     parser.add_argument("--data-dir", help=data_dir)
-    parser.add_argument("--repository", help=f"repository on the Hub ({REPOSITORY})")
+    parser.add_argument("--repository", help=f"repository on the Hub (default {REPOSITORY})")
     parser.add_argument("--revision", help="commit, branch or tag of the repository")
     if tables:
-        parser.add_argument("--metadata-dir", help="folder of the two CSV files, if not metadata/")
+        parser.add_argument(
+            "--metadata-dir", help="folder of the two CSV files (default metadata/)"
+        )
 
 
 def _add_selection(parser: argparse.ArgumentParser, levels: str) -> None:
     parser.add_argument("--levels", nargs="+", type=_level, metavar="Z",
-                        help=f"zoom levels of the tiles, or `all` ({levels})")  # fmt: skip
-    parser.add_argument("--no-tiles", action="store_true", help="street photos only")
-    parser.add_argument("--no-photos", action="store_true", help="tiles only")
-    parser.add_argument("--splits", nargs="+", choices=list(TABLES), help="photos of these only")
-    parser.add_argument("--shards", nargs="+", type=int, metavar="N", help="photos of these TARs")
+                        help=f"zoom levels of the tiles, or `all` (default: {levels})")  # fmt: skip
+    parser.add_argument("--no-tiles", action="store_true", help="only street photos")
+    parser.add_argument("--no-photos", action="store_true", help="only tiles")
+    parser.add_argument("--splits", nargs="+", choices=list(TABLES),
+                        help="only the photos of these splits")  # fmt: skip
+    parser.add_argument("--shards", nargs="+", type=int, metavar="N",
+                        help="only the photos of these TAR files")  # fmt: skip
 
 
 def _level(text: str) -> int | str:

@@ -58,14 +58,15 @@ class Settings:
 def add_command(commands: Any, run: Callable[..., None]) -> argparse.ArgumentParser:
     """Add the command to a parser's commands, with the options that both data sets have."""
     # fmt: off
-    parser: argparse.ArgumentParser = commands.add_parser("publish", help="convert to a "
-        "repository that loads without this package, and upload it")
+    text = "convert the data to a repository that loads without this package, and upload it"
+    parser: argparse.ArgumentParser = commands.add_parser(
+        "publish", help=text, description=f"{text.capitalize()}.")
     parser.set_defaults(run=run)
     parser.add_argument("repo_id", nargs="?", metavar="REPO_ID",
                         help="dataset repository on the Hub; created if it does not exist")
-    parser.add_argument("--to", metavar="DIR", help="convert into this folder; without REPO_ID "
-                        "nothing is sent (default: a folder in the cache of datasets)")
-    parser.add_argument("--data-dir", help="folder of the data set; default: downloaded")
+    parser.add_argument("--to", metavar="DIR", help="write the files to this folder; without "
+                        "REPO_ID nothing is uploaded (default: a folder in the cache of datasets)")
+    parser.add_argument("--data-dir", help="folder of the data set (default: download it)")
     parser.add_argument("--configs", metavar="NAMES", type=names,
                         help="configurations, separated by commas (default: all available)")
     parser.add_argument("--format", dest="form", choices=list(FORMATS), default="parquet",
@@ -78,8 +79,8 @@ def add_command(commands: Any, run: Callable[..., None]) -> argparse.ArgumentPar
     readers.add_argument("--public", action="store_false", dest="private",
                          help="everybody can read the repository")
     parser.add_argument("--replace", action="store_true",
-                        help="remove splits that were published earlier and are not among these, "
-                        "and overwrite a README.md that this command did not write")
+                        help="remove splits that were published earlier and are not published "
+                        "now, and overwrite a README.md that this command did not write")
     parser.add_argument("--dry-run", action="store_true",
                         help="only print what would be published, and its size")
     # fmt: on

@@ -186,28 +186,30 @@ def add_command(commands: Any) -> None:
     """Add `im2gps build` to the command line."""
     parser = commands.add_parser(
         "build",
-        help="fetch the photos of a table into shards",
-        description="Fetch the photos of a table into WebDataset shards. A build that was stopped "
-        "continues when the same command is run again.",
+        help="download the photos of a table into shards",
+        description="Download the photos of a table into WebDataset shards. To continue a build "
+        "that was stopped, run the same command again.",
     )
     add = parser.add_argument
-    add("table", metavar="PHOTOS.parquet", help="what `im2gps lists` writes")
+    add("table", metavar="PHOTOS.parquet", help="table that `im2gps lists` wrote")
     add("-o", "--output", required=True, metavar="FOLDER", help="folder for the shards")
-    text = "this machine's cores (default), or a cluster that sees the same files"
+    text = "the cores of this machine (default), or a cluster with a shared folder"
     add("--engine", choices=list(ENGINES), default="local", help=text)
-    text = "shards to make at once (default: all cores, or all that the cluster has)"
+    text = (
+        "number of shards built at the same time (default: all cores, or all that the cluster has)"
+    )
     add("--processes", type=int, metavar="N", help=text)
-    text = f"rows of the table for each shard ({SHARD_SIZE:,})"
+    text = f"rows of the table per shard (default {SHARD_SIZE:,})"
     add("--shard-size", type=int, default=SHARD_SIZE, metavar="N", help=text)
-    text = "in finished shards, fetch photos again that got no valid answer"
+    text = "in finished shards, request photos again for which the host did not respond properly"
     add("--again", action="store_true", help=text)
-    add = parser.add_argument_group("requests to the photo host, by each process").add_argument
-    add("--rate", type=float, metavar="N", help="requests a second (20; 0: no limit)")
-    add("--concurrency", type=int, metavar="N", help="requests at once (16)")
-    add("--tries", type=int, metavar="N", help="how often to try an address (5)")
-    text = "seconds before the second try, doubled before each further one (1)"
+    add = parser.add_argument_group("requests to the photo host, per process").add_argument
+    add("--rate", type=float, metavar="N", help="requests per second (default 20; 0: no limit)")
+    add("--concurrency", type=int, metavar="N", help="requests at the same time (default 16)")
+    add("--tries", type=int, metavar="N", help="number of tries for each URL (default 5)")
+    text = "seconds before the second try; doubled for each further try (default 1)"
     add("--backoff", type=float, metavar="S", help=text)
-    text = "seconds to wait for a host that does not answer at all (3600)"
+    text = "seconds to wait for a host that does not respond (default 3600)"
     add("--patience", type=float, metavar="S", help=text)
     add("--photo-host", dest="host", metavar="URL", help=f"default: {PHOTO_HOST}")
     parser.set_defaults(run=_run)

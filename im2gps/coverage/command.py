@@ -27,19 +27,21 @@ _MAP_WIDTH, _MAP_HEIGHT = 13.0, 6.6  # inches
 
 def add_command(commands: Any) -> None:
     """Add `coverage` to the subcommands of `im2gps`."""
-    text = "where photos were taken: density by country and cell, concentration, a world map"
-    parser = commands.add_parser("coverage", help=text, description=f"Print {text}.")
+    text = "count photos by country and by grid cell, and draw a world map"
+    parser = commands.add_parser("coverage", help=text, description=f"{text.capitalize()}.")
     add = parser.add_argument
-    add("source", help="CSV, TSV or Parquet with a latitude and a longitude in each row, or the "
-        "folder of photos.parquet")  # fmt: skip
-    add("--by", choices=["country", "cell"], default="country", help="rows of the table (country)")
-    add("--top", type=int, default=20, metavar="N", help="rows to print (20)")
-    add("--cell-degrees", type=float, default=1.0, metavar="D", help="side of the cells (1)")
-    text = f"photos up to this far off land belong to the nearest country ({COAST_KM:g})"
+    add("source", help="CSV, TSV or Parquet file with a latitude and a longitude in each row, or "
+        "the folder that contains photos.parquet")  # fmt: skip
+    text = "print one row per country (default) or per cell"
+    add("--by", choices=["country", "cell"], default="country", help=text)
+    add("--top", type=int, default=20, metavar="N", help="number of rows to print (default 20)")
+    text = "side of the cells in degrees (default 1)"
+    add("--cell-degrees", type=float, default=1.0, metavar="D", help=text)
+    text = f"assign photos at most this far off land to the nearest country (default {COAST_KM:g})"
     add("--coast-km", type=float, default=COAST_KM, metavar="KM", help=text)
     add("--map", metavar="PNG", help="draw a world map of the density (needs the extra `report`)")
     add("--csv", metavar="FILE", help="write the whole table")
-    add("--json", metavar="FILE", help="write all figures and the whole table")
+    add("--json", metavar="FILE", help="write all statistics and the whole table")
     parser.set_defaults(run=lambda **options: run(argparse.Namespace(**options)))
 
 

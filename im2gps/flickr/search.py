@@ -237,26 +237,32 @@ def _text(value: Any) -> str:
 
 def add_command(commands: Any) -> None:
     """Add `im2gps search` to the command line."""
-    parser = commands.add_parser("search", help="search Flickr for photos of places")
+    parser = commands.add_parser(
+        "search",
+        help="search Flickr for photos of places, and write lists of them",
+        description="Search Flickr for photos of places, and write lists of them.",
+    )
     add = parser.add_argument
-    text = "text file with a keyword or phrase a line; lines that start with - exclude words"
+    text = (
+        "text file with one keyword or phrase per line; a line that starts with - excludes a word"
+    )
     add("query_file", metavar="QUERY_FILE", help=text)
-    text = "folder for the lists; a search that was stopped there continues"
+    text = "folder for the lists; if it contains a search that was stopped, the search continues"
     add("-o", "--output", required=True, metavar="LISTS_DIR", help=text)
     text = f"first day of upload, in UTC (default {FLICKR_OPENED})"
     add("--from", dest="start", type=day, metavar="DATE", help=text)
     text = "last day of upload (default: until now)"
     add("--to", dest="stop", type=day, metavar="DATE", help=text)
     add("--api", default=API, metavar="URL", help=f"default: {API}")
-    text = "time from one request to the next (default 1)"
+    text = "time between the starts of two requests (default 1)"
     add("--interval", type=_seconds, default=1.0, metavar="SECONDS", help=text)
-    text = "how often to repeat a request while Flickr is busy or unreachable (default 12)"
+    text = "how often to repeat a request if Flickr is busy or cannot be reached (default 12)"
     add("--retries", type=int, default=12, metavar="N", help=text)
     text = "wait before the first retry, doubled up to 5 minutes (default 1)"
     add("--backoff", type=_seconds, default=1.0, metavar="SECONDS", help=text)
     text = (
-        "how often to search again, also in halves of the period, if Flickr returns fewer photos "
-        "than it counts (default 2)"
+        "how often to repeat a search, and to search each half of its time interval, if Flickr "
+        "returns fewer photos than it counts (default 2)"
     )
     add("--recheck", type=int, default=2, metavar="N", help=text)
     parser.set_defaults(run=_run)

@@ -372,24 +372,27 @@ class SeenIds:
 def add_command(commands: Any) -> None:
     """Add `im2gps lists` to the command line."""
     parser = commands.add_parser(
-        "lists", help="turn Flickr text lists into one Parquet table of photos"
+        "lists",
+        help="convert Flickr text lists to one Parquet table of photos",
+        description="Convert Flickr text lists to one Parquet table of photos.",
     )
     add = parser.add_argument
-    add("lists", nargs="+", metavar="LISTS", help="text files, or folders of them")
-    text = "default: photos.parquet; a report is written beside it"
+    add("lists", nargs="+", metavar="LISTS", help="text files, or folders of text files")
+    text = "output file (default: photos.parquet); a report is written next to it"
     add("-o", "--output", default="photos.parquet", metavar="TABLE", help=text)
     add("--licenses", metavar="1,2,4", help="Flickr's licence numbers to keep (default: all)")
     text = (
-        "keep photos that are located at least this accurately: 1 world, 3 country, 6 region, 11 "
-        "city, 16 street"
+        "keep only photos with at least this accuracy of the coordinates: 1 world, 3 country, 6 "
+        "region, 11 city, 16 street"
     )
     add("--min-accuracy", type=int, metavar="N", help=text)
     text = (
-        "leave out all photos of a test set's photographers: its ZIP, a folder of ZIPs or photos, "
-        "a table of this command, or a text file with owner ids; can be repeated"
+        "leave out all photos by the photographers of a test set: its ZIP file, a folder of ZIP "
+        "files or photos, a table that this command wrote, or a text file with owner ids; can be "
+        "repeated"
     )
     add("--exclude-owners-of", action="append", default=[], metavar="PACK", help=text)
-    add("--workers", type=int, metavar="N", help="threads (default: one for each core)")
+    add("--workers", type=int, metavar="N", help="number of threads (default: one per core)")
     parser.set_defaults(run=_run)
 
 

@@ -43,7 +43,7 @@ def build(collections: Mapping[str, Collection]) -> tuple[gr.State, gr.Button]:
                 onward = button("Next photo", "next-photo", 120)
             photo = elements.plain("browse-photo")
             credit = elements.plain("browse-credit", elements.credit(first))
-            walk = button("Walk its zoom", "walk-its-zoom", 120, visible=False)
+            walk = button("Show its overhead views", "walk-its-zoom", 120, visible=False)
     outputs = [chosen, split, status, world, photo, credit, walk]
 
     def show(name: str, split_name: str, row: int, fit: bool = False) -> dict[Any, Any]:
@@ -79,7 +79,9 @@ def build(collections: Mapping[str, Collection]) -> tuple[gr.State, gr.Button]:
         collection = collections[name]
         split_name = split_name if split_name in collection.splits else collection.splits[0]
         count = len(collection.rows(split_name).ids)
-        line = f"{collection.title}, split {split_name}: {count:,} photos. Pick a dot on the map."
+        line = (
+            f"{collection.title}, split {split_name}: {count:,} photos. Click on a dot to see one."
+        )
         return {
             chosen: None,
             split: gr.update(choices=collection.splits, value=split_name),
@@ -93,7 +95,7 @@ def build(collections: Mapping[str, Collection]) -> tuple[gr.State, gr.Button]:
     def pick(name: str, split_name: str, event: gr.EventData) -> dict[Any, Any]:
         row = event.row
         if type(row) is not int or not 0 <= row < len(collections[name].rows(split_name).ids):
-            return {status: failed("There is no such photo.")}
+            return {status: failed("This photo does not exist.")}
         return show(name, split_name, row)
 
     def seek(name: str, text: str) -> dict[Any, Any]:
@@ -139,5 +141,5 @@ def _record(collection: Collection, split: str, row: int) -> list[tuple[str, str
     if rows.sequences is not None:
         actions = rows.sequences[row].tolist()
         width = footprint(tuple(actions))[2]
-        entries.append(("sequence", f"{actions}, to a cell {width:,.4g} m wide"))
+        entries.append(("sequence", f"{actions}, which leads to a cell {width:,.4g} m wide"))
     return entries

@@ -129,19 +129,19 @@ def _comparable_results(collection: Collection, split: str) -> tuple[list[dict[s
     """
     if collection.synthetic:
         return [], (
-            "These photos are synthetic, so published results, which are of real photos, are not "
+            "These photos are synthetic, so published results, which are for real photos, are not "
             "shown."
         )
     rows = published(collection.name)
     whole, here = int(rows[0]["n"]), len(collection.rows(split).ids)
     if here != whole:
         return [], (
-            f"Published results of {collection.title} are over its {whole:,} photos, but these "
+            f"Published results of {collection.title} are for its {whole:,} photos, but these "
             f"were drawn from {here:,}, so they are not shown."
         )
     return rows, (
-        f"Published results are over all {whole:,} photos, yours over ten drawn from them at "
-        "random: ten photos show a difference only where a figure is outside your brackets."
+        f"Published results are for all {whole:,} photos. Yours are for ten of them, drawn at "
+        "random, so only published values outside your intervals (in brackets) show a difference."
     )
 
 

@@ -43,7 +43,7 @@ def ask(game: Game, collection: Collection) -> Changes:
         data = elements.shrunk(collection.photo(game.split, game.rows[game.round - 1]))
         picture = elements.figure(data, f"The photo of round {game.round}. Where was it taken?")
     except READ_ERRORS:
-        line = failed("This round's photo cannot be read at present: guess without it.")
+        line = failed("The photo of this round cannot be read at the moment. Guess without it.")
     return {
         "state": game,
         "status": line,
@@ -71,10 +71,10 @@ def show_answer(game: Game, collection: Collection) -> Changes:
     truth, guess = rules.truths(game, collection)[-1], np.array(game.guesses[-1])
     number, far, score, *_, image_id = _rounds(game, collection)[-1]
     city = game.collection == "justzoomin"
-    remark = " (it is made for the whole world: in one city it hardly falls)" if city else ""
+    remark = " (GeoScore is meant for the whole world and hardly varies in a city)" if city else ""
     line = (
-        f"Round {number} of {len(game.rows)}: {far} off, GeoScore {score} of 5,000{remark}. It was "
-        f"taken at {coordinates(*truth)}; you guessed {coordinates(*guess)}. (Photo {image_id}.)"
+        f"Round {number} of {len(game.rows)}: {far} off, GeoScore {score} of 5,000{remark}. The "
+        f"photo {image_id} was taken at {coordinates(*truth)}; you guessed {coordinates(*guess)}."
     )
     arcs = arcs_between(guess[None], truth[None])
     way = np.concatenate([arc[:, ::-1] for arc in arcs])
@@ -83,7 +83,7 @@ def show_answer(game: Game, collection: Collection) -> Changes:
         collection,
         None,
         f"{_MAPS[game.collection]} Your guess and the truth, {far} apart.",
-        marks=[mark("guess", guess, "your guess"), mark("truth", truth, f"here, {far} off")],
+        marks=[mark("guess", guess, "your guess"), mark("truth", truth, f"truth, {far} away")],
         arcs=arcs,
         fit=box_around(way) if close else None,
         turn=[game.seed, number, "answered"],
@@ -114,10 +114,10 @@ def show_result(game: Game, collection: Collection) -> Changes:
         turn=[game.seed, "over"],
     )
     line = (
-        f"Game {game.seed} on {collection.title} is over. Your result is below; on the map each "
-        "line goes from a guess to the truth (the diamond)."
+        f"Game {game.seed} on {collection.title} is finished. Your result is below. On the map, "
+        "each line connects a guess with the true location (diamond)."
     )
-    rounds = ["round", "off", "GeoScore", "truth", "your guess", "photo"]
+    rounds = ["round", "distance", "GeoScore", "truth", "your guess", "photo"]
     return {
         "status": done(line),
         "world": scene,
@@ -191,7 +191,7 @@ def build(page: gr.Blocks, collections: Mapping[str, Collection]) -> None:
         try:
             game = rules.guess(game, latitude, longitude)
         except ValueError as error:
-            return changed({"status": failed(f"Not taken: {error}.")})
+            return changed({"status": failed(f"Not accepted: {error}.")})
         return changed(show_answer(game, collections[game.collection]))
 
     def go_on(game: Game | None) -> dict[Any, Any]:

@@ -21,16 +21,16 @@ from gcd_metric import theme
 _INTRO = """
 # Where was this photo taken?
 
-Two benchmarks ask a model this question: **Im2GPS**, photos from all over the world, and **Just
-Zoom In**, street photos of Washington, D.C., to be found by zooming into aerial imagery. Play ten
-rounds and get the figures that a model would get; look at the photos; follow a zoom.
+This page shows two image-geolocation benchmarks: **Im2GPS**, photos from all over the world, and
+**Just Zoom In**, street photos of Washington, D.C., which are located by zooming into aerial
+imagery. You can guess where ten photos were taken and get the scores that a model would get,
+browse the photos, and view the overhead images of a zoom.
 """
 _ABOUT = """
-Everything on this page is computed here. Distances are great circles on a sphere, and figures are
-those of the metric `gcd_metric`, with 95 % Wilson intervals. GeoScore is 5,000 for a perfect guess
-and falls by a factor of e every 1,492.7 km. Maps show latitude and longitude without projection,
-with coastlines from Natural Earth (public domain); no tile server is used. No data about visitors
-are kept.
+Distances are great-circle distances on a sphere. Scores are computed with the metric `gcd_metric`,
+with 95 % Wilson intervals. GeoScore is 5,000 for a perfect guess and falls by a factor of e every
+1,492.7 km. Maps show latitude and longitude without projection, with coastlines from Natural Earth
+(public domain). The page uses no tile server and stores no data about visitors.
 """
 
 

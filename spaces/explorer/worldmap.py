@@ -123,7 +123,7 @@ def scene_of(
     corners = np.column_stack(zoom.corners(np.empty(0, int))) if city else np.empty((0, 2))
     extent = box_around(corners, 0.02) if city else [-180.0, 180.0, -90.0, 90.0]
     middle = math.radians((extent[2] + extent[3]) / 2)
-    does = {"guess": "sets your pin at the cross", "pick": "picks the photo at the cross"}
+    does = {"guess": "sets your pin at the cross", "pick": "opens the photo at the cross"}
     keys = _KEYS.format(does[click]) if click else _KEYS.partition(", Enter")[0] + "."
     return {
         "place": collection.name,
@@ -184,8 +184,8 @@ def dots_in_sight(
         _, first, counts = np.unique(cells, return_index=True, return_counts=True)
         rows = rows[first]
         remark = (
-            f"{total:,} of {len(places):,} photos in view, drawn as {len(rows):,} dots: a large "
-            "one stands for several photos and opens one of them. Zoom in to separate them."
+            f"{total:,} of {len(places):,} photos in view, drawn as {len(rows):,} dots. A large "
+            "dot represents several photos and opens one of them. Zoom in to separate them."
         )
     found = zip(rows.tolist(), places[rows].round(6).tolist(), counts.tolist(), strict=True)
     return {"dots": [[row, *place, count] for row, place, count in found], "remark": remark}

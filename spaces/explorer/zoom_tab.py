@@ -44,7 +44,7 @@ def draw_step(collection: Collection, split: str, row: int, number: int) -> Step
     where = f"row {line + 1} from the north, column {column + 1} from the west (action {action})"
     caption = f"View {number + 1} of {len(actions)}, {width:,.6g} m wide. The photo (dot) is in "
     if number + 1 < len(actions):
-        caption += f"{where}: that cell is the next view."
+        caption += f"{where}. The next view shows this cell."
     else:
         centre = np.array(zoom.decode(actions))
         off = haversine(centre[None], rows.places[row][None], zoom.EARTH_RADIUS_M)[0]
@@ -53,14 +53,17 @@ def draw_step(collection: Collection, split: str, row: int, number: int) -> Step
     data = collection.view(prefix)
     if data is None:
         view = Image.new("RGB", (_PIXELS, _PIXELS), _NO_VIEW)
-        caption += " There are no overhead views here, only the grid."
+        caption += " There is no overhead imagery for this view, so only the grid is shown."
     else:
         with Image.open(io.BytesIO(data)) as opened:
             view = opened.convert("RGB")
     if (np.asarray(view).min(axis=2) >= _WHITE).mean() > _MUCH_WHITE:
         caption += " White areas have no imagery"
         if collection.walks:
-            caption += f": the miniature has it for {collection.walks} photos (“Another photo”)"
+            caption += (
+                f": the synthetic data set has imagery for {collection.walks} photos "
+                "(“Another photo”)"
+            )
         caption += "."
     shown = {
         "views": {number: view.resize((_PIXELS, _PIXELS), Image.Resampling.BICUBIC)},

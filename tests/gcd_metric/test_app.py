@@ -173,9 +173,9 @@ def test_published_results_stand_beside_nothing_else(page, data):
     give(page, predictions=data / "fewer.csv")
     choose(page, "Benchmark", "Im2GPS: 237 photos, truth available")
     status = press_score(page)
-    assert "over its 237 images and this score is over 234, so they are not shown" in status
+    assert "for all 237 images, and this score is for 234, so they are not shown" in status
     assert "WARNING: the score is over 234 of 237" in status and "photo236.jpg" in status
-    page.get_by_label("Score unanswered photos too").check()
+    page.get_by_label("Include photos without a prediction").check()
     assert "3 without an answer" in press_score(page)
     assert len(cells(page, "#figures")) == 9
 

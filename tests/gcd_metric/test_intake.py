@@ -178,7 +178,7 @@ def test_the_truth_may_lie_beside_the_page(tmp_path, monkeypatch):
     assert truth_of("im2gps") and not truth_of("../elsewhere")
     report = score(pasted(GUESS), nothing(), nothing("truth"), "im2gps")
     assert report.title == "pasted predictions on im2gps.csv"
-    assert any("over its 237 images and this score is over 2" in note for note in report.notes)
+    assert any("for all 237 images, and this score is for 2" in note for note in report.notes)
     assert "there is no truth to compare with; give it" in _message(intake.OWN)
 
 

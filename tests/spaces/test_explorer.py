@@ -235,7 +235,7 @@ def test_nothing_tells_the_answer_before_the_guess(page, rows, data_set, split):
     photo = page.locator("#guess-photo img")
     picture = photo.get_attribute("src")
     said = answer(page, (38.9, -77.0))
-    image_id = re.search(r"Photo (\S+)\.\)", said)[1]
+    image_id = re.search(r"The photo (\S+) was taken", said)[1]
     row = rows[split][image_id]
     after = "".join(page.evaluate("window.heard")) + page.content()
     for telling in (image_id, *(f"{row[name]:.5f}"[:-1] for name in ("latitude", "longitude"))):
