@@ -237,7 +237,7 @@ def find_pair(
 
 
 def _partner(role: str, name: str, columns: list[_Coordinate], names: Sequence[str]) -> str:
-    """The other column of the pair, where a user chose one."""
+    """The other column of the pair of which a user chose one."""
     axis = _ACROSS[role]
     if any(one.column == name and one.axis == axis for one in columns):
         raise Unclear(f"{name} is named as the {axis}; if it is the {role}, choose both", axis)

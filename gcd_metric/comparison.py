@@ -36,7 +36,7 @@ def compare(
     ----------
     a, b, references : coordinates of shape (n, 2)
         Latitude and longitude in degrees, in any form that the metric accepts. Rows are paired by
-        id where they and the references carry ids, otherwise by position.
+        id if they and the references carry ids, otherwise by position.
     config_name, thresholds, unit, earth_radius, method, missing
         As in the metric.
     n_resamples : int

@@ -24,7 +24,7 @@ def visible(text: str) -> str:
 
 
 def ellipsized(text: str, longest: int = LONGEST_LABEL) -> str:
-    """Text of at most so many columns, with `…` in the middle where it was longer.
+    """Text of at most so many columns, with `…` in the middle if it was longer.
 
     Both ends of a name tell it from others. A Chinese or Japanese character takes two columns.
     """

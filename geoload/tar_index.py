@@ -234,7 +234,7 @@ class TarIndex:
                 file.write(_digest(body) + body)
         except OSError as error:
             _log.warning(
-                "The index of %s cannot be saved in %s (%s), so it is made again each time. Give "
+                "The index of %s cannot be saved in %s (%s), so it is rebuilt each time. Give "
                 "another folder with cache_dir=.", self.path, self._cache.parent, error.strerror,
             )  # fmt: skip
 
@@ -247,7 +247,7 @@ class TarIndex:
             pass  # `_save` logs what is wrong with the folder
         except _WRONG_JSON as error:
             _log.warning(
-                "The index of %s in the cache (%s) is damaged and is made again: %s.",
+                "The index of %s in the cache (%s) is damaged and is rebuilt: %s.",
                 self.path, self._cache, error,
             )  # fmt: skip
             with contextlib.suppress(OSError):

@@ -68,8 +68,8 @@ class Im2GPS(Builder):
         check_resolved(self.config)
         if kwargs.get("validation_fraction") is not None and not self.config.shards():
             if self._lacks_shards():
-                raise ValueError(f"validation_fraction= means nothing here: {self._no_shards()}")
-            self._warn(f"validation_fraction= means nothing for configuration {self.config.name!r}")
+                raise ValueError(f"validation_fraction= has no effect here: {self._no_shards()}")
+            self._warn(f"validation_fraction= has no effect on configuration {self.config.name!r}")
 
     def takes_data_files(self, options: dict[str, Any]) -> bool:
         """Return whether data_files= may be used: by itself, in the default configuration."""

@@ -30,7 +30,7 @@ def check_options(options: dict[str, Any], config: type[Config]) -> None:
     general = {field.name for field in dataclasses.fields(Config)}
     for field in dataclasses.fields(config):
         if field.name in options and field.name not in general:
-            raise ValueError(f"{field.name}= means nothing for {NAME!r}, which has no photos.")
+            raise ValueError(f"{field.name}= has no effect on {NAME!r}, which has no photos.")
 
 
 def find_table(data_dir: str | None) -> str:

@@ -75,7 +75,7 @@ def columns_of(rows: Any) -> Columns | None:
     Raises
     ------
     ValueError
-        If a row lacks a column that the first one has, a column is there twice, or several columns
+        If a row lacks a column that the first one has, a column occurs twice, or several columns
         may be the image ids.
     """
     columns = _columns_of(rows)
@@ -139,7 +139,7 @@ def _known(columns: Mapping[str, Any]) -> Columns:
 def _refuse_repeated(names: Iterable[Any]) -> None:
     counts = Counter(map(str, names))
     if repeated := [name for name in counts if counts[name] > 1 and _is_relevant(name)]:
-        raise ValueError(f"the column {listed(repeated)} is there more than once: leave one")
+        raise ValueError(f"the column {listed(repeated)} occurs more than once: keep one")
 
 
 def refuse_similar(names: Iterable[str]) -> None:

@@ -35,7 +35,7 @@ _MAX_CARD = 2**18  # characters
 
 
 def publish(spec: PublishSpec, settings: Settings) -> None:
-    """Convert, and upload where a repository is named; errors have one message for the user."""
+    """Convert, and upload if a repository is named; errors have one message for the user."""
     if settings.repo_id is None and settings.to is None:
         raise ValueError("Name a repository, as in `publish owner/name`, or a folder with --to.")
     if settings.repo_id is not None and not _REPOSITORY.fullmatch(settings.repo_id):
@@ -263,7 +263,7 @@ class _Destination:
         if text and not self.settings.replace:
             raise ValueError(
                 f"{self.name} has splits that this run would remove ({text}). Publish them "
-                "together with these (what has arrived is not sent again), or give --replace."
+                "together with these (uploaded files are not sent again), or give --replace."
             )
 
     def check_readers(self, names: Collection[str]) -> bool:

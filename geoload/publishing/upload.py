@@ -181,7 +181,7 @@ def _parts(files: list[File]) -> Iterator[list[File]]:
 @contextlib.contextmanager
 def _explained(what: str) -> Iterator[None]:
     """Replace errors of the client by errors that say what to do."""
-    again = "Run the same command again: what has arrived is not sent twice."
+    again = "Run the same command again: uploaded files are not sent again."
     try:
         yield
     except Exception as error:

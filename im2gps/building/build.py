@@ -45,7 +45,7 @@ def build(
     """Fetch the photos of a table into shards that `load_dataset("im2gps", data_dir=…)` reads.
 
     A build that was stopped continues when it is run again with the same table and shard size:
-    only the shards that are not there are made.
+    only the missing shards are made.
 
     Parameters
     ----------
@@ -149,7 +149,7 @@ def _is_due(job: Job, number: int) -> bool:
     found = job.finished(number)
     if found is None:
         if job.shard(number).exists() and job.statistics(number).exists():
-            text = "%s has changed since it was written: it is made again."
+            text = "%s has changed since it was written: it is rebuilt."
             _log.warning(text, job.shard(number))
         return True
     return job.again and any(map(missing.can_change, found["missing"]))

@@ -23,7 +23,7 @@ _REFUSED = "refused"
 
 
 class Missing(Exception):
-    """An address gives no usable picture; `reason` is one of the above."""
+    """An address returns no usable picture; `reason` is one of the above."""
 
     def __init__(self, reason: str) -> None:
         super().__init__(reason)

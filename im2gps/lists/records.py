@@ -70,7 +70,7 @@ class Parsed:
 
 
 def parse(data: bytes) -> Parsed:
-    """Read text that starts at the start of a line and ends where a block ends."""
+    """Read text that starts at the start of a line and ends at the end of a block."""
     text = _Text(data)
     maybe = np.flatnonzero(text.bytes[text.starts] == _PHOTO_LINE[0])
     first = maybe[text.begin_with(maybe, _PHOTO_LINE)]

@@ -121,8 +121,8 @@ def extract(
         If a level or a shard does not exist, a TAR file is cut or damaged, or the folder was
         extracted from other TAR files.
     OSError
-        If the disk is too small (before anything is written) or full, or a link stands where a
-        folder should be.
+        If the disk is too small (before anything is written) or full, or a link is in the
+        place of a folder.
     """
     if workers is not None and workers < 1:
         raise ValueError(f"workers is {workers}; it should be 1 or more.")
@@ -182,7 +182,7 @@ class _Extraction:
         result.counts.update({archive.group: Count() for archive in archives})
 
     def _path(self, archive: Archive, member: Member) -> str | None:
-        """Return where a member goes; None if it is not wanted, or not in the layout."""
+        """Return the path to write a member to; None if it is not wanted, or not in the layout."""
         path = path_of(member.name, archive.level)
         if path is None or member.kind != "file" or refusal(member, archive.level):
             return None

@@ -349,7 +349,7 @@ def _open(name: str, where: str) -> Collection:
 
 
 def _open_miniature(name: str, parent: Path) -> Collection:
-    """Open a miniature; write it if it is not there."""
+    """Open a miniature; write it if it does not exist."""
     folder = parent / name
     if not folder.is_dir():
         parent.mkdir(parents=True, exist_ok=True)

@@ -115,7 +115,7 @@ def test_a_corrupt_index_is_said_and_made_anew(
         assert {name: read.read(name) for name in CONTENT} == CONTENT
     (record,) = caplog.records
     assert "level.tar in the cache" in record.getMessage()
-    assert "is damaged and is made again: its digest does not match." in record.getMessage()
+    assert "is damaged and is rebuilt: its digest does not match." in record.getMessage()
     caplog.clear()
     index_of(tar, tmp_path / "index")
     assert not caplog.records
@@ -133,7 +133,7 @@ def test_an_index_that_points_outside_of_its_file_is_refused(
     body[at : at + 8] = value.to_bytes(8, "little", signed=True)
     kept.write_bytes(hashlib.blake2b(body, digest_size=32).digest() + body)
     assert names_in(index_of(tar, tmp_path / "index")) == sorted(CONTENT)
-    assert "is made again" in caplog.text
+    assert "is rebuilt" in caplog.text
 
 
 @pytest.mark.parametrize("count", [b"1152921504606846976", b"null", b"-2", b"7", b"[" * 9999])
@@ -150,7 +150,7 @@ def test_an_index_whose_header_makes_no_sense_is_refused(
         kept.write_bytes(hashlib.blake2b(changed, digest_size=32).digest() + changed)
         caplog.clear()
         assert names_in(index_of(tar, tmp_path / "index")) == sorted(CONTENT)
-        assert "is made again" in caplog.text
+        assert "is rebuilt" in caplog.text
 
 
 def test_an_index_of_an_older_version_is_ignored(

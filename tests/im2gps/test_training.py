@@ -163,10 +163,10 @@ def test_what_is_for_training_shards_is_refused_without_them(packs, caplog):
         load_dataset("im2gps", data_dir=str(packs), splits=["train"])
     with pytest.raises(ValueError, match=r"splits=\['tset'\]: there is test"):
         load_dataset("im2gps", data_dir=str(packs), splits=["tset"])
-    with pytest.raises(ValueError, match=r"validation_fraction= means nothing.*`im2gps build"):
+    with pytest.raises(ValueError, match=r"validation_fraction= has no effect.*`im2gps build"):
         im2gps.Im2GPS(data_dir=str(packs), validation_fraction=0.1)
     im2gps.Im2GPS(config_name="human", data_dir=str(packs), validation_fraction=0.1)
-    assert "validation_fraction= means nothing for configuration 'human'" in caplog.text
+    assert "validation_fraction= has no effect on configuration 'human'" in caplog.text
     with pytest.raises(ValueError, match="configuration 'human' of im2gps has the split test"):
         load_dataset("im2gps", "human", data_dir=str(packs), split="train")
 

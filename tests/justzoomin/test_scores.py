@@ -162,7 +162,7 @@ def test_a_column_that_is_there_twice_is_refused(truth, found):
     twice = pd.concat([frame, frame[["sequence"]]], axis=1)
     table = pa.Table.from_pandas(frame)
     for rows in (twice, table.append_column("sequence", table["sequence"])):
-        with pytest.raises(ValueError, match="column sequence is there more than once"):
+        with pytest.raises(ValueError, match="column sequence occurs more than once"):
             justzoomin.score(rows, truth)
 
 
@@ -259,12 +259,12 @@ def test_the_command_scores_files(zoom, truth, found, tmp_path, capsys, suffix):
         ("a.csv", "image_id,latitude,longitude\n1,38.9,west\n", "longitude holds 'west'"),
         ("a.csv", "id,sequence\n1,\"[1]\"\n", "has no column image_id; it has id, sequence"),
         ("a.csv", "image_id,latitude,longitude,gt_lat,gt_lon\n1,2,3,4,5\n", "gt_lat, gt_lon may"),
-        ("a.csv", "image_id,latitude,longitude,latitude\n1,2,3,4\n", "column latitude is"),
-        ("a.csv", "image_id,sequence,sequence\n1,[1],[2]\n", "column sequence is there more than"),
-        ("a.csv", "image_id,image_id,sequence\n1,2,[2]\n", "column image_id is there more than"),
+        ("a.csv", "image_id,latitude,longitude,latitude\n1,2,3,4\n", "column latitude occurs"),
+        ("a.csv", "image_id,sequence,sequence\n1,[1],[2]\n", "column sequence occurs more than"),
+        ("a.csv", "image_id,image_id,sequence\n1,2,[2]\n", "column image_id occurs more than"),
         ("a.csv", "image_id,sequence,output\n1,[1],[2]\n", "columns output may hold predictions"),
         ("a.csv", "image_id,latitude,longitude,pred_y,pred_x\n1,2,3,4,5\n", "pred_y, pred_x may"),
-        ("a.jsonl", '{"image_id": 1, "sequence": [1], "sequence": [2]}', "column sequence is"),
+        ("a.jsonl", '{"image_id": 1, "sequence": [1], "sequence": [2]}', "column sequence occurs"),
         ("a.jsonl", '{"image_id": 1}\n{"image_id"', "line 2 is not JSON"),
         ("a.jsonl", '{"image_id": 1}\n{"id": 1}', "line 2 is not a record with the fields"),
         ("a.parquet", "PAR1", "a.parquet: "),
