@@ -36,7 +36,8 @@ def main() -> None:
     packs, zoom = str(folder / "im2gps"), str(folder / "justzoomin")
     im2gps.sample.write_sample(packs)
     justzoomin.sample.write_sample(zoom)
-    print(f"Wrote synthetic copies of both benchmarks, in the original layouts, to {folder}/\n")
+    print(f"Wrote synthetic copies of both benchmarks, in the original layouts, to {folder}/")
+    print("They are smaller than the published data, so messages about their size are expected.\n")
 
     # Prepared: rows in a table on disk, read once and kept.
     train = load_dataset("im2gps", "random_2k", data_dir=packs, split="test")
@@ -84,7 +85,7 @@ def score(folder: Path, name: str, data_dir: str, test, predictions: np.ndarray)
     command = [str(path), "--references", name, "--data-dir", data_dir, "--report", str(picture)]
     print(f"\n{MARK}: gcd-metric {' '.join(command)}\n")
     gcd_metric.cli.main(command)
-    print(f"\nThe report picture: {picture} (a page with the worst errors: --report x.html)\n")
+    print(f"\nThe report is {picture}. For a page with the worst errors, use --report x.html.\n")
 
 
 if __name__ == "__main__":

@@ -15,8 +15,8 @@ from im2gps.training import VALIDATION_FRACTION, find_shards
 
 _PRIVATE_OPTION = "--include-unlicensed"
 _NOTE = (
-    "**Private copy.** This repository holds photos whose licence does not allow redistribution. "
-    "It must stay private."
+    "**Private copy.** This repository contains photos whose licence does not allow "
+    "redistribution. It must stay private."
 )
 
 

@@ -27,9 +27,9 @@ _UNFINISHED = "This upload is not finished. Run the same command again to send w
 _TAR = (
     "The files are TAR archives of samples, for `webdataset` or `load_dataset`. Their columns are "
     "`jpg` (the picture, called `image` or `view` below), `json` (a dict of the other fields), "
-    "`__key__` and `__url__` (the archive). The key is the image id without its extension, with "
-    "`_` in place of everything but letters, digits, `@` and `-`; rows without an id have their "
-    "number in the archive."
+    "`__key__` and `__url__` (the archive). The key is the image id without its extension; "
+    "characters other than letters, digits, `@` and `-` are replaced by `_`. The key of a row "
+    "without an id is its number in the archive."
 )
 # Paragraphs that differ by format; those for TAR archives are in a comment.
 _BY_FORMAT = re.compile(r"<!-- parquet -->\n(.*?)<!-- tar\n(.*?)-->\n", re.DOTALL)
