@@ -111,7 +111,7 @@ def test_published_results_stand_beside_the_whole_benchmark(run, files):
     ("change", "message"),
     [
         (["--benchmark", "im2gps3k"], "for all 2,997 images, and this score is for 237"),
-        (["--benchmark", "justzoomin"], "over its 30,956 images"),
+        (["--benchmark", "justzoomin"], "for all 30,956 images"),
         (["--benchmark", "im2gps", "--thresholds", "3"], "other thresholds"),
         (["--benchmark", "im2gps", "--method", "geodesic"], "use haversine"),
         (["--benchmark", "nothing"], "no published results of nothing"),
