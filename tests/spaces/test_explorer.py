@@ -527,7 +527,7 @@ def test_published_results_stand_beside_a_game_on_the_whole_benchmark_only(modul
     whole, less, made_up = played(237), played(236), played(237, synthetic=True)
     (_, rows, notes), (_, own_rows, reasons) = whole, less
     assert rows[0][0] == "you" and len(rows) == 8
-    assert any("over all 237 photos, yours over ten drawn" in note for note in notes)
+    assert any("for all 237 photos. Yours are for ten of them" in note for note in notes)
     assert len(own_rows) == len(made_up[1]) == 1
     assert any("drawn from 236, so they are not shown" in note for note in reasons)
 
