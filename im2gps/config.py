@@ -19,12 +19,12 @@ PROJECT_PAGE = "http://graphics.cs.cmu.edu/projects/im2gps/"
 DEFAULT = "im2gps"
 VERSION = datasets.Version("1.0.0")
 NO_TRAINING_SET = """\
-Im2GPS has no training photos to download: its 6,472,304 exist only as lists of Flickr ids. Build \
-shards of them once: `im2gps search` asks Flickr for lists, `im2gps lists` makes a table of them, \
+The 6,472,304 training photos of Im2GPS cannot be downloaded: they exist only as lists of Flickr \
+ids. Build shards once: `im2gps search` gets lists from Flickr, `im2gps lists` makes a table, \
 and `im2gps build PHOTOS.parquet -o FOLDER` fetches the photos. Then load_dataset("im2gps", \
-data_dir="FOLDER") has the splits train, validation and test. Shards of other people, with \
-coordinates in their JSON files: load_dataset("im2gps", data_files="their/*.tar"). Everything else \
-has only the split "test"."""
+data_dir="FOLDER") has the splits train, validation and test. To load other shards, with \
+coordinates in their JSON files: load_dataset("im2gps", data_files="their/*.tar"). Without shards, \
+and in all other configurations, the only split is "test"."""
 _TABLES = (".csv", ".parquet")
 
 
