@@ -434,7 +434,7 @@ HOSTILE = {
     "an object": ("max_zoom: 0", "max_zoom: !!python/object/apply:os.getpid []", "not valid YAML"),
     "no YAML": ("max_zoom: 0", "max_zoom: [", "not valid YAML"),
     "not text": ("max_zoom: 0", "max_zoom: \x00", "not valid YAML"),
-    "references": ("max_zoom: 0", "a: &a [1]\nmax_zoom: [*a, *a]", "has references"),
+    "references": ("max_zoom: 0", "a: &a [1]\nmax_zoom: [*a, *a]", "contains aliases"),
     "depth": ("max_zoom: 0", "max_zoom: " + "[" * 700, "not valid YAML"),
     "length": ("max_zoom: 0", "max_zoom: " + "1" * 1500, "over 1,024 bytes"),
     "digits": ("max_zoom: 0", "max_zoom: " + "9" * 700, "max_zoom is "),
