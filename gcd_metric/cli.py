@@ -22,6 +22,7 @@ from .columns import ROLES, find_columns
 from .names import listed
 from .options import CONFIGURATIONS, make_options
 from .scoring import Run, Scored, Wording, published
+from .terminal import run_command
 
 _WORDING = Wording(
     "choose one with --{}-column", "choose the column with --id-column", "--missing miss"
@@ -58,27 +59,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     Returns 0, or 2 (with one line on stderr) for input that cannot be scored, or 141 if the reader
     of the output has closed it.
     """
-    _prepare_output()
-    try:
-        return _status(sys.argv[1:] if argv is None else argv)
-    except BrokenPipeError:  # the reader has closed the output
-        return 141
-    finally:
-        for stream in (sys.stdout, sys.stderr):
-            try:
-                stream.flush()
-            except OSError:  # or Python would try, and fail, again at exit
-                os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
-
-
-def _prepare_output() -> None:
-    """Escape characters that the terminal cannot encode, and discard output to closed streams."""
-    for name in ("stdout", "stderr"):
-        stream = getattr(sys, name)
-        if stream is None:
-            setattr(sys, name, open(os.devnull, "w", encoding="utf-8"))  # noqa: SIM115
-        elif hasattr(stream, "reconfigure"):
-            stream.reconfigure(errors="backslashreplace")
+    return run_command(lambda: _status(sys.argv[1:] if argv is None else argv))
 
 
 def _status(argv: Sequence[str]) -> int:

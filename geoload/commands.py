@@ -10,41 +10,40 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+from gcd_metric.terminal import run_command
 from geoload import __version__
 from geoload.messages import one_line
 
 Work = Callable[[dict[str, Any]], int | None]
 
 
-def run(parser: argparse.ArgumentParser, argv: Sequence[str] | None, work: Work) -> int:
+def add_subcommand(
+    commands: Any, name: str, function: Callable[..., Any], text: str
+) -> argparse.ArgumentParser:
+    """Add a subcommand that `run` calls `function` for; `text` is its help, without a full stop."""
+    description = f"{text[0].upper()}{text[1:]}."
+    parser: argparse.ArgumentParser = commands.add_parser(name, help=text, description=description)
+    parser.set_defaults(run=function)
+    return parser
+
+
+def call_command(options: dict[str, Any]) -> int | None:
+    """Call the function of the chosen subcommand with its options."""
+    del options["command"]
+    status: int | None = options.pop("run")(**options)
+    return status
+
+
+def run(
+    parser: argparse.ArgumentParser, argv: Sequence[str] | None, work: Work = call_command
+) -> int:
     """Parse arguments, call `work` with the options as a dict, and return the exit status.
 
     The status is that of `work`, where None counts as 0; 2 for bad input, with one line on stderr
     that says why; 130 after Ctrl-C; 141 if the reader closed the output, as `head` does.
     """
-    _prepare_output()
     parser.add_argument("--version", action="version", version=f"{parser.prog} {__version__}")
-    try:
-        return _status(parser, argv, work)
-    except BrokenPipeError:
-        return 141
-    finally:
-        # Python writes what remains at exit; that would fail again.
-        for stream in (sys.stdout, sys.stderr):
-            try:
-                stream.flush()
-            except OSError:
-                os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
-
-
-def _prepare_output() -> None:
-    """Escape characters that the terminal cannot encode; discard output to closed streams."""
-    for name in ("stdout", "stderr"):
-        stream = getattr(sys, name)
-        if stream is None:
-            setattr(sys, name, open(os.devnull, "w", encoding="utf-8"))  # noqa: SIM115
-        elif hasattr(stream, "reconfigure"):
-            stream.reconfigure(errors="backslashreplace")
+    return run_command(lambda: _status(parser, argv, work))
 
 
 def _status(parser: argparse.ArgumentParser, argv: Sequence[str] | None, work: Work) -> int:

@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from geoload.commands import run
+from geoload.commands import add_subcommand, run
 from im2gps import publish
 from im2gps.building import build
 from im2gps.coverage import command as coverage
@@ -24,19 +24,12 @@ def main(argv: list[str] | None = None) -> int:
     _add_sample(commands)
     for module in (search, lists, build, coverage, publish):
         module.add_command(commands)
-    return run(parser, argv, _run)
-
-
-def _run(options: dict[str, Any]) -> int | None:
-    del options["command"]
-    status: int | None = options.pop("run")(**options)
-    return status
+    return run(parser, argv)
 
 
 def _add_sample(commands: Any) -> None:
     text = "write a small synthetic data set in the original file format"
-    parser = commands.add_parser("sample", help=text, description=f"{text.capitalize()}.")
-    add = parser.add_argument
+    add = add_subcommand(commands, "sample", _sample, text).add_argument
     add("folder", help="output folder; created if needed")
     for name, (archive, usual) in PACKS.items():
         text = f"number of photos in {archive} (default {usual})"
@@ -48,7 +41,6 @@ def _add_sample(commands: Any) -> None:
     add("--lists", type=int, default=0, metavar="N", help=text)
     add("--width", type=int, default=160, help="longest side of the largest pictures, in pixels")
     add("--seed", type=int, default=0, help="random seed of the photos")
-    parser.set_defaults(run=_sample)
 
 
 def _sample(folder: str, width: int, seed: int, lists: int, **counts: int) -> None:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import argparse
+import functools
 import itertools
-from collections.abc import Callable
 from json import dumps
 from pathlib import Path
 from typing import Any
 
-from geoload.commands import run
+from geoload.commands import add_subcommand, run
 from geoload.files import local_path, write_json
 from geoload.messages import format_bytes
 from geoload.tar_reader import TarReader
@@ -30,24 +30,14 @@ def main(argv: list[str] | None = None) -> int:
 
     `verify` returns 1 if it finds something wrong.
     """
-    return run(_parser(), argv, _run)
-
-
-def _run(options: dict[str, Any]) -> int | None:
-    del options["command"]
-    status: int | None = options.pop("run")(**options)
-    return status
+    return run(_parser(), argv)
 
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="justzoomin", description="Tools for Just Zoom In.")
     commands = parser.add_subparsers(dest="command", required=True)
 
-    def command(name: str, function: Callable[..., Any], text: str) -> argparse.ArgumentParser:
-        about = f"{text[0].upper()}{text[1:]}."
-        added = commands.add_parser(name, help=text, description=about)
-        added.set_defaults(run=function)
-        return added
+    command = functools.partial(add_subcommand, commands)
 
     sample = command("sample", _sample, "write a small synthetic data set in the layout of the Hub")
     sample.add_argument("folder", help="output folder; created if needed")

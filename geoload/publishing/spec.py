@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from geoload.builder import Builder
+from geoload.commands import add_subcommand
 from geoload.publishing.convert import Screened
 from geoload.publishing.formats import FORMATS
 
@@ -59,9 +60,7 @@ def add_command(commands: Any, run: Callable[..., None]) -> argparse.ArgumentPar
     """Add the command to a parser's commands, with the options that both data sets have."""
     # fmt: off
     text = "convert the data to a repository that loads without this package, and upload it"
-    parser: argparse.ArgumentParser = commands.add_parser(
-        "publish", help=text, description=f"{text.capitalize()}.")
-    parser.set_defaults(run=run)
+    parser = add_subcommand(commands, "publish", run, text)
     parser.add_argument("repo_id", nargs="?", metavar="REPO_ID",
                         help="dataset repository on the Hub; created if it does not exist")
     parser.add_argument("--to", metavar="DIR", help="write the files to this folder; without "

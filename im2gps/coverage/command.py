@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from tabulate import tabulate
 
+from geoload.commands import add_subcommand
 from geoload.files import atomic_write, write_json
 from geoload.report import Findings
 
@@ -28,7 +29,9 @@ _MAP_WIDTH, _MAP_HEIGHT = 13.0, 6.6  # inches
 def add_command(commands: Any) -> None:
     """Add `coverage` to the subcommands of `im2gps`."""
     text = "count photos by country and by grid cell, and draw a world map"
-    parser = commands.add_parser("coverage", help=text, description=f"{text.capitalize()}.")
+    parser = add_subcommand(
+        commands, "coverage", lambda **options: run(argparse.Namespace(**options)), text
+    )
     add = parser.add_argument
     add("source", help="CSV, TSV or Parquet file with a latitude and a longitude in each row, or "
         "the folder that contains photos.parquet")  # fmt: skip
@@ -42,7 +45,6 @@ def add_command(commands: Any) -> None:
     add("--map", metavar="PNG", help="draw a world map of the density (needs the extra `report`)")
     add("--csv", metavar="FILE", help="write the whole table")
     add("--json", metavar="FILE", help="write all statistics and the whole table")
-    parser.set_defaults(run=lambda **options: run(argparse.Namespace(**options)))
 
 
 def run(arguments: argparse.Namespace) -> int:

@@ -16,6 +16,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from geoload.commands import add_subcommand
 from geoload.files import file_lock
 from geoload.messages import progress_bar
 from im2gps.flickr.api import API, PER_PAGE, Flickr, Page
@@ -237,12 +238,8 @@ def _text(value: Any) -> str:
 
 def add_command(commands: Any) -> None:
     """Add `im2gps search` to the command line."""
-    parser = commands.add_parser(
-        "search",
-        help="search Flickr for photos of places, and write lists of them",
-        description="Search Flickr for photos of places, and write lists of them.",
-    )
-    add = parser.add_argument
+    text = "search Flickr for photos of places, and write lists of them"
+    add = add_subcommand(commands, "search", _run, text).add_argument
     text = (
         "text file with one keyword or phrase per line; a line that starts with - excludes a word"
     )
@@ -265,7 +262,6 @@ def add_command(commands: Any) -> None:
         "returns fewer photos than it counts (default 2)"
     )
     add("--recheck", type=int, default=2, metavar="N", help=text)
-    parser.set_defaults(run=_run)
 
 
 def _run(

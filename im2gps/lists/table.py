@@ -23,6 +23,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from geoload.commands import add_subcommand
 from geoload.files import atomic_write, files_below, printable, write_json
 from geoload.messages import format_bytes, progress_bar
 from geoload.processes import core_count
@@ -371,12 +372,8 @@ class SeenIds:
 
 def add_command(commands: Any) -> None:
     """Add `im2gps lists` to the command line."""
-    parser = commands.add_parser(
-        "lists",
-        help="convert Flickr text lists to one Parquet table of photos",
-        description="Convert Flickr text lists to one Parquet table of photos.",
-    )
-    add = parser.add_argument
+    text = "convert Flickr text lists to one Parquet table of photos"
+    add = add_subcommand(commands, "lists", _run, text).add_argument
     add("lists", nargs="+", metavar="LISTS", help="text files, or folders of text files")
     text = "output file (default: photos.parquet); a report is written next to it"
     add("-o", "--output", default="photos.parquet", metavar="TABLE", help=text)
@@ -393,7 +390,6 @@ def add_command(commands: Any) -> None:
     )
     add("--exclude-owners-of", action="append", default=[], metavar="PACK", help=text)
     add("--workers", type=int, metavar="N", help="number of threads (default: one per core)")
-    parser.set_defaults(run=_run)
 
 
 def _run(
