@@ -18,8 +18,8 @@ if TYPE_CHECKING:
 
 register("im2gps", "im2gps.im2gps")
 
-from im2gps.config import Im2GPSConfig  # noqa: E402
 from im2gps.im2gps import Im2GPS  # noqa: E402
+from im2gps.options import Im2GPSConfig  # noqa: E402
 
 __all__ = ["Im2GPS", "Im2GPSConfig", "Resize", "webdataset"]
 

@@ -21,7 +21,7 @@ from geoload.registry import requested
 from geoload.remote import with_retries
 from geoload.report import Findings
 from im2gps import metadata
-from im2gps.config import (
+from im2gps.options import (
     CONFIGS,
     DEFAULT,
     NO_TRAINING_SET,

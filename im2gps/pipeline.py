@@ -9,8 +9,8 @@ from typing import Any
 
 from geoload.messages import needed_for
 from geoload.report import Findings
-from im2gps.config import Im2GPSConfig
 from im2gps.im2gps import Im2GPS
+from im2gps.options import Im2GPSConfig
 from im2gps.rows import shard_samples
 
 with needed_for("A webdataset pipeline", "all"):

@@ -9,10 +9,13 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from typing import Any
 
+from gcd_metric.matching import match_ids
+from gcd_metric.names import refuse_duplicates
+from gcd_metric.tables import read_coordinates
 from geoload.files import is_remote
 from geoload.jpeg import PhotoError, clean
 from geoload.report import Findings
-from im2gps.config import Im2GPSConfig, find_coordinates
+from im2gps.options import Im2GPSConfig, find_coordinates
 from im2gps.packs import PackError, explained, open_pack
 from im2gps.photo import check_header, coordinates, fields
 from im2gps.training import BROKEN, Sample, in_validation, samples
@@ -139,11 +142,6 @@ def _read_labels(
 
     With `skip_broken`, coordinates may be missing (NaN), and photos with several rows are counted.
     """
-    # Imported here because it imports `evaluate`, which only these configurations need.
-    from gcd_metric.matching import match_ids
-    from gcd_metric.names import refuse_duplicates
-    from gcd_metric.tables import read_coordinates
-
     if not names:
         raise ValueError(f"There are no photos for {table}: only .jpg and .jpeg files count.")
     twice = [name for name, count in Counter(names).items() if count > 1]

@@ -74,7 +74,7 @@ class Im2GPSConfig(Config):
     ROW_MODULES: ClassVar[tuple[str, ...]] = row_modules(
         gcd_metric="columns coordinates matching names tables",
         geoload="builder files jpeg remote tar",
-        im2gps="config im2gps metadata packs photo photo_table rows training",
+        im2gps="im2gps metadata options packs photo photo_table rows training",
     )  # fmt: skip
 
     def shards(self) -> dict[str, list[str]]:
