@@ -61,9 +61,11 @@ def main() -> None:
 
 def predict(train, test) -> np.ndarray:
     """Give each test row the coordinates of the nearest training row; shape (n, 2)."""
-    known = np.array([tiny(row["image"]) for row in tqdm(train, desc="training", delay=2)])
+    known = np.array(
+        [tiny(row["image"]) for row in tqdm(train, desc="training", delay=2, disable=None)]
+    )
     places = np.array([(row["latitude"], row["longitude"]) for row in train])
-    looks = np.array([tiny(row["image"]) for row in tqdm(test, desc="test", delay=2)])
+    looks = np.array([tiny(row["image"]) for row in tqdm(test, desc="test", delay=2, disable=None)])
     nearest = [np.argmin(np.square(known - look).sum(1)) for look in looks]
     return places[nearest]
 

@@ -36,7 +36,7 @@ State = tuple[int, int, int]
 class _Opened(NamedTuple):
     file: BinaryIO
     state: State
-    contents: TarIndex
+    tar_index: TarIndex
 
 
 class TarReader:
@@ -65,7 +65,7 @@ class TarReader:
     @property
     def index(self) -> TarIndex:
         """The index of the file as it was opened; ShardError when the file is damaged."""
-        return self._open().contents
+        return self._open().tar_index
 
     def read(self, name: str, max_size: int = MAX_MEMBER, last: bool = True) -> bytes | None:
         """Return the bytes of a member, the last or the first of its name; None without one.

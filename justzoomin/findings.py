@@ -21,13 +21,13 @@ WHITE_PHOTOS = "photos with white views, all of whose tiles are missing"
 
 # Called after each part of a pass with its name, its report, and numbers of what was found in it.
 Done = Callable[[str, Findings, "np.ndarray | None"], None]
-_END_OF_IMAGE = 4096  # bytes at the end of a picture in which the mark is looked for
+END_OF_IMAGE = 4096  # bytes at the end of a picture in which its end mark is looked for
 _log = logging.getLogger(__name__)
 
 
 def is_jpeg(data: bytes) -> bool:
     """Check both ends only; decoding would take 100 times as long."""
-    return data.startswith(b"\xff\xd8") and data.rfind(b"\xff\xd9", -_END_OF_IMAGE) >= 0
+    return data.startswith(b"\xff\xd8") and data.rfind(b"\xff\xd9", -END_OF_IMAGE) >= 0
 
 
 def take(report: Findings, kind: str) -> int:
@@ -40,9 +40,8 @@ class StreamedFindings:
     """Logs the report of each part and, after the last one, what only all parts together show.
 
     A process that reads only some of the parts, such as a DataLoader worker, never reaches the
-    end.
-    `combine` gets the findings that were held back and the numbers found in each part, and returns
-    the report of all parts.
+    end. `combine` gets the findings that were held back and the numbers found in each part, and
+    returns the report of all parts.
     """
 
     def __init__(

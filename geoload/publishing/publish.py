@@ -43,12 +43,18 @@ def publish(spec: PublishSpec, settings: Settings) -> None:
     if spec.private_option and not settings.private:
         raise ValueError(f"{spec.private_option} needs a private repository: leave out --public.")
     run = _Run(spec, settings)
-    run.estimate() if settings.dry_run else run.publish()
+    if settings.dry_run:
+        run.estimate()
+    else:
+        run.publish()
 
 
 class _Run:
     def __init__(self, spec: PublishSpec, settings: Settings) -> None:
         self._spec, self._settings = spec, settings
+        self._builder = functools.cache(
+            spec.builder
+        )  # opening a source again repeats its log lines
         self._configs = settings.configs or spec.configs
         if settings.to is None:
             name = f"{spec.package}-{str(settings.repo_id).replace('/', '--')}"
@@ -105,7 +111,7 @@ class _Run:
         return found
 
     def _splits(self, config: str) -> list[Split]:
-        spec, builder = self._spec, self._spec.builder(config)
+        spec, builder = self._spec, self._builder(config)
         features = builder.info.features
         kept = {n: f for n, f in features.items() if n not in spec.screening_columns}
         types, key = datasets.Features(kept), f"{builder.config_id} {spec.key}"
@@ -190,7 +196,7 @@ class _Run:
                 known = self._conversion(split, out).finished()
             if known is not None:
                 return known.rows, known.size, known.left_out, ""
-        estimate = self._spec.estimate(self._spec.builder(split.config), split.name)
+        estimate = self._spec.estimate(self._builder(split.config), split.name)
         if estimate is not None:
             return (*estimate, {}, "about ")
         rows = size = 0

@@ -10,11 +10,11 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from tqdm import tqdm
 
 from gcd_metric.columns import ADVICE, Unclear, find_pair
 from gcd_metric.tables import is_table, open_csv
 from geoload.files import is_clutter
+from geoload.messages import progress_bar
 from geoload.report import Findings
 from im2gps.coverage.countries import OFF_LAND, Countries, area_km2, load
 
@@ -280,7 +280,7 @@ def read_batches(path: Path, findings: Findings) -> Iterator[tuple[np.ndarray, n
     """
     row = beyond = 0  # rows so far, and how many have a latitude out of range
     farthest = np.zeros(2)
-    with tqdm(unit=" rows", unit_scale=True, disable=None) as bar:
+    with progress_bar(path.name, unit="row") as bar:
         for columns in _parquet(path, bar) if path.suffix.lower() == ".parquet" else _csv(path):
             numbers = [pd.to_numeric(column, errors="coerce") for column in columns]
             degrees = np.array([n.to_numpy(dtype=np.float64, na_value=np.nan) for n in numbers])

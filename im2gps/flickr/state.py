@@ -1,7 +1,7 @@
 """The state of a search on disk: its lists, and `search.json`, which says how far each has come.
 
-A list on disk is complete up to the size in `search.json`. Bytes after that are
-from an interrupted run and are cut off when the search continues.
+A list on disk is complete up to the size in `search.json`. Bytes after that are from an interrupted
+run and are cut off when the search continues.
 """
 
 from __future__ import annotations

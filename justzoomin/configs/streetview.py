@@ -21,13 +21,20 @@ from geoload.report import Findings
 from geoload.tar_index import TarIndex
 from geoload.tar_reader import member_address, read_members, shared_reader
 from justzoomin.configs.covered import Covered, find_covered, read_covered
-from justzoomin.findings import BROKEN, MISSING, STRANGERS, TWICE, Done, is_jpeg, take
+from justzoomin.findings import (
+    BROKEN,
+    END_OF_IMAGE,
+    MISSING,
+    STRANGERS,
+    TWICE,
+    Done,
+    is_jpeg,
+    take,
+)
 from justzoomin.members import NOT_FILES, SUFFIX, joined_id
 from justzoomin.options import JustZoomInConfig, Row
 from justzoomin.source import TABLES, Archive, Source
 from justzoomin.table import Table, read_tables, table_report
-
-_TAIL = 4096  # bytes
 
 # A row of the table, the place of its picture (archive and byte), the name of the picture, and its
 # bytes; or, where pictures are left in place, its address and None.
@@ -300,6 +307,6 @@ class _Reader:
 
 def _has_both_ends(path: str, offset: int, size: int, name: str) -> bool:
     """Check a picture in its shard as `is_jpeg` checks its bytes."""
-    archive, tail = shared_reader(path), min(size, _TAIL)
+    archive, tail = shared_reader(path), min(size, END_OF_IMAGE)
     start = archive.read_at(offset, min(size, 2), name)
     return is_jpeg(start + archive.read_at(offset + size - tail, tail, name)) and size > 3

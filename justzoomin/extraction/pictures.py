@@ -18,6 +18,7 @@ from geoload.remote import open_binary
 from geoload.report import Findings
 from geoload.tar import ShardError
 from geoload.tar_index import TarIndex
+from justzoomin.findings import END_OF_IMAGE
 from justzoomin.members import image_id_of, path_of, refusal, shown, tile_of
 from justzoomin.source import Archive, Source
 
@@ -26,7 +27,6 @@ DAMAGED = "TAR files that are damaged"
 LINKS = "links and other things that are no files"
 PARTS = f"unfinished files ({UNFINISHED})"
 STRAY = "files outside of the layout"
-_ENDS = 4096
 _MAX_PIXELS = 100_000_000
 
 
@@ -52,7 +52,7 @@ class Picture(NamedTuple):
         file.seek(self.offset)
         data = read_exactly(file.read, size)
         if not whole:
-            tail = min(_ENDS, self.size)
+            tail = min(END_OF_IMAGE, self.size)
             file.seek(self.offset + self.size - tail)
             data += read_exactly(file.read, tail)
         return data

@@ -14,7 +14,7 @@ from elements import PRIVATE, READ_ERRORS, button, coordinates, done, failed
 from game import Game
 from worldmap import arcs_between, box_around, map_component, mark, scene_of
 
-from gcd_metric.report import html_table
+from gcd_metric.report import html_table, paragraphs
 
 _MAPS = {"im2gps": "Map of the world.", "justzoomin": "Map of Washington, D.C., with zoom grid."}
 _CLOSE = 60.0  # degrees; a guess this near to the truth is shown with it on an enlarged map
@@ -126,7 +126,7 @@ def show_result(game: Game, collection: Collection) -> Changes:
         "onward": gr.update(visible=False),
         "result": "<h2>Your result, in percent within each distance</h2>"
         + html_table(headers, rows, "Your result")
-        + elements.small_print(*notes)
+        + paragraphs(notes)
         + "<h3>Round by round</h3>"
         + html_table(rounds, _rounds(game, collection), "Round by round"),
         "again": gr.update(visible=True),
