@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from . import registration  # noqa: F401
 from .comparison import compare
 from .distances import geodesic, haversine
+from .groups import photographers, place_cells
 from .intervals import wilson_interval
 from .options import CONFIGURATIONS
 
@@ -20,6 +21,8 @@ __all__ = [
     "compare",
     "geodesic",
     "haversine",
+    "photographers",
+    "place_cells",
     "wilson_interval",
 ]
 

@@ -10,7 +10,15 @@ import numpy as np
 
 from .checks import examine
 from .distances import measure
-from .intervals import wilson_interval
+from .groups import Groups, make_groups
+from .intervals import (
+    NONE,
+    Interval,
+    mean_and_interval,
+    median_and_interval,
+    proportion_intervals,
+    wilson_interval,
+)
 from .matching import pair
 from .options import PER_KM, Options
 
@@ -20,39 +28,81 @@ SIDES = ("predictions", "references")
 
 
 def score(
-    predictions: Any, references: Any, options: Options, *, stacklevel: int = 2
+    predictions: Any, references: Any, options: Options, groups: Any = None, *, stacklevel: int = 2
 ) -> tuple[dict[str, Any], np.ndarray]:
     """Pair, check, measure and summarise coordinates of any form.
 
-    Returns the figures, and the distances in the order of the references. Coordinates that cannot
-    be scored are a ValueError; what is doubtful is a UserWarning (at `stacklevel`).
+    `groups` are labels in the order of the references. Returns the figures, and the distances in
+    the order of the references. Coordinates that cannot be scored are a ValueError; what is
+    doubtful is a UserWarning (at `stacklevel`).
     """
     checked = examine(*pair(predictions, references, SIDES), options.missing, options.finest_km)
     for note in checked.notes:
         warnings.warn(note, stacklevel=stacklevel + 1)
+    made = None if groups is None else make_groups(groups, len(checked.references))
     measured = measure(checked.predictions, checked.references, options)
-    return summarise(measured, options), measured
+    return summarise(measured, options, made), measured
 
 
-def summarise(measured: np.ndarray, options: Options) -> dict[str, Any]:
+def summarise(
+    measured: np.ndarray, options: Options, groups: Groups | None = None
+) -> dict[str, Any]:
     """Every figure, as `GcdMetric.compute` returns them.
 
     `measured` are distances of shape (n,) in the unit of `options`, NaN for missing predictions.
     """
     n, unit = len(measured), options.unit
-    unanswered = np.isnan(measured)
-    n_missing = int(np.count_nonzero(unanswered))
-    answered = measured[~unanswered] if n_missing else measured
-    result: dict[str, Any] = {}
-    for key, threshold in zip(options.keys, options.thresholds, strict=True):
-        hits = int(np.count_nonzero(answered <= threshold))
-        result[key] = hits / n
-        result[f"{key}_ci95"] = wilson_interval(hits, n)
-    result[f"mean_{unit}"] = float(answered.mean()) if answered.size else math.nan
-    result[f"median_{unit}"] = float(np.median(answered)) if answered.size else math.nan
-    decay = answered * (-1 / (GEOSCORE_SCALE_KM * PER_KM[unit]))
-    result["geoscore"] = GEOSCORE_MAX * float(np.exp(decay, out=decay).sum()) / n
-    result["n"] = n
+    has_answer = ~np.isnan(measured)
+    n_answered = int(np.count_nonzero(has_answer))
+    answered, answered_groups = measured, groups
+    if n_answered < n:
+        answered = measured[has_answer]
+        answered_groups = groups.take(has_answer) if groups else None
+    result = _accuracies(measured, options, groups)
+    mean, mean_ci95 = mean_and_interval(answered, answered_groups)
+    median, median_ci95 = median_and_interval(answered, answered_groups)
+    points = measured * (-1 / (GEOSCORE_SCALE_KM * PER_KM[unit]))
+    np.exp(points, out=points)
+    points *= GEOSCORE_MAX
+    points[~has_answer] = 0
+    geoscore, geoscore_ci95 = mean_and_interval(points, groups)
+    result |= {
+        f"mean_{unit}": mean,
+        f"mean_{unit}_ci95": _within(mean_ci95, math.inf),
+        f"median_{unit}": median,
+        f"median_{unit}_ci95": median_ci95,
+        "geoscore": geoscore,
+        "geoscore_ci95": _within(geoscore_ci95, GEOSCORE_MAX),
+        "n": n,
+    }
+    if groups:
+        result["n_groups"] = len(groups.sizes)
     if options.missing == "miss":
-        result["n_missing"] = n_missing
+        result["n_missing"] = n - n_answered
+    return result
+
+
+def _within(interval: Interval, largest: float) -> Interval:
+    """The part of an interval from 0 to `largest`."""
+    if interval is NONE:
+        return NONE
+    low, high = interval
+    return max(low, 0.0), min(high, largest)
+
+
+def _accuracies(measured: np.ndarray, options: Options, groups: Groups | None) -> dict[str, Any]:
+    """The accuracy at each threshold, with its interval and effective sample size."""
+    result: dict[str, Any] = {}
+    n = len(measured)
+    if groups is None:
+        for key, threshold in zip(options.keys, options.thresholds, strict=True):
+            hits = int(np.count_nonzero(measured <= threshold))
+            result |= {key: hits / n, f"{key}_ci95": wilson_interval(hits, n)}
+        return result
+    by_group = np.stack([groups.sums(measured <= threshold) for threshold in options.thresholds])
+    intervals, sizes = proportion_intervals(by_group, groups)
+    for key, total, interval, size in zip(
+        options.keys, by_group.sum(axis=1).tolist(), intervals, sizes.tolist(), strict=True
+    ):
+        result |= {key: total / n, f"{key}_ci95": interval, f"{key}_n_effective": size}
     return result

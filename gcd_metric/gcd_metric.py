@@ -15,6 +15,7 @@ from .columns import find_pair
 from .coordinates import read
 from .distances import geodesic, haversine
 from .figures import score
+from .groups import labels_of
 from .intervals import wilson_interval
 from .matching import match_ids
 from .names import listed
@@ -25,7 +26,8 @@ __all__ = ["CONFIGURATIONS", "GcdMetric", "geodesic", "haversine", "wilson_inter
 
 _DESCRIPTION = """\
 Scores image geolocation: the share of predictions within a great-circle distance of the truth, \
-for each threshold with its 95 % Wilson interval, the mean and median error, and the GeoScore.
+the mean and median error, and the GeoScore, each with a 95 % confidence interval. The intervals \
+account for groups of photos, such as those of one photographer.
 """
 
 _INPUTS = """
@@ -39,13 +41,18 @@ Args:
     earth_radius: radius of the sphere, always in kilometres. Default: the configuration's.
     method: "haversine" on the sphere, or "geodesic" on the WGS 84 ellipsoid (needs pyproj).
     missing: "error", or "miss" to count a prediction of None or NaN as wrong at every threshold.
+    groups: one label for each pair, in the order of the references, or the name of a column of the
+        references. Photos with the same label, such as photos of one photographer, are hit or
+        missed together, so the intervals become wider. A pair without a label (None) is a group
+        of its own. Without groups, the pairs are taken as independent.
     return_distances: also return the distance of each pair.
 
 Returns:
-    `acc@200km` … (fractions 0 to 1), `acc@200km_ci95` … (low, high), `mean_km`, `median_km`,
-    `geoscore` (0 to 5000), `n`; with metres `acc@40m` …, `mean_m`, `median_m`; with
-    missing="miss" `n_missing`; with return_distances `distances_km` or `distances_m`, a list in
-    the order of the references.
+    `acc@200km` … (fractions 0 to 1), `mean_km`, `median_km`, `geoscore` (0 to 5000), each with its
+    interval as `acc@200km_ci95` … (low, high), and `n`; with metres `acc@40m` …, `mean_m`,
+    `median_m`; with missing="miss" `n_missing`; with groups `n_groups`, and for each threshold the
+    number of independent photos that would have the same variance, `acc@200km_n_effective` …; with
+    return_distances `distances_km` or `distances_m`, a list in the order of the references.
 
 Examples:
     >>> import evaluate
@@ -86,6 +93,7 @@ class GcdMetric(PairMetric):
         earth_radius: float | None = None,
         method: str = "haversine",
         missing: str = "error",
+        groups: Any = None,
         return_distances: bool = False,
         **unknown: Any,
     ) -> dict[str, Any] | None:
@@ -97,14 +105,19 @@ class GcdMetric(PairMetric):
         refuse_unknown(unknown, GcdMetric.compute.__kwdefaults__)
         asked = (thresholds, unit, earth_radius, method, missing)
         options = make_options(self.config_name, *asked)
-        return self._score(
-            predictions, references, options=options, return_distances=return_distances
-        )
+        settings = {"options": options, "return_distances": return_distances}
+        settings["groups"] = labels_of(groups, references)
+        return self._score(predictions, references, **settings)
 
     def _compute(
-        self, predictions: Any, references: Any, options: Options, return_distances: bool
+        self,
+        predictions: Any,
+        references: Any,
+        options: Options,
+        groups: Any,
+        return_distances: bool,
     ) -> dict[str, Any]:
-        result, measured = score(predictions, references, options, stacklevel=4)
+        result, measured = score(predictions, references, options, groups, stacklevel=4)
         if return_distances:
             result[f"distances_{options.unit}"] = measured.tolist()  # for evaluate.save, as JSON
         return result

@@ -36,7 +36,8 @@ def test_figures_of_the_default_configuration(metric):
     assert list(result) == [
         *("acc@1km", "acc@1km_ci95", "acc@25km", "acc@25km_ci95", "acc@200km", "acc@200km_ci95"),
         *("acc@750km", "acc@750km_ci95", "acc@2500km", "acc@2500km_ci95"),
-        *("mean_km", "median_km", "geoscore", "n"),
+        *("mean_km", "mean_km_ci95", "median_km", "median_km_ci95", "geoscore", "geoscore_ci95"),
+        "n",
     ]
     assert [result[f"acc@{t}km"] for t in (200, 750, 2500)] == [0.25, 0.5, 0.75]
     assert result["mean_km"] == pytest.approx(1650)

@@ -1,0 +1,143 @@
+"""Groups of photos that are hit or missed together, such as the photos of one photographer."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Iterable
+from contextlib import suppress
+from typing import Any, NamedTuple
+
+import numpy as np
+
+_FLICKR_OWNER = re.compile(r"_(\d+@N\d{2})(?:\.[0-9A-Za-z]{1,5})?$")
+_METRES_PER_DEGREE = 6_371_000 * math.pi / 180
+
+
+class Groups(NamedTuple):
+    """Which group each pair belongs to.
+
+    `codes` numbers the group of each pair, from 0, shape (n,); `sizes` counts the pairs of each
+    group, shape (n_groups,).
+    """
+
+    codes: np.ndarray
+    sizes: np.ndarray
+
+    @property
+    def effective(self) -> float:
+        """The effective number of groups, (sum of sizes)² / (sum of squared sizes), after Kish."""
+        return float(self.sizes.sum() ** 2 / np.square(self.sizes, dtype=np.float64).sum())
+
+    def sums(self, values: np.ndarray) -> np.ndarray:
+        """The sum of `values`, shape (n,), in each group."""
+        return np.bincount(self.codes, values, minlength=len(self.sizes))
+
+    def take(self, kept: np.ndarray) -> Groups:
+        """The groups of the pairs where `kept`, a mask of shape (n,), is true."""
+        codes = self.codes[kept]
+        sizes = np.bincount(codes, minlength=len(self.sizes))
+        numbers = np.cumsum(sizes > 0) - 1
+        return Groups(numbers[codes], sizes[sizes > 0])
+
+
+def make_groups(labels: Any, n: int) -> Groups:
+    """Number the groups of n labels; a pair without a label is a group of its own.
+
+    Labels are any hashable values, in a list, an array, a tensor, a column of a data set or a
+    pandas Series. A ValueError says if there are not n, or if one is not hashable.
+    """
+    import pandas as pd
+
+    if isinstance(labels, (str, bytes, set, frozenset)):
+        raise ValueError(f"groups: pass one label for each of the {n:,} pairs, in their order")
+    if hasattr(labels, "detach"):
+        labels = labels.detach().cpu().numpy()
+    elif hasattr(labels, "to_pandas"):
+        labels = labels.to_pandas()
+    elif not isinstance(labels, (np.ndarray, pd.Series)):
+        # a list of tuples would become a table
+        labels = pd.Series(list(labels), dtype=None if n else object)
+    if np.ndim(labels) != 1 or len(labels) != n:
+        got = "x".join(f"{length:,}" for length in np.shape(labels))
+        raise ValueError(f"groups: {got} labels for {n:,} pairs; pass one label for each pair")
+    try:
+        codes, found = pd.factorize(labels)
+    except TypeError:
+        raise ValueError("groups: labels must be hashable, such as texts or numbers") from None
+    alone = codes < 0
+    codes[alone] = len(found) + np.arange(np.count_nonzero(alone))
+    return Groups(codes, np.bincount(codes))
+
+
+def labels_of(groups: Any, references: Any) -> Any:
+    """The labels themselves, where `groups` names a column of the references."""
+    if not isinstance(groups, str):
+        return groups
+    if references is None:
+        raise ValueError(
+            f"groups={groups!r} names a column of the references; rows were added without it, so "
+            "pass one label for each pair"
+        )
+    with suppress(KeyError, TypeError, IndexError, ValueError):
+        if hasattr(references, "select_columns"):  # a data set, whose photos are not decoded
+            references = references.select_columns([groups])
+        elif not isinstance(references, (list, tuple)):
+            return references[groups]  # a table, or a mapping of columns
+        return [row[groups] for row in references]
+    raise ValueError(f"groups={groups!r}: the references have no column of that name")
+
+
+def photographers(image_ids: Iterable[object]) -> list[str | None]:
+    """Return the photographer of each photo from its Flickr file name.
+
+    Photos of Im2GPS and Im2GPS3k are named `{photo id}_{secret}_{server}_{owner}.jpg`, where the
+    owner is an id such as 19355699@N00. Photographers without a Flickr file name are None.
+
+    Parameters
+    ----------
+    image_ids : iterable of str, length n
+
+    Returns
+    -------
+    list of length n
+
+    Examples
+    --------
+    >>> photographers(["299886566_3b8a8b9a33_103_19355699@N00.jpg", "cat.jpg"])
+    ['19355699@N00', None]
+    """
+    found = (_FLICKR_OWNER.search(str(one)) for one in image_ids)
+    return [match and match[1] for match in found]
+
+
+def place_cells(coordinates: np.ndarray, metres: float) -> np.ndarray:
+    """Number the cells of a grid on the sphere in which points lie.
+
+    The grid has bands of latitude, `metres` high, which are divided into cells that are `metres`
+    wide or slightly wider. The grid starts at the south pole and at the antimeridian, so that
+    every user gets the same cells.
+
+    Parameters
+    ----------
+    coordinates : ndarray of shape (n, 2)
+        Latitude and longitude in degrees.
+    metres : float
+        The size of a cell.
+
+    Returns
+    -------
+    ndarray of shape (n,), int64
+        Equal for points in one cell.
+    """
+    if not 0 < metres < math.inf:
+        raise ValueError(f"metres: the size of a cell must be positive and finite, not {metres!r}")
+    latitude, longitude = np.asarray(coordinates, dtype=np.float64).T
+    height = metres / _METRES_PER_DEGREE
+    band = np.minimum((latitude + 90) // height, math.ceil(180 / height) - 1)
+    middle = np.radians(np.clip((band + 0.5) * height - 90, -90, 90))
+    per_band = np.maximum(360 * np.cos(middle) // height, 1)
+    cell = np.floor((longitude + 180) % 360 / 360 * per_band)
+    widest = max(360 // height, 1) + 1
+    numbers: np.ndarray = band * widest + np.minimum(cell, per_band - 1)
+    return numbers.astype(np.int64)
