@@ -17,11 +17,11 @@ from typing import Any
 
 import pandas as pd
 
-from . import report, scoring, tables, text
+from . import groups, report, scoring, tables, text
 from .columns import ROLES, find_columns
 from .names import listed
 from .options import CONFIGURATIONS, make_options
-from .scoring import Run, Scored, Wording, published
+from .scoring import Run, Scored, Task, Wording, published
 from .terminal import run_command
 
 _WORDING = Wording(
@@ -128,6 +128,12 @@ def _parser() -> argparse.ArgumentParser:
         "show published results of this benchmark (default: that of --config or --references)"
     )
     add("--benchmark", metavar="NAME", help=help_text)
+    help_text = (
+        "photos that are hit or missed together, for the intervals: a column of the references or "
+        "predictions (AUTHOR), place:500m for cells of that size, or none (default: photographers "
+        "or sequences, where columns or Flickr file names tell them; justzoomin: place:500m)"
+    )
+    add("--groups", metavar="COLUMN", help=help_text)
     help_text = "predictions of a second model for the same images, to test the differences"
     add("--compare", metavar="FILE", type=expand, help=help_text)
     add("--json", action="store_true", help="print JSON instead of a table")
@@ -215,8 +221,10 @@ def _thresholds_hint(config: str | None) -> str:
     return f"; --metric-config {config} chooses the thresholds of that name"
 
 
-def _load_references(arguments: argparse.Namespace, chosen: dict[str, str | None]) -> pd.DataFrame:
-    """Read id, latitude and longitude of a data set without decoding its images."""
+def _load_references(
+    arguments: argparse.Namespace, chosen: dict[str, str | None], also: list[str]
+) -> pd.DataFrame:
+    """Read id, latitude and longitude of a data set, and the columns `also`, without its images."""
     import datasets
 
     name = arguments.references
@@ -236,13 +244,14 @@ def _load_references(arguments: argparse.Namespace, chosen: dict[str, str | None
         if rows.info.builder_name == "csv":  # read ids as text, or they lose leading zeros
             converters = {"converters": {columns["id"]: str}}
             rows = datasets.load_dataset(name, split=split, streaming=True, **where, **converters)
-        names = list(columns.values())
-        table = [tuple(map(row.get, names)) for row in rows.select_columns(names)]
+        kept = tables.others(names, also)
+        wanted = [*columns.values(), *kept]
+        table = [tuple(map(row.get, wanted)) for row in rows.select_columns(wanted)]
     except Exception as error:  # a builder may raise anything; the user gets one line
         message = error if isinstance(error, ValueError) else f"--references {name}: {error}"
         hint = _thresholds_hint(arguments.config) if "BuilderConfig" in str(error) else ""
         raise ValueError(f"{message}{hint}") from error
-    return tables.tidy(table, columns, name)
+    return tables.tidy(table, columns, name, kept=kept)
 
 
 def _refuse_mistaken(name: str) -> None:
@@ -313,14 +322,15 @@ def _run(arguments: argparse.Namespace) -> int:
     )
     if arguments.report:
         report.check_report_path(arguments.report)
+    if arguments.groups and groups.is_place(arguments.groups):
+        groups.parse_size(arguments.groups)
     benchmark, none_known = _benchmark(arguments)
     references_name = _references_name(arguments)
     _check_references(arguments)
     for path in files.values():
         _check_predictions(path)
-    config_name = arguments.metric_config or (
-        "justzoomin" if "justzoomin" in (arguments.references, benchmark) else "standard"
-    )
+    is_justzoomin = "justzoomin" in (arguments.references, benchmark)
+    config_name = arguments.metric_config or ("justzoomin" if is_justzoomin else "standard")
     options = make_options(
         config_name,
         arguments.thresholds,
@@ -330,18 +340,12 @@ def _run(arguments: argparse.Namespace) -> int:
     )
     predictions, references = _read(arguments, files)
     paths = list(files.values())
-    runs = scoring.join(
-        list(zip(text.names_of(paths), paths, predictions, strict=True)),
-        references,
-        references_name,
-        options.missing,
-        _WORDING,
-    )
+    asked = arguments.groups or (groups.JUSTZOOMIN if is_justzoomin else None)
+    task = Task(references, references_name, options, _WORDING, benchmark, none_known, groups=asked)
+    runs = scoring.join(list(zip(text.names_of(paths), paths, predictions, strict=True)), task)
     if not arguments.allow_partial:
         _refuse_partial(runs, len(references))
-    scored = scoring.score_runs(
-        runs, references, references_name, options, benchmark, _WORDING, none_known=none_known
-    )
+    scored = scoring.score_runs(runs, task)
     if arguments.report:  # written before printing, because the reader may close the output
         report.write_report(arguments.report, scored)
     if arguments.json:
@@ -363,19 +367,25 @@ def _read(
     ways = [(path, _columns(arguments, prefix), _advice(prefix)) for prefix, path in files.items()]
     name, chosen = arguments.references, _columns(arguments, "reference-")
     reference_advice = _advice("reference-")
+    also = [arguments.groups] if arguments.groups else [*groups.COLUMNS]
     predictions = []
     for path, columns, advice in ways:
         table = tables.read_coordinates(
-            path, *columns.values(), of="predictions", allow_missing=True, advice=advice
+            path,
+            *columns.values(),
+            of="predictions",
+            allow_missing=True,
+            advice=advice,
+            also=also,
         )
         tables.refuse_unscorable(table, path, hint)
         predictions.append(table)
     if tables.is_table(name):
         table = tables.read_coordinates(
-            name, *chosen.values(), of="references", advice=reference_advice
+            name, *chosen.values(), of="references", advice=reference_advice, also=also
         )
     else:
-        table = _load_references(arguments, chosen)
+        table = _load_references(arguments, chosen, also)
     tables.refuse_unscorable(table, name)
     return predictions, table
 
@@ -403,6 +413,7 @@ def _print_tables(scored: Scored) -> None:
         _, mean, geoscore, n = cells[count:]
         unit = scored.options.unit
         print(text.wrapped(f"{name}: mean error {mean} {unit}, GeoScore {geoscore}, n = {n}"))
+    print(text.wrapped(text.intervals(scored)))
     print(text.wrapped(text.columns(scored)))
     if scored.published:
         print(text.wrapped(text.sources(scored)))
@@ -437,6 +448,7 @@ def _print_json(
             for run in scored.runs
         ],
         "comparison": scored.comparison,
+        "groups": scored.labels and {"what": scored.labels.what, "source": scored.labels.source},
         "benchmark": benchmark,
         "published": [
             {key: _published_value(key, value) for key, value in row.items() if value}

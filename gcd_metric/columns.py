@@ -88,6 +88,11 @@ class _Coordinate(NamedTuple):
         return self.marks, tuple(word for word in self.words if not _marks([word]))
 
 
+def plain(name: object) -> str:
+    """A name in lower case without punctuation, so that `IMG_ID` and `imgId` are equal."""
+    return re.sub(r"[\W_]+", "", str(name)).lower()
+
+
 # --- reading names ------------------------------------------------------------------------------
 
 

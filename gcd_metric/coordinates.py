@@ -17,7 +17,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from .columns import Unclear, find_pair
+from .columns import Unclear, find_pair, plain
 
 # names of columns that hold ids, lower case without punctuation, the most reliable first
 IDS = ("imageid", "imgid", "photoid", "id", "filename", "image", "key")
@@ -200,17 +200,13 @@ def _find(names: tuple[Any, ...], name: str) -> tuple[Any, Any]:
     return names[texts.index(found["latitude"])], names[texts.index(found["longitude"])]
 
 
-def _plain(name: Any) -> str:
-    return re.sub(r"[\W_]+", "", str(name)).lower()
-
-
 def _id_columns(values: Any) -> list[Any]:
     """The columns of a data set that may hold ids; columns of images do not."""
     kinds = values.features or {}
     return [
         key
         for key in values.column_names
-        if _plain(key) in IDS and type(kinds.get(key)).__name__ in ("Value", "NoneType")
+        if plain(key) in IDS and type(kinds.get(key)).__name__ in ("Value", "NoneType")
     ]
 
 
@@ -236,9 +232,9 @@ def _ids_of(
 ) -> Ids:
     ids: Ids = {}
     for key in keys:
-        plain = _plain(key)
-        if plain in IDS:
-            ids[plain] = partial(_refuse_twice, key, name) if plain in ids else values_of(key)
+        known = plain(key)
+        if known in IDS:
+            ids[known] = partial(_refuse_twice, key, name) if known in ids else values_of(key)
     return ids
 
 
@@ -250,9 +246,9 @@ def _refuse_twice(key: Any, name: str) -> list[Any]:
 def _index_ids(index: Any, ids: Ids) -> Ids:
     """Ids in the index of a frame: levels that are named as ids, else the row labels."""
     found = {
-        _plain(key): index.get_level_values(level).tolist
+        plain(key): index.get_level_values(level).tolist
         for level, key in enumerate(index.names)
-        if _plain(key) in IDS
+        if plain(key) in IDS
     }
     free = IDS[0] not in ids if index.name is None else not ids
     first = next((one for one in index if not _is_nothing(one)), None)

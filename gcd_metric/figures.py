@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import warnings
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -39,7 +40,7 @@ def score(
     checked = examine(*pair(predictions, references, SIDES), options.missing, options.finest_km)
     for note in checked.notes:
         warnings.warn(note, stacklevel=stacklevel + 1)
-    made = None if groups is None else make_groups(groups, len(checked.references))
+    made = None if groups is None else make_groups(groups, checked.references)
     measured = measure(checked.predictions, checked.references, options)
     return summarise(measured, options, made), measured
 
@@ -58,7 +59,8 @@ def summarise(
     if n_answered < n:
         answered = measured[has_answer]
         answered_groups = groups.take(has_answer) if groups else None
-    result = _accuracies(measured, options, groups)
+    within = (measured <= threshold for threshold in options.thresholds)
+    result = accuracies(dict(zip(options.keys, within, strict=True)), groups)
     mean, mean_ci95 = mean_and_interval(answered, answered_groups)
     median, median_ci95 = median_and_interval(answered, answered_groups)
     points = measured * (-1 / (GEOSCORE_SCALE_KM * PER_KM[unit]))
@@ -90,19 +92,21 @@ def _within(interval: Interval, largest: float) -> Interval:
     return max(low, 0.0), min(high, largest)
 
 
-def _accuracies(measured: np.ndarray, options: Options, groups: Groups | None) -> dict[str, Any]:
-    """The accuracy at each threshold, with its interval and effective sample size."""
+def accuracies(hits: Mapping[str, np.ndarray], groups: Groups | None = None) -> dict[str, Any]:
+    """The share of hits for each key, with its interval as `{key}_ci95`.
+
+    `hits` are boolean arrays of shape (n,). With groups, `{key}_n_effective` is the effective
+    sample size.
+    """
     result: dict[str, Any] = {}
-    n = len(measured)
     if groups is None:
-        for key, threshold in zip(options.keys, options.thresholds, strict=True):
-            hits = int(np.count_nonzero(measured <= threshold))
-            result |= {key: hits / n, f"{key}_ci95": wilson_interval(hits, n)}
+        for key, right in hits.items():
+            count, n = int(np.count_nonzero(right)), len(right)
+            result |= {key: count / n, f"{key}_ci95": wilson_interval(count, n)}
         return result
-    by_group = np.stack([groups.sums(measured <= threshold) for threshold in options.thresholds])
+    by_group = np.stack([groups.sums(right) for right in hits.values()])
+    shares = by_group.sum(axis=1) / groups.sizes.sum()
     intervals, sizes = proportion_intervals(by_group, groups)
-    for key, total, interval, size in zip(
-        options.keys, by_group.sum(axis=1).tolist(), intervals, sizes.tolist(), strict=True
-    ):
-        result |= {key: total / n, f"{key}_ci95": interval, f"{key}_n_effective": size}
+    for key, share, interval, size in zip(hits, shares, intervals, sizes, strict=True):
+        result |= {key: float(share), f"{key}_ci95": interval, f"{key}_n_effective": float(size)}
     return result

@@ -41,10 +41,11 @@ Args:
     earth_radius: radius of the sphere, always in kilometres. Default: the configuration's.
     method: "haversine" on the sphere, or "geodesic" on the WGS 84 ellipsoid (needs pyproj).
     missing: "error", or "miss" to count a prediction of None or NaN as wrong at every threshold.
-    groups: one label for each pair, in the order of the references, or the name of a column of the
-        references. Photos with the same label, such as photos of one photographer, are hit or
-        missed together, so the intervals become wider. A pair without a label (None) is a group
-        of its own. Without groups, the pairs are taken as independent.
+    groups: one label for each pair, in the order of the references; the name of a column of the
+        references; or "place:500m" for cells of that size in which the true places lie. Photos
+        with the same label, such as photos of one photographer, are hit or missed together, so
+        the intervals become wider. A pair without a label (None) is a group of its own. Without
+        groups, the pairs are taken as independent.
     return_distances: also return the distance of each pair.
 
 Returns:

@@ -1,15 +1,34 @@
-"""Groups of photos that are hit or missed together, such as the photos of one photographer."""
+"""Groups of photos that are hit or missed together, such as the photos of one photographer.
+
+The intervals of grouped photos are in intervals.py. Here, labels become groups, and are found in
+file names and in columns.
+"""
 
 from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
+from .columns import plain
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+# columns that hold groups, in lower case without punctuation, and what they hold
+COLUMNS = {
+    **dict.fromkeys(["author", "photographer", "owner", "ownerid", "ownernsid"], "photographers"),
+    **dict.fromkeys(["user", "userid", "usernsid", "uploader", "uploaderid"], "photographers"),
+    **dict.fromkeys(["sequenceid", "sequencekey"], "sequences"),
+}
+# Photos of Just Zoom In are frames of drives. A cell is five times as wide as the largest threshold
+# of the benchmark, so that photos which are confused with each other are mostly in one cell, and
+# small enough for hundreds of cells in the city.
+JUSTZOOMIN = "place:500m"
 _FLICKR_OWNER = re.compile(r"_(\d+@N\d{2})(?:\.[0-9A-Za-z]{1,5})?$")
 _METRES_PER_DEGREE = 6_371_000 * math.pi / 180
 
@@ -41,15 +60,22 @@ class Groups(NamedTuple):
         return Groups(numbers[codes], sizes[sizes > 0])
 
 
-def make_groups(labels: Any, n: int) -> Groups:
-    """Number the groups of n labels; a pair without a label is a group of its own.
+def make_groups(labels: Any, places: np.ndarray) -> Groups:
+    """Number the groups of labels; a pair without a label is a group of its own.
 
-    Labels are any hashable values, in a list, an array, a tensor, a column of a data set or a
-    pandas Series. A ValueError says if there are not n, or if one is not hashable.
+    `places` are the true coordinates, shape (n, 2), in degrees. Labels are n hashable values, in a
+    list, an array, a tensor, a column of a data set or a pandas Series, or `place:500m` for the
+    cells of that size in which the places lie. A ValueError says if there are not n, or if one is
+    not hashable.
     """
     import pandas as pd
 
-    if isinstance(labels, (str, bytes, set, frozenset)):
+    n = len(places)
+    if isinstance(labels, Groups):
+        return labels
+    if isinstance(labels, str):
+        labels = place_cells(places, parse_size(labels))
+    if isinstance(labels, (bytes, set, frozenset)):
         raise ValueError(f"groups: pass one label for each of the {n:,} pairs, in their order")
     if hasattr(labels, "detach"):
         labels = labels.detach().cpu().numpy()
@@ -72,7 +98,7 @@ def make_groups(labels: Any, n: int) -> Groups:
 
 def labels_of(groups: Any, references: Any) -> Any:
     """The labels themselves, where `groups` names a column of the references."""
-    if not isinstance(groups, str):
+    if not isinstance(groups, str) or is_place(groups):
         return groups
     if references is None:
         raise ValueError(
@@ -111,6 +137,22 @@ def photographers(image_ids: Iterable[object]) -> list[str | None]:
     return [match and match[1] for match in found]
 
 
+def is_place(asked: str) -> bool:
+    """Whether groups are asked for by place, and not by a column."""
+    return asked.lower().startswith("place:")
+
+
+def parse_size(asked: str) -> float:
+    """The metres in `place:500m` or `place:1km`; a ValueError says how to write them."""
+    match = re.fullmatch(r"place:(\d+(?:\.\d+)?)\s*(m|km)", asked.lower())
+    metres = float(match[1]) * (1000 if match[2] == "km" else 1) if match else 0.0
+    if not 0 < metres < math.inf:
+        raise ValueError(
+            f"groups {asked!r}: write the size of a cell as in place:500m or place:1km"
+        )
+    return metres
+
+
 def place_cells(coordinates: np.ndarray, metres: float) -> np.ndarray:
     """Number the cells of a grid on the sphere in which points lie.
 
@@ -141,3 +183,74 @@ def place_cells(coordinates: np.ndarray, metres: float) -> np.ndarray:
     widest = max(360 // height, 1) + 1
     numbers: np.ndarray = band * widest + np.minimum(cell, per_band - 1)
     return numbers.astype(np.int64)
+
+
+# --- finding labels -----------------------------------------------------------------------------
+
+
+class Labels(NamedTuple):
+    """The groups of a score's photos."""
+
+    values: Any  # as for `make_groups`
+    what: str  # "photographers"
+    source: str  # "the column AUTHOR of the references"
+
+    def counted(self, n: int) -> str:
+        """How many: "by 198 photographers"."""
+        if n == 1:
+            return "in one group"
+        link = {"photographers": "by", "values": "with"}.get(self.what.split()[0], "in")
+        return f"{link} {n:,} {self.what}"
+
+
+def find_labels(
+    asked: str | None, tables: Mapping[str, pd.DataFrame], references: pd.DataFrame
+) -> Labels | None:
+    """Find which photos belong together.
+
+    Parameters
+    ----------
+    asked : str, optional
+        The name of a column; `none`; `place:500m`, for cells of the true places; or None, to look
+        for a column of photographers or sequences in the references, for Flickr file names, and
+        for such a column in the predictions.
+    tables : mapping of name to DataFrame
+        The predictions, in the order of the references.
+    references : DataFrame
+        With `image_id`, `latitude`, `longitude`, and the columns that may hold labels.
+
+    Raises
+    ------
+    ValueError
+        If there is no column of that name.
+    """
+    if asked and asked.lower() == "none":
+        return None
+    if asked and is_place(asked):
+        return Labels(asked, f"cells of {parse_size(asked):,.10g} m", "the true places")
+    in_references = _from_columns(asked, {"the references": references})
+    in_predictions = _from_columns(asked, tables)
+    if asked and not (in_references or in_predictions):
+        raise ValueError(
+            f"groups: no column {asked!r} in the references or in {' or '.join(tables)}; name "
+            "another column, a size as in place:500m, or none"
+        )
+    if asked:
+        return in_references or in_predictions
+    return in_references or _from_names(references["image_id"]) or in_predictions
+
+
+def _from_columns(asked: str | None, tables: Mapping[str, pd.DataFrame]) -> Labels | None:
+    wanted = [plain(asked)] if asked else [*COLUMNS]
+    for source, table in tables.items():
+        for name in table.columns:
+            if plain(name) in wanted:
+                what = COLUMNS.get(plain(name), f"values of {name}")
+                return Labels(table[name], what, f"the column {name} of {source}")
+    return None
+
+
+def _from_names(image_ids: pd.Series) -> Labels | None:
+    owners = photographers(image_ids)
+    known = len(owners) - owners.count(None)
+    return Labels(owners, "photographers", "the file names") if known >= len(owners) / 2 else None

@@ -17,7 +17,7 @@ from typing import NamedTuple
 
 import pandas as pd
 
-from . import scoring, tables, text
+from . import groups, scoring, tables, text
 from .columns import ADVICE
 from .options import make_options
 from .scoring import Scored, benchmarks
@@ -89,6 +89,7 @@ def _read_file(path: Path, upload: Upload) -> pd.DataFrame:
         of="references" if is_truth else "predictions",
         allow_missing=not is_truth,
         where=name,
+        also=groups.COLUMNS,
     )
     long = table["image_id"].str.len().to_numpy() > _LONGEST_ID
     if long.any():
@@ -142,7 +143,10 @@ def _read_references(benchmark: str, upload: Upload) -> tuple[pd.DataFrame, str]
     if not upload.is_nothing:
         table, name = read(upload), upload.name
     elif path is not None:
-        table, name = tables.read_coordinates(path, of="references", where=path.name), path.name
+        table, name = (
+            tables.read_coordinates(path, of="references", where=path.name, also=groups.COLUMNS),
+            path.name,
+        )
     else:
         lacking = f"the truth of {TITLES.get(benchmark, benchmark)} is not on this page"
         raise ValueError(
@@ -183,5 +187,7 @@ def score(
         tables.refuse_unscorable(table, file, hint)
     truth, truth_name = _read_references(benchmark, references)
     named = list(zip(text.names_of(files), files, read_tables, strict=True))
-    runs = scoring.join(named, truth, truth_name, options.missing, _WORDING)
-    return scoring.score_runs(runs, truth, truth_name, options, benchmark or None, _WORDING)
+    task = scoring.Task(truth, truth_name, options, _WORDING, benchmark or None)
+    if benchmark == "justzoomin":
+        task.groups = groups.JUSTZOOMIN
+    return scoring.score_runs(scoring.join(named, task), task)

@@ -17,6 +17,7 @@ from .comparison import compare_distances
 from .coordinates import Coordinates
 from .distances import measure
 from .figures import summarise
+from .groups import Labels, find_labels, make_groups
 from .matching import match_ids, why_none_match
 from .names import listed, shortened
 from .options import Options
@@ -33,6 +34,19 @@ class Wording(NamedTuple):
 
 
 @dataclass
+class Task:
+    """What the predictions are scored against, and how."""
+
+    references: pd.DataFrame  # as `tables.read_coordinates` returns them
+    name: str  # of the references
+    options: Options
+    wording: Wording
+    benchmark: str | None = None  # whose published results are shown if they are comparable
+    none_known: str | None = None  # a note for a benchmark without published results
+    groups: str | None = None  # as for `find_labels`
+
+
+@dataclass
 class Run:
     """One model's predictions in the order of the references, and how far off they are."""
 
@@ -42,6 +56,7 @@ class Run:
     columns: dict[str, str] = field(default_factory=dict)  # that were read
     notes: list[str] = field(default_factory=list)  # what was changed in reading
     positions: np.ndarray = field(default_factory=lambda: np.empty(0, int))  # of the references
+    table: pd.DataFrame = field(default_factory=pd.DataFrame)  # as read, in the same order
     unmatched_predictions: list[str] = field(default_factory=list)
     unmatched_references: list[str] = field(default_factory=list)
     ambiguous: list[tuple[list[str], list[str]]] = field(default_factory=list)
@@ -62,28 +77,23 @@ class Scored:
     reference_columns: dict[str, str] = field(default_factory=dict)  # that were read
     published: list[dict[str, str]] = field(default_factory=list)  # rows over the same images
     comparison: dict[str, Any] | None = None  # of two runs, as `compare` returns it
+    labels: Labels | None = None  # the groups for which the intervals account
     notes: list[str] = field(default_factory=list)  # what was not scored, and what is doubtful
 
 
 # --- joining ------------------------------------------------------------------------------------
 
 
-def join(
-    files: Sequence[tuple[str, str, pd.DataFrame]],
-    references: pd.DataFrame,
-    references_name: str,
-    missing: str,
-    wording: Wording,
-) -> list[Run]:
+def join(files: Sequence[tuple[str, str, pd.DataFrame]], task: Task) -> list[Run]:
     """Put predictions in the order of the references, by id.
 
     `files` are names, paths and tables of predictions, as `tables.read_coordinates` returns them.
-    With `missing` "miss", references without a prediction are kept with NaN. Of two files, both
-    keep only the references that both predict. Raises ValueError if nothing matches, or if
-    several predictions are for one reference.
+    If missing predictions count as misses, references without a prediction are kept with NaN. Of
+    two files, both keep only the references that both predict. Raises ValueError if nothing
+    matches, or if several predictions are for one reference.
     """
     runs = []
-    truth_ids = references["image_id"].tolist()
+    truth_ids = task.references["image_id"].tolist()
     for name, file, table in files:
         ids = table["image_id"].tolist()
         match = match_ids(ids, truth_ids)
@@ -93,31 +103,31 @@ def join(
                     f"{file}: several predictions for {shortened(wanted[0])}: {listed(predictions)}"
                 )
         if not len(match.left):
-            why = why_none_match(ids, truth_ids) or wording.id_column
+            why = why_none_match(ids, truth_ids) or task.wording.id_column
             raise ValueError(
                 f"{file}: none of its {len(ids):,} ids (first: {shortened(ids[0])}) is among the "
-                f"{len(truth_ids):,} of {references_name} (first: {shortened(truth_ids[0])}); {why}"
+                f"{len(truth_ids):,} of {task.name} (first: {shortened(truth_ids[0])}); {why}"
             )
         positions = match.right
-        found = table[["latitude", "longitude"]].to_numpy(dtype=np.float64)[match.left]
-        if missing == "miss":
+        ordered = table.iloc[match.left].set_index(positions)
+        if task.options.missing == "miss":
             positions = np.arange(len(truth_ids))
-            everyone = np.full((len(truth_ids), 2), np.nan)
-            everyone[match.right] = found
-            found = everyone
+            ordered = ordered.reindex(positions)
         lost = [ids[at] for at in match.unmatched_left]
         unanswered = [truth_ids[at] for at in match.unmatched_right]
         columns, notes = table.attrs["columns"], table.attrs["notes"]
-        runs.append(
-            Run(name, found, file, columns, notes, positions, lost, unanswered, match.ambiguous)
-        )
+        run = Run(name, np.empty(0), file, columns, notes, positions, ordered)
+        run.unmatched_predictions, run.unmatched_references = lost, unanswered
+        run.ambiguous = match.ambiguous
+        runs.append(run)
     if len(runs) > 1:
         common = np.intersect1d(runs[0].positions, runs[1].positions)
         if not len(common):
             raise ValueError(f"{runs[0].file} and {runs[1].file} have no image in common")
         for run in runs:
-            keep = np.isin(run.positions, common)
-            run.positions, run.predictions = run.positions[keep], run.predictions[keep]
+            run.positions, run.table = common, run.table.loc[common]
+    for run in runs:
+        run.predictions = run.table[["latitude", "longitude"]].to_numpy(dtype=np.float64)
     return runs
 
 
@@ -166,23 +176,16 @@ def _published_beside(
 # --- scoring ------------------------------------------------------------------------------------
 
 
-def score_runs(
-    runs: list[Run],
-    references: pd.DataFrame,
-    references_name: str,
-    options: Options,
-    benchmark: str | None,
-    wording: Wording,
-    *,
-    none_known: str | None = None,
-) -> Scored:
+def score_runs(runs: list[Run], task: Task) -> Scored:
     """Score one run, or two and their paired differences; sets `measured` and `scores` of the runs.
 
-    `runs` are as `join` returns them. `benchmark` selects the published results to show if they are
-    comparable; `none_known` is a note for a benchmark without any.
+    `runs` are as `join` returns them.
     """
-    positions = runs[0].positions
-    truth = references[["latitude", "longitude"]].to_numpy(dtype=np.float64)[positions]
+    positions, options = runs[0].positions, task.options
+    references = task.references.iloc[positions]
+    truth = references[["latitude", "longitude"]].to_numpy(dtype=np.float64)
+    labels = find_labels(task.groups, {run.file: run.table for run in runs}, references)
+    groups = make_groups(labels.values, truth) if labels else None
     doubts = []
     for run in runs:
         try:
@@ -196,32 +199,34 @@ def score_runs(
             raise ValueError(f"{run.file}: {error}") from None
         doubts += [f"WARNING: {run.file}: {note}" for note in checked.notes]
         run.measured = measure(checked.predictions, checked.references, options)
-        run.scores = summarise(run.measured, options)
+        run.scores = summarise(run.measured, options, groups)
     comparison = None
     if len(runs) > 1:
         comparison = compare_distances([run.measured for run in runs], options)
-    beside, why = _published_beside(benchmark, len(positions), options)
-    notes = _notes(runs, len(references), options, wording)
+    beside, why = _published_beside(task.benchmark, len(positions), options)
+    notes = _notes(runs, task)
     read = (run.notes for run in runs)
-    notes += dict.fromkeys(chain(*read, references.attrs["notes"], doubts))
-    notes += [line for line in (why or none_known,) if line]
+    notes += dict.fromkeys(chain(*read, task.references.attrs["notes"], doubts))
+    notes += [line for line in (why or task.none_known,) if line]
     return Scored(
-        f"{' and '.join(run.name for run in runs)} on {references_name}",
+        f"{' and '.join(run.name for run in runs)} on {task.name}",
         runs,
         truth,
-        references["image_id"].to_numpy()[positions].tolist(),
+        references["image_id"].tolist(),
         options,
-        len(references),
-        references.attrs["columns"],
+        len(task.references),
+        task.references.attrs["columns"],
         beside,
         comparison,
+        labels,
         notes,
     )
 
 
-def _notes(runs: Sequence[Run], n_references: int, options: Options, wording: Wording) -> list[str]:
+def _notes(runs: Sequence[Run], task: Task) -> list[str]:
     notes = []
-    n = len(runs[0].positions)
+    options, wording = task.options, task.wording
+    n, n_references = len(runs[0].positions), len(task.references)
     if n < n_references:
         notes.append(
             f"WARNING: the score is over {n:,} of {n_references:,} references; "

@@ -9,7 +9,7 @@ import lzma
 import math
 import re
 import zlib
-from collections.abc import Callable, Generator, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from contextlib import closing
 from io import TextIOWrapper
 from itertools import chain
@@ -20,11 +20,12 @@ from typing import Any, TextIO
 import numpy as np
 import pandas as pd
 
-from .columns import ADVICE, ROLES, find_columns
+from .columns import ADVICE, ROLES, find_columns, plain
 from .coordinates import parse_number, runs_to_360
 from .names import refuse_duplicates, shortened
 
 Row = tuple[Any, ...]
+TIDY = ("image_id", "latitude", "longitude")  # the columns that `tidy` makes
 _LIMITS = {"latitude": 90, "longitude": 180}
 _SEPARATORS = {".csv": ",", ".tsv": "\t"}
 _DECIMAL_COMMA = re.compile(r"^(\s*[-+\u2010-\u2015\u2212]?\d+),(\d+\s*°?\s*)$")
@@ -60,13 +61,15 @@ def read_coordinates(
     allow_missing: bool | str = False,
     advice: str = ADVICE,
     where: str | None = None,
+    also: Iterable[str] = (),
 ) -> pd.DataFrame:
     """Read the coordinates of images from a CSV or TSV (may be compressed) or a Parquet file.
 
     Columns that are not named are found by `find_columns`, which explains `of` and `advice`.
     `allow_missing` says whether an empty coordinate becomes NaN; with "any", so does everything
     else that is not a coordinate, and ids are not checked. Errors call the table `where`, by
-    default its path. Returns what `tidy` returns.
+    default its path. The columns that are called as one of `also` (see `plain`) are kept. Returns
+    what `tidy` returns.
     """
     path = Path(path)
     where = str(path) if where is None else where
@@ -75,7 +78,14 @@ def read_coordinates(
     names, read = (_open_parquet if _suffix(path) == ".parquet" else open_csv)(path, where)
     chosen = {"id": id_column, "latitude": latitude_column, "longitude": longitude_column}
     columns = find_columns(names, chosen, of=of, where=where, advice=advice)
-    return tidy(read(list(columns.values())), columns, where, allow_missing)
+    kept = others(names, also)
+    return tidy(read([*columns.values(), *kept]), columns, where, allow_missing, kept)
+
+
+def others(names: Iterable[str], wanted: Iterable[str]) -> list[str]:
+    """The columns among `names` that are called as one of those wanted, apart from punctuation."""
+    known = set(map(plain, wanted))
+    return [name for name in names if plain(name) in known and name not in TIDY]
 
 
 def refuse_unscorable(table: pd.DataFrame, where: str, hint: str = "") -> None:
@@ -98,8 +108,9 @@ def open_csv(path: Path, where: str) -> tuple[list[str], Callable[[list[str]], I
     """Open a CSV or TSV with a header, which may be compressed; errors call it `where`.
 
     Returns the names of the columns, and a function which takes the columns of id, latitude and
-    longitude and yields their cells as text, row by row. Decimal commas in coordinates become
-    points where they do not separate columns. Both raise a ValueError for text that is not CSV.
+    longitude, and others, and yields their cells as text, row by row. Decimal commas in
+    coordinates become points where they do not separate columns. Both raise a ValueError for text
+    that is not CSV.
     """
     if path.suffix.lower() in (".csv", ".tsv", ".txt"):  # not compressed
         with path.open("rb") as file:
@@ -121,14 +132,15 @@ def open_csv(path: Path, where: str) -> tuple[list[str], Callable[[list[str]], I
             cells = pick(row + [""] * (len(names) - len(row)))
             extra = len(row) > len(names) or any(cell.strip() for cell in row[named:])
             # a further field is harmless after 48.86, but 48,86,2,35 would be read as 48 and 86
-            shifted = extra and separator == "," and _without_fraction(cells[1:])
+            shifted = extra and separator == "," and _without_fraction(cells[1:3])
             if shifted or any(cell.strip() for cell in row[len(names) :]):
                 raise ValueError(
                     f"{where}: row {number} has more fields than the header ({len(row):,} and "
                     f"{named:,}); put quotation marks around cells with a separator, and "
                     "separate columns by semicolons if numbers have decimal commas"
                 )
-            yield (cells[0], *(_DECIMAL_COMMA.sub(r"\1.\2", cell) for cell in cells[1:]))
+            degrees = (_DECIMAL_COMMA.sub(r"\1.\2", cell) for cell in cells[1:3])
+            yield (cells[0], *degrees, *cells[3:])
 
     return names, read
 
@@ -219,13 +231,19 @@ def _one_line(error: BaseException) -> str:
 
 
 def tidy(
-    rows: Iterable[Row], columns: dict[str, str], where: str, allow_missing: bool | str = False
+    rows: Iterable[Row],
+    columns: dict[str, str],
+    where: str,
+    allow_missing: bool | str = False,
+    kept: Sequence[str] = (),
 ) -> pd.DataFrame:
     """Check every cell (of id, latitude and longitude), and convert ids to text.
 
-    Returns the columns `image_id`, `latitude` and `longitude` (float64, degrees), in the order of
-    the table. Its `attrs` hold `columns`, and `notes`: a list of what was changed. A ValueError
-    names the first bad cell by its row (the first below the header is 1) and column.
+    `rows` have an id, a latitude, a longitude, and the cells of the columns `kept`. Returns the
+    columns `image_id`, `latitude` and `longitude` (float64, degrees), and those that are kept, in
+    which empty cells become None, in the order of the table. Its `attrs` are `columns`, and
+    `notes`: a list of what was changed. A ValueError names the first bad cell by its row (the first
+    below the header is 1) and column.
     """
     table = list(rows)
     if not table:
@@ -249,6 +267,9 @@ def tidy(
         row, fault = next((row, fault) for row, fault in enumerate(faults, 1) if fault)
         raise ValueError(f"{where}: row {row}, column {shortened(columns['id'])} {fault}")
     tidied = pd.DataFrame({"image_id": texts, **degrees})
+    for at, name in enumerate(kept, len(ROLES)):
+        cells = [None if row[at] == "" else row[at] for row in table]
+        tidied[name] = pd.Series(cells, dtype=object)
     tidied.attrs = {"columns": columns, "notes": notes}
     return tidied
 

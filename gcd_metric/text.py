@@ -19,7 +19,10 @@ Table = tuple[list[str], list[list[str]]]  # headers, rows
 WIDTH = 100  # of a line on a terminal
 _NARROWEST_NAME = 16
 
-INTERVALS = "Intervals in brackets are 95 % Wilson intervals."
+INTERVALS = (
+    "Intervals: 95 %, for independent photos (accuracies: Wilson; median: Woodruff; mean and "
+    "GeoScore: Student's t)."
+)
 PAIRED = (
     "Intervals: Newcombe's score interval (medians: bootstrap); p: exact McNemar test. The two "
     "methods can disagree where an interval only just excludes 0."
@@ -64,8 +67,22 @@ def scope(scored: Scored) -> str:
 
 
 def _count(scored: Scored) -> str:
+    """The number of images and of groups: `2,997 photos by 198 photographers`."""
     n, whole = len(scored.ids), scored.n_references
-    return f"{n:,}" if n == whole else f"{n:,} of {whole:,}"
+    count = f"{n:,}" if n == whole else f"{n:,} of {whole:,}"
+    if not scored.labels:
+        return count
+    return f"{count} photos {scored.labels.counted(scored.runs[0].scores['n_groups'])}"
+
+
+def intervals(scored: Scored) -> str:
+    """One line that says for what the intervals account."""
+    if not scored.labels:
+        return INTERVALS
+    n_groups, (_, what, source) = scored.runs[0].scores["n_groups"], scored.labels
+    if n_groups == 1:
+        return f"No intervals: all photos are in one group (from {source})."
+    return f"Intervals: 95 %, with {n_groups:,} {what} as groups of photos (from {source})."
 
 
 def columns(scored: Scored) -> str:
@@ -84,7 +101,7 @@ def sources(scored: Scored) -> str:
 
 def remarks(scored: Scored) -> list[str]:
     """Lines below the table of a report: intervals, columns and sources."""
-    return [INTERVALS, columns(scored), *([sources(scored)] if scored.published else [])]
+    return [intervals(scored), columns(scored), *([sources(scored)] if scored.published else [])]
 
 
 def paired_title(scored: Scored) -> str:
@@ -103,7 +120,13 @@ def _spaced(distance: str) -> str:
 
 def _percent(value: float, interval: tuple[float, float], unit: str = "") -> str:
     low, high = interval
-    return f"{100 * value:.1f}{unit} [{100 * low:.1f}, {100 * high:.1f}]"
+    return _with_interval(100 * value, (100 * low, 100 * high), unit)
+
+
+def _with_interval(value: float, interval: tuple[float, float], unit: str = "") -> str:
+    """A figure with its interval in brackets, if it has one."""
+    figure = f"{value:,.1f}{unit}"
+    return figure if np.isnan(interval[0]) else f"{figure} [{interval[0]:,.1f}, {interval[1]:,.1f}]"
 
 
 def table(scored: Scored) -> Table:
@@ -116,7 +139,10 @@ def table(scored: Scored) -> Table:
     rows = []
     for run in scored.runs:
         accuracies = [_percent(run.scores[key], run.scores[f"{key}_ci95"]) for key in keys]
-        others = [f"{run.scores[key]:,.1f}" for key in (median, mean, "geoscore")]
+        others = [
+            _with_interval(run.scores[key], run.scores[f"{key}_ci95"])
+            for key in (median, mean, "geoscore")
+        ]
         missing = run.scores.get("n_missing")
         n = _count(scored) + (f", {missing:,} without an answer" if missing else "")
         rows.append([run.name, *accuracies, *others, n])

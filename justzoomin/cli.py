@@ -9,6 +9,7 @@ from json import dumps
 from pathlib import Path
 from typing import Any
 
+from gcd_metric.groups import JUSTZOOMIN
 from geoload.commands import add_subcommand, run
 from geoload.files import local_path, write_json
 from geoload.messages import format_bytes
@@ -87,6 +88,9 @@ def _parser() -> argparse.ArgumentParser:
                        help="what to score, if the file has columns of several kinds")  # fmt: skip
     score.add_argument("--allow-partial", action="store_true",
                        help="score only photos that are in the file and in the split")  # fmt: skip
+    score.add_argument("--groups", default=JUSTZOOMIN, metavar="place:SIZE",
+                       help="size of the cells whose photos the intervals take as alike, or none "
+                       "(default: %(default)s)")  # fmt: skip
     score.add_argument("--json", action="store_true", help="print JSON instead of a table")
 
     index = command("index", _index, "write an index next to each shard, so that published shards "
@@ -195,17 +199,26 @@ def _preview(output: str, split: str, size: int, count: int, skip: int, **where:
 
 
 def _score(
-    file: str, split: str, kind: str | None, allow_partial: bool, json: bool, **where: Any
+    file: str,
+    split: str,
+    kind: str | None,
+    allow_partial: bool,
+    groups: str,
+    json: bool,
+    **where: Any,
 ) -> None:
     from justzoomin.scores import score
 
     table = read_table(_source("metadata", where).table(split))
     references = {name: getattr(table, name) for name in TABLE_COLUMNS}
-    result = score(read_predictions(file), references, kind, allow_partial=allow_partial)
+    asked = None if groups.lower() == "none" else groups
+    result = score(read_predictions(file), references, kind, None, allow_partial, asked)
     if json:
         print(dumps({"file": file, "split": split, **result}, indent=2))
     else:
         print(f"{file} against split {split}, paired by image_id\n{result}")
+        alike = f"with cells of {groups.partition(':')[2]} as groups of photos"
+        print(f"Intervals: 95 %, {alike if asked else 'for independent photos'}")
 
 
 def _index(folder: str) -> None:

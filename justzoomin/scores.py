@@ -8,7 +8,11 @@ from typing import Any
 
 import numpy as np
 
+from gcd_metric.figures import accuracies
+from gcd_metric.figures import score as measure
+from gcd_metric.groups import labels_of, make_groups
 from gcd_metric.names import listed
+from gcd_metric.options import make_options
 from justzoomin import zoom
 from justzoomin.predictions import (
     COLUMNS,
@@ -32,14 +36,17 @@ class Scores(dict[str, Any]):
 
         rows = []
         for name, value in self.items():
-            if name.endswith("_ci95"):
+            if name.endswith(("_ci95", "_n_effective")):
                 continue
             interval = self.get(f"{name}_ci95")
-            if interval is not None:
-                ends = f"{100 * interval[0]:.1f}–{100 * interval[1]:.1f} %"
-                rows.append([name, f"{100 * value:.1f} %", ends])
-            else:
-                rows.append([name, f"{value:,}" if isinstance(value, int) else f"{value:,.1f}", ""])
+            if interval is None:
+                rows.append([name, f"{value:,}", ""])
+                continue
+            is_length = name.endswith("_m")
+            figure, low, high = (x if is_length else 100 * x for x in (value, *interval))
+            unit = "m" if is_length else "%"
+            ends = "" if np.isnan(low) else f"{low:,.1f}–{high:,.1f} {unit}"
+            rows.append([name, f"{figure:,.1f} {unit}", ends])
         headers, align = ["", "", "95 % interval"], ("left", "right", "left")
         return str(tabulate(rows, headers, colalign=align))
 
@@ -50,6 +57,7 @@ def score(
     kind: str | None = None,
     ids: Any = None,
     allow_partial: bool = False,
+    groups: Any = None,
 ) -> Scores:
     """Score zoom predictions against rows of the data set.
 
@@ -72,6 +80,10 @@ def score(
     allow_partial : bool
         Ignore references without a prediction and predictions without a reference;
         `n_references` and `n_predictions` are then the numbers of each.
+    groups : sequence of length n, or str, optional
+        One label for each reference, the name of a column of the references, or a size of cells of
+        the true places, as "place:500m". The intervals then account for photos that are right or
+        wrong together, such as frames of one drive. The command uses "place:500m".
 
     Returns
     -------
@@ -79,8 +91,9 @@ def score(
         A dict: `r@1` (the whole sequence is right); for sequences `step1` … (all actions up to a
         step are right), for ranked candidates `r@5` … up to their number; the distance of the
         predicted coordinates, or the centre of the predicted cell, as `acc@40m`, `acc@50m`,
-        `acc@100m`, `median_m`, `mean_m`; `n`; `depth`, the number of actions compared. Each share
-        has its Wilson interval, `…_ci95`.
+        `acc@100m`, `median_m`, `mean_m`; `n`; `depth`, the number of actions compared. Shares and
+        distances have intervals, `…_ci95`. With groups, `n_groups`, and the effective sample size
+        of each share, `…_n_effective`.
 
     Raises
     ------
@@ -88,6 +101,8 @@ def score(
         When shapes do not fit any kind, only one side has ids, or an id is on one side only.
     """
     wanted, truth, places = _references(references)
+    labels = labels_of(groups, references)
+    grouped = None if labels is None else make_groups(labels, places)
     kind, found, named = _predictions(predictions, kind, ids)
     pairs = pair(named, wanted, allow_partial)
     result = Scores()
@@ -95,6 +110,7 @@ def score(
         result.update(n_predictions=len(found), n_references=len(truth))
     if pairs is not None:
         found, truth, places = found[pairs[0]], truth[pairs[1]], places[pairs[1]]
+        grouped = grouped and grouped.take(pairs[1])
     _check_shape(found, truth, kind)
     if kind == "coordinates":
         best, _ = zoom.encode(found[:, 0], found[:, 1], truth.shape[1], outside="clip")
@@ -104,36 +120,19 @@ def score(
         coordinates = np.stack(zoom.decode(best), -1)
         truth = truth[:, : found.shape[-1]]
     result["depth"] = truth.shape[1]
-    _share(result, "r@1", (best == truth).all(1))
+    shares = {"r@1": (best == truth).all(1)}
     if kind == "sequences":
         right = np.logical_and.accumulate(best == truth, axis=1)
-        for step in range(truth.shape[1]):
-            _share(result, f"step{step + 1}", right[:, step])
+        shares |= {f"step{step + 1}": right[:, step] for step in range(truth.shape[1])}
     if kind == "ranked":
         hits = (found == truth[:, None]).all(2)
-        for k in RANKS[1:]:
-            if k <= found.shape[1]:
-                _share(result, f"r@{k}", hits[:, :k].any(1))
+        shares |= {f"r@{k}": hits[:, :k].any(1) for k in RANKS[1:] if k <= found.shape[1]}
+    result.update(accuracies(shares, grouped))
     if kind == "coordinates" and (coordinates == places).all():
         _log.warning("Every prediction equals its reference: are they the references themselves?")
-    return _add_distances(result, coordinates, places)
-
-
-def _add_distances(result: Scores, coordinates: np.ndarray, places: np.ndarray) -> Scores:
-    from gcd_metric.figures import score as measure
-    from gcd_metric.options import make_options
-
-    figures, _ = measure(coordinates, places, make_options("justzoomin"))
-    del figures["geoscore"]
-    result.update(figures)
+    measured = measure(coordinates, places, make_options("justzoomin"), grouped)[0]
+    result.update({key: value for key, value in measured.items() if "geoscore" not in key})
     return result
-
-
-def _share(result: Scores, name: str, hits: np.ndarray) -> None:
-    from gcd_metric.intervals import wilson_interval
-
-    result[name] = float(hits.mean())
-    result[f"{name}_ci95"] = wilson_interval(int(hits.sum()), len(hits))
 
 
 def _references(rows: Any) -> tuple[list[str] | None, np.ndarray, np.ndarray]:

@@ -29,11 +29,13 @@ def own_caches(monkeypatch, tmp_path):
 
 @pytest.fixture()
 def truth():
+    """Photos by 60 photographers, four of whom took about 45 photos each."""
     random = np.random.default_rng(0)
+    owners = [f"{19355600 + (i % 4 if i < 180 else i)}@N00" for i in range(N)]
     return pd.DataFrame(
         {
-            "IMG_ID": [f"Rome_00024_{i}_7410c654ba_19_19355699@N00.jpg" for i in range(N)],
-            "AUTHOR": "x",
+            "IMG_ID": [f"Rome_00024_{i}_7410c654ba_19_{o}.jpg" for i, o in enumerate(owners)],
+            "AUTHOR": owners,
             "LAT": random.uniform(-60, 60, N),
             "LON": random.uniform(-170, 170, N),
         }
@@ -75,14 +77,65 @@ def scores(out, run=0):
 
 
 def test_scores_are_those_of_the_metric(run, files, truth, guess):
-    expected = GcdMetric("standard").compute(
-        predictions=guess[["pred_lat", "pred_lng"]].to_numpy(),
-        references=truth[["LAT", "LON"]].to_numpy(),
+    for option, groups in (("none", None), ("AUTHOR", truth["AUTHOR"])):
+        expected = GcdMetric("standard").compute(
+            predictions=guess[["pred_lat", "pred_lng"]].to_numpy(),
+            references=truth[["LAT", "LON"]].to_numpy(),
+            groups=groups,
+        )
+        found = scores(run(*files, "--json", "--groups", option))
+        assert list(found) == list(expected)
+        for key, value in expected.items():
+            assert found[key] == pytest.approx(value)
+
+
+def groups_of(out):
+    document = json.loads(out)
+    return document["groups"] and {**document["groups"], "n": scores(out).get("n_groups")}
+
+
+def test_photographers_are_found_in_columns_and_file_names(run, files, truth, guess):
+    """Nobody has to ask: the intervals account for photographers where the data name them."""
+    found = {"what": "photographers", "source": "the column AUTHOR of the references", "n": 61}
+    assert groups_of(run(*files, "--json")) == found
+    out = " ".join(run(*files).split())
+    assert "n = 237 photos by 61 photographers" in out
+    assert "with 61 photographers as groups of photos (from the column AUTHOR of the" in out
+    truth.drop(columns="AUTHOR").to_csv("truth.csv", index=False)
+    assert groups_of(run(*files, "--json")) == {**found, "source": "the file names"}
+    numbers = truth.assign(IMG_ID=range(N))
+    numbers.drop(columns="AUTHOR").to_csv("truth.csv", index=False)
+    guess.assign(image_id=range(N)).to_csv("guess.csv", index=False)
+    assert groups_of(run(*files, "--json")) is None
+    assert "independent photos" in run(*files)
+    guess.assign(image_id=range(N), Owner_ID=truth["AUTHOR"]).to_csv("guess.csv", index=False)
+    source = "the column Owner_ID of guess.csv"
+    assert groups_of(run(*files, "--json")) == {**found, "source": source}
+
+
+def test_groups_can_be_chosen(run, files, truth):
+    independent = scores(run(*files, "--json", "--groups", "none"))
+    assert "n_groups" not in independent
+    grouped = scores(run(*files, "--json"))
+    low, high = independent["acc@200km_ci95"]
+    assert grouped["acc@200km_ci95"][0] < low < high < grouped["acc@200km_ci95"][1]
+    # longitudes and latitudes are all over the world, so cells of 500 m have one photo each
+    cells = groups_of(run(*files, "--json", "--groups", "place:500m"))
+    assert cells == {"what": "cells of 500 m", "source": "the true places", "n": N}
+    assert groups_of(run(*files, "--json", "--groups", "place:40000km"))["n"] == 1
+    assert "No intervals: all photos are in one group" in run(*files, "--groups", "place:40000km")
+    truth.assign(scene=[i % 3 for i in range(N)]).to_csv("truth.csv", index=False)
+    assert "with 3 values of scene" in " ".join(run(*files, "--groups", "Scene").split())
+    assert "groups: no column 'city' in the references or in guess.csv" in run(
+        *files, "--groups", "city", code=2
     )
-    found = scores(run(*files, "--json"))
-    assert list(found) == list(expected)
-    for key, value in expected.items():
-        assert found[key] == pytest.approx(value)
+    assert "write the size of a cell as in place:500m" in run(*files, "--groups", "place:", code=2)
+
+
+def test_just_zoom_in_is_grouped_by_place(run, files):
+    found = groups_of(run(*files, "--json", "--benchmark", "justzoomin"))
+    assert found["what"] == "cells of 500 m"
+    assert groups_of(run(*files, "--json", "--benchmark", "justzoomin", "--groups", "none")) is None
 
 
 def test_the_table_is_in_percent_with_intervals(run, files):
@@ -443,7 +496,8 @@ def test_runs_of_one_file_name(run, files, guess):
 def test_how_many_were_scored_is_on_stdout(run, files, guess):
     guess[:200].to_csv("guess.csv", index=False)
     assert "n = 200 of 237" in run(*files, "--allow-partial")
-    assert "n = 237, 37 without an answer" in run(*files, "--missing", "miss")
+    out = " ".join(run(*files, "--missing", "miss").split())
+    assert "n = 237 photos by 61 photographers, 37 without an answer" in out
     document = json.loads(run(*files, "--missing", "miss", "--json"))
     assert any("37 without an answer" in note for note in document["notes"])
 

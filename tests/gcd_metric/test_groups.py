@@ -71,6 +71,13 @@ def test_groups_may_name_a_column_of_the_references(metric, kind):
         metric().compute(predictions=GUESS, references=references(kind), groups="ownr")
 
 
+def test_groups_of_places(metric):
+    near = np.repeat(TRUTH[::5], 5, axis=0) + np.tile([[0, 0.0001]], (60, 1))
+    result = metric().compute(predictions=GUESS, references=near, groups="place:1km")
+    assert result["n_groups"] == 12
+    assert result == metric().compute(predictions=GUESS, references=near, groups=OWNERS)
+
+
 def test_groups_are_in_the_order_of_the_references(metric):
     truth = pd.DataFrame({"image_id": range(60), "latitude": TRUTH[:, 0], "longitude": TRUTH[:, 1]})
     guess = truth.assign(latitude=GUESS[:, 0], longitude=GUESS[:, 1])[::-1]
@@ -94,6 +101,7 @@ def test_groups_of_added_rows(metric):
         (OWNERS[:-1], "59 labels for 60 pairs"),
         (np.zeros((60, 2)), "60x2 labels for 60 pairs"),
         ([[1]] * 60, "hashable"),
+        ("place:far", "write the size of a cell as in place:500m"),
         (set(OWNERS), "one label for each of the 60 pairs"),
     ],
 )
@@ -106,7 +114,7 @@ def test_labels_that_do_not_fit(metric, groups, message):
 def test_one_photo_in_each_group_gives_the_usual_intervals(hits):
     measured = np.where(hits, 10.0, 5000.0) + np.arange(len(hits))
     options = make_options()
-    grouped = summarise(measured, options, make_groups(range(len(hits)), len(hits)))
+    grouped = summarise(measured, options, make_groups(range(len(hits)), np.zeros((len(hits), 2))))
     for key, value in summarise(measured, options).items():
         if not key.startswith("median"):
             # the ranks of the median's interval may be rounded differently
@@ -130,7 +138,7 @@ def test_one_group_has_no_interval(metric):
 @pytest.mark.parametrize("hit", [0.0, 1e4])
 def test_all_hits_or_all_misses_count_each_group_once(hit):
     """Nothing tells whether the photos of a group are alike, so the least favourable is assumed."""
-    groups = make_groups(np.repeat(np.arange(12), 5), 60)
+    groups = make_groups(np.repeat(np.arange(12), 5), TRUTH)
     result = summarise(np.full(60, hit), make_options(), groups)
     assert result["acc@200km_n_effective"] == pytest.approx(12)
     low, high = result["acc@200km_ci95"]
@@ -144,7 +152,7 @@ def test_missing_predictions_stay_in_their_groups(metric):
     )
     assert (result["n_groups"], result["n_missing"]) == (12, 7)
     answered = np.array(result["distances_km"][7:])
-    kept = make_groups(OWNERS[7:], 53)
+    kept = make_groups(OWNERS[7:], TRUTH[7:])
     assert result["mean_km_ci95"][1] == mean_and_interval(answered, kept)[1][1]
     assert result["median_km_ci95"] == median_and_interval(answered, kept)[1]
 
@@ -171,7 +179,7 @@ def test_the_variance_of_a_mean_against_a_cluster_robust_regression():
     random = np.random.default_rng(2)
     labels = random.integers(0, 30, 300)
     values = random.normal(size=30)[labels] + random.normal(size=300)
-    groups = make_groups(labels, 300)
+    groups = make_groups(labels, np.zeros((300, 2)))
     mean, (low, high) = mean_and_interval(values, groups)
     scores = pd.Series(values - values.mean()).groupby(labels).sum()
     error = math.sqrt(30 / 29 * (scores**2).sum()) / 300
@@ -185,7 +193,7 @@ def test_effective_sample_size_of_equal_groups_follows_the_correlation():
     correlation, size = 0.2, 10
     shares = random.beta(0.4 / correlation * 0.8, 0.6 / correlation * 0.8, 20_000)
     hits = random.binomial(size, shares)[None].astype(float)
-    groups = make_groups(np.repeat(np.arange(20_000), size), 200_000)
+    groups = make_groups(np.repeat(np.arange(20_000), size), np.zeros((200_000, 2)))
     _, n_effective = proportion_intervals(hits, groups)
     assert 200_000 / n_effective[0] == pytest.approx(1 + (size - 1) * correlation, rel=0.03)
 
@@ -195,7 +203,7 @@ def test_intervals_cover_the_truth_where_wilson_does_not():
     random = np.random.default_rng(4)
     sizes = np.array([60, 40, 30, 20, *[10] * 20, *[3] * 40])
     labels = np.repeat(np.arange(len(sizes)), sizes)
-    groups = make_groups(labels, len(labels))
+    groups = make_groups(labels, np.zeros((len(labels), 2)))
     covered = np.zeros(2)
     for _ in range(400):
         shares = random.beta(0.3 * 9, 0.7 * 9, len(sizes))  # a correlation of 0.1

@@ -74,7 +74,7 @@ def test_html_stands_alone_and_escapes(files):
     rows = re.findall(r"<tr><td>(?!.*published)", text)
     assert len(rows) == 2 + 6 + 2 * 20
     assert "Paired difference: a&lt;i&gt; minus b" in text and "only A : only B" in text
-    assert "95 % Wilson interval" in text and ">n = 60</p>" in text
+    assert "for independent photos" in text and ">n = 60</p>" in text
 
 
 def test_the_same_scores_give_the_same_page(files):

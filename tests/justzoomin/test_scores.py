@@ -303,3 +303,17 @@ def test_the_table_of_the_command(zoom, found, tmp_path, capsys):
     said = capsys.readouterr().out
     assert "against split validation, paired by image_id" in said
     assert "r@1" in said and "acc@40m" in said and "100.0 %" in said
+
+
+def test_intervals_account_for_photos_of_one_place(zoom, truth, found, tmp_path, capsys):
+    wrong = truth.map(lambda row, index: {"sequence": [index // 15] * 4}, with_indices=True)
+    alone = justzoomin.score(wrong, truth)
+    grouped = justzoomin.score(wrong, truth, groups=[index // 10 for index in range(len(truth))])
+    assert "n_groups" not in alone and grouped["n_groups"] == len(truth) / 10
+    assert grouped["r@1"] == alone["r@1"] and grouped["r@1_n_effective"] < len(truth)
+    assert grouped["step1_ci95"][1] > alone["step1_ci95"][1]
+    write(found, tmp_path / "answers.csv")
+    command = ["score", str(tmp_path / "answers.csv"), "--data-dir", str(zoom), "--json"]
+    for size, low, high in (("place:500m", 2, len(truth)), ("place:100km", 1, 4), ("none", 0, 0)):
+        assert main([*command, "--groups", size]) == 0
+        assert low <= json.loads(capsys.readouterr().out).get("n_groups", 0) <= high
