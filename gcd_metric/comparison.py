@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import sys
 import warnings
 from typing import Any
 
@@ -11,7 +12,8 @@ import numpy as np
 from .checks import examine
 from .coordinates import Coordinates, read
 from .distances import measure
-from .intervals import wilson_interval
+from .groups import Groups, labels_of, make_groups
+from .intervals import NONE, Interval, percentile_levels, proportion_intervals, wilson_interval
 from .matching import align
 from .options import Options, make_options
 
@@ -27,6 +29,7 @@ def compare(
     earth_radius: float | None = None,
     method: str = "haversine",
     missing: str = "error",
+    groups: Any = None,
     n_resamples: int = 2000,
     seed: int = 0,
 ) -> dict[str, Any]:
@@ -39,6 +42,10 @@ def compare(
         id if they and the references carry ids, otherwise by position.
     config_name, thresholds, unit, earth_radius, method, missing
         As in the metric.
+    groups : labels or str, optional
+        One label for each reference, the name of a column of the references, or `place:500m`, as
+        in the metric.
+        Intervals and p-values then account for photos that are hit or missed together.
     n_resamples : int
         Bootstrap samples for the median; the time grows with sqrt(n) times this.
     seed : int
@@ -48,10 +55,22 @@ def compare(
     -------
     dict
         For each threshold, as `acc@200km`: `a` and `b` (fractions), `difference` (a - b) with
-        `ci95` (Newcombe's interval), the counts `only_a` and `only_b` of photos that only one
-        model hits, and `p_value` (exact, two-sided McNemar). As `median_km` or `median_m`: `a`,
-        `b`, `difference` and `ci95` (percentile bootstrap over photos), for the photos that both
-        answered, counted in `n_both`. `n` counts all.
+        `ci95`, the counts `only_a` and `only_b` of photos that only one model hits, and `p_value`
+        (two-sided). As `median_km` or `median_m`: `a`, `b`, `difference` and `ci95`, for the photos
+        that both answered, counted in `n_both`. `n` counts all, and `n_groups` the groups.
+
+    Notes
+    -----
+    The interval of a difference of accuracies is Newcombe's. With groups, it joins the intervals of
+    both accuracies for groups in the same way (Zou and Donner), with the correlation of both from
+    the delete-one-group jackknife. With one photo in each group it is Newcombe's.
+
+    The p-value is exact: the models are exchanged in each group with probability 1/2, and it is the
+    probability that the difference is at least as large as the observed one. Without groups, each
+    photo is a group, and this is McNemar's exact test.
+
+    The interval of a difference of medians is that of the percentile bootstrap over photos, or over
+    groups; for groups, the percentiles are expanded as Hesterberg does.
 
     Raises
     ------
@@ -64,11 +83,16 @@ def compare(
     proportions based on paired data", Statistics in Medicine 17, 1998, pp. 2635-2650 (method 10).
     Q. McNemar, "Note on the sampling error of the difference between correlated proportions or
     percentages", Psychometrika 12, 1947, pp. 153-157.
+    G. Y. Zou and A. Donner, "Construction of confidence limits about effect measures: a general
+    approach", Statistics in Medicine 27 (10), 2008, pp. 1693-1702.
     B. Efron and R. J. Tibshirani, "An Introduction to the Bootstrap", 1993, chapter 13.
     B. Efron, "Bootstrap methods: another look at the jackknife", The Annals of Statistics 7 (1),
     1979, pp. 1-26 (section 3: a bootstrap median depends on counts of ranks alone).
+    T. C. Hesterberg, "What teachers should know about the bootstrap", The American Statistician
+    69 (4), 2015, pp. 371-386 (section 5: expanded percentiles).
     """
     options = make_options(config_name, thresholds, unit, earth_radius, method, missing)
+    labels = labels_of(groups, references)
     truth = read(references, "references")
     a, b = (_read(name, rows) for name, rows in (("a", a), ("b", b)))
     if not truth.ids and align(b, a, ("b", "a"))[0] is not b:
@@ -77,20 +101,39 @@ def compare(
             "which order is right: pass references with ids, or put a and b in the same order"
         )
     measured = [_measured(name, given, truth, options) for name, given in (("a", a), ("b", b))]
-    return compare_distances(measured, options, n_resamples, seed)
+    made = None if labels is None else make_groups(labels, truth.degrees)
+    return compare_distances(measured, options, made, n_resamples, seed)
 
 
 def compare_distances(
-    measured: list[np.ndarray], options: Options, n_resamples: int = 2000, seed: int = 0
+    measured: list[np.ndarray],
+    options: Options,
+    groups: Groups | None = None,
+    n_resamples: int = 2000,
+    seed: int = 0,
 ) -> dict[str, Any]:
     """Compare two models by their distances, in the unit of `options`; NaN means no answer."""
+    pair = np.stack(measured)
+    hits = pair <= np.reshape(options.thresholds, (-1, 1, 1))
+    intervals = _difference_intervals(hits, groups)
     result: dict[str, Any] = {}
-    for key, threshold in zip(options.keys, options.thresholds, strict=True):
-        result[key] = _compare_hits(measured[0] <= threshold, measured[1] <= threshold)
-    both = ~np.isnan(measured[0]) & ~np.isnan(measured[1])
-    pair = np.stack(measured)[:, both]
-    result[f"median_{options.unit}"] = _compare_medians(pair, n_resamples, seed)
-    result["n"] = len(measured[0])
+    for key, (a, b), interval in zip(options.keys, hits, intervals, strict=True):
+        differences = a.astype(np.int8) - b
+        result[key] = {
+            "a": float(a.mean()),
+            "b": float(b.mean()),
+            "difference": float(differences.mean()),
+            "ci95": interval,
+            "only_a": int(np.count_nonzero(differences > 0)),
+            "only_b": int(np.count_nonzero(differences < 0)),
+            "p_value": sign_flip_p_value(groups.sums(differences) if groups else differences),
+        }
+    both = np.asarray(~np.isnan(pair).any(axis=0))
+    answered = groups.take(both) if groups else None
+    result[f"median_{options.unit}"] = _compare_medians(pair[:, both], answered, n_resamples, seed)
+    result["n"] = pair.shape[1]
+    if groups:
+        result["n_groups"] = len(groups.sizes)
     return result
 
 
@@ -114,22 +157,33 @@ def _measured(
     return measure(checked.predictions, checked.references, options)
 
 
-def _compare_hits(a: np.ndarray, b: np.ndarray) -> dict[str, Any]:
-    both, only_a = int((a & b).sum()), int((a & ~b).sum())
-    only_b, neither = int((~a & b).sum()), int((~a & ~b).sum())
-    n = len(a)
-    return {
-        "a": (both + only_a) / n,
-        "b": (both + only_b) / n,
-        "difference": (only_a - only_b) / n,
-        "ci95": newcombe_interval(both, only_a, only_b, neither),
-        "only_a": only_a,
-        "only_b": only_b,
-        "p_value": mcnemar_p_value(only_a, only_b),
-    }
+def _difference_intervals(hits: np.ndarray, groups: Groups | None) -> list[Interval]:
+    """Intervals of a - b at each threshold; `hits` has the shape (n_thresholds, 2, n)."""
+    n_thresholds, _, n = hits.shape
+    if groups is None:
+        counts = [np.bincount(2 * a + b, minlength=4) for a, b in hits.astype(np.int8)]
+        return [
+            newcombe_interval(*map(int, (both, only_a, only_b, neither)))
+            for neither, only_b, only_a, both in counts
+        ]
+    if len(groups.sizes) == 1:
+        return [NONE] * n_thresholds
+    by_group = np.stack([groups.sums(rows) for rows in hits.reshape(-1, n)])
+    intervals, _ = proportion_intervals(by_group, groups)
+    totals = by_group.sum(axis=1, keepdims=True)
+    without_one = (totals - by_group) / (n - groups.sizes) - totals / n
+    return [
+        _joined_interval(
+            totals[first : first + 2, 0] / n,
+            intervals[first : first + 2],
+            _correlation(*without_one[first : first + 2]),
+            n,
+        )
+        for first in range(0, len(totals), 2)
+    ]
 
 
-def newcombe_interval(both: int, only_a: int, only_b: int, neither: int) -> tuple[float, float]:
+def newcombe_interval(both: int, only_a: int, only_b: int, neither: int) -> Interval:
     """Newcombe's 95 % interval of the difference of two paired proportions, a - b.
 
     Method 10 of the paper that `compare` cites: two Wilson intervals, joined by the correlation of
@@ -137,60 +191,119 @@ def newcombe_interval(both: int, only_a: int, only_b: int, neither: int) -> tupl
     hit, one model only, or none.
     """
     n = both + only_a + only_b + neither
-    hits_a, hits_b = both + only_a, both + only_b
-    p_a, p_b = hits_a / n, hits_b / n
-    (low_a, high_a), (low_b, high_b) = wilson_interval(hits_a, n), wilson_interval(hits_b, n)
-    phi = 0.0
-    margins = hits_a * (n - hits_a) * hits_b * (n - hits_b)
-    if margins:
-        product = float(both * neither - only_a * only_b)
-        if product > 0:
-            product -= min(product, n / 2)
-        phi = product / math.sqrt(margins)
-    down = _third_side(p_a - low_a, high_b - p_b, phi)
-    up = _third_side(high_a - p_a, p_b - low_b, phi)
-    difference = (only_a - only_b) / n
-    return max(difference - down, -1.0), min(difference + up, 1.0)
+    hits = both + only_a, both + only_b
+    margins = math.prod(total * (n - total) for total in hits)
+    phi = float(both * neither - only_a * only_b) / math.sqrt(margins) if margins else 0.0
+    shares = np.array(hits) / n
+    return _joined_interval(shares, [wilson_interval(total, n) for total in hits], phi, n)
 
 
-def _third_side(x: float, y: float, phi: float) -> float:
-    return math.sqrt(max(x * x - 2 * phi * x * y + y * y, 0.0))
+def _joined_interval(
+    shares: np.ndarray, intervals: list[Interval], correlation: float, n: int
+) -> Interval:
+    """The interval of the difference of two correlated proportions from the interval of each."""
+    (p_a, p_b), ((low_a, high_a), (low_b, high_b)) = shares.tolist(), intervals
+    if correlation > 0:  # so both proportions are between 0 and 1
+        continuity = 1 / (2 * n * math.sqrt(p_a * (1 - p_a) * p_b * (1 - p_b)))
+        correlation = max(correlation - continuity, 0.0)
+    down = _third_side(p_a - low_a, high_b - p_b, correlation)
+    up = _third_side(high_a - p_a, p_b - low_b, correlation)
+    return max(p_a - p_b - down, -1.0), min(p_a - p_b + up, 1.0)
 
 
-def mcnemar_p_value(only_a: int, only_b: int) -> float:
-    """Exact two-sided p-value of McNemar's test: twice the smaller binomial tail, at most 1.
+def _third_side(x: float, y: float, cosine: float) -> float:
+    return math.sqrt(max(x * x - 2 * cosine * x * y + y * y, 0.0))
 
-    The arguments count the photos that only one model hits; under the null hypothesis each of them
-    is as likely to be hit by one model as by the other.
+
+def _correlation(x: np.ndarray, y: np.ndarray) -> float:
+    """The correlation of deviations, or 0 if there are none."""
+    squares = float(x @ x) * float(y @ y)
+    return float(x @ y) / math.sqrt(squares) if squares else 0.0
+
+
+def sign_flip_p_value(differences: np.ndarray) -> float:
+    """Exact two-sided p-value of the sum of whole numbers, if each sign is + or - equally likely.
+
+    The distribution of the sum comes from its characteristic function, a product of cosines, by a
+    fast Fourier transform. It is tilted exponentially so that its mean is the observed sum, because
+    the transform has a rounding error of about 1e-16 and small p-values would be lost in it.
+
+    Parameters
+    ----------
+    differences : ndarray of shape (n,)
+        The hits of one model less those of the other, in each group.
+
+    Returns
+    -------
+    float
+        At most 1; values too small for a float are 2.2e-308.
+
+    References
+    ----------
+    E. S. Edgington and P. Onghena, "Randomization Tests", 4th edition, 2007 (sign changes of
+    paired data).
+    H. E. Daniels, "Saddlepoint approximations in statistics", The Annals of Mathematical
+    Statistics 25 (4), 1954, pp. 631-650 (the tilted distribution).
     """
-    n, k = only_a + only_b, min(only_a, only_b)
-    if 2 * k == n:
+    from scipy.optimize import brentq  # takes a moment to import
+
+    observed = abs(int(differences.sum()))
+    if not observed:
         return 1.0
-    # the largest term by logarithms, the others by their ratios: stable for any n
-    log_term = math.lgamma(n + 1) - math.lgamma(k + 1) - math.lgamma(n - k + 1) - n * math.log(2)
-    tail, ratio = 1.0, 1.0
-    while k > 0 and ratio > 1e-18 * tail:
-        ratio *= k / (n - k + 1)
-        tail += ratio
-        k -= 1
-    return min(1.0, 2 * tail * math.exp(log_term))
+    counts = np.bincount(np.abs(differences).astype(np.int64))
+    values = 1 + np.flatnonzero(counts[1:])
+    counts = counts[values]
+
+    def beyond(tilt: float) -> float:
+        return float(counts @ (values * np.tanh(tilt * values))) - observed
+
+    # tanh(20) is 1 in floating point, so nothing is beyond if all signs are equal
+    tilt = brentq(beyond, 0, 20) if beyond(20) > 0 else 20.0
+    # sums further than 13 standard deviations from the mean have a probability below 1e-36
+    # (Hoeffding), so they may wrap around
+    period = 2 ** math.ceil(math.log2(26 * math.sqrt(counts @ np.square(values))))
+    angles = 2 * math.pi / period * np.arange(period // 2 + 1)
+    transform = np.ones(len(angles), complex)
+    for value, count in zip(values.tolist(), counts.tolist(), strict=True):
+        turned = np.cos(value * angles) - 1j * math.tanh(tilt * value) * np.sin(value * angles)
+        transform *= turned**count
+    probabilities = np.fft.irfft(transform, period)
+    further = np.arange(period // 2)
+    tail = probabilities[(observed + further) % period] @ np.exp(-tilt * further)
+    scale = counts @ (np.logaddexp(tilt * values, -tilt * values) - math.log(2)) - tilt * observed
+    return float(np.clip(2 * tail * np.exp(scale), sys.float_info.min, 1))
 
 
-def _compare_medians(pair: np.ndarray, n_resamples: int, seed: int) -> dict[str, Any]:
+def _compare_medians(
+    pair: np.ndarray, groups: Groups | None, n_resamples: int, seed: int
+) -> dict[str, Any]:
     n = pair.shape[1]
     if not n:
         nothing = dict.fromkeys(("a", "b", "difference"), math.nan)
-        return {**nothing, "ci95": (math.nan, math.nan), "n_both": 0}
+        return {**nothing, "ci95": NONE, "n_both": 0}
     medians = np.median(pair, axis=1)
-    resampled = resampled_medians(pair, n_resamples, np.random.default_rng(seed))
-    low, high = np.quantile(resampled[:, 0] - resampled[:, 1], (0.025, 0.975))
     return {
         "a": float(medians[0]),
         "b": float(medians[1]),
         "difference": float(medians[0] - medians[1]),
-        "ci95": (float(low), float(high)),
+        "ci95": _bootstrap_interval(pair, groups, n_resamples, np.random.default_rng(seed)),
         "n_both": n,
     }
+
+
+def _bootstrap_interval(
+    pair: np.ndarray, groups: Groups | None, n_resamples: int, random: np.random.Generator
+) -> Interval:
+    """The percentile interval of the difference of both medians."""
+    if groups is None:
+        resampled, levels = resampled_medians(pair, n_resamples, random), (0.025, 0.975)
+    elif len(groups.sizes) == 1:
+        return NONE
+    else:
+        resampled = medians_of_resampled_groups(pair, groups, n_resamples, random)
+        levels = percentile_levels(groups)
+    low, high = np.quantile(resampled[:, 0] - resampled[:, 1], levels)
+    return float(low), float(high)
 
 
 def resampled_medians(
@@ -222,4 +335,32 @@ def resampled_medians(
         for side, under in enumerate((only_a + both, only_b + both)):
             middle = [(n - 1) // 2 - under, n // 2 - under]
             medians[index, side] = np.partition(sample[side], middle)[middle].mean()
+    return medians
+
+
+def medians_of_resampled_groups(
+    pair: np.ndarray, groups: Groups, n_resamples: int, random: np.random.Generator
+) -> np.ndarray:
+    """Medians of both rows of `pair` (2, n) in bootstrap samples of whole groups.
+
+    As in `resampled_medians`, only columns whose rank is near the middle can be a median. Of the
+    others, only the number below the middle matters. Returns shape (n_resamples, 2).
+    """
+    n, sizes = pair.shape[1], groups.sizes
+    # the standard deviation of a rank is at most sqrt(sum of squared sizes) / 2
+    reach = 4 * math.isqrt(int(np.square(sizes).sum())) + 4
+    start = max(n // 2 - reach, 0)
+    order = np.argsort(pair, axis=1)
+    near = order[:, start : n // 2 + reach]
+    values, codes = np.take_along_axis(pair, near, axis=1), groups.codes[near]
+    below = [np.bincount(groups.codes[row[:start]], minlength=len(sizes)) for row in order]
+    medians = np.empty((n_resamples, 2))
+    for index in range(n_resamples):
+        drawn = random.integers(0, len(sizes), len(sizes))
+        times = np.bincount(drawn, minlength=len(sizes))
+        total = int(times @ sizes)
+        for side in (0, 1):
+            ranks = times @ below[side] + np.cumsum(times[codes[side]])
+            middle = np.searchsorted(ranks, [(total - 1) // 2, total // 2], side="right")
+            medians[index, side] = values[side, np.minimum(middle, len(ranks) - 1)].mean()
     return medians

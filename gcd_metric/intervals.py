@@ -149,6 +149,15 @@ def median_and_interval(values: np.ndarray, groups: Groups | None = None) -> tup
     return median, (float(ordered[ends[0]]), float(ordered[ends[1]]))
 
 
+def percentile_levels(groups: Groups) -> tuple[float, float]:
+    """The percentiles of a bootstrap over groups, expanded for their number as by Student's t."""
+    from scipy.special import ndtr
+
+    n_groups = len(groups.sizes)
+    low = float(ndtr(-_t_quantile(groups.effective - 1) * math.sqrt(n_groups / (n_groups - 1))))
+    return low, 1 - low
+
+
 def _sum_of_squares(values: np.ndarray, centre: float) -> float:
     """The sum of squared differences from `centre`, in parts that fit into a core's cache."""
     parts = (values[start : start + _CHUNK] for start in range(0, len(values), _CHUNK))

@@ -1,15 +1,27 @@
 """compare: intervals and p-values against values known or computed elsewhere."""
 
+import itertools
 import math
 import sys
+from fractions import Fraction
 
 import numpy as np
+import pandas as pd
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from scipy import special, stats
 
 from gcd_metric import compare
-from gcd_metric.comparison import mcnemar_p_value, newcombe_interval, resampled_medians
+from gcd_metric.comparison import (
+    compare_distances,
+    medians_of_resampled_groups,
+    newcombe_interval,
+    resampled_medians,
+    sign_flip_p_value,
+)
+from gcd_metric.groups import Groups
+from gcd_metric.options import make_options
 
 KM = math.degrees(1 / 6371)
 
@@ -46,21 +58,52 @@ def test_newcombe_holds_the_difference_and_turns_with_it(both, only_a, only_b, n
     assert newcombe_interval(both, only_b, only_a, neither) == pytest.approx((-high, -low))
 
 
+def one_sided(only_a, only_b):
+    """Photos that only one model hits."""
+    return np.repeat(np.array([1, -1], np.int8), [only_a, only_b])
+
+
 @given(st.integers(0, 3000), st.integers(0, 3000))
-def test_mcnemar_is_the_binomial_test(only_a, only_b):
-    stats = pytest.importorskip("scipy.stats")
+def test_without_groups_the_p_value_is_that_of_the_binomial_test(only_a, only_b):
+    """McNemar's exact test."""
     expected = stats.binomtest(only_a, only_a + only_b).pvalue if only_a + only_b else 1.0
-    assert mcnemar_p_value(only_a, only_b) == pytest.approx(expected, rel=1e-8)
+    found = sign_flip_p_value(one_sided(only_a, only_b))
+    assert found == pytest.approx(max(expected, sys.float_info.min), rel=1e-8)
 
 
 @pytest.mark.parametrize(("a", "b"), [(3_001_000, 3_000_000), (100_000, 99_000), (10, 0)])
-def test_mcnemar_of_large_counts(a, b):
-    stats = pytest.importorskip("scipy.stats")
-    assert mcnemar_p_value(a, b) == pytest.approx(stats.binomtest(a, a + b).pvalue, rel=1e-6)
+def test_p_values_of_large_counts(a, b):
+    expected = stats.binomtest(a, a + b).pvalue
+    assert sign_flip_p_value(one_sided(a, b)) == pytest.approx(expected, rel=1e-6)
 
 
-def test_mcnemar_of_hopeless_counts_is_nearly_zero():
-    assert 0 <= mcnemar_p_value(0, 100_000) < 1e-300
+def test_a_p_value_is_never_zero():
+    assert 0 < sign_flip_p_value(one_sided(0, 100_000)) < 1e-300
+
+
+@given(st.lists(st.integers(-6, 6), min_size=1, max_size=9))
+def test_the_p_value_of_groups_counts_every_change_of_signs(differences):
+    signs = np.array(list(itertools.product((-1, 1), repeat=len(differences))))
+    sums = np.abs(signs @ np.abs(differences))
+    expected = np.mean(sums >= abs(sum(differences)))
+    assert sign_flip_p_value(np.array(differences)) == pytest.approx(expected, rel=1e-9)
+
+
+def test_a_tiny_p_value_of_many_groups_is_exact():
+    """Against the distribution in whole numbers."""
+    differences = np.random.default_rng(0).integers(-2, 8, 198)
+    ways = {0: 1}
+    for difference in differences.tolist():
+        both = {}
+        for total, count in ways.items():
+            for moved in (total - difference, total + difference):
+                both[moved] = both.get(moved, 0) + count
+        ways = both
+    observed = abs(int(differences.sum()))
+    extreme = sum(count for total, count in ways.items() if abs(total) >= observed)
+    expected = float(Fraction(extreme, 2 ** len(differences)))
+    assert expected < 1e-15
+    assert sign_flip_p_value(differences) == pytest.approx(expected, rel=1e-9)
 
 
 def test_the_median_interval_covers_and_repeats():
@@ -119,7 +162,6 @@ def errors_of(kind, n):
 @pytest.mark.parametrize("kind", ["alike", "opposed", "ties", "itself", "two peaks"])
 @pytest.mark.parametrize("n", [1, 2, 20, 301, 1000])
 def test_medians_are_drawn_as_by_the_plain_bootstrap(kind, n):
-    stats = pytest.importorskip("scipy.stats")
     pair = errors_of(kind, n)
     ours = resampled_medians(pair, 3000, np.random.default_rng(1))
     plain = plain_bootstrap(pair, 3000, np.random.default_rng(2))
@@ -157,3 +199,99 @@ print(result["n"], (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before)
 """
     n, megabytes = python("-c", code, cwd=tmp_path).split()
     assert n == "1000000" and int(megabytes) < 300  # the three inputs have 48
+
+
+# --- photos in groups ---------------------------------------------------------------------------
+
+
+def test_one_photo_in_each_group_gives_the_usual_comparison():
+    random = np.random.default_rng(5)
+    a, b = at(*random.exponential(300, 200)), at(*random.exponential(500, 200))
+    usual = compare(a, b, np.zeros((200, 2)))
+    grouped = compare(a, b, np.zeros((200, 2)), groups=range(200))
+    assert grouped.pop("n_groups") == 200
+    low, high = usual["median_km"].pop("ci95")
+    assert grouped["median_km"].pop("ci95") == pytest.approx((low, high), rel=0.1)
+    for key in ("acc@1km", "acc@25km", "acc@200km", "acc@750km", "acc@2500km"):
+        interval = usual[key].pop("ci95")
+        assert grouped[key].pop("ci95") == pytest.approx(interval, rel=1e-9)
+        assert grouped[key] == pytest.approx(usual[key], rel=1e-9), key
+
+
+def test_a_difference_that_is_real_for_independent_photos_and_not_for_groups():
+    """Model a is better on the 40 photos of one photographer; else both are about equal."""
+    owners = ["one"] * 40 + [f"other {index // 4}" for index in range(160)]
+    a, b = np.full(200, 100.0), np.full(200, 100.0)
+    b[:30] = 5000
+    a[40:72:4] = 5000
+    b[43:75:4] = 5000
+    truth = np.zeros((200, 2))
+    photos = compare(at(*a), at(*b), truth)["acc@200km"]
+    groups = compare(at(*a), at(*b), truth, groups=owners)["acc@200km"]
+    assert photos["difference"] == groups["difference"] == pytest.approx(0.15)
+    assert photos["p_value"] < 0.001 and photos["ci95"][0] > 0
+    assert groups["p_value"] == 1 and groups["ci95"][0] < 0
+
+
+def test_groups_may_name_a_column_of_the_references():
+    truth = pd.DataFrame({"lat": np.zeros(6), "lon": np.zeros(6), "owner": list("aabbcc")})
+    a, b = at(100, 100, 100, 5000, 100, 100), at(100, 500, 3000, 100, 500, 500)
+    result = compare(a, b, truth, groups="owner")
+    assert result == compare(a, b, np.zeros((6, 2)), groups=list("aabbcc"))
+    assert result["n_groups"] == 3
+    assert compare(a, b, truth, groups="place:1km")["n_groups"] == 1
+    with pytest.raises(ValueError, match="no column of that name"):
+        compare(a, b, truth, groups="ownr")
+    with pytest.raises(ValueError, match="3 labels for 6 pairs"):
+        compare(a, b, truth, groups=[1, 2, 3])
+
+
+def test_one_group_has_no_interval_and_cannot_differ():
+    result = compare(at(*[100] * 9), at(*[900] * 9), np.zeros((9, 2)), groups=["me"] * 9)
+    first = result["acc@200km"]
+    assert first["p_value"] == pytest.approx(1) and np.isnan(first["ci95"]).all()
+    assert np.isnan(result["median_km"]["ci95"]).all()
+
+
+def test_groups_of_missing_answers():
+    a = [None, None, [0, 0], [0, 0], [0, 0], [0, 0]]
+    result = compare(a, at(*[300] * 6), np.zeros((6, 2)), missing="miss", groups=list("aabbcc"))
+    assert result["n_groups"] == 3 and result["median_km"]["n_both"] == 4
+    assert result["median_km"]["ci95"] == pytest.approx((-300, -300))
+
+
+def test_intervals_and_tests_of_groups_keep_their_promise():
+    """A small version of benchmarks/intervals.py: two models of equal accuracy."""
+    random = np.random.default_rng(6)
+    sizes = np.array([60, 40, 30, 20, *[10] * 20, *[3] * 40])
+    groups = Groups(np.repeat(np.arange(len(sizes)), sizes), sizes)
+    options = make_options(thresholds=[25])
+    covered, found = np.zeros(2), np.zeros(2)
+    for _ in range(500):
+        alike = random.normal(size=(2, len(sizes)))[:, groups.codes]
+        scores = math.sqrt(0.2) * alike + math.sqrt(0.8) * random.normal(size=alike.shape)
+        measured = list(np.where(special.ndtr(scores) < 0.3, 1.0, 1e4))
+        for index, given_groups in enumerate((None, groups)):
+            result = compare_distances(measured, options, given_groups, n_resamples=1)["acc@25km"]
+            covered[index] += result["ci95"][0] <= 0 <= result["ci95"][1]
+            found[index] += result["p_value"] <= 0.05
+    assert covered[0] / 500 < 0.85 and 0.93 <= covered[1] / 500 <= 0.985
+    assert found[0] / 500 > 0.15 and 0.03 <= found[1] / 500 <= 0.07
+
+
+@pytest.mark.parametrize("kind", ["alike", "ties"])
+@pytest.mark.parametrize("largest", [2, 40, 700])
+def test_medians_of_groups_are_drawn_as_by_the_plain_bootstrap(kind, largest):
+    random = np.random.default_rng(8)
+    sizes = np.array([largest, *random.integers(1, 1 + min(largest, 30), 150)])
+    n = sizes.sum()
+    groups = Groups(random.permutation(np.repeat(np.arange(len(sizes)), sizes)), sizes)
+    pair = errors_of(kind, n)
+    ours = medians_of_resampled_groups(pair, groups, 2000, np.random.default_rng(1))
+    members = [np.flatnonzero(groups.codes == code) for code in range(len(sizes))]
+    plain = np.empty((2000, 2))
+    for index, drawn in enumerate(random.integers(0, len(sizes), (2000, len(sizes)))):
+        plain[index] = np.median(pair[:, np.concatenate([members[one] for one in drawn])], axis=1)
+    for combine in ((1, 0), (0, 1), (1, -1), (1, 1)):
+        found = stats.ks_2samp(ours @ combine, plain @ combine, method="asymp").pvalue
+        assert found > 0.001, combine
