@@ -15,6 +15,7 @@ from .groups import Groups, make_groups
 from .intervals import (
     NONE,
     Interval,
+    are_approximate,
     mean_and_interval,
     median_and_interval,
     proportion_intervals,
@@ -59,8 +60,7 @@ def summarise(
     if n_answered < n:
         answered = measured[has_answer]
         answered_groups = groups.take(has_answer) if groups else None
-    within = (measured <= threshold for threshold in options.thresholds)
-    result = accuracies(dict(zip(options.keys, within, strict=True)), groups)
+    result = accuracies(hits_of(measured, options), groups)
     mean, mean_ci95 = mean_and_interval(answered, answered_groups)
     median, median_ci95 = median_and_interval(answered, answered_groups)
     points = measured * (-1 / (GEOSCORE_SCALE_KM * PER_KM[unit]))
@@ -82,6 +82,12 @@ def summarise(
     if options.missing == "miss":
         result["n_missing"] = n - n_answered
     return result
+
+
+def hits_of(measured: np.ndarray, options: Options) -> dict[str, np.ndarray]:
+    """Which pairs are within each threshold, shape (n,), by the key of the accuracy."""
+    within = (measured <= threshold for threshold in options.thresholds)
+    return dict(zip(options.keys, within, strict=True))
 
 
 def _within(interval: Interval, largest: float) -> Interval:
@@ -110,3 +116,9 @@ def accuracies(hits: Mapping[str, np.ndarray], groups: Groups | None = None) -> 
     for key, share, interval, size in zip(hits, shares, intervals, sizes, strict=True):
         result |= {key: float(share), f"{key}_ci95": interval, f"{key}_n_effective": float(size)}
     return result
+
+
+def approximate_accuracies(hits: Mapping[str, np.ndarray], groups: Groups) -> list[str]:
+    """The keys of the accuracies whose interval is approximate, as few groups have hits."""
+    few = are_approximate(np.stack([groups.sums(right) for right in hits.values()]), groups)
+    return [key for key, is_few in zip(hits, few, strict=True) if is_few]

@@ -22,6 +22,8 @@ _CONFIDENCE = 0.95
 # So many groups with a hit (or with a miss, if these are fewer) count as much as the correlation
 # of all thresholds together. Chosen with benchmarks/intervals.py.
 _PRIOR_GROUPS = 20
+# With fewer groups that have a hit, the intervals may cover less than 92 %; chosen likewise.
+_FEW_GROUPS = 10
 _CHUNK = 16_384  # values
 
 
@@ -69,7 +71,8 @@ def proportion_intervals(hits: np.ndarray, groups: Groups) -> tuple[list[Interva
     proportions together (by analysis of variance) gives a second estimate of the design effect.
     The average of both is weighted by the number of groups with hits, and the larger of the
     average and the jackknife counts. If no proportion tells anything about the correlation,
-    because all are 0 or 1, each group counts as one pair.
+    because all are 0 or 1, each group counts as one pair. `are_approximate` says where fewer than
+    10 groups have hits, so that the coverage may be too low.
 
     Parameters
     ----------
@@ -104,21 +107,48 @@ def proportion_intervals(hits: np.ndarray, groups: Groups) -> tuple[list[Interva
     return [wilson_interval(share * size, size) for share, size in pairs], n_effective
 
 
+def are_approximate(hits: np.ndarray, groups: Groups) -> np.ndarray:
+    """Which intervals of `proportion_intervals` may cover less than they promise.
+
+    These are the intervals of proportions for which fewer than 10 groups have a hit, or a miss, so
+    that little is known about how alike the photos of a group are. In the simulation of
+    `benchmarks/intervals.py`, intervals cover at least 92 % of the true values where 10 or more
+    groups have a hit on average, and 80 % or more with fewer. Groups of (almost) one pair each are
+    Wilson's case and not meant.
+
+    Parameters
+    ----------
+    hits, groups
+        As in `proportion_intervals`.
+
+    Returns
+    -------
+    ndarray of shape (n_proportions,), bool
+    """
+    groups_with = np.minimum((hits > 0).sum(axis=1), (hits < groups.sizes).sum(axis=1))
+    alone = np.square(groups.sizes).sum() <= 1.1 * groups.sizes.sum()
+    mask: np.ndarray = (groups_with < _FEW_GROUPS) & ~alone
+    return mask
+
+
 def mean_and_interval(values: np.ndarray, groups: Groups | None = None) -> tuple[float, Interval]:
     """The mean of values, shape (n,), and Student's interval; NaN for fewer than two groups.
 
-    With groups, the variance of the mean is linearised as that of a ratio (W. G. Cochran,
-    "Sampling Techniques", 1977, section 11.8), and the degrees of freedom are the effective number
-    of groups less one.
+    With groups, the variance of the mean is that of the delete-one-group jackknife (the linearised
+    variance is smaller where groups have different sizes, and covers less), and the degrees of
+    freedom are the effective number of groups less one.
     """
     n = len(values)
     mean = float(values.mean()) if n else math.nan
     n_groups = n if groups is None else len(groups.sizes)
     if n_groups < 2:
         return mean, NONE
-    residuals, centre = (values, mean) if groups is None else (groups.sums(values - mean), 0.0)
-    error = math.sqrt(_sum_of_squares(residuals, centre) * n_groups / (n_groups - 1)) / n
-    half = _t_quantile((n if groups is None else groups.effective) - 1) * error
+    if groups is None:
+        variance = _sum_of_squares(values, mean) / (n - 1) / n
+    else:
+        without_one = groups.sums(values - mean) / (n - groups.sizes)
+        variance = (n_groups - 1) / n_groups * float(np.square(without_one).sum())
+    half = _t_quantile((groups.effective if groups else n) - 1) * math.sqrt(variance)
     return mean, (mean - half, mean + half)
 
 

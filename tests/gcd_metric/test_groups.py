@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from gcd_metric import photographers, place_cells
-from gcd_metric.figures import summarise
+from gcd_metric.figures import approximate_accuracies, hits_of, summarise
 from gcd_metric.groups import make_groups
 from gcd_metric.intervals import mean_and_interval, median_and_interval, proportion_intervals
 from gcd_metric.options import make_options
@@ -145,6 +145,16 @@ def test_all_hits_or_all_misses_count_each_group_once(hit):
     assert (low == 0 and high > 0.2) if hit else (high == 1 and low < 0.8)
 
 
+def test_accuracies_of_few_groups_are_approximate():
+    measured = np.full(400, 100.0)
+    measured[:90] = 0.5  # nine groups
+    measured[200:] = 900
+    groups = make_groups(np.repeat(np.arange(40), 10), np.zeros((400, 2)))
+    hits = hits_of(measured, make_options())
+    assert approximate_accuracies(hits, groups) == ["acc@1km", "acc@25km", "acc@2500km"]
+    assert approximate_accuracies(hits, make_groups(range(400), np.zeros((400, 2)))) == []
+
+
 def test_missing_predictions_stay_in_their_groups(metric):
     guess = [None if index < 7 else pair for index, pair in enumerate(GUESS.tolist())]
     result = metric().compute(
@@ -174,17 +184,38 @@ def test_mean_and_median_of_independent_photos_against_scipy():
     assert abs(ranks).max() <= 1
 
 
-def test_the_variance_of_a_mean_against_a_cluster_robust_regression():
-    """Equal to the CR1 variance of a regression on a constant (the formula of statsmodels)."""
-    random = np.random.default_rng(2)
-    labels = random.integers(0, 30, 300)
-    values = random.normal(size=30)[labels] + random.normal(size=300)
+def labelled(random):
+    """Labels of 300 pairs in 30 groups of different sizes, and values that are alike in groups."""
+    labels = random.choice(30, 300, p=np.arange(1, 31) / 465)
+    return labels, random.normal(size=30)[labels] + random.normal(size=300)
+
+
+def test_the_variance_of_a_mean_is_that_of_leaving_each_group_out():
+    labels, values = labelled(np.random.default_rng(2))
     groups = make_groups(labels, np.zeros((300, 2)))
     mean, (low, high) = mean_and_interval(values, groups)
-    scores = pd.Series(values - values.mean()).groupby(labels).sum()
-    error = math.sqrt(30 / 29 * (scores**2).sum()) / 300
+    left = np.array([values[labels != label].mean() for label in np.unique(labels)])
+    error = math.sqrt((len(left) - 1) / len(left) * np.square(left - mean).sum())
     half = stats.t.ppf(0.975, groups.effective - 1) * error
     assert (mean - low, high - mean) == pytest.approx((half, half))
+
+
+def test_the_effective_sample_size_against_a_bootstrap_of_groups():
+    labels, values = labelled(np.random.default_rng(2))
+    groups = make_groups(labels, np.zeros((300, 2)))
+    hits = groups.sums(values > 0.5)
+    _, (n_effective,) = proportion_intervals(hits[None], groups)
+    p = hits.sum() / 300
+    resampled = stats.bootstrap(
+        (hits, groups.sizes),
+        lambda hits, sizes, axis: hits.sum(axis=axis) / sizes.sum(axis=axis),
+        paired=True,
+        n_resamples=5000,
+        method="percentile",
+        rng=np.random.default_rng(0),
+    )
+    variance = p * (1 - p) / (n_effective - 1)
+    assert math.sqrt(variance) == pytest.approx(resampled.standard_error, rel=0.1)
 
 
 def test_effective_sample_size_of_equal_groups_follows_the_correlation():
