@@ -120,6 +120,8 @@ def _parser() -> argparse.ArgumentParser:
     add("--unit", choices=["km", "m"], help="unit of thresholds and errors")
     help_text = "distance on a sphere (haversine, the default) or on the WGS 84 ellipsoid"
     add("--method", choices=["haversine", "geodesic"], default="haversine", help=help_text)
+    help_text = "count an error that equals the distance as a miss (default: as a hit)"
+    add("--strict", action="store_true", help=help_text)
     help_text = "images without a prediction are an error (default) or count as wrong (miss)"
     add("--missing", choices=["error", "miss"], default="error", help=help_text)
     help_text = "score only the images that have a prediction"
@@ -337,6 +339,7 @@ def _run(arguments: argparse.Namespace) -> int:
         arguments.unit,
         method=arguments.method,
         missing=arguments.missing,
+        strict=arguments.strict,
     )
     predictions, references = _read(arguments, files)
     paths = list(files.values())
@@ -405,14 +408,10 @@ def _refuse_partial(runs: list[Run], n_references: int) -> None:
 
 
 def _print_tables(scored: Scored) -> None:
-    headers, rows = text.table(scored)
-    count = len(scored.options.thresholds)
     print("Accuracy in percent within each distance")
     print(text.terminal_table(scored))
-    for name, *cells in rows[: len(scored.runs)]:
-        _, mean, geoscore, n = cells[count:]
-        unit = scored.options.unit
-        print(text.wrapped(f"{name}: mean error {mean} {unit}, GeoScore {geoscore}, n = {n}"))
+    for run in scored.runs:
+        print(text.wrapped(text.summary(scored, run)))
     print(text.wrapped(text.intervals(scored)))
     print(text.wrapped(text.columns(scored)))
     if scored.published:
@@ -420,7 +419,7 @@ def _print_tables(scored: Scored) -> None:
     if scored.comparison is not None:
         print("\n" + text.wrapped(text.paired_title(scored)))
         print(text.grid(*text.paired_table(scored.comparison)))
-        print(text.wrapped(text.PAIRED))
+        print(text.wrapped(text.paired_remark(scored)))
 
 
 def _print_json(
@@ -435,6 +434,7 @@ def _print_json(
         },
         "metric_config": config_name,
         "method": scored.options.method,
+        "strict": scored.options.strict,
         "runs": [
             {
                 "name": run.name,

@@ -29,6 +29,7 @@ def compare(
     earth_radius: float | None = None,
     method: str = "haversine",
     missing: str = "error",
+    strict: bool = False,
     groups: Any = None,
     n_resamples: int = 2000,
     seed: int = 0,
@@ -40,7 +41,7 @@ def compare(
     a, b, references : coordinates of shape (n, 2)
         Latitude and longitude in degrees, in any form that the metric accepts. Rows are paired by
         id if they and the references carry ids, otherwise by position.
-    config_name, thresholds, unit, earth_radius, method, missing
+    config_name, thresholds, unit, earth_radius, method, missing, strict
         As in the metric.
     groups : labels or str, optional
         One label for each reference, the name of a column of the references, or `place:500m`, as
@@ -91,7 +92,7 @@ def compare(
     T. C. Hesterberg, "What teachers should know about the bootstrap", The American Statistician
     69 (4), 2015, pp. 371-386 (section 5: expanded percentiles).
     """
-    options = make_options(config_name, thresholds, unit, earth_radius, method, missing)
+    options = make_options(config_name, thresholds, unit, earth_radius, method, missing, strict)
     labels = labels_of(groups, references)
     truth = read(references, "references")
     a, b = (_read(name, rows) for name, rows in (("a", a), ("b", b)))
@@ -114,7 +115,7 @@ def compare_distances(
 ) -> dict[str, Any]:
     """Compare two models by their distances, in the unit of `options`; NaN means no answer."""
     pair = np.stack(measured)
-    hits = pair <= np.reshape(options.thresholds, (-1, 1, 1))
+    hits = np.stack(list(options.hits(pair).values()))
     intervals = _difference_intervals(hits, groups)
     result: dict[str, Any] = {}
     for key, (a, b), interval in zip(options.keys, hits, intervals, strict=True):

@@ -60,7 +60,7 @@ def summarise(
     if n_answered < n:
         answered = measured[has_answer]
         answered_groups = groups.take(has_answer) if groups else None
-    result = accuracies(hits_of(measured, options), groups)
+    result = accuracies(options.hits(measured), groups)
     mean, mean_ci95 = mean_and_interval(answered, answered_groups)
     median, median_ci95 = median_and_interval(answered, answered_groups)
     points = measured * (-1 / (GEOSCORE_SCALE_KM * PER_KM[unit]))
@@ -81,13 +81,10 @@ def summarise(
         result["n_groups"] = len(groups.sizes)
     if options.missing == "miss":
         result["n_missing"] = n - n_answered
+        for key in options.keys:
+            share = result[key] * n / n_answered if n_answered else math.nan
+            result[f"{key}_answered"] = min(share, 1.0)
     return result
-
-
-def hits_of(measured: np.ndarray, options: Options) -> dict[str, np.ndarray]:
-    """Which pairs are within each threshold, shape (n,), by the key of the accuracy."""
-    within = (measured <= threshold for threshold in options.thresholds)
-    return dict(zip(options.keys, within, strict=True))
 
 
 def _within(interval: Interval, largest: float) -> Interval:

@@ -41,6 +41,7 @@ Args:
     earth_radius: radius of the sphere, always in kilometres. Default: the configuration's.
     method: "haversine" on the sphere, or "geodesic" on the WGS 84 ellipsoid (needs pyproj).
     missing: "error", or "miss" to count a prediction of None or NaN as wrong at every threshold.
+    strict: count a distance that equals the threshold as a miss. Default: as a hit.
     groups: one label for each pair, in the order of the references; the name of a column of the
         references; or "place:500m" for cells of that size in which the true places lie. Photos
         with the same label, such as photos of one photographer, are hit or missed together, so
@@ -51,7 +52,8 @@ Args:
 Returns:
     `acc@200km` … (fractions 0 to 1), `mean_km`, `median_km`, `geoscore` (0 to 5000), each with its
     interval as `acc@200km_ci95` … (low, high), and `n`; with metres `acc@40m` …, `mean_m`,
-    `median_m`; with missing="miss" `n_missing`; with groups `n_groups`, and for each threshold the
+    `median_m`; with missing="miss" `n_missing`, and the shares of the answered pairs alone as
+    `acc@200km_answered` …; with groups `n_groups`, and for each threshold the
     number of independent photos that would have the same variance, `acc@200km_n_effective` …; with
     return_distances `distances_km` or `distances_m`, a list in the order of the references.
 
@@ -94,6 +96,7 @@ class GcdMetric(PairMetric):
         earth_radius: float | None = None,
         method: str = "haversine",
         missing: str = "error",
+        strict: bool = False,
         groups: Any = None,
         return_distances: bool = False,
         **unknown: Any,
@@ -104,7 +107,7 @@ class GcdMetric(PairMetric):
         suggests a known one.
         """
         refuse_unknown(unknown, GcdMetric.compute.__kwdefaults__)
-        asked = (thresholds, unit, earth_radius, method, missing)
+        asked = (thresholds, unit, earth_radius, method, missing, strict)
         options = make_options(self.config_name, *asked)
         settings = {"options": options, "return_distances": return_distances}
         settings["groups"] = labels_of(groups, references)

@@ -23,7 +23,7 @@ _CONFIDENCE = 0.95
 # of all thresholds together. Chosen with benchmarks/intervals.py.
 _PRIOR_GROUPS = 20
 # With fewer groups that have a hit, the intervals may cover less than 92 %; chosen likewise.
-_FEW_GROUPS = 10
+FEW_GROUPS = 10
 _CHUNK = 16_384  # values
 
 
@@ -127,7 +127,7 @@ def are_approximate(hits: np.ndarray, groups: Groups) -> np.ndarray:
     """
     groups_with = np.minimum((hits > 0).sum(axis=1), (hits < groups.sizes).sum(axis=1))
     alone = np.square(groups.sizes).sum() <= 1.1 * groups.sizes.sum()
-    mask: np.ndarray = (groups_with < _FEW_GROUPS) & ~alone
+    mask: np.ndarray = (groups_with < FEW_GROUPS) & ~alone
     return mask
 
 

@@ -36,11 +36,18 @@ class Options(NamedTuple):
     earth_radius: float
     method: str
     missing: str
+    strict: bool = False
 
     @property
     def keys(self) -> list[str]:
         """The keys of the accuracies: acc@200km, acc@0.5km, acc@40m."""
         return [f"acc@{threshold:.15g}{self.unit}" for threshold in self.thresholds]
+
+    def hits(self, measured: np.ndarray) -> dict[str, np.ndarray]:
+        """For each key, which distances of shape (n,) are within the threshold; NaN is not."""
+        within = np.less if self.strict else np.less_equal
+        pairs = zip(self.keys, self.thresholds, strict=True)
+        return {key: within(measured, threshold) for key, threshold in pairs}
 
     @property
     def finest_km(self) -> float:
@@ -55,6 +62,7 @@ def make_options(
     earth_radius: float | None = None,
     method: str = "haversine",
     missing: str = "error",
+    strict: bool = False,
 ) -> Options:
     """Check options, as in `GcdMetric.compute`; None stands for the value of the configuration.
 
@@ -76,7 +84,9 @@ def make_options(
     (radius,) = _positive("earth_radius", radius)
     if radius > _LARGEST_RADIUS_KM:
         raise ValueError(f"earth_radius is in kilometres; {radius:.15g} looks like metres")
-    return Options(_positive("thresholds", thresholds), unit, radius, method, missing)
+    check_choice("strict", strict, (False, True))
+    distances = _positive("thresholds", thresholds)
+    return Options(distances, unit, radius, method, missing, bool(strict))
 
 
 def get_configuration(config_name: str) -> Configuration:

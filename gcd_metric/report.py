@@ -180,7 +180,7 @@ def _draw_paired(axes: Any, scored: Scored, headers: list[str], rows: list[list[
     cells = axes.table(rows, colLabels=headers, loc="upper center")
     cells.auto_set_font_size(False)
     cells.set_fontsize(9)
-    remark = textwrap.fill(text.PAIRED, 120)
+    remark = textwrap.fill(text.paired_remark(scored), 120)
     axes.text(0.5, 0, remark, ha="center", va="top", fontsize=8, transform=axes.transAxes)
 
 
@@ -234,7 +234,7 @@ def tables_html(scored: Scored) -> str:
         title = text.paired_title(scored)
         parts.append(f"<h2>{as_html(title, _HEADING)}</h2>")
         parts.append(html_table(*text.paired_table(scored.comparison), title))
-        parts.append(paragraphs([text.PAIRED]))
+        parts.append(paragraphs([text.paired_remark(scored)]))
     return "".join(parts)
 
 

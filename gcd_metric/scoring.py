@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import chain
 from pathlib import Path
@@ -16,8 +16,9 @@ from .checks import examine
 from .comparison import compare_distances
 from .coordinates import Coordinates
 from .distances import measure
-from .figures import summarise
-from .groups import Labels, find_labels, make_groups
+from .figures import approximate_accuracies, summarise
+from .groups import Groups, Labels, find_labels, make_groups
+from .intervals import FEW_GROUPS
 from .matching import match_ids, why_none_match
 from .names import listed, shortened
 from .options import Options
@@ -202,9 +203,11 @@ def score_runs(runs: list[Run], task: Task) -> Scored:
         run.scores = summarise(run.measured, options, groups)
     comparison = None
     if len(runs) > 1:
-        comparison = compare_distances([run.measured for run in runs], options)
+        comparison = compare_distances([run.measured for run in runs], options, groups)
     beside, why = _published_beside(task.benchmark, len(positions), options)
     notes = _notes(runs, task)
+    if labels and groups and len(groups.sizes) > 1:
+        notes += _approximate(runs, options, groups, labels.what)
     read = (run.notes for run in runs)
     notes += dict.fromkeys(chain(*read, task.references.attrs["notes"], doubts))
     notes += [line for line in (why or task.none_known,) if line]
@@ -263,6 +266,15 @@ def _notes(runs: Sequence[Run], task: Task) -> list[str]:
     if len(runs) > 1 and np.array_equal(runs[0].predictions, runs[1].predictions, equal_nan=True):
         notes.append("WARNING: both files hold the same predictions")
     return notes
+
+
+def _approximate(runs: Sequence[Run], options: Options, groups: Groups, what: str) -> Iterator[str]:
+    for run in runs:
+        if few := approximate_accuracies(options.hits(run.measured), groups):
+            yield (
+                f"{run.name}: the intervals of {', '.join(few)} are approximate: fewer than "
+                f"{FEW_GROUPS} {what} have a hit, or a miss"
+            )
 
 
 def lacking(run: Run) -> str:

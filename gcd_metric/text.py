@@ -23,9 +23,14 @@ INTERVALS = (
     "Intervals: 95 %, for independent photos (accuracies: Wilson; median: Woodruff; mean and "
     "GeoScore: Student's t)."
 )
-PAIRED = (
+_PAIRED = (
     "Intervals: Newcombe's score interval (medians: bootstrap); p: exact McNemar test. The two "
     "methods can disagree where an interval only just excludes 0."
+)
+_PAIRED_GROUPS = (
+    "Intervals (medians: bootstrap) and p account for {} as groups of photos; p: exact test that "
+    "exchanges the models in each group. The two methods can disagree where an interval only just "
+    "excludes 0."
 )
 
 
@@ -75,6 +80,13 @@ def _count(scored: Scored) -> str:
     return f"{count} photos {scored.labels.counted(scored.runs[0].scores['n_groups'])}"
 
 
+def summary(scored: Scored, run: Run) -> str:
+    """One line of the figures that a terminal's table has no room for."""
+    rows = {row[0]: row for row in table(scored)[1]}
+    mean, geoscore, n = rows[run.name][-3:]
+    return f"{run.name}: mean error {mean} {scored.options.unit}, GeoScore {geoscore}, n = {n}"
+
+
 def intervals(scored: Scored) -> str:
     """One line that says for what the intervals account."""
     if not scored.labels:
@@ -108,6 +120,11 @@ def paired_title(scored: Scored) -> str:
     """Which differences the paired table holds."""
     a, b = scored.runs
     return f"Paired difference: {a.name} minus {b.name} (A - B)"
+
+
+def paired_remark(scored: Scored) -> str:
+    """How the paired differences were tested."""
+    return _PAIRED_GROUPS.format(scored.labels.what) if scored.labels else _PAIRED
 
 
 # --- tables -------------------------------------------------------------------------------------
@@ -146,6 +163,11 @@ def table(scored: Scored) -> Table:
         missing = run.scores.get("n_missing")
         n = _count(scored) + (f", {missing:,} without an answer" if missing else "")
         rows.append([run.name, *accuracies, *others, n])
+        if missing:
+            shares = (run.scores[f"{key}_answered"] for key in keys)
+            answered = "" if missing == len(scored.ids) else f"{len(scored.ids) - missing:,}"
+            figures = [f"{100 * share:.1f}" for share in shares] if answered else [""] * len(keys)
+            rows.append([f"{run.name}, answered only", *figures, "", "", "", answered])
     for row in scored.published:
         name = f"{row['method']} ({row['year']})" if row["year"] else row["method"]
         accuracies = [row.get(key) or "" for key in keys]
@@ -166,7 +188,8 @@ def paired_table(comparison: dict[str, Any]) -> Table:
             low, high = value["ci95"]
             difference = f"{value['difference']:,.1f} [{low:,.1f}, {high:,.1f}]"
             rows.append([key.replace("_", " "), difference, "", ""])
-    return ["", "difference", "only A : only B", "McNemar p"], rows
+    p_value = "p, groups" if "n_groups" in comparison else "McNemar p"
+    return ["", "difference", "only A : only B", p_value], rows
 
 
 def worst_rows(scored: Scored, run: Run, count: int) -> Table:

@@ -242,7 +242,36 @@ def test_compare(run, files, guess):
         scores(out, 0)["acc@200km"] - scores(out, 1)["acc@200km"]
     )
     table = run(*files, "--compare", "other.csv", "--allow-partial")
-    assert "Paired difference: guess minus other" in table and "McNemar" in table
+    assert "Paired difference: guess minus other" in table and "p, groups" in table
+    table = run(*files, "--compare", "other.csv", "--allow-partial", "--groups", "none")
+    assert "McNemar p" in table
+
+
+def test_a_difference_that_is_real_only_for_independent_photos(run, files, truth, guess):
+    """One photographer's photos decide; with groups nothing is shown."""
+    theirs = truth["AUTHOR"] == truth["AUTHOR"][0]
+    guess.assign(pred_lat=truth["LAT"]).to_csv("guess.csv", index=False)
+    moved = truth["LAT"] + np.where(theirs, 10, 0)
+    guess.assign(pred_lat=moved).to_csv("other.csv", index=False)
+    alone, grouped = (
+        json.loads(run(*files, "--compare", "other.csv", "--json", *more))["comparison"][
+            "acc@200km"
+        ]
+        for more in (["--groups", "none"], [])
+    )
+    assert alone["only_a"] == grouped["only_a"] == 45 and alone["only_b"] == 0
+    assert alone["p_value"] < 1e-9 and grouped["p_value"] == 1
+    assert alone["ci95"][0] > 0.1 and grouped["ci95"][0] < 0.05
+
+
+def test_intervals_of_few_groups_with_hits_are_called_approximate(run, files, truth, guess):
+    theirs = truth["AUTHOR"].isin(truth["AUTHOR"][:4])
+    moved = truth["LAT"] + np.where(theirs, 0, 20)
+    guess.assign(pred_lat=moved).to_csv("guess.csv", index=False)
+    (note,) = json.loads(run(*files, "--json"))["notes"]
+    assert "the intervals of acc@1km, acc@25km, acc@200km, acc@750km" in note
+    assert "fewer than 10 photographers have a hit" in note
+    assert json.loads(run(*files, "--json", "--groups", "none"))["notes"] == []
 
 
 def test_justzoomin_is_measured_in_metres(run):
@@ -488,7 +517,7 @@ def test_runs_of_one_file_name(run, files, guess):
         guess.to_csv(f"{folder_}/p.csv", index=False)
     out = run("runA/p.csv", *files[1:], "--compare", "runB/p.csv", "--json")
     assert [each["name"] for each in json.loads(out)["runs"]] == ["runA/p", "runB/p"]
-    out = run("runA/p.csv", *files[1:], "--compare", "runB/p.csv")
+    out = run("runA/p.csv", *files[1:], "--compare", "runB/p.csv", "--groups", "none")
     assert "Paired difference: runA/p minus runB/p" in out and "only A : only B" in out
     assert "Newcombe" in out and "exact McNemar" in out
 
@@ -498,6 +527,9 @@ def test_how_many_were_scored_is_on_stdout(run, files, guess):
     assert "n = 200 of 237" in run(*files, "--allow-partial")
     out = " ".join(run(*files, "--missing", "miss").split())
     assert "n = 237 photos by 61 photographers, 37 without an answer" in out
+    line = next(line for line in out.split("95 % interval") if "guess, answered only" in line)
+    share = scores(run(*files, "--missing", "miss", "--json"))["acc@200km_answered"]
+    assert f"{100 * share:.1f}" in line
     document = json.loads(run(*files, "--missing", "miss", "--json"))
     assert any("37 without an answer" in note for note in document["notes"])
 
@@ -757,7 +789,7 @@ def test_a_reader_that_leaves_is_no_error(files, arguments, unbuffered, errors):
     os.close(reader)  # before a line is written, so that every line meets a closed pipe
     with os.fdopen(writer, "wb") as closed:
         done = subprocess.run(
-            [sys.executable, "-m", "gcd_metric", *files, *arguments],
+            [sys.executable, "-m", "gcd_metric", *files, "--groups", "none", *arguments],
             stdout=closed,
             stderr=errors,
             env={**os.environ, "PYTHONPATH": str(ROOT), "PYTHONUNBUFFERED": unbuffered},

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from gcd_metric import photographers, place_cells
-from gcd_metric.figures import approximate_accuracies, hits_of, summarise
+from gcd_metric.figures import approximate_accuracies, summarise
 from gcd_metric.groups import make_groups
 from gcd_metric.intervals import mean_and_interval, median_and_interval, proportion_intervals
 from gcd_metric.options import make_options
@@ -150,7 +150,7 @@ def test_accuracies_of_few_groups_are_approximate():
     measured[:90] = 0.5  # nine groups
     measured[200:] = 900
     groups = make_groups(np.repeat(np.arange(40), 10), np.zeros((400, 2)))
-    hits = hits_of(measured, make_options())
+    hits = make_options().hits(measured)
     assert approximate_accuracies(hits, groups) == ["acc@1km", "acc@25km", "acc@2500km"]
     assert approximate_accuracies(hits, make_groups(range(400), np.zeros((400, 2)))) == []
 

@@ -78,6 +78,27 @@ def test_a_hit_is_at_most_the_threshold(metric):
     assert result[keys[-1]] == 1.0
 
 
+def test_strict_counts_the_threshold_itself_as_a_miss(metric):
+    pair = {"predictions": GUESS[:1], "references": TRUTH[:1]}
+    distance = metric().compute(**pair, return_distances=True)["distances_km"][0]
+    for strict, expected in ((False, 1.0), (True, 0.0)):
+        result = metric().compute(**pair, thresholds=[distance], strict=strict)
+        assert result[f"acc@{distance:.15g}km"] == expected
+        compared = compare(GUESS[:1], TRUTH[:1], TRUTH[:1], thresholds=[distance], strict=strict)
+        assert compared[f"acc@{distance:.15g}km"]["a"] == expected
+    with pytest.raises(ValueError, match="strict must be one of False, True, not 'yes'"):
+        metric().compute(**pair, strict="yes")
+
+
+def test_missing_predictions_give_both_shares(metric):
+    """Over all photos, and over those with an answer."""
+    guess = [GUESS[0].tolist(), None, None, GUESS[3].tolist()]
+    result = metric().compute(predictions=guess, references=TRUTH, missing="miss")
+    assert (result["acc@200km"], result["acc@200km_answered"]) == (0.25, 0.5)
+    nothing = metric().compute(predictions=[None] * 4, references=TRUTH, missing="miss")
+    assert nothing["acc@200km"] == 0 and math.isnan(nothing["acc@200km_answered"])
+
+
 def test_arguments_override_the_configuration(metric):
     result = metric().compute(
         predictions=GUESS, references=TRUTH, thresholds=[0.5, 2000.1], earth_radius=3185.5
