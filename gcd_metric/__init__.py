@@ -11,6 +11,7 @@ from .distances import geodesic, haversine
 from .groups import photographers, place_cells
 from .intervals import wilson_interval
 from .options import CONFIGURATIONS
+from .slices import slices
 
 if TYPE_CHECKING:
     from .gcd_metric import GcdMetric
@@ -23,6 +24,7 @@ __all__ = [
     "haversine",
     "photographers",
     "place_cells",
+    "slices",
     "wilson_interval",
 ]
 

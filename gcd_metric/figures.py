@@ -35,15 +35,25 @@ def score(
     """Pair, check, measure and summarise coordinates of any form.
 
     `groups` are labels in the order of the references. Returns the figures, and the distances in
-    the order of the references. Coordinates that cannot be scored are a ValueError; what is
-    doubtful is a UserWarning (at `stacklevel`).
+    the order of the references. Errors and warnings are those of `distances`.
+    """
+    measured, made = distances(predictions, references, options, groups, stacklevel=stacklevel + 1)
+    return summarise(measured, options, made), measured
+
+
+def distances(
+    predictions: Any, references: Any, options: Options, groups: Any = None, *, stacklevel: int = 2
+) -> tuple[np.ndarray, Groups | None]:
+    """Pair, check and measure coordinates of any form, in the order of the references.
+
+    Also returns the groups of their labels. Coordinates that cannot be scored are a ValueError;
+    what is doubtful is a UserWarning (at `stacklevel`).
     """
     checked = examine(*pair(predictions, references, SIDES), options.missing, options.finest_km)
     for note in checked.notes:
         warnings.warn(note, stacklevel=stacklevel + 1)
     made = None if groups is None else make_groups(groups, checked.references)
-    measured = measure(checked.predictions, checked.references, options)
-    return summarise(measured, options, made), measured
+    return measure(checked.predictions, checked.references, options), made
 
 
 def summarise(

@@ -53,7 +53,7 @@ class Groups(NamedTuple):
         return np.bincount(self.codes, values, minlength=len(self.sizes))
 
     def take(self, kept: np.ndarray) -> Groups:
-        """The groups of the pairs where `kept`, a mask of shape (n,), is true."""
+        """The groups of the pairs where `kept`, a mask of shape (n,), is true, or at positions."""
         codes = self.codes[kept]
         sizes = np.bincount(codes, minlength=len(self.sizes))
         numbers = np.cumsum(sizes > 0) - 1
@@ -63,20 +63,30 @@ class Groups(NamedTuple):
 def make_groups(labels: Any, places: np.ndarray) -> Groups:
     """Number the groups of labels; a pair without a label is a group of its own.
 
-    `places` are the true coordinates, shape (n, 2), in degrees. Labels are n hashable values, in a
-    list, an array, a tensor, a column of a data set or a pandas Series, or `place:500m` for the
-    cells of that size in which the places lie. A ValueError says if there are not n, or if one is
-    not hashable.
+    `places` are the true coordinates, shape (n, 2), in degrees. Labels are those of `factorize`, or
+    `place:500m` for the cells of that size in which the places lie.
     """
-    import pandas as pd
-
-    n = len(places)
     if isinstance(labels, Groups):
         return labels
     if isinstance(labels, str):
         labels = place_cells(places, parse_size(labels))
-    if isinstance(labels, (bytes, set, frozenset)):
-        raise ValueError(f"groups: pass one label for each of the {n:,} pairs, in their order")
+    codes, found = factorize(labels, len(places), "groups")
+    alone = codes < 0
+    codes[alone] = len(found) + np.arange(np.count_nonzero(alone))
+    return Groups(codes, np.bincount(codes))
+
+
+def factorize(labels: Any, n: int, name: str) -> tuple[np.ndarray, Any]:
+    """Number n labels; return the codes, -1 for a missing label, and the labels by their codes.
+
+    Labels are any hashable values, in a list, an array, a tensor, a column of a data set or a
+    pandas Series. A ValueError, with the `name` of the argument, says if there are not n, or if one
+    is not hashable.
+    """
+    import pandas as pd
+
+    if isinstance(labels, (str, bytes, set, frozenset)) or not isinstance(labels, Iterable):
+        raise ValueError(f"{name}: pass one label for each of the {n:,} pairs, in their order")
     if hasattr(labels, "detach"):
         labels = labels.detach().cpu().numpy()
     elif hasattr(labels, "to_pandas"):
@@ -86,32 +96,29 @@ def make_groups(labels: Any, places: np.ndarray) -> Groups:
         labels = pd.Series(list(labels), dtype=None if n else object)
     if np.ndim(labels) != 1 or len(labels) != n:
         got = "x".join(f"{length:,}" for length in np.shape(labels))
-        raise ValueError(f"groups: {got} labels for {n:,} pairs; pass one label for each pair")
+        raise ValueError(f"{name}: {got} labels for {n:,} pairs; pass one label for each pair")
     try:
-        codes, found = pd.factorize(labels)
+        return pd.factorize(labels)
     except TypeError:
-        raise ValueError("groups: labels must be hashable, such as texts or numbers") from None
-    alone = codes < 0
-    codes[alone] = len(found) + np.arange(np.count_nonzero(alone))
-    return Groups(codes, np.bincount(codes))
+        raise ValueError(f"{name}: labels must be hashable, such as texts or numbers") from None
 
 
-def labels_of(groups: Any, references: Any) -> Any:
-    """The labels themselves, where `groups` names a column of the references."""
-    if not isinstance(groups, str) or is_place(groups):
-        return groups
+def labels_of(labels: Any, references: Any, name: str = "groups") -> Any:
+    """The labels themselves, where `labels`, the argument `name`, names a column of references."""
+    if not isinstance(labels, str) or is_place(labels):
+        return labels
     if references is None:
         raise ValueError(
-            f"groups={groups!r} names a column of the references; rows were added without it, so "
+            f"{name}={labels!r} names a column of the references; rows were added without it, so "
             "pass one label for each pair"
         )
     with suppress(KeyError, TypeError, IndexError, ValueError):
         if hasattr(references, "select_columns"):  # a data set, whose photos are not decoded
-            references = references.select_columns([groups])
+            references = references.select_columns([labels])
         elif not isinstance(references, (list, tuple)):
-            return references[groups]  # a table, or a mapping of columns
-        return [row[groups] for row in references]
-    raise ValueError(f"groups={groups!r}: the references have no column of that name")
+            return references[labels]  # a table, or a mapping of columns
+        return [row[labels] for row in references]
+    raise ValueError(f"{name}={labels!r}: the references have no column of that name")
 
 
 def photographers(image_ids: Iterable[object]) -> list[str | None]:

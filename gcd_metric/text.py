@@ -11,13 +11,19 @@ from typing import Any
 
 import numpy as np
 
+from .groups import Labels
 from .names import shortened
+from .options import Options
 from .scoring import Run, Scored
+from .slices import FEWEST_GROUPS, FEWEST_PHOTOS, Slice, ranked_by
 
 Table = tuple[list[str], list[list[str]]]  # headers, rows
 
 WIDTH = 100  # of a line on a terminal
 _NARROWEST_NAME = 16
+_MOST_SLICES = 50  # with more, only some are listed
+_ENDS = 10  # slices that are listed at each end
+_UNNAMED = Labels((), "groups", "")
 
 INTERVALS = (
     "Intervals: 95 %, for independent photos (accuracies: Wilson; median: Woodruff; mean and "
@@ -192,6 +198,61 @@ def paired_table(comparison: dict[str, Any]) -> Table:
     return ["", "difference", "only A : only B", p_value], rows
 
 
+def slice_table(
+    name: str, slices: Sequence[Slice], options: Options, labels: Labels | None = None
+) -> Table:
+    """The figures of each value of the column `name`, as `slice_distances` returns them.
+
+    Of more than 50 values, the 10 worst and the 10 best are listed; the others are counted. The
+    `labels` name the groups.
+    """
+    median = f"median_{options.unit}"
+    headers = [shortened(name), *(f"% {_spaced(key[4:])}" for key in options.keys)]
+    headers += [median.replace("_", " "), "n"]
+    ranked = [one for one in slices if one.is_ranked]
+    small = [one for one in slices if one.is_small and one.value is not None]
+    rest = [one for one in slices if one.value is None]
+    parts: list[tuple[Sequence[Slice], str]] = [(ranked, ""), (small, ""), (rest, "")]
+    if len(slices) > _MOST_SLICES:
+        parts[1] = small, "small slices"
+        if len(ranked) > 2 * _ENDS:
+            middle = ranked[_ENDS:-_ENDS], "between"
+            parts[:1] = [(ranked[:_ENDS], ""), middle, (ranked[-_ENDS:], "")]
+    rows = []
+    for some, together in parts:
+        if together and some:
+            n = sum(one.scores["n"] for one in some)
+            empty = [""] * (len(headers) - 2)
+            rows.append([f"\u2026 {len(some):,} {together} \u2026", *empty, f"{n:,}"])
+            continue
+        for one in some:
+            figures = [_percent(one.scores[key], one.scores[f"{key}_ci95"]) for key in options.keys]
+            figures.append(_with_interval(one.scores[median], one.scores[f"{median}_ci95"]))
+            rows.append([shortened(one.label), *figures, _slice_count(one, labels)])
+    return headers, rows
+
+
+def _slice_count(one: Slice, labels: Labels | None) -> str:
+    """How many photos a slice has: `235 by 12 photographers, 7 without an answer, small`."""
+    groups, missing = one.scores.get("n_groups"), one.scores.get("n_missing")
+    count = f"{one.scores['n']:,}"
+    if groups:
+        count += f" {(labels or _UNNAMED).counted(groups)}"
+    if missing:
+        count += f", {missing:,} without an answer"
+    return f"{count}, small" if one.is_small else count
+
+
+def slice_remark(slices: Sequence[Slice], options: Options) -> str:
+    """One line that explains the order of the slices, and which are small."""
+    line = f"Worst first, by the accuracy at {_spaced(ranked_by(options)[4:])}."
+    if not any(one.is_small for one in slices):
+        return line
+    grouped = any("n_groups" in one.scores for one in slices)
+    groups = f" or {FEWEST_GROUPS} effective groups" if grouped else ""
+    return f"{line} Small slices, of fewer than {FEWEST_PHOTOS} photos{groups}, are not ranked."
+
+
 def worst_rows(scored: Scored, run: Run, count: int) -> Table:
     """The photos without an answer, then those with the largest errors."""
     unanswered = np.flatnonzero(np.isnan(run.measured))
@@ -218,11 +279,27 @@ def worst_rows(scored: Scored, run: Run, count: int) -> Table:
 def terminal_table(scored: Scored) -> str:
     """The accuracies and the median within `WIDTH`: intervals stand below, long names wrap."""
     headers, rows = table(scored)
-    shown = slice(1, len(scored.options.thresholds) + 2)
-    headers = [header.removeprefix("% ") for header in headers[shown]]
+    shown = slice(len(scored.options.thresholds) + 2)
+    rows = [row[shown] for row in rows]
+    notes = ["95 % interval" if any(" [" in cell for cell in row) else "" for row in rows]
+    return _stacked(headers[shown], rows, notes)
+
+
+def terminal_slices(
+    name: str, slices: Sequence[Slice], options: Options, labels: Labels | None = None
+) -> str:
+    """The table of `slice_table` within `WIDTH`, as `terminal_table`, with n below each value."""
+    headers, rows = slice_table(name, slices, options, labels)
+    notes = [f"n = {row[-1]}" for row in rows]
+    return _stacked(headers[:-1], [row[:-1] for row in rows], notes)
+
+
+def _stacked(headers: list[str], rows: list[list[str]], notes: list[str]) -> str:
+    """Rows in two lines within `WIDTH`: name and figures above, a note and intervals below."""
+    first_header, *headers = (header.removeprefix("% ") for header in headers)
     figures = [
-        [cell.replace(" [", "\n").rstrip("]").replace(", ", "\u2013") for cell in row[shown]]
-        for row in rows
+        [cell.replace(" [", "\n").rstrip("]").replace(", ", "\u2013") for cell in cells]
+        for _, *cells in rows
     ]
     padded = [f"{header}  " for header in headers]  # as tabulate does
     widths = [
@@ -240,13 +317,12 @@ def terminal_table(scored: Scored) -> str:
         part = slice(start, end)
         room = max(WIDTH - sum(widths[part]), _NARROWEST_NAME)
         lines = []
-        for (name, *_), cells in zip(rows, figures, strict=True):
+        for (name, *_), cells, note in zip(rows, figures, notes, strict=True):
             first = textwrap.wrap(name, room, subsequent_indent="  ")
             below = "\n" * len(first)
-            if any("\n" in cell for cell in cells[part]):
-                first.append("95 % interval")
+            first += textwrap.wrap(note, room, subsequent_indent="  ")
             lines.append(["\n".join(first), *(cell.replace("\n", below) for cell in cells[part])])
-        tables.append(grid(["", *headers[part]], lines))
+        tables.append(grid([first_header, *headers[part]], lines))
     return "\n\n".join(tables)
 
 
