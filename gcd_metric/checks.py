@@ -226,7 +226,7 @@ def _coarse(given: Coordinates, name: str, finest_km: float) -> list[str]:
 
 
 def _looks_like(degrees: np.ndarray, finest_km: float) -> tuple[str, int]:
-    """The smallest type that holds the numbers exactly, and its binary digits.
+    """The smallest type that contains the numbers exactly, and its binary digits.
 
     Numbers on an even grid, such as whole degrees or the centres of cells, count as float64.
     """

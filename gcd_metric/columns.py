@@ -1,4 +1,4 @@
-"""Finds the columns that hold an image's id, latitude and longitude, by their names.
+"""Finds the columns that contain an image's id, latitude and longitude, by their names.
 
 A name such as `pred_lat`, `latGT` or `Longitude (deg)` is split into words. One word names the
 axis; others may mark the column as ground truth or as a prediction. Latitude and longitude always
@@ -41,7 +41,7 @@ _GENERIC = _of(
     "deg degs degree degrees decimal dec dd wgs wgs84 84 epsg 4326 coord coords coordinate "
     "coordinates geo gps location loc position pos point value"
 )
-# words of columns that describe a coordinate but hold none
+# words in names of columns that describe a coordinate but are none
 _DERIVED = _of(
     "std sigma err error errors var variance uncertainty accuracy min max diff delta bin idx index "
     "name description sin cos"
@@ -148,7 +148,7 @@ def _coordinates(names: Iterable[str]) -> list[_Coordinate]:
 
 
 def _may_hold_places(name: str) -> bool:
-    """Whether a column without an axis may hold predictions: `prediction`, `output_0`."""
+    """Whether a column without an axis may contain predictions: `prediction`, `output_0`."""
     words = [word for word in _split(name) if word != "model"]  # "model" only says who predicted
     if _ANSWER.search(name.lower()) and "truth" not in _marks(words):
         return True
@@ -174,7 +174,7 @@ def find_columns(
 ) -> dict[str, str]:
     """Find the columns of id, latitude and longitude; a ValueError names what is unclear.
 
-    `chosen` holds the columns that a user chose, by role. `of` is "predictions" or "references":
+    `chosen` contains the columns that a user chose, by role. `of` is "predictions" or "references":
     columns marked as ground truth are never taken for predictions, nor those marked as predictions
     for references. Errors name the table as `where` and end with `advice`, in which `{}` stands for
     the role.
@@ -216,7 +216,7 @@ def find_pair(
         ((role, name),) = given.items()
         return given | {_ACROSS[role]: _partner(role, name, columns, names)}
     wrong = _OPPOSITE.get(of or "")
-    # y and x without a mark may be pixels: never read, but they may hold the predictions
+    # y and x without a mark may be pixels: never read, but they may contain the predictions
     plain_grid = [one.column for one in columns if one.grid and not one.marks]
     columns = [one for one in columns if one.column not in plain_grid]
     fits = [one for one in columns if wrong not in one.marks]

@@ -19,7 +19,7 @@ import numpy as np
 
 from .columns import Unclear, find_pair, plain
 
-# names of columns that hold ids, lower case without punctuation, the most reliable first
+# names of columns that contain ids, lower case without punctuation, the most reliable first
 IDS = ("imageid", "imgid", "photoid", "id", "filename", "image", "key")
 _ATTRIBUTES = ("latitude", "lat", "longitude", "lon", "lng")
 _ID_ATTRIBUTES = ("image_id", "img_id", "photo_id", "id", "filename", "file_name", "key")
@@ -47,7 +47,7 @@ class Coordinates(NamedTuple):
     """Coordinates as an array, with the ids and the number type that they were passed with."""
 
     degrees: np.ndarray  # latitude and longitude, shape (n, 2), float64; NaN for None or masked
-    ids: Ids  # for each column that may hold ids, a function that returns n values
+    ids: Ids  # for each column that may contain ids, a function that returns n values
     stored: str = ""  # the type of the numbers ("float16"), or "" for Python's own
     step: float = 0.0  # degrees between neighbouring values of a small integer type, or 0
 
@@ -201,7 +201,7 @@ def _find(names: tuple[Any, ...], name: str) -> tuple[Any, Any]:
 
 
 def _id_columns(values: Any) -> list[Any]:
-    """The columns of a data set that may hold ids; columns of images do not."""
+    """The columns of a data set that may contain ids; columns of images do not."""
     kinds = values.features or {}
     return [
         key
@@ -364,7 +364,7 @@ def _number(value: Any, name: str, index: int) -> float:
         with contextlib.suppress(TypeError, ValueError, OverflowError):
             return float(number)
     what = reprlib.repr(value)
-    raise ValueError(f"{name}: row {index} holds {what}, which is not a number of degrees")
+    raise ValueError(f"{name}: row {index} contains {what}, which is not a number of degrees")
 
 
 def parse_number(cell: Any) -> float | None:

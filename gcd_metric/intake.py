@@ -133,7 +133,7 @@ def check_references_folder() -> None:
     named = os.environ.get(_FOLDER)
     if named and not Path(named).is_dir():
         raise ValueError(
-            f"{_FOLDER}={named}: no such folder; it should hold the truth of benchmarks, for "
+            f"{_FOLDER}={named}: no such folder; it should contain the truth of benchmarks, for "
             "example as im2gps.csv"
         )
 

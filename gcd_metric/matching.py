@@ -40,7 +40,7 @@ def match_ids(left: Iterable[str], right: Iterable[str]) -> Match:
     without folder; then without `.jpg` or `.jpeg`; then by the four parts
     `{photo id}_{secret}_{server}_{owner}`, without the prefix `{Place}_{NNNNN}_` of some copies.
     A stricter match wins over a looser one. If several partners are possible, none is chosen and
-    the group is reported as ambiguous. A ValueError names ids that one side holds twice.
+    the group is reported as ambiguous. A ValueError names ids that occur twice on one side.
     """
     left, right = list(left), list(right)
     for side, ids in (("left", left), ("right", right)):
@@ -174,7 +174,7 @@ def align(
 
 
 def _common_columns(left: Coordinates, right: Coordinates) -> list[tuple[str, str]]:
-    """The columns that hold the ids of both sides, most reliable first, of one name if possible."""
+    """The columns with the ids of both sides, most reliable first, of one name if possible."""
     if not (left.ids and right.ids):
         return []
     both = [(key, key) for key in IDS if key in left.ids and key in right.ids]

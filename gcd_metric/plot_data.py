@@ -134,7 +134,7 @@ def left_out(measured: np.ndarray) -> str:
             f"{MOST_ARCS - WORST_ARCS} of the others at random. The table and the curve show all."
         )
     if answered < len(measured):
-        lines.append(f"{len(measured) - answered:,} photos without an answer have no line.")
+        lines.append(f"{len(measured) - answered:,} photos without a prediction have no line.")
     return " ".join(lines)
 
 

@@ -239,7 +239,7 @@ def tables_html(scored: Scored) -> str:
 
 
 def worst_html(scored: Scored, run: Run) -> str:
-    """The photos without an answer and those with the largest errors, as a table."""
+    """The photos without a prediction and those with the largest errors, as a table."""
     title = f"Worst predictions of {run.name}"
     table = html_table(*text.worst_rows(scored, run, _WORST_ROWS), title)
     return f"<h3>{as_html(title, _HEADING)}</h3>{table}"

@@ -239,12 +239,12 @@ def _notes(runs: Sequence[Run], task: Task) -> list[str]:
         if run.scores[f"mean_{options.unit}"] == 0:
             columns = ", ".join(map(shortened, run.columns.values()))
             notes.append(
-                f"WARNING: every error of {run.name} is exactly 0: the file may hold the truth, "
+                f"WARNING: every error of {run.name} is exactly 0: the file may contain the truth, "
                 f"not predictions; the columns read are {columns}"
             )
         if run.scores.get("n_missing"):
             notes.append(
-                f"{run.name}: n = {n:,}, {run.scores['n_missing']:,} without an answer, which "
+                f"{run.name}: n = {n:,}, {run.scores['n_missing']:,} without a prediction, which "
                 "count as wrong; mean and median are of the others"
             )
         if run.unmatched_predictions:
@@ -264,7 +264,7 @@ def _notes(runs: Sequence[Run], task: Task) -> list[str]:
             more = len(run.ambiguous) - _MOST_GROUPS
             notes.append(f"{run.file}: {more:,} more such groups")
     if len(runs) > 1 and np.array_equal(runs[0].predictions, runs[1].predictions, equal_nan=True):
-        notes.append("WARNING: both files hold the same predictions")
+        notes.append("WARNING: both files contain the same predictions")
     return notes
 
 

@@ -282,12 +282,12 @@ def _degrees(cells: list[Any], column: str, where: str, allow_missing: bool | st
         number = parse_number(cells[index])
         if number is None and allow_missing != "any":
             cell = shortened(repr(cells[index]))
-            raise ValueError(f"{where}: row {index + 1}, {named} holds {cell}, not a number")
+            raise ValueError(f"{where}: row {index + 1}, {named} contains {cell}, not a number")
         if number is not None and math.isnan(number) and not allow_missing:
             raise ValueError(f"{where}: row {index + 1}, {named} is empty")
         values[index] = math.nan if number is None else number
     if bool in set(map(type, cells)):
-        raise ValueError(f"{where}: {named} holds true and false, not numbers")
+        raise ValueError(f"{where}: {named} contains true and false, not numbers")
     return values
 
 
@@ -304,7 +304,7 @@ def _check_limits(
     if role == "longitude" and np.nanmin(values) < 0 and np.nanmax(values) <= 360:
         hint = "; longitudes are either all within ±180 or all from 0 to 360"
     raise ValueError(
-        f"{where}: row {first + 1}, column {shortened(column)} holds {values[first]:g}, beyond "
+        f"{where}: row {first + 1}, column {shortened(column)} contains {values[first]:g}, beyond "
         f"±{limit} degrees of {role} ({int(bad.sum()):,} of {len(values):,} rows){hint}"
     )
 
@@ -315,14 +315,14 @@ def _id(cell: Any) -> tuple[str, str | None]:
         try:
             cell = cell.decode()
         except UnicodeDecodeError:
-            return "", f"holds {shortened(repr(cell))} as an id, which is not UTF-8 text"
+            return "", f"contains {shortened(repr(cell))} as an id, which is not UTF-8 text"
     if isinstance(cell, (list, dict, tuple)):
-        return "", f"holds {shortened(repr(cell))} as an id; an id is one text or one number"
+        return "", f"contains {shortened(repr(cell))} as an id; an id is one text or one number"
     if isinstance(cell, float) and not math.isnan(cell):
         # a whole number stored as a float: accept it only if no digit can be lost
         if not (cell.is_integer() and abs(cell) < _LARGEST_EXACT):
             return "", (
-                f"holds the number {cell!r} as an id; store ids as text, since a float loses digits"
+                f"contains the number {cell!r} as an id; store ids as text: a float loses digits"
             )
         cell = int(cell)
     text = "" if cell is None or cell != cell else str(cell).strip()
@@ -330,7 +330,7 @@ def _id(cell: Any) -> tuple[str, str | None]:
         return "", "(id) is empty"
     if _ROUNDED_ID.match(text):
         return text, (
-            f"holds {text!r} as an id: numbers rounded by a spreadsheet or a data frame; keep ids "
-            "as text"
+            f"contains {text!r} as an id: a number rounded by a spreadsheet or a data frame; "
+            "store ids as text"
         )
     return text, None

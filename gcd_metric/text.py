@@ -68,9 +68,9 @@ def wrapped(text: str, prefix: str = "") -> str:
 
 
 def scope(scored: Scored) -> str:
-    """Over how many images: `n = 200 of 237; model: 7 without an answer`."""
+    """Over how many images: `n = 200 of 237; model: 7 without a prediction`."""
     missing = [
-        f"{run.name}: {run.scores['n_missing']:,} without an answer"
+        f"{run.name}: {run.scores['n_missing']:,} without a prediction"
         for run in scored.runs
         if run.scores.get("n_missing")
     ]
@@ -123,7 +123,7 @@ def remarks(scored: Scored) -> list[str]:
 
 
 def paired_title(scored: Scored) -> str:
-    """Which differences the paired table holds."""
+    """Which differences the paired table contains."""
     a, b = scored.runs
     return f"Paired difference: {a.name} minus {b.name} (A - B)"
 
@@ -167,7 +167,7 @@ def table(scored: Scored) -> Table:
             for key in (median, mean, "geoscore")
         ]
         missing = run.scores.get("n_missing")
-        n = _count(scored) + (f", {missing:,} without an answer" if missing else "")
+        n = _count(scored) + (f", {missing:,} without a prediction" if missing else "")
         rows.append([run.name, *accuracies, *others, n])
         if missing:
             shares = (run.scores[f"{key}_answered"] for key in keys)
@@ -254,7 +254,7 @@ def slice_remark(slices: Sequence[Slice], options: Options) -> str:
 
 
 def worst_rows(scored: Scored, run: Run, count: int) -> Table:
-    """The photos without an answer, then those with the largest errors."""
+    """The photos without a prediction, then those with the largest errors."""
     unanswered = np.flatnonzero(np.isnan(run.measured))
     order = np.argsort(run.measured)[: len(run.measured) - len(unanswered)][::-1]
     # a missing answer is the worst, but the list must also show errors
@@ -270,7 +270,7 @@ def worst_rows(scored: Scored, run: Run, count: int) -> Table:
         distance = "no answer" if missing else f"{error:,.1f}"
         rows.append([str(scored.ids[index]), distance, truth, "" if missing else prediction])
     if len(first) < len(unanswered):
-        more = f"and {len(unanswered) - len(first):,} more without an answer"
+        more = f"and {len(unanswered) - len(first):,} more without a prediction"
         rows.insert(len(first), [more, "no answer", "", ""])
     # the error is second, where a phone still shows it
     return ["image", f"error ({scored.options.unit})", "truth", "prediction"], rows

@@ -1,4 +1,4 @@
-"""Metric that compares what a raster map holds at predicted and at true places.
+"""Metric that compares what a raster map shows at predicted and at true places.
 
 Coordinates are read and checked as in gcd_metric; raster.py looks up the cells.
 """
@@ -25,7 +25,7 @@ from gcd_metric.pair_metric import PairMetric
 from geo_attributes.raster import Raster
 
 _DESCRIPTION = """\
-Compares what a raster map holds at predicted and true places: agreement of classes (land cover, \
+Compares what a raster map shows at predicted and true places: agreement of classes (land cover, \
 urban or rural), error of quantities (population density, elevation) and of the terrain's gradient.
 """
 
@@ -157,8 +157,8 @@ def _code_names(codes: np.ndarray, path: str) -> dict[float, str]:
     if (codes != np.floor(codes)).any() or len(codes) > _MOST_CLASSES:
         example = codes[(codes != np.floor(codes)).argmax()] if len(codes) else 0
         raise ValueError(
-            f"{path}: holds values such as {example:g}, which look like a quantity, not codes of "
-            "classes; divide them with threshold=, or choose kind='quantity'"
+            f"{path}: contains values such as {example:g}, which look like a quantity, not codes "
+            "of classes; divide them with threshold=, or choose kind='quantity'"
         )
     return {code: f"{code:.0f}" for code in codes.tolist()}
 

@@ -145,7 +145,7 @@ def _mosaic(path: str) -> str:
     except (ElementTree.ParseError, LookupError, ValueError) as error:
         raise ValueError(f"{path}: damaged, or not a VRT: {error}") from None
     if root.tag != "VRTDataset":
-        raise ValueError(f"{path}: this is not a VRT; it holds <{root.tag:.50}>")
+        raise ValueError(f"{path}: this is not a VRT; it contains <{root.tag:.50}>")
     checked: set[str] = set()
     return ElementTree.tostring(_copy(root, path, checked), encoding="unicode")
 
@@ -156,7 +156,7 @@ def _copy(element: ElementTree.Element, path: str, checked: set[str], depth: int
     if unknown or not _KEPT.fullmatch(element.tag) or depth > _DEEPEST:
         what = f" with {unknown[0]:.50}" if unknown else ""
         raise ValueError(
-            f"{path}: holds <{element.tag:.50}>{what}; a .vrt may only combine GeoTIFFs, as "
+            f"{path}: contains <{element.tag:.50}>{what}; a .vrt may only combine GeoTIFFs, as "
             "gdalbuildvrt does: convert it with `gdal_translate IN OUT.tif`"
         )
     copy = ElementTree.Element(element.tag, element.attrib)

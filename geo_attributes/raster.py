@@ -100,7 +100,7 @@ class Raster:
         except TypeError:  # a type of GDAL that NumPy does not have
             kind = np.dtype(object)
         if kind.kind not in "fiu":
-            raise ValueError(f"{self.path}: band {band} holds {name}, not plain numbers")
+            raise ValueError(f"{self.path}: band {band} contains {name}, not plain numbers")
         return kind
 
     def _check_transform(self) -> None:
@@ -178,9 +178,9 @@ class Raster:
     def gradients(self, coordinates: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """How steep the terrain is at each place; arguments and results are as in `values`.
 
-        The band must hold elevation in metres. The gradient is Horn's, from the eight neighbouring
-        cells and their true distances on WGS 84, in metres per metre (the tangent of the slope).
-        It is NaN where one of the nine cells has no value.
+        The band must contain elevation in metres. The gradient is Horn's, from the eight
+        neighbouring cells and their true distances on WGS 84, in metres per metre (the tangent of
+        the slope). It is NaN where one of the nine cells has no value.
 
         References
         ----------

@@ -242,7 +242,7 @@ def read_json(path: str | Path) -> dict[str, Any]:
     try:
         data = json.loads(Path(path).read_bytes())
         if not isinstance(data, dict):
-            raise ValueError("it does not hold a JSON object")
+            raise ValueError("it does not contain a JSON object")
     except (ValueError, RecursionError) as error:
         raise ValueError(f"{path} is damaged: {error}.") from None
     return data

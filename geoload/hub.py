@@ -101,8 +101,8 @@ def _hub_errors(what: str, advice: str = "") -> Iterator[None]:
             raise
         raise ConnectionError(
             f"Cannot get {what} from the Hub at {constants.ENDPOINT} ({type(error).__name__}: "
-            f"{_first_line(error)}). Check the connection, or give a folder that holds the files "
-            "with data_dir=."
+            f"{_first_line(error)}). Check the connection, or give a folder with the files in "
+            "data_dir=."
         ) from error
 
 
@@ -139,7 +139,7 @@ def announce_download(
     if missing >= ANNOUNCE_FROM:
         _log.warning(
             "Downloading %s from %s (%d files)%s.", format_bytes(missing), files[0].repository,
-            len(files), " and preparing about as much again; the disk holds both" if copy else "",
+            len(files), " and preparing about as much again; both stay on disk" if copy else "",
         )  # fmt: skip
 
 

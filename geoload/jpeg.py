@@ -81,7 +81,7 @@ def segments(data: bytes) -> Iterator[Segment]:
         marker, start, position = data[found.end() - 1], found.start(), found.end()
         if marker == _EOI:
             if not scans:
-                raise PhotoError("the JPEG holds no picture")
+                raise PhotoError("the JPEG contains no picture")
             yield Segment(marker, start, position, b"")
             return
         length = int.from_bytes(data[position : position + 2], "big")

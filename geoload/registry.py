@@ -23,7 +23,7 @@ def register(name: str, module: str, revisions: bool = False) -> None:
     """Make `load_dataset(name)` use the builder class that the module named `module` defines.
 
     This wraps the one function that turns a name into a builder, in both modules of `datasets` that
-    hold it. `revisions` is whether the builder takes `revision=`, which `load_dataset` does not
+    contain it. `revisions` is whether the builder takes `revision=`, which `load_dataset` does not
     pass on.
     """
     _builders[name] = (module, revisions)

@@ -57,7 +57,7 @@ def members(
     first member to read, `label` the name of the file in errors. Links are never followed, and
     files that operating systems add to a folder (`._x`, `.DS_Store`) are left out.
 
-    Raises ShardError when the file is cut, a header is broken or claims more than the file holds, a
+    Raises ShardError when the file is cut, a header is broken or claims more than the file has, a
     wanted member is larger than `max_size` bytes, or more data follows the end of the archive.
     """
     position, last = start, None

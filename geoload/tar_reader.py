@@ -237,13 +237,13 @@ class MemberFileSystem(fsspec.AbstractFileSystem):  # type: ignore[misc]
             )
         if not os.path.exists(archive):
             raise FileNotFoundError(
-                f"{archive}, which holds {name}, does not exist any more. Put it back, or load the "
-                "data set again from its new place."
+                f"{archive} with {name} does not exist any more. Put it back, or load the data "
+                "set again from its new place."
             )
         data = shared_reader(archive).read(name, last=False)
         if data is None:
             raise FileNotFoundError(
-                f"{archive} does not hold {name} any more. Load the data set again."
+                f"{archive} does not contain {name} any more. Load the data set again."
             )
         return data[start:end]
 

@@ -1,6 +1,6 @@
 """Im2GPS: photos from all over the world, and where each was taken.
 
-On disk: ZIP files of JPEGs whose comment segments hold the coordinates (the four packs of the
+On disk: ZIP files of JPEGs whose comment segments contain the coordinates (the four packs of the
 project page), photos with a table of coordinates beside them, or the training shards that `im2gps
 build` writes. This file is the dataset builder, and for datasets 3 the loading script.
 """
@@ -97,7 +97,7 @@ class Im2GPS(Builder):
         if self.config.data_dir is None:
             return NO_TRAINING_SET
         return (
-            f"{self.config.data_dir} holds no training shards, such as im2gps-00000.tar; "
+            f"{self.config.data_dir} contains no training shards, such as im2gps-00000.tar; "
             f"`im2gps build PHOTOS.parquet -o FOLDER` makes them."
         )
 

@@ -48,7 +48,7 @@ def find_table(data_dir: str | None) -> str:
         return str(path / TABLE)
     if len(tables) != 1:
         found = ", ".join(table.name for table in tables[:5]) or "no .parquet file"
-        raise FileNotFoundError(f"{path} should hold {TABLE}, but holds {found}. {_HOW_TO}")
+        raise FileNotFoundError(f"{path} should contain {TABLE}, but contains {found}. {_HOW_TO}")
     return str(tables[0])
 
 

@@ -78,7 +78,7 @@ class Im2GPSConfig(Config):
     )  # fmt: skip
 
     def shards(self) -> dict[str, list[str]]:
-        """Return the training shards of each split; those of `data_dir` hold both splits."""
+        """Return the training shards of each split; those of `data_dir` contain both splits."""
         if self.data_files is not None:
             return {split: list(files) for split, files in self.data_files.items()}
         if self.data_dir is None or self.name != DEFAULT:
@@ -101,7 +101,7 @@ class Im2GPSConfig(Config):
                 return address
             hint = _right_folder(self.data_dir, self.archive)
             if not hint and self.name == DEFAULT:
-                hint = "It may also hold training shards, as `im2gps build` writes them."
+                hint = "It may also contain training shards, as `im2gps build` writes them."
             raise FileNotFoundError(f"{error} {hint}".strip()) from None
 
     def table(self) -> str | None:
@@ -163,7 +163,7 @@ def find_coordinates(folder: str) -> str:
         return str(tables[0])
     found = ", ".join(p.name for p in tables[:5]) or "none"
     raise FileNotFoundError(
-        f"{where} should hold one CSV or Parquet file of coordinates; found: {found}. Name the "
+        f"{where} should contain one CSV or Parquet file of coordinates; found: {found}. Name the "
         "right one with coordinates='path/to/it.csv'."
     )
 

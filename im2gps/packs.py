@@ -94,8 +94,8 @@ def find_pack(folder: str, archive: str, others: Collection[str]) -> str:
     ):
         return folder
     raise FileNotFoundError(
-        f"{folder} should hold {archive}, a folder {os.path.basename(unpacked)} of its unpacked "
-        "photos, or the photos themselves, but holds none of them."
+        f"{folder} should contain {archive}, a folder {os.path.basename(unpacked)} of its unpacked "
+        "photos, or the photos themselves, but contains none of them."
     )
 
 
@@ -107,7 +107,7 @@ def only_pack(folder: str) -> str:
     archives = sorted(name for name in names if name.lower().endswith(".zip"))
     if len(archives) > 1:
         raise FileNotFoundError(
-            f"{folder} holds several ZIP files ({', '.join(archives[:5])}): point data_dir at one."
+            f"{folder} has several ZIP files ({', '.join(archives[:5])}): point data_dir at one."
         )
     return os.path.join(folder, archives[0]) if archives else folder
 

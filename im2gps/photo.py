@@ -87,12 +87,12 @@ def _from_comments(parts: list[Segment]) -> tuple[float, float] | None:
         try:
             value = _number(text)
         except ValueError:
-            raise PhotoError(f"its comment field {key} holds {text[:40]!r}, not a number") from None
+            raise PhotoError(f"its comment field {key} has {text[:40]!r}, not a number") from None
         if not math.isfinite(value) or found.get(key, value) != value:
             raise PhotoError(f"its comment field {key} is {text[:40]!r}, or occurs twice")
         found[key] = value
     if len(found) == 1:
-        raise PhotoError(f"its comment fields hold only the {next(iter(found))}")
+        raise PhotoError(f"its comment fields have only the {next(iter(found))}")
     return (found["latitude"], found["longitude"]) if found else None
 
 

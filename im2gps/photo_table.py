@@ -51,7 +51,7 @@ def open_table(path: str) -> Iterator[pq.ParquetFile]:
     ------
     FileNotFoundError
     ValueError
-        If it is damaged, lacks a column, or holds ids as numbers or coordinates as text.
+        If it is damaged, lacks a column, or contains ids as numbers or coordinates as text.
     """
     if not os.path.exists(path):
         raise FileNotFoundError(f"there is no table of photos at {path}")
@@ -68,7 +68,7 @@ def open_table(path: str) -> Iterator[pq.ParquetFile]:
             kind = schema.field(name).type
             if (pa.types.is_integer(kind) or pa.types.is_floating(kind)) != (name in _NUMBERS):
                 what = "numbers" if name in _NUMBERS else "text"
-                raise ValueError(f"{path}: the column {name} should hold {what}, but is {kind}.")
+                raise ValueError(f"{path}: the column {name} should contain {what}, but is {kind}.")
         yield file
 
 

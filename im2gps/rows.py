@@ -69,7 +69,7 @@ def shard_samples(
     def wanted(record: dict[str, Any]) -> bool:
         return in_validation(str(record.get("owner")), fraction) is validation
 
-    own = config.data_files is None  # other people's shards hold one split each
+    own = config.data_files is None  # each of other people's shards belongs to one split
     yield from samples(shard, wanted if own else None, report, config.original_bytes, token)
     if report.counts[BROKEN] and not config.skip_broken:
         raise PackError(
@@ -89,7 +89,7 @@ def make_row(
         "longitude": place[1],
     }
     if record is not None:
-        row["record"] = json.dumps(record)  # as ASCII, because texts can hold lone surrogates
+        row["record"] = json.dumps(record)  # as ASCII, because texts can have lone surrogates
     return row
 
 
@@ -99,7 +99,7 @@ def _check_count(config: Im2GPSConfig, count: int, warn: Callable[[str], None]) 
         return
     if is_remote(config.source()):
         raise PackError(
-            f"{config.archive} from {config.base_url} holds {count} photos, not the published "
+            f"{config.archive} from {config.base_url} contains {count} photos, not the published "
             f"{config.photos}. Load it again with download_mode='force_redownload'; if the number "
             "stays the same, the pack has changed: give your copy with data_dir=."
         )

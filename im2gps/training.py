@@ -80,7 +80,7 @@ def in_validation(owner: str, fraction: float) -> bool:
 
     A larger `fraction` of photographers only adds some to the split.
     """
-    # JSON can hold lone surrogates, which UTF-8 cannot.
+    # JSON can contain lone surrogates, which UTF-8 cannot.
     digest = hashlib.blake2b(owner.encode("utf-8", "surrogatepass"), digest_size=8).digest()
     return int.from_bytes(digest, "big") < fraction * 2**64
 
@@ -95,7 +95,7 @@ def samples(
     """Yield the wanted samples of a shard, a TAR file at a path or an address.
 
     `wanted` takes a sample's JSON and returns whether to read its photo. Metadata are removed
-    from JPEGs unless `original_bytes` is set. Raises ShardError if the file is damaged or holds no
+    from JPEGs unless `original_bytes` is set. Raises ShardError if the file is damaged or has no
     sample at all.
     """
     photos: dict[str, Member] = {}
@@ -122,7 +122,7 @@ def samples(
                     yield from _sample(file, path, photo, record, report, original_bytes)
     if not paired and (photos or records):
         raise ShardError(
-            f"{path} holds {len(photos)} photos and {len(records)} JSONs, but no two of the same "
+            f"{path} has {len(photos)} photos and {len(records)} JSONs, but no two of the same "
             "name: each photo needs a JSON with its latitude and longitude."
         )
     for name in (*photos, *records):

@@ -86,7 +86,7 @@ class JustZoomIn(Builder):
         super().download_and_prepare(*args, **kwargs)
 
     def _points_to_lost_files(self) -> bool:
-        """Return whether cached rows point into shards that the Hub's cache no longer holds."""
+        """Return whether cached rows point into shards that the Hub's cache no longer contains."""
         file = os.path.join(self.cache_dir, _FILES)
         if not self.config.in_place or not os.path.isfile(file):
             return False

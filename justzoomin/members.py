@@ -65,7 +65,7 @@ def shown(name: str) -> str:
 
 
 def joined_id(name: str) -> str | None:
-    """Return the id in a member's name to look up in the tables, which may hold any text."""
+    """Return the id in a member's name to look up in the tables, which may contain any text."""
     name = name.removeprefix("./")
     if name.startswith(_PREFIX) and name.endswith(SUFFIX):
         return name[len(_PREFIX) : -len(SUFFIX)]

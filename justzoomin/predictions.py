@@ -48,7 +48,7 @@ Columns = dict[str, Any]
 
 
 def _is_relevant(name: str) -> bool:
-    """Return whether a column is a known one, or looks as if it might hold ids or predictions."""
+    """Return whether a column is a known one, or looks as if it has ids or predictions."""
     if name in KNOWN or _is_id(name):
         return True
     words = {*re.split("[^a-z]+", str(name).lower())}
@@ -143,14 +143,14 @@ def _refuse_repeated(names: Iterable[Any]) -> None:
 
 
 def refuse_similar(names: Iterable[str]) -> None:
-    """Raise ValueError if columns of other names may hold the predictions.
+    """Raise ValueError if columns of other names may contain the predictions.
 
     It is unknown which of `sequence` and `predicted_sequence` is the prediction, and scoring the
     truth as a prediction would give a perfect score.
     """
     if others := [name for name in names if name not in KNOWN and not _is_id(name)]:
         raise ValueError(
-            f"the columns {listed(others)} may hold predictions too: keep only the predicted "
+            f"the columns {listed(others)} may contain predictions too: keep only the predicted "
             f"ones, under the names {', '.join(KNOWN[1:])}"
         )
 

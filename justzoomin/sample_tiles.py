@@ -49,7 +49,7 @@ def write_tiles(
         points only. Without it every level covers the whole region.
     radius_m : float, optional
         How far around the points, in metres; by default as far as any view of 384 pixels reaches
-        that holds the point and is drawn from the level.
+        that contains the point and is drawn from the level.
     whole : int
         The finest level that covers the whole region in spite of `around`.
     per_archive : int

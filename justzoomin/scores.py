@@ -183,7 +183,7 @@ def _predictions(
 
 
 def _kind_of_columns(columns: Mapping[str, Any], kind: str | None) -> str:
-    """Return the kind of predictions that the columns hold."""
+    """Return the kind of predictions that the columns contain."""
     there = [name for name, needed in COLUMNS.items() if columns.keys() >= {*needed}]
     if kind is not None:
         there = [name for name in there if name == kind]

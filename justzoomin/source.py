@@ -157,7 +157,7 @@ class Source(ABC):
         found = {a.number: a for a in self.archives() if a.level is None}
         if not found:
             raise FileNotFoundError(
-                f"{self.name} holds no archives/streetview_images_000.tar, …. Get them with "
+                f"{self.name} contains no archives/streetview_images_000.tar, …. Get them with "
                 f"`{self.command('archives/streetview_*')}`."
             )
         if shards is None:
@@ -344,17 +344,17 @@ class Folder(Source):
             raise self._without_photos()
         if not there and not self.metadata_dir:
             raise FileNotFoundError(
-                f"{self.folder} holds no metadata/{TABLES['train']}. {_advice(self.folder)}"
+                f"{self.folder} contains no metadata/{TABLES['train']}. {_advice(self.folder)}"
             )
         if {"archives", IMAGES} <= there and any(a.level is None for a in self.archives()):
-            _warn_once(f"{self.folder} holds shards and extracted photos: the shards are read.")
+            _warn_once(f"{self.folder} contains shards and extracted photos: the shards are read.")
 
     def _has(self, name: str) -> bool:
         return os.path.isdir(os.path.join(self.folder, name))
 
     def _without_photos(self) -> FileNotFoundError:
         return FileNotFoundError(
-            f"{self.folder} holds neither archives/streetview_images_000.tar, … nor {IMAGES}/. "
+            f"{self.folder} contains neither archives/streetview_images_000.tar, … nor {IMAGES}/. "
             f"{_advice(self.folder)}"
         )
 
@@ -377,7 +377,7 @@ class Folder(Source):
         except ConnectionError as error:
             raise ConnectionError(
                 f"{self.folder} has no metadata/{TABLES[split]}, and the Hub's cannot be "
-                "downloaded. Put it there, or name the folder that holds it with metadata_dir=. "
+                "downloaded. Put it there, or name the folder that contains it with metadata_dir=. "
                 f"({error})"
             ) from error
 
@@ -388,7 +388,7 @@ class Folder(Source):
             raise self._without_photos()
         if shards is not None:
             raise ValueError(
-                f"{self.folder} holds extracted photos, which are in no shards: leave shards= out."
+                f"{self.folder} has extracted photos, which are in no shards: leave shards= out."
             )
         return [Archive(IMAGES, os.path.join(self.folder, IMAGES), extracted=True)]
 
@@ -471,13 +471,13 @@ def _existing_table(folder: str, name: str) -> str:
     if not os.path.isfile(path):
         raise FileNotFoundError(
             f"There is no {path}. It is metadata/{name} of {REPOSITORY} on the Hub; name the "
-            "folder that holds it with metadata_dir=."
+            "folder that contains it with metadata_dir=."
         )
     return path
 
 
 def _advice(folder: str) -> str:
-    """Say what to do about a folder that does not hold the data set."""
+    """Say what to do about a folder that does not contain the data set."""
     here = Path(folder)
     if (here / "README.md").is_file() and any(here.glob("*/*-of-*.*")):
         return f'It was written by `justzoomin publish`: load_dataset("{folder}").'

@@ -1,4 +1,4 @@
-"""Publishing into a place that holds something already: nothing goes, or shows, unasked."""
+"""Publishing into a place that contains something already: nothing goes, or shows, unasked."""
 
 from __future__ import annotations
 

@@ -50,7 +50,7 @@ def _parquet_schema(features: datasets.Features) -> pa.Schema:
 
 
 class ParquetShard:
-    """Writes rows, pictures included, into one Parquet file; holds one row group in memory."""
+    """Writes rows with pictures into one Parquet file; keeps one row group in memory."""
 
     suffix = "parquet"
 

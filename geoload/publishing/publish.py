@@ -63,7 +63,7 @@ class _Run:
         self._folder = folder = Path(os.path.abspath(os.path.expanduser(settings.to)))
         if folder.is_dir() and any(folder.iterdir()) and not (folder / convert.WORK).is_dir():
             raise ValueError(
-                f"{folder} holds files that `publish` did not write: name a new folder with --to."
+                f"{folder} has files that `publish` did not write: name a new folder with --to."
             )
 
     def publish(self) -> None:
@@ -125,7 +125,7 @@ class _Run:
         return Conversion(split, out, self._settings.form, self._settings.shard_bytes)
 
     def _convert(self, config: str, splits: list[Split], out: OutputFolder) -> dict[str, Manifest]:
-        """Write the shards of a configuration, and print what they hold and what was left out."""
+        """Write the shards of a configuration; print what they contain and what was left out."""
         written = {split.name: self._conversion(split, out).run() for split in splits}
         for reason, count in total(written, "left_out").items():
             _say(f"{config}: {count:,} rows left out: {reason}")
@@ -242,7 +242,7 @@ class _Destination:
             self.card = ExistingCard()
         if any(entry.suffixes - {self.settings.suffix} for entry in self.card.without(names)):
             raise ValueError(
-                "The repository holds configurations in the other format, and load_dataset reads "
+                "The repository has configurations in the other format, and load_dataset reads "
                 "one format per repository: publish all again with --configs, or use another "
                 "repository."
             )
@@ -281,7 +281,7 @@ class _Destination:
         private = self.repository.is_private()
         if private and marked and not self.settings.private:
             raise ValueError(
-                f"{self.name} holds photos that may not be redistributed: leave out --public, or "
+                f"{self.name} has photos that may not be redistributed: leave out --public, or "
                 "publish into another repository."
             )
         if not private and (marked or self.private_option):

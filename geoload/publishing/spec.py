@@ -21,7 +21,7 @@ _UNITS = {"": 1, "B": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9}
 class PublishSpec:
     """What a data set publishes, and how its rows are screened."""
 
-    package: str  # the data set's name, and the package that holds its card
+    package: str  # the data set's name, and the package that contains its card
     configs: list[str]  # published by default if their files are available
     builder: Callable[[str], Builder]  # given the name of a configuration
     default: str  # configuration that is loaded by default

@@ -73,14 +73,14 @@ def build(
     Returns
     -------
     dict
-        What `report.json` in the folder holds: `rows`, `photos`, `missing` by reason, and more.
+        What `report.json` in the folder contains: `rows`, `photos`, `missing` by reason, and more.
 
     Raises
     ------
     ValueError
         If the table cannot be read, or an option makes no sense.
     BuildError
-        If the folder holds another build, another build is running there, or the host is down.
+        If the folder contains another build, another build is running there, or the host is down.
     ImportError
         If the engine is not installed.
     """
@@ -94,7 +94,7 @@ def build(
     with open_table(table) as file:
         rows = file.metadata.num_rows
     if not rows:
-        raise ValueError(f"{table} holds no photos")
+        raise ValueError(f"{table} contains no photos")
     job = Job(table, output, shard_size, origin, RequestPolicy(**policy), again)
     numbers = range(-(-rows // shard_size))
     busy = BuildError(f"another build is writing to {output}: wait for it, or stop it")
@@ -119,7 +119,7 @@ def _origin(host: str) -> str:
 
 
 def _check_manifest(job: Job, rows: int) -> None:
-    """Refuse a folder that holds the shards of another table, or shards of another size."""
+    """Refuse a folder that contains the shards of another table, or shards of another size."""
     path = Path(job.folder, MANIFEST)
     manifest = {
         "list": sha256(job.table),  # a renamed table is the same
@@ -130,8 +130,8 @@ def _check_manifest(job: Job, rows: int) -> None:
     if not path.exists():
         if shards := find_shards(job.folder):
             raise BuildError(
-                f"{job.folder} holds shards ({Path(shards[0]).name}, …) but no {MANIFEST}, so it "
-                "is unknown which photos they should hold: give another folder"
+                f"{job.folder} has shards ({Path(shards[0]).name}, …) but no {MANIFEST}, so it is "
+                "unknown which photos they should contain: give another folder"
             )
         write_json(path, manifest)
         return

@@ -6,7 +6,7 @@ A build counts photos by these texts, in its report and in the statistics beside
 from __future__ import annotations
 
 INVALID = "row that gives no address or place"
-TWICE = "photo that the table holds twice"
+TWICE = "photo that is in the table twice"
 GONE = "gone (404 or 410)"
 PLACEHOLDER = "placeholder instead of the photo"
 ELSEWHERE = "redirected away from the photo host"

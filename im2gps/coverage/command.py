@@ -99,7 +99,7 @@ def _lines(found: dict[str, Any], name: str, findings: Findings, coast_km: float
     ]
     if spread:
         densest = ", ".join(
-            f"the densest {at} hold {_percent(share)}"
+            f"the densest {at} contain {_percent(share)}"
             for at, share in spread["share_in_densest"].items()
         )
         lines += [

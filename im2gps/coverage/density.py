@@ -321,7 +321,7 @@ def _parquet(path: Path, bar: Any) -> Iterator[Columns]:
     from pyarrow import parquet
 
     try:
-        # Without reading ahead, which would hold both columns in memory.
+        # Without reading ahead, which would keep both columns in memory.
         with parquet.ParquetFile(path, pre_buffer=False) as file:
             bar.total = file.metadata.num_rows
             latitude, longitude = _coordinate_columns(path, file.schema_arrow.names)

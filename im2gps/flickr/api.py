@@ -92,7 +92,7 @@ class Flickr:
     async def search(self, text: str, start: int, stop: int, page: int) -> Page:
         """Return one page (from 1) of the geotagged photos uploaded from `start` to `stop`.
 
-        Both times are Unix seconds and included; `text` holds the words that a photo must have,
+        Both times are Unix seconds and included; `text` contains the words that a photo must have,
         and those with a minus that it must not have.
 
         Raises

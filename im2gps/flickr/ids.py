@@ -49,7 +49,7 @@ def addresses(row: Mapping[str, Any], host: str) -> list[tuple[str, str]]:
     `_b` (1,024 pixels) exists if the upload was larger. The original comes first if it is known
     to be no larger than that, and after `_b` otherwise. The smaller sizes follow, except those
     that cannot exist: Flickr enlarges no photo and made `_c` only from March 2012 on. Sizes
-    between `_b` and the original have secrets of their own, which lists do not hold.
+    between `_b` and the original have secrets of their own, which lists do not contain.
 
     Parameters
     ----------

@@ -2,7 +2,7 @@
 
 Flickr repeats results after a few thousand, so the time of a keyword is divided into slices of
 about 250 photos. The width of a slice follows from the density of the one before; a slice with too
-many photos is halved. A list on disk holds whole slices only.
+many photos is halved. A list on disk contains whole slices only.
 """
 
 from __future__ import annotations

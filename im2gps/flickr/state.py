@@ -37,7 +37,7 @@ class Progress:
     size, sha256
         Bytes of the list that are whole slices, and their digest (empty in earlier versions).
     photos, slices : int
-        What they hold.
+        What they contain.
     hidden, beyond : int
         Photos that Flickr counts but does not show, and those after the last result it gives.
     """
@@ -57,7 +57,7 @@ class SearchState:
     """The lists of a search in a folder, and how far each has come.
 
     `start` and `stop` are Unix seconds, both included; None takes those with which the search
-    began. Raises ValueError if the folder holds a search with other terms.
+    began. Raises ValueError if the folder contains a search with other terms.
     """
 
     def __init__(
@@ -74,7 +74,7 @@ class SearchState:
         for name, value in given.items():
             if value is not None and value != saved.get(name, value):
                 raise ValueError(
-                    f"{folder} holds a search with {name}: {shown(saved[name])}, not "
+                    f"{folder} contains a search with {name}: {shown(saved[name])}, not "
                     f"{shown(value)}. Continue that one, or give another folder."
                 )
             self.search[name] = saved.get(name, self.search[name] if value is None else value)

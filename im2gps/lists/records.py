@@ -152,7 +152,7 @@ class _Text:
         return self._bounds[stop] - self._bounds[start]
 
     def odd_lines(self) -> np.ndarray:
-        """Return the numbers of lines that are too long or hold a NUL."""
+        """Return the numbers of lines that are too long or contain a NUL."""
         long = np.flatnonzero(self.ends - self.starts > MAX_LINE)
         zeros = np.array([], np.int64)
         if self.data.find(b"\0", 0, len(self.words) - 1) >= 0:

@@ -179,7 +179,7 @@ def _find_lists(paths: Sequence[str | Path]) -> list[Path]:
         if path.is_dir():
             files = [p for p in files_below(path) if p.suffix.lower() == ".txt"]
             if not files:
-                raise FileNotFoundError(f"{path} holds no .txt files, as Flickr lists are.")
+                raise FileNotFoundError(f"{path} contains no .txt files, as Flickr lists are.")
         elif path.is_file():
             files = [path]
         else:

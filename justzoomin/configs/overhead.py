@@ -100,7 +100,7 @@ class RenderedGrid(_Overhead):
         Raises
         ------
         ShardError
-            If the shard is damaged or holds a picture without its record.
+            If the shard is damaged or contains a picture without its record.
         """
         picture: tuple[str, bytes] | None = None
         with open_binary(part) as file:

@@ -82,7 +82,7 @@ class Satellite(JustZoomInConfig):
     def combine_findings(
         self, source: Source, split: str, findings: Findings, found: list[np.ndarray]
     ) -> Findings:
-        """Adds the tiles that more than one part holds."""
+        """Adds the tiles that more than one part contains."""
         names, counts = np.unique(np.concatenate([*found, np.empty(0, str)]), return_counts=True)
         twice = names[counts > 1].tolist()
         findings.add_many(TWICE, len(twice), twice)

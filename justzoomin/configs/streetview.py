@@ -1,6 +1,6 @@
 """The configurations `streetview` and `metadata`: a split's table, with and without its photos.
 
-On disk: TAR shards that hold the photos of both splits and a CSV for each split that names them;
+On disk: TAR shards that contain the photos of both splits and a CSV for each split that names them;
 or the same, extracted. Each part is read once, and its photos are joined with the table by id.
 """
 

@@ -6,8 +6,8 @@
     satellite/layout.yaml
     satellite/{zoom}/{x}/{y}.jpg
 
-TAR files of the Hub are read in ranges without being stored, so that the disk holds the pictures
-only; those in the Hub's cache are read there.
+TAR files of the Hub are read in ranges without being stored, so that only the pictures are written
+to the disk; those in the Hub's cache are read there.
 """
 
 from __future__ import annotations

@@ -40,7 +40,7 @@ class Picture(NamedTuple):
     def read(self, files: dict[str, BinaryIO], whole: bool) -> bytes:
         """Return the picture, or without `whole` its first and last bytes.
 
-        `files` holds the file that was opened last, because the next picture may be in it. No
+        `files` contains the file that was opened last, because the next picture may be in it. No
         link is followed.
         """
         if self.file not in files:
@@ -65,7 +65,7 @@ def _no_link(path: str, flags: int) -> int:
 def find_extracted(folder: str, tops: Iterable[str], report: Findings) -> dict[str, Picture]:
     """Find pictures that are files, by their path in the layout.
 
-    `tops` are the folders that hold them (`streetview/images`, `satellite/-7`); what does not
+    `tops` are the folders that contain them (`streetview/images`, `satellite/-7`); what does not
     belong there is reported.
     """
     found: dict[str, Picture] = {}

@@ -1,7 +1,7 @@
 """The selection of files to extract into a folder, and the record of it there.
 
 `extract` writes the record before it begins and when it is done; `verify` reads in it what the
-folder should hold.
+folder should contain.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ class Selection:
         )
 
     def archives(self, source: Source) -> list[Archive]:
-        """Return the TAR files that hold it; raises an error if one is missing."""
+        """Return the TAR files that contain it; raises an error if one is missing."""
         photos = source.photos(self.shards, tar_only=True) if self.photos else []
         return photos + (source.tiles(self.levels, tar_only=True) if self.levels else [])
 

@@ -29,7 +29,7 @@ from justzoomin.table import Table, TableError, read_table, table_report
 ABSENT = "pictures of the TAR files that are not here"
 OTHER_SIZE = "pictures of another size than in the TAR files"
 OTHER_BYTES = "pictures that differ from those in the TAR files"
-UNKNOWN = "pictures that no TAR file holds"
+UNKNOWN = "pictures that no TAR file contains"
 NO_TABLE = "pictures that no table names"
 BROKEN_TOO = "pictures that are no whole JPEG in the TAR files either"
 NOT_DECODED = "pictures that do not decode"
@@ -143,7 +143,7 @@ def verify(
     Raises
     ------
     FileNotFoundError
-        If the folder holds nothing of the data set.
+        If the folder contains nothing of the data set.
     ValueError
         If there are no such levels or shards, or a source is given for TAR files in place.
     """
@@ -177,17 +177,17 @@ class _Check:
         self._in_place = not (self._record or self._levels_here or self._photos_here)
         if self._in_place and source is not None:
             raise ValueError(
-                f"{folder} holds no extracted pictures to compare with {source.name}. TAR files "
+                f"{folder} contains no extracted pictures to compare with {source.name}. TAR files "
                 "in it are checked in place: name no other source."
             )
         self._archives = self._source.archives()
         if self._in_place and not self._archives:
             raise FileNotFoundError(
-                f"{folder} holds neither {IMAGES}/ nor satellite/-7/, … nor archives/*.tar: "
+                f"{folder} contains neither {IMAGES}/ nor satellite/-7/, … nor archives/*.tar: "
                 "nothing of the data set."
             )
         if source is not None and not self._archives:
-            raise FileNotFoundError(f"{source.name} holds no archives/*.tar to compare with.")
+            raise FileNotFoundError(f"{source.name} contains no archives/*.tar to compare with.")
         compared = self._source.name if self._archives and not self._in_place else None
         self.verdict = Verdict(folder, compared, not self._in_place)
         self._wrong, self._notes = self.verdict.wrong, self.verdict.notes
@@ -199,7 +199,7 @@ class _Check:
         self, levels: Sequence[int] | str | None, photos: bool, splits: Sequence[str] | None,
         shards: Sequence[int] | None,
     ) -> None:  # fmt: skip
-        """Decide what should be there, and which TAR files hold it."""
+        """Decide what should be there, and which TAR files contain it."""
         archived = {archive.level for archive in self._archives}
         archived_levels = {level for level in archived if level is not None}
         if self._in_place:
@@ -229,7 +229,7 @@ class _Check:
         return list(numbered.values())
 
     def find_pictures(self) -> None:
-        """List what exists, and what the TAR files hold."""
+        """List what exists, and what the TAR files contain."""
         if self._archives:
             report = _all_names()
             total = sum(archive.size for archive in self._archives)

@@ -342,7 +342,7 @@ def _open(name: str, where: str) -> Collection:
         original = (folder / "metadata" / TABLES["validation"]).is_file()
         if not original and not any(folder.rglob("*.parquet")):
             raise ValueError(
-                "this folder holds neither Parquet files of `publish` nor the authors' "
+                "this folder contains neither Parquet files of `publish` nor the authors' "
                 f"metadata/{TABLES['validation']}"
             )
     return (OriginalFolder if original else Published)(name, str(folder.resolve()))

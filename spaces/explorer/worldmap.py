@@ -41,7 +41,7 @@ _KEYS = "Arrow keys move the cross, plus and minus zoom, Enter {}."
 
 
 def head() -> str:
-    """Return what the page's head must hold for maps: the script and the coastlines."""
+    """Return what the page's head must contain for maps: the script and the coastlines."""
     coasts = [np.round(line, 2).tolist() for line in coastlines()]
     script = (_HERE / "map.js").read_text(encoding="utf-8")
     data = json.dumps(coasts, separators=(",", ":"))

@@ -176,7 +176,7 @@ def test_published_results_stand_beside_nothing_else(page, data):
     assert "for all 237 images, and this score is for 234, so they are not shown" in status
     assert "WARNING: the score is over 234 of 237" in status and "photo236.jpg" in status
     page.get_by_label("Include photos without a prediction").check()
-    assert "3 without an answer" in press_score(page)
+    assert "3 without a prediction" in press_score(page)
     assert len(cells(page, "#figures")) == 9
 
 
@@ -235,8 +235,8 @@ def test_a_bad_file_gets_the_metrics_own_words(page, data):
     press_score(page)
     page.locator("#figures table").wait_for()
     cases = {
-        "bad.csv": "row 6, column latitude holds 123, beyond ±90 degrees of latitude (1 of 237",
-        "words.csv": "row 6, column latitude holds 'north', not a number",
+        "bad.csv": "row 6, column latitude contains 123, beyond ±90 degrees of latitude (1 of 237",
+        "words.csv": "row 6, column latitude contains 'north', not a number",
         "picture.csv": "this is not text; save it as a UTF-8 CSV",
         "table.parquet": "this page reads .csv and .tsv",
     }

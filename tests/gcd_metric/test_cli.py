@@ -526,12 +526,12 @@ def test_how_many_were_scored_is_on_stdout(run, files, guess):
     guess[:200].to_csv("guess.csv", index=False)
     assert "n = 200 of 237" in run(*files, "--allow-partial")
     out = " ".join(run(*files, "--missing", "miss").split())
-    assert "n = 237 photos by 61 photographers, 37 without an answer" in out
+    assert "n = 237 photos by 61 photographers, 37 without a prediction" in out
     line = next(line for line in out.split("95 % interval") if "guess, answered only" in line)
     share = scores(run(*files, "--missing", "miss", "--json"))["acc@200km_answered"]
     assert f"{100 * share:.1f}" in line
     document = json.loads(run(*files, "--missing", "miss", "--json"))
-    assert any("37 without an answer" in note for note in document["notes"])
+    assert any("37 without a prediction" in note for note in document["notes"])
 
 
 def test_no_line_is_wider_than_a_terminal(files, guess, capsys):
@@ -685,7 +685,7 @@ def test_errors_that_are_all_0_are_doubted(files, truth, capsys):
 def test_two_files_of_the_same_predictions_are_doubted(files, guess, capsys):
     guess.sample(frac=1, random_state=0).to_csv("again.csv", index=False)
     assert main([*files, "--compare", "again.csv"]) == 0
-    assert "both files hold the same predictions" in capsys.readouterr().err
+    assert "both files contain the same predictions" in capsys.readouterr().err
 
 
 def test_longitudes_from_0_to_360_are_read_and_said(files, guess, run, capsys):

@@ -116,7 +116,7 @@ def test_no_answer_is_an_error_that_names_the_box_to_tick():
     assert "row 1 (a) has no coordinates" in refusal(empty)
     assert f"“{intake.UNANSWERED}” counts them as wrong" in refusal(empty)
     report = score(empty, nothing(), pasted(TRUTH, "truth"), count_missing=True)
-    assert text.scope(report).endswith("1 without an answer")
+    assert text.scope(report).endswith("1 without a prediction")
 
 
 @pytest.mark.parametrize(
@@ -124,7 +124,7 @@ def test_no_answer_is_an_error_that_names_the_box_to_tick():
     [
         ("", "mine.csv: the file is empty"),
         ("a,b\n1,2\n", "mine.csv: no column for the id among ['a', 'b']; rename the right column"),
-        ("id,lat,lon\na,91,0\n", "mine.csv: row 1, column lat holds 91, beyond ±90"),
+        ("id,lat,lon\na,91,0\n", "mine.csv: row 1, column lat contains 91, beyond ±90"),
         ("id,lat,lon\na,1,2\na,1,2\n", "mine.csv: 1 duplicate ids: a"),
         ("id,lat,lon\nz,1,2\n", "mine.csv: none of its 1 ids (first: z) is among the 2 of pasted"),
         (b"PK\x03\x04\0\0", "mine.csv: this is not text"),

@@ -98,14 +98,14 @@ def test_a_report_says_over_how_many(files, tmp_path, monkeypatch):
     table.loc[3, "lat"] = None
     table[:50].to_csv("b.csv", index=False)
     report = parts(files, tmp_path, monkeypatch, "--missing", "miss")
-    assert scope(report) == "n = 60; b: 11 without an answer"
-    assert any("11 without an answer" in note for note in report.notes)
+    assert scope(report) == "n = 60; b: 11 without a prediction"
+    assert any("11 without a prediction" in note for note in report.notes)
     page = _page(report)
     assert scope(report) in page
     worst = page[page.index("Worst predictions of b") :]
     rows = re.findall(r"<tr><td>.*?</tr>", worst)
     assert [row.count("no answer") for row in rows[:12]] == [1] * 10 + [1, 0]
-    assert "and 1 more without an answer" in rows[10] and len(rows) == 21
+    assert "and 1 more without a prediction" in rows[10] and len(rows) == 21
     table.dropna()[:40].to_csv("b.csv", index=False)
     found = parts(files, tmp_path, monkeypatch, "--allow-partial")
     assert scope(found) == "n = 40 of 60"

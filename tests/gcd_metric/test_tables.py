@@ -92,7 +92,7 @@ CELLS = {
     "word": ("north", "row 2, column lat .*'north'.*not a number"),
     "empty": ("", "row 2, column lat .*empty"),
     "nan": ("nan", "row 2, column lat .*empty"),
-    "beyond": ("91", "row 2, column lat holds 91, beyond ±90"),
+    "beyond": ("91", "row 2, column lat contains 91, beyond ±90"),
     "infinite": ("inf", "row 2, column lat "),
 }
 
@@ -176,9 +176,9 @@ def test_what_is_no_text_in_utf_8(tmp_path, content):
 
 
 def test_a_column_is_named_once(table):
-    with pytest.raises(ValueError, match=r"row 1, column latitude holds 'abc'"):
+    with pytest.raises(ValueError, match=r"row 1, column latitude contains 'abc'"):
         read_coordinates(table("id,latitude,y\na,abc,2\n"), longitude_column="y")
-    with pytest.raises(ValueError, match=r"row 1, column y \(longitude\) holds 'abc'"):
+    with pytest.raises(ValueError, match=r"row 1, column y \(longitude\) contains 'abc'"):
         read_coordinates(table("id,latitude,y\na,1,abc\n"), longitude_column="y")
 
 
@@ -379,10 +379,10 @@ IDS = {
     ),
     "bytes": (
         pa.array([b"a", b"\xff\xfe"]),
-        r"row 2, column id holds b'\\xff\\xfe' as an id, which",
+        r"row 2, column id contains b'\\xff\\xfe' as an id, which",
     ),
-    "list": (pa.array([["a"], ["b"]]), r"row 1, column id holds \['a'\] as an id"),
-    "struct": (pa.array([{"a": 1}, {"a": 2}]), "row 1, column id holds {'a': 1} as an id"),
+    "list": (pa.array([["a"], ["b"]]), r"row 1, column id contains \['a'\] as an id"),
+    "struct": (pa.array([{"a": 1}, {"a": 2}]), "row 1, column id contains {'a': 1} as an id"),
     "null": (pa.array(["a", None]), r"row 2, column id \(id\) is empty"),
 }
 
@@ -403,8 +403,8 @@ PLACES = {
     "half": (pa.array([np.float16(1.5), None], pa.float16()), [1.5]),
     "text": (pa.array(["1.5", "unknown"]), [1.5]),
     "bytes": (pa.array([b"1.5", None]), [1.5]),
-    "bool": (pa.array([True, False]), "column lat .*holds true and false"),
-    "list": (pa.array([[1.5], [2.5]]), r"row 1, column lat .*holds \[1.5\], not a number"),
+    "bool": (pa.array([True, False]), "column lat .*contains true and false"),
+    "list": (pa.array([[1.5], [2.5]]), r"row 1, column lat .*contains \[1.5\], not a number"),
     "time": (pa.array([0, 1], pa.timestamp("us")), "row 1, column lat .*not a number"),
 }
 

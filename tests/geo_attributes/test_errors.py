@@ -49,8 +49,8 @@ ROWS = {
     "latitude": ([90.1, 0], r"row 1 has a latitude beyond 90.*\(90.1, 0.0\); 1 of 3 rows are bad"),
     "longitude": ([0, -180.1], r"row 1 has a longitude beyond.*1 of 3 rows"),
     "infinite": ([math.inf, 0], r"row 1 is infinite.*inf"),
-    "text": (["north", "2.35"], r"row 1 holds 'north', which is not a number"),
-    "truth value": ([True, 0], r"row 1 holds True"),
+    "text": (["north", "2.35"], r"row 1 contains 'north', which is not a number"),
+    "truth value": ([True, 0], r"row 1 contains True"),
     "three values": ([1, 2, 3], r"row 1 is not a pair.*3 values"),
     "one number": (1.5, r"row 1 is not a pair.*1.5"),
     "no names": ({"x": 1, "y": 2}, r"row 1: found no single pair of .*'x'"),
@@ -199,7 +199,7 @@ def test_files_that_cannot_be_used(write, tmp_path, recwarn):
         ),
         (big_block(tmp_path), "a block of 16384 × 16384 .*-co TILED=YES"),
         (write(np.ones((2, 2), np.uint8), crs=None), "is not georeferenced.*rio edit-info"),
-        (write(np.ones((2, 2), np.complex64)), "holds complex64, not plain numbers"),
+        (write(np.ones((2, 2), np.complex64)), "contains complex64, not plain numbers"),
         (cut(tmp_path, write), "cut.tif: damaged at row"),
         (None, "raster is the path of the map"),
     ):
@@ -304,7 +304,7 @@ for path in sys.argv[1:]:
 
 
 def ask(python, folder, paths):
-    """What became of each raster, in a process of its own: GDAL holds the interpreter's lock."""
+    """What became of each raster, in a process of its own: GDAL contains the interpreter's lock."""
     return python("-c", ASK, *paths, cwd=folder).splitlines()
 
 

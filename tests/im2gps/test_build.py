@@ -85,7 +85,7 @@ def test_what_goes_in_comes_out_or_is_counted_by_reason(built):
     folder, rows, faults, report, _ = built
     expected = Counter(LASTING.values())
     expected["row that gives no address or place"] = 2
-    expected["photo that the table holds twice"] = 1
+    expected["photo that is in the table twice"] = 1
     assert report["missing"] == expected
     assert report["rows"] == 60 == report["photos"] + sum(report["missing"].values())
     lost = {*faults, *ids(rows, 42, 43)}
@@ -105,7 +105,7 @@ def test_each_shard_says_which_photos_did_not_come(built):
             said.update(dict.fromkeys(names, reason))
     assert {i: said[i] for i in faults} == {i: LASTING[fault] for i, fault in faults.items()}
     assert said["row 42: secret '../../../etc'"] and said["row 43: latitude None"]
-    assert said[rows[45]["photo_id"]] == "photo that the table holds twice"
+    assert said[rows[45]["photo_id"]] == "photo that is in the table twice"
 
 
 def test_a_sample_is_a_photo_and_what_is_known_of_it(built):
@@ -200,7 +200,7 @@ def test_a_folder_of_another_list_is_refused_with_what_to_do(tmp_path):
         with pytest.raises(BuildError, match="started with photo_host http://127"):
             build(table, tmp_path / "out", **QUICK)
         (tmp_path / "out" / "build.json").unlink()
-        with pytest.raises(BuildError, match=r"holds shards \(im2gps-00000\.tar"):
+        with pytest.raises(BuildError, match=r"has shards \(im2gps-00000\.tar"):
             build(table, tmp_path / "out", **options)
         (tmp_path / "new").mkdir()
         (tmp_path / "new" / "im2gps-foo.tar").write_bytes(b"")
@@ -473,8 +473,8 @@ def test_the_command_says_how_many_came_and_why_the_others_did_not(tmp_path, cap
         (["nowhere.parquet"], "there is no table of photos at"),
         (["text.parquet"], "text.parquet is not a valid Parquet file"),
         (["other.parquet"], "lacks the columns photo_id, secret, .*im2gps lists"),
-        (["numbers.parquet"], "the column photo_id should hold text, but is int64"),
-        (["empty.parquet"], "holds no photos"),
+        (["numbers.parquet"], "the column photo_id should contain text, but is int64"),
+        (["empty.parquet"], "contains no photos"),
         (["good.parquet", "--shard-size", "0"], "--shard-size 0: must be at least 1"),
         (["good.parquet", "--rate", "-1"], "--rate -1.0: must be at least 0"),
         (["good.parquet", "--photo-host", "live.staticflickr.com"], "should be like https://live"),

@@ -140,7 +140,7 @@ def test_two_photos_of_one_name_in_folders_are_named(tmp_path):
 def test_another_packs_photos_are_not_taken_for_this_one(packs, tmp_path):
     with zipfile.ZipFile(packs / "2k_random_test.zip") as file:
         file.extractall(tmp_path)
-    with pytest.raises(FileNotFoundError, match=r"should hold gps_query_imgs\.zip"):
+    with pytest.raises(FileNotFoundError, match=r"should contain gps_query_imgs\.zip"):
         load(tmp_path)
 
 
@@ -208,7 +208,7 @@ def test_a_damaged_member_is_named(tmp_path):
 
 
 def test_wrong_folders_say_what_should_be_there(tmp_path):
-    with pytest.raises(FileNotFoundError, match=r"should hold gps_query_imgs\.zip, a folder"):
+    with pytest.raises(FileNotFoundError, match=r"should contain gps_query_imgs\.zip, a folder"):
         load(tmp_path)
     with pytest.raises(FileNotFoundError, match="there is nothing at"):
         load(tmp_path / "nowhere")
@@ -363,7 +363,7 @@ def test_a_downloaded_pack_must_hold_the_published_number(packs, cache):
     with Static(packs) as server:
         options = {"split": "test", "base_url": server.endpoint, "cache_dir": cache}
         for streaming in (False, True):
-            with pytest.raises(ValueError, match="holds 12 photos, not the published 237"):
+            with pytest.raises(ValueError, match="contains 12 photos, not the published 237"):
                 list(load_dataset("im2gps", streaming=streaming, **options))
 
 

@@ -366,7 +366,7 @@ def test_what_cannot_be_is_one_line_and_leaves_the_old_table(tmp_path, capsys):
     a, b = str(tmp_path / "a.txt"), str(tmp_path / "b.txt")
     for arguments, message in (
         ([str(tmp_path / "nowhere")], "no such file or folder"),
-        ([str(tmp_path / "empty")], "holds no .txt files"),
+        ([str(tmp_path / "empty")], "contains no .txt files"),
         ([b], "No photo is left: 0 records read from 1 lists; 0 photos kept; 1 lines that"),
         ([a, "--licenses", "9"], "No photo is left"),
         ([a, "--min-accuracy", "17"], "from 1 to 16"),

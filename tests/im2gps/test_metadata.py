@@ -62,14 +62,14 @@ def test_a_new_table_gives_new_rows(tmp_path, cache):
 def test_what_is_no_table_is_refused(table, tmp_path):
     with pytest.raises(ValueError, match=r"needs data_dir=: .* `im2gps lists LISTS"):
         load_dataset("im2gps", "metadata", split="train")
-    with pytest.raises(FileNotFoundError, match=r"should hold photos\.parquet, but holds no"):
+    with pytest.raises(FileNotFoundError, match=r"should contain photos\.parquet, but contains no"):
         load(tmp_path)
     whole = (table / "photos.parquet").read_bytes()
     (tmp_path / "cut.parquet").write_bytes(whole[:-50])
     with pytest.raises(ValueError, match=r"cut\.parquet is not a valid Parquet file"):
         load(tmp_path, streaming=True)
     pq.write_table(pa.table({"photo_id": ["1"]}), tmp_path / "other.parquet")
-    with pytest.raises(FileNotFoundError, match=r"holds cut\.parquet, other\.parquet"):
+    with pytest.raises(FileNotFoundError, match=r"contains cut\.parquet, other\.parquet"):
         load(tmp_path)
     with pytest.raises(ValueError, match=r"other\.parquet lacks the columns secret"):
         load(tmp_path / "other.parquet", streaming=True)

@@ -103,7 +103,7 @@ def test_reads_the_minus_sign_of_unicode():
 @pytest.mark.parametrize("text", ["1_0", "\u0661", "0x1", "1,5", "nan", "inf", "- 1", "1e", ""])
 def test_refuses_fields_that_are_no_plain_decimal_number(text):
     data = with_comments(jpeg(), [f"latitude: {text}".encode(), b"longitude: 2"])
-    with pytest.raises(PhotoError, match="its comment field latitude holds .*, not a number"):
+    with pytest.raises(PhotoError, match="its comment field latitude has .*, not a number"):
         coordinates(data)
 
 
@@ -224,7 +224,7 @@ def directory(order: str, entries: dict[int, Entry], place: int) -> bytes:
 
 
 def with_gps(entries: dict[int, Entry], order: str = ">") -> bytes:
-    """A JPEG whose EXIF holds these fields on where it was taken."""
+    """A JPEG whose EXIF contains these fields on where it was taken."""
     head = {">": b"MM\0*", "<": b"II*\0"}[order] + struct.pack(order + "I", 8)
     pointer = directory(order, {0x8825: (4, 1, struct.pack(order + "I", 26))}, 8)
     data = b"Exif\0\0" + head + pointer + directory(order, entries, 26)

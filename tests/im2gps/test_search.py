@@ -56,7 +56,7 @@ def ids(path: Path) -> list[str]:
 
 
 def everything_once(server: Flickr, path: Path) -> None:
-    """Assert that a list holds each photo of the server, and none twice."""
+    """Assert that a list contains each photo of the server, and none twice."""
     assert Counter(ids(path)) == Counter(photo["id"] for photo in server.photos)
 
 
@@ -438,7 +438,7 @@ def test_folders_of_other_searches_are_left_alone(tmp_path, capsys):
         assert main(command(server, tmp_path)) == 0
         assert main(command(server, tmp_path, "--from", "2007-01-02")) == 2
         assert (
-            "holds a search with from: 2007-01-01 00:00:00, not 2007-01-02"
+            "contains a search with from: 2007-01-01 00:00:00, not 2007-01-02"
             in capsys.readouterr().err
         )
         assert main(command(server, tmp_path, queries="Rome\n-birthday\n")) == 2

@@ -159,7 +159,7 @@ def test_an_empty_validation_is_said_with_what_to_do(built, cache, caplog):
 
 
 def test_what_is_for_training_shards_is_refused_without_them(packs, caplog):
-    with pytest.raises(ValueError, match=r"holds no training shards.*`im2gps build"):
+    with pytest.raises(ValueError, match=r"contains no training shards.*`im2gps build"):
         load_dataset("im2gps", data_dir=str(packs), splits=["train"])
     with pytest.raises(ValueError, match=r"splits=\['tset'\]: there is test"):
         load_dataset("im2gps", data_dir=str(packs), splits=["tset"])
@@ -383,7 +383,7 @@ def test_what_belongs_to_no_sample_is_counted(tmp_path, cache, caplog):
 
 def test_shards_without_any_pair_are_an_error(tmp_path):
     write_shard(tmp_path / "a.tar", [("x/a.jpg", jpeg()), ("y/a.json", b'{"lat": 1, "lon": 2}')])
-    with pytest.raises(ValueError, match="holds 1 photos and 1 JSONs, but no two of the"):
+    with pytest.raises(ValueError, match="has 1 photos and 1 JSONs, but no two of the"):
         foreign(str(tmp_path / "a.tar"))
 
 

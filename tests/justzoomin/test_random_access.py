@@ -377,7 +377,7 @@ def first(index: dict) -> dict:
 
 def test_index_of_no_data_set_says_what_should_be_there(tmp_path, capsys):
     assert main(["index", str(tmp_path)]) == 2
-    assert "holds no archives/streetview_images_000.tar" in capsys.readouterr().err
+    assert "contains no archives/streetview_images_000.tar" in capsys.readouterr().err
 
 
 def test_eight_workers_on_two_nodes_stop_and_go_on(many, cache):

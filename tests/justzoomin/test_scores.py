@@ -97,7 +97,7 @@ def test_other_ids_are_counted_and_named(truth, found):
         (lambda rows: rows[:-1] + [rows[0]], r"predictions: 1 \(\d+\) occur twice"),
         (lambda rows: [{**row, "image_id": 1e300} for row in rows], "is 1e\\+300, which is not"),
         (lambda rows: [{**row, "image_id": None} for row in rows], "id 0 is None, which is not"),
-        (lambda rows: [{**row, "pred_sequence": 0} for row in rows], "pred_sequence may hold pred"),
+        (lambda rows: [{**row, "pred_sequence": 0} for row in rows], "pred_sequence may contain"),
         (lambda rows: [{**row, "latitude": 0, "longitude": 0} for row in rows], "one with kind="),
         (lambda rows: [{"image_id": row["image_id"]} for row in rows], "have no column sequence"),
         (lambda rows: [*rows[:-1], {"sequence": [0]}], "row 9 has no image_id, which the first"),
@@ -152,7 +152,7 @@ def test_of_two_columns_of_ids_neither_is_guessed(truth, found):
 )
 def test_a_marked_column_beside_an_unmarked_one_is_refused(truth, found, name):
     frame = found.to_pandas()
-    with pytest.raises(ValueError, match=f"columns {name} may hold predictions too"):
+    with pytest.raises(ValueError, match=f"columns {name} may contain predictions too"):
         justzoomin.score(frame.assign(**{name: 0}), truth)
     assert justzoomin.score(frame.assign(prediction_id=0, pred_score=0, chat=0), truth)["r@1"] == 1
 
@@ -186,7 +186,7 @@ def test_shapes_and_ids_that_are_none_are_value_errors(truth, found):
 
 
 def test_long_cells_and_many_columns_are_shortened(truth, found):
-    with pytest.raises(ValueError, match="may hold predictions too") as caught:
+    with pytest.raises(ValueError, match="may contain predictions too") as caught:
         justzoomin.score({"sequence": [0], **{f"lat_{i}": [0] for i in range(400)}}, truth)
     assert len(str(caught.value)) < 400
     with pytest.raises(ValueError, match="no prediction is of a photo") as caught:
@@ -256,13 +256,13 @@ def test_the_command_scores_files(zoom, truth, found, tmp_path, capsys, suffix):
     ("name", "text", "message"),
     [
         ("a.csv", "image_id,sequence\n1,\"[1, 2\"\n", "line 2: sequence is '[1, 2'"),
-        ("a.csv", "image_id,latitude,longitude\n1,38.9,west\n", "longitude holds 'west'"),
+        ("a.csv", "image_id,latitude,longitude\n1,38.9,west\n", "longitude contains 'west'"),
         ("a.csv", "id,sequence\n1,\"[1]\"\n", "has no column image_id; it has id, sequence"),
         ("a.csv", "image_id,latitude,longitude,gt_lat,gt_lon\n1,2,3,4,5\n", "gt_lat, gt_lon may"),
         ("a.csv", "image_id,latitude,longitude,latitude\n1,2,3,4\n", "column latitude occurs"),
         ("a.csv", "image_id,sequence,sequence\n1,[1],[2]\n", "column sequence occurs more than"),
         ("a.csv", "image_id,image_id,sequence\n1,2,[2]\n", "column image_id occurs more than"),
-        ("a.csv", "image_id,sequence,output\n1,[1],[2]\n", "columns output may hold predictions"),
+        ("a.csv", "image_id,sequence,output\n1,[1],[2]\n", "columns output may contain"),
         ("a.csv", "image_id,latitude,longitude,pred_y,pred_x\n1,2,3,4,5\n", "pred_y, pred_x may"),
         ("a.jsonl", '{"image_id": 1, "sequence": [1], "sequence": [2]}', "column sequence occurs"),
         ("a.jsonl", '{"image_id": 1}\n{"image_id"', "line 2 is not JSON"),

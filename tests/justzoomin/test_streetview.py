@@ -296,7 +296,7 @@ def test_one_shard_left_over_beside_extracted_photos_is_said(zoom, extracted, ca
     (extracted / "archives").mkdir()
     shutil.copy(shard(zoom), extracted / "archives")
     assert len(list(stream(extracted))) < 40
-    assert "holds shards and extracted photos: the shards are read" in caplog.text
+    assert "contains shards and extracted photos: the shards are read" in caplog.text
 
 
 def test_what_is_wrong_with_a_table_counts_in_every_configuration(own, cache, caplog):
@@ -419,7 +419,7 @@ def _table(folder: Path, sequences: list[str], quote: str = '"') -> str:
 
 def test_wrong_folders_say_what_should_be_there(zoom, tmp_path, extracted):
     shutil.copytree(zoom / "metadata", tmp_path / "empty" / "metadata")
-    with pytest.raises(FileNotFoundError, match="holds neither archives/streetview_images_000"):
+    with pytest.raises(FileNotFoundError, match="contains neither archives/streetview_images_000"):
         stream(tmp_path / "empty")
     (tmp_path / "above").mkdir()
     (tmp_path / "above" / "town").symlink_to(zoom)
@@ -436,7 +436,7 @@ def test_wrong_folders_say_what_should_be_there(zoom, tmp_path, extracted):
     for below in ("archives", "metadata"):
         with pytest.raises(FileNotFoundError, match=f"Point data_dir at {re.escape(str(zoom))}"):
             stream(zoom / below)
-    with pytest.raises(FileNotFoundError, match=r"holds no metadata/large_area_train_map\.csv"):
+    with pytest.raises(FileNotFoundError, match=r"contains no metadata/large_area_train_map\.csv"):
         load_dataset("justzoomin", "metadata", data_dir=str(tmp_path))
     with pytest.raises(ValueError, match="in no shards"):
         stream(extracted, shards=[0])

@@ -236,7 +236,7 @@ def test_what_does_not_belong_there(city, out, tmp_path):
     }  # fmt: skip
     assert findings(out) == (1, expected)
     stray = name(tiles(out)[0].with_name("99999.jpg"))
-    expected["pictures that no TAR file holds"] = [stray]
+    expected["pictures that no TAR file contains"] = [stray]
     assert findings(out, "--data-dir", city) == (1, expected)
 
 
@@ -363,8 +363,8 @@ def test_what_makes_no_sense_is_refused(city, whole, tmp_path, capsys):
         (city, ["--data-dir", str(city)], "name no other source"),
         (whole, ["--levels", "-4"], "has no such level; it has the levels -7, -5"),
         (whole, ["--data-dir", str(city), "--shards", "8"], "--shards [8]: "),
-        (whole, ["--data-dir", str(tmp_path)], "holds no metadata/"),
-        (whole, ["--data-dir", str(whole)], "holds no archives/*.tar to compare with"),
+        (whole, ["--data-dir", str(tmp_path)], "contains no metadata/"),
+        (whole, ["--data-dir", str(whole)], "contains no archives/*.tar to compare with"),
         (whole, ["--workers", "0"], "workers is 0"),
     ):
         assert main(["verify", str(folder), *options]) == 2
