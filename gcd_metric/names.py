@@ -1,7 +1,8 @@
-"""Formats names in messages, and refuses ids that occur twice."""
+"""Formats names and counts in messages, and refuses ids that occur twice."""
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Iterable, Sequence
 
@@ -20,6 +21,12 @@ def listed(names: Iterable[object]) -> str:
     names = list(names)
     more = [f"… and {len(names) - _MOST:,} more"] if len(names) > _MOST else []
     return ", ".join([*map(shortened, names[:_MOST]), *more])
+
+
+def counted(count: int, plural: str) -> str:
+    """A count with a noun whose plural ends in s: `1 row without an id`, `2,000 rows …`."""
+    noun = re.sub(r"s\b", "", plural, count=1) if count == 1 else plural
+    return f"{count:,} {noun}"
 
 
 def refuse_duplicates(ids: Sequence[str], where: str) -> None:

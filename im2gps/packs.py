@@ -17,10 +17,10 @@ import aiohttp
 
 from geoload.files import files_below, is_clutter, is_remote, printable
 from geoload.remote import is_transport_error, open_binary
-from geoload.report import Findings
+from geoload.report import Findings, Kind
 
 MAX_PHOTO = 64 * 2**20
-_OTHER_FILES = "files that are no JPEG photos"
+_OTHER_FILES = Kind("not_a_photo", "files other than JPEG photos")
 _IS_UTF8 = 0x800
 _UNICODE_PATH = 0x7075
 # With other methods zipfile unpacks more than requested: gigabytes from 4 kB of bzip2.

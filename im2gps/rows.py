@@ -14,13 +14,13 @@ from gcd_metric.names import refuse_duplicates
 from gcd_metric.tables import read_coordinates
 from geoload.files import is_remote
 from geoload.jpeg import PhotoError, clean
-from geoload.report import Findings
+from geoload.report import Findings, Kind
 from im2gps.options import Im2GPSConfig, find_coordinates
 from im2gps.packs import PackError, explained, open_pack
 from im2gps.photo import check_header, coordinates, fields
 from im2gps.training import BROKEN, Sample, in_validation, samples
 
-UNUSABLE = "photos that cannot be used"
+UNUSABLE = Kind("unusable_photo", "unusable photos")
 Row = tuple[str, dict[str, Any]]  # the key and the columns
 
 
@@ -178,10 +178,10 @@ def _read_labels(
     without_row = [names[i] for i in match.unmatched_left if names[i] not in unclear]
     without_photo = [ids[i] for i in match.unmatched_right]
     for kind, left_out in (
-        (f"photos without a row in {file}", without_row),
-        (f"photos that several rows of {file} could mean", sorted(unclear)),
-        (f"rows of {file} without a photo", without_photo),
-        (f"rows of {file} without an id", [""] * counts[""]),
+        (Kind("no_row", f"photos without a row in {file}"), without_row),
+        (Kind("ambiguous", f"photos that several rows of {file} could mean"), sorted(unclear)),
+        (Kind("no_photo", f"rows of {file} without a photo"), without_photo),
+        (Kind("no_id", f"rows of {file} without an id"), [""] * counts[""]),
     ):
         report.add_many(kind, len(left_out), filter(None, left_out))
     pairs = truth[["latitude", "longitude"]].to_numpy()[match.right].tolist()

@@ -21,14 +21,14 @@ from typing import Any, BinaryIO, NamedTuple
 from geoload.files import read_json
 from geoload.jpeg import PhotoError, clean
 from geoload.remote import open_binary
-from geoload.report import Findings
+from geoload.report import Findings, Kind
 from geoload.tar import Member, ShardError, members, read_member
 from im2gps.packs import MAX_PHOTO
 from im2gps.photo import check_header
 
-BROKEN = "samples that cannot be used"
-UNPAIRED = "photos without a JSON, or JSONs without a photo"
-OTHERS = "members that belong to no sample"
+BROKEN = Kind("unusable_sample", "unusable samples")
+UNPAIRED = Kind("unpaired", "samples without a photo or without a JSON")
+OTHERS = Kind("other_member", "members outside of samples")
 VALIDATION_FRACTION = 0.01
 _NAME = re.compile(r"im2gps-[0-9]{5,}\.tar")
 _PHOTOS = ("jpg", "jpeg", "png", "webp")

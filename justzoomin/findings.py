@@ -7,17 +7,17 @@ from collections.abc import Callable
 
 import numpy as np
 
-from geoload.report import Findings
+from geoload.report import Findings, Kind
 
-STRANGERS = "pictures that belong to no split"
-TWICE = "pictures that occur twice"
-BROKEN = "pictures that are no whole JPEG"
-MISSING = "rows without a picture"
-REPEATED_ROWS = "ids that occur twice in the table"
-BOTH_SPLITS = "ids that are in both splits"
-OFF_THE_MAP = "tiles that lie outside of the map"
-WHITE = "views that are white, as none of their tiles is there"
-WHITE_PHOTOS = "photos with white views, all of whose tiles are missing"
+STRANGERS = Kind("in_no_split", "pictures in neither split")
+TWICE = Kind("repeated_picture", "repeated pictures")
+BROKEN = Kind("not_a_jpeg", "invalid or incomplete JPEGs")
+MISSING = Kind("missing_picture", "rows without a picture")
+REPEATED_ROWS = Kind("repeated_id", "repeated ids in the table")
+BOTH_SPLITS = Kind("in_both_splits", "ids in both splits")
+OFF_THE_MAP = Kind("outside_map", "tiles outside the map")
+WHITE = Kind("white_view", "white views without any tile")
+WHITE_PHOTOS = Kind("white_photo", "photos with white views, all of whose tiles are missing")
 
 # Called after each part of a pass with its name, its report, and numbers of what was found in it.
 Done = Callable[[str, Findings, "np.ndarray | None"], None]
@@ -30,7 +30,7 @@ def is_jpeg(data: bytes) -> bool:
     return data.startswith(b"\xff\xd8") and data.rfind(b"\xff\xd9", -END_OF_IMAGE) >= 0
 
 
-def take(report: Findings, kind: str) -> int:
+def take(report: Findings, kind: Kind) -> int:
     """Remove a kind from a report and return its count."""
     report.names.pop(kind, None)
     return report.counts.pop(kind, 0)

@@ -6,14 +6,15 @@ import numbers
 import re
 from typing import Any
 
+from geoload.report import Kind
 from geoload.tar import Member
 from justzoomin.source import IMAGES
 
 SUFFIX = "_undistorted.jpg"
 MAX_PICTURE = 64 * 2**20
-OUTSIDE = "members outside of the layout"
-NOT_FILES = "members that are no files"
-TOO_LARGE = f"members of more than {MAX_PICTURE // 2**20} MB"
+OUTSIDE = Kind("outside_layout", "members outside the layout")
+NOT_FILES = Kind("not_a_file", "members other than regular files")
+TOO_LARGE = Kind("too_large", f"members larger than {MAX_PICTURE // 2**20} MB")
 
 _PREFIX = f"{IMAGES}/"
 _WHOLE = r"(0|-?[1-9][0-9]{0,7})"
@@ -47,7 +48,7 @@ def path_of(name: str, level: int | None) -> str | None:
     return name if tile is not None and tile[0] == level else None
 
 
-def refusal(member: Member, level: int | None) -> str | None:
+def refusal(member: Member, level: int | None) -> Kind | None:
     """Return why a member is not extracted, as the kind of a report, or None."""
     if member.kind == "dir":
         return None if _FOLDER.fullmatch(member.name) else OUTSIDE

@@ -57,7 +57,7 @@ def run(
 def screen(row: dict[str, Any]) -> Screened:
     """Remove the metadata of a street photo; count white views."""
     if row.get("white"):
-        return Screened(row, remark=WHITE)
+        return Screened(row, remark=WHITE.text)
     if "image_id" not in row or "image" not in row:
         return Screened(row)
     image = without_metadata(row["image"])

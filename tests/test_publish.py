@@ -585,7 +585,7 @@ def test_white_views_are_published_and_said(washington, tmp_path, capsys):
     where = ["--data-dir", folder, "--to", tmp_path / "out", "--configs", "views"]
     for _ in range(2):  # done anew from the manifest it says the same
         assert run("justzoomin", *where) == 0
-        said = "2 views that are white, as none of their tiles is there"
+        said = "2 white views without any tile"
         assert f"views: {said}" in capsys.readouterr().out
         card = (tmp_path / "out" / "README.md").read_text(encoding="utf-8")
         assert f"none; {said} |" in card

@@ -15,13 +15,13 @@ from gcd_metric.columns import ADVICE, Unclear, find_pair
 from gcd_metric.tables import is_table, open_csv
 from geoload.files import is_clutter
 from geoload.messages import progress_bar
-from geoload.report import Findings
+from geoload.report import Findings, Kind
 from im2gps.coverage.countries import OFF_LAND, Countries, area_km2, load
 
 PAPER_PHOTOS_PER_KM2 = 0.0435
 PAPER = "Hays and Efros, IM2GPS, CVPR 2008"
 TRAINING_TABLE = "photos.parquet"
-UNUSABLE = "rows without usable coordinates"
+UNUSABLE = Kind("unusable_row", "rows without usable coordinates")
 _MAX_SLIPS = 0.01  # share of rows that may have a latitude out of range by mistake
 _BATCH_ROWS = 131_072
 _SHARES = (0.01, 0.1, 0.5)  # of the land, for the concentration

@@ -19,6 +19,7 @@ from typing import Any, NamedTuple
 from geoload.commands import add_subcommand
 from geoload.files import file_lock
 from geoload.messages import progress_bar
+from geoload.report import Kind
 from im2gps.flickr.api import API, PER_PAGE, Flickr, Page
 from im2gps.flickr.http import RequestPolicy
 from im2gps.flickr.ids import PHOTO_ID
@@ -195,16 +196,16 @@ class Search:
         start, stop = map(shown, span)
         if results.missing:
             report.add(
-                "slices of which Flickr does not show all photos that it counts",
+                Kind("hidden_photos", "slices with fewer photos than Flickr counts"),
                 f"{word}, {start} to {stop}: {results.missing} of {results.total:,}",
             )
         if results.beyond:
             report.add(
-                f"seconds with more than the {MAX_RESULTS:,} photos that Flickr gives",
+                Kind("too_many_photos", f"seconds with more than {MAX_RESULTS:,} photos"),
                 f"{word}, {start}: {results.beyond:,} of {results.total:,}",
             )
         again = [photo_id for photo_id in results.photos if photo_id in known]
-        report.add_many("photos that came again, left out", len(again), again)
+        report.add_many(Kind("repeated_photo", "repeated photos, left out"), len(again), again)
         if not results.total:
             return b""
         pages = _page_count(results.total)
@@ -296,7 +297,7 @@ def _run(
         print(f"  {hidden + beyond:,} photos counted by Flickr are not among them: {hidden:,} were "
               f"not returned, {beyond:,} come after the last result that it returns")  # fmt: skip
     empty = [word for word in queries.keywords if not state.lists[word].photos]
-    state.report.add_many("keywords without a photo", len(empty), empty)
+    state.report.add_many(Kind("empty", "keywords without a photo"), len(empty), empty)
     for kind in state.report.counts:
         print(f"  {state.report.line(kind)}")
 

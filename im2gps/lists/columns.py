@@ -11,6 +11,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from geoload.report import Kind
 from im2gps.flickr.ids import OWNER, PATTERNS, SECRET
 from im2gps.photo_table import SCHEMA
 
@@ -35,7 +36,7 @@ _PLAIN = {
 }
 
 
-def to_columns(fields: dict[str, pa.Array]) -> tuple[pa.Table, dict[int, str], Counter[str]]:
+def to_columns(fields: dict[str, pa.Array]) -> tuple[pa.Table, dict[int, Kind], Counter[Kind]]:
     """Turn text values into the columns of `SCHEMA` except `query`.
 
     Parameters
@@ -47,13 +48,13 @@ def to_columns(fields: dict[str, pa.Array]) -> tuple[pa.Table, dict[int, str], C
     -------
     table : pyarrow.Table
         A row for each valid block.
-    invalid : dict of int to str
+    invalid : dict of int to Kind
         The numbers of the other blocks, and the reasons.
     unread : Counter
-        Number of optional values that could not be read, by description.
+        Number of optional values that could not be read, by kind.
     """
     columns, conditions = _required(fields)
-    invalid: dict[int, str] = {}
+    invalid: dict[int, Kind] = {}
     for reason, met in conditions.items():
         for row in np.flatnonzero(~met.fill_null(False).to_numpy(zero_copy_only=False)).tolist():
             invalid.setdefault(row, reason)
@@ -61,25 +62,21 @@ def to_columns(fields: dict[str, pa.Array]) -> tuple[pa.Table, dict[int, str], C
         valid = pa.array(np.delete(np.arange(len(fields["photo"])), list(invalid)))
         columns = {name: column.take(valid) for name, column in columns.items()}
         fields = {key: values.take(valid) for key, values in fields.items()}
-    unread: Counter[str] = Counter()
+    unread: Counter[Kind] = Counter()
     for name, (key, low, high) in _NUMBERS.items():
         columns[name] = _numbers(fields[key], SCHEMA.field(name).type, low, high)
-        unread[f"values of {key} that make no sense, left empty"] += _lost(
-            fields[key], columns[name]
-        )
+        unread[_invalid(key)] += _lost(fields[key], columns[name])
     for name, (key, pattern) in _CODES.items():
         fits = pc.match_substring_regex(fields[key], f"^{pattern}$")
         columns[name] = pc.if_else(fits, fields[key], None).cast(pa.string())
-        unread[f"values of {key} that make no sense, left empty"] += _lost(
-            fields[key], columns[name]
-        )
+        unread[_invalid(key)] += _lost(fields[key], columns[name])
     for name in ("title", "tags"):
         columns[name], count = _texts(fields[name])
-        unread[f"values of {name} that are not UTF-8, read as Latin-1"] += count
+        unread[Kind(f"not_utf8_{name}", f"values of {name} not in UTF-8, read as Latin-1")] += count
     return pa.table([columns[name] for name in _COLUMNS.names], schema=_COLUMNS), invalid, unread
 
 
-def _required(fields: dict[str, pa.Array]) -> tuple[dict[str, pa.Array], dict[str, pa.Array]]:
+def _required(fields: dict[str, pa.Array]) -> tuple[dict[str, pa.Array], dict[Kind, pa.Array]]:
     """Return the columns that each row must have, and the conditions on them by reason."""
     photo = pc.extract_regex(fields["photo"], f"^{_PHOTO}$")
     columns = {
@@ -91,12 +88,12 @@ def _required(fields: dict[str, pa.Array]) -> tuple[dict[str, pa.Array], dict[st
     columns["longitude"] = _numbers(fields["longitude"], pa.float64(), -180, 180)
     zero = pc.and_(pc.equal(columns["latitude"], 0), pc.equal(columns["longitude"], 0))
     return columns, {
-        "its photo line is not an id, a secret and a server": photo.is_valid(),
-        "its photo id has more than 64 bits": photo_ids(columns["photo_id"]).is_valid(),
-        "its owner is missing or not like 12345678@N00": valid_owner,
-        "its latitude is missing or not within ±90": columns["latitude"].is_valid(),
-        "its longitude is missing or not within ±180": columns["longitude"].is_valid(),
-        "its latitude and longitude are both 0": pc.invert(zero),
+        Kind("bad_photo", "no id, secret and server in the photo line"): photo.is_valid(),
+        Kind("bad_id", "a photo id of over 64 bits"): photo_ids(columns["photo_id"]).is_valid(),
+        Kind("bad_owner", "no owner such as 12345678@N00"): valid_owner,
+        Kind("bad_latitude", "no latitude within ±90"): columns["latitude"].is_valid(),
+        Kind("bad_longitude", "no longitude within ±180"): columns["longitude"].is_valid(),
+        Kind("zero_coordinates", "latitude and longitude are 0"): pc.invert(zero),
     }
 
 
@@ -107,6 +104,10 @@ def photo_ids(texts: pa.Array) -> pa.Array:
     except pa.ArrowInvalid:
         ids = [int(text) if text and int(text) < 2**64 else None for text in texts.to_pylist()]
         return pa.array(ids, pa.uint64())
+
+
+def _invalid(key: str) -> Kind:
+    return Kind(f"invalid_{key}", f"invalid values of {key}, left empty")
 
 
 def _lost(values: pa.Array, column: pa.Array) -> int:

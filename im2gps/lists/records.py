@@ -20,6 +20,7 @@ import numpy as np
 import pyarrow as pa
 
 from geoload.files import printable
+from geoload.report import Kind
 from im2gps.lists.columns import to_columns
 
 KEYS = (
@@ -40,6 +41,7 @@ _PROGRESS = re.compile(
 # Not allowed in file names: a leading dot, and characters that are special on some system.
 _UNSAFE = re.compile(r"^\.|[/\\:*?\"<>|%\0-\x1f\x7f]|[. ]$")
 _CONTROL = re.compile(r"[\0-\x1f\x7f]")
+_MERGED = Kind("merged_blocks", "two blocks run into each other")
 _MAX_LAYOUTS = 4  # that are read by columns; one program writes all blocks of a list alike
 
 
@@ -55,18 +57,18 @@ class Parsed:
     ----------
     table : pyarrow.Table
         The columns of `SCHEMA` except `query`, with a row for each valid block, in their order.
-    broken : list of (int, str)
+    broken : list of (int, Kind)
         First line of each broken block, and the reason.
     stray : list of int
         Lines outside the blocks that are not progress lines.
     unread : Counter
-        Number of optional values that could not be read, by description.
+        Number of optional values that could not be read, by kind.
     """
 
     table: pa.Table
-    broken: list[tuple[int, str]]
+    broken: list[tuple[int, Kind]]
     stray: list[int]
-    unread: Counter[str]
+    unread: Counter[Kind]
 
 
 def parse(data: bytes) -> Parsed:
@@ -227,7 +229,7 @@ class _BlockReader:
 
     def __init__(self, text: _Text) -> None:
         self.text = text
-        self.broken: list[tuple[int, str]] = []
+        self.broken: list[tuple[int, Kind]] = []
         self.stray: list[int] = []
 
     def blocks(self, rows: np.ndarray, spans: np.ndarray) -> tuple[np.ndarray, dict[str, pa.Array]]:
@@ -239,11 +241,11 @@ class _BlockReader:
             try:
                 size = _block_size(lines)
                 if self.text.size(first, first + size) > MAX_BLOCK:
-                    raise BlockError(f"more than {MAX_BLOCK:,} bytes")
+                    raise BlockError(Kind("block_too_long", f"more than {MAX_BLOCK:,} bytes"))
                 found.append(_read_block(lines[:size]))
                 valid.append(row)
             except BlockError as error:
-                self.broken.append((first, str(error)))
+                self.broken.append((first, error.args[0]))
             self.between(first + size, stop)
         fields = {k: pa.array([f.get(k.encode()) for f in found], pa.binary()) for k in _READ}
         return np.array(valid, np.int64), fields
@@ -257,7 +259,7 @@ class _BlockReader:
                 run += [] if _PROGRESS.fullmatch(line) else [number]
                 continue
             if any(_key(self.text.line(other)) in _RANK for other in run):
-                self.broken.append((run[0], "no photo line"))
+                self.broken.append((run[0], Kind("no_photo_line", "no photo line")))
             else:
                 self.stray += run
             run = []
@@ -279,16 +281,16 @@ def _block_size(lines: list[bytes]) -> int:
     if max(after, default=-1) <= _TITLE or min(after - {-1}) <= _TITLE:
         return blank
     if {b"latitude", b"longitude"} <= set(map(_key, lines[:blank])):
-        raise BlockError("two blocks run into each other")
+        raise BlockError(_MERGED)
     return end
 
 
 def _read_block(lines: list[bytes]) -> dict[bytes, bytes]:
     """Return the values of one block by key."""
     if any(b"\0" in line for line in lines):
-        raise BlockError("a NUL byte")
+        raise BlockError(Kind("nul_byte", "a NUL byte"))
     if any(len(line) > MAX_LINE for line in lines):
-        raise BlockError(f"a line of more than {MAX_LINE:,} bytes")
+        raise BlockError(Kind("line_too_long", f"a line of more than {MAX_LINE:,} bytes"))
     title = next((i for i, line in enumerate(lines) if _key(line) == b"title"), 0)
     fields: dict[bytes, bytes] = {}
     # From the end: the lines between the title and the first key after it belong to the title.
@@ -303,11 +305,11 @@ def _read_block(lines: list[bytes]) -> dict[bytes, bytes]:
             misplaced.append(number)
     head, more = (lines[1:title], lines[title + 1 : start]) if title else (lines[1:start], [])
     if any(number > start for number in misplaced) or not all(map(_key, head)):
-        raise BlockError("a line out of its place")
+        raise BlockError(Kind("misplaced_line", "a misplaced line"))
     if any(_RANK.get(_key(line), len(KEYS)) <= _TITLE for line in more) or any(
         line.strip() and _PROGRESS.fullmatch(line) for line in more
     ):
-        raise BlockError("two blocks run into each other")
+        raise BlockError(_MERGED)
     fields |= {key: _value(line) for line in head if (key := _key(line)) in _RANK}
     if title:
         fields[b"title"] = b"\n".join([_value(lines[title]), *more])

@@ -27,7 +27,7 @@ from geoload.commands import add_subcommand
 from geoload.files import atomic_write, files_below, printable, write_json
 from geoload.messages import format_bytes, progress_bar
 from geoload.processes import core_count
-from geoload.report import Findings
+from geoload.report import Findings, Kind
 from im2gps.lists.columns import photo_ids
 from im2gps.lists.owners import read_owners
 from im2gps.lists.records import MAX_BLOCK, Parsed, keyword, parse
@@ -206,7 +206,7 @@ def _write(
         _write_group(writer, waiting)
         for name, counts in result.lists.items():
             if not counts.records:
-                result.report.add("lists without a photo", name)
+                result.report.add(Kind("empty_list", "lists without a photo"), name)
         writer.add_key_value_metadata({"im2gps": json.dumps(asdict(result.total))})
 
 
@@ -338,9 +338,9 @@ class _Filter:
         self._breaks += piece.breaks
         report = self._result.report
         for number, reason in piece.parsed.broken:
-            report.add(f"broken blocks: {reason}", f"{name}:{line + number}")
+            report.add(Kind(reason, f"broken blocks: {reason.text}"), f"{name}:{line + number}")
         for number in piece.parsed.stray:
-            report.add("lines that belong to no block", f"{name}:{line + number}")
+            report.add(Kind("stray_line", "lines outside of blocks"), f"{name}:{line + number}")
         for kind, count in (+piece.parsed.unread).items():
             report.add_many(kind, count, [] if name in report.names[kind] else [name])
 

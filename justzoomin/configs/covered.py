@@ -18,16 +18,16 @@ import pyarrow.csv
 import pyarrow.parquet
 
 from geoload.files import signature
-from geoload.report import Findings
+from geoload.report import Findings, Kind
 from justzoomin.members import SUFFIX, photo_id
 from justzoomin.source import COVERED, TABLES, Source
 from justzoomin.table import Table, TableError, read_table
 
 PREFIX = "covered_"
-NO_ROW = "photos without a row in the table of covered photos"
-NO_PHOTO = "rows of the table of covered photos without a photo"
-REPEATED = "rows of the table of covered photos that repeat an id"
-NO_ID = "rows of the table of covered photos without an id"
+NO_ROW = Kind("no_covered_row", "photos without a row in the table of covered photos")
+NO_PHOTO = Kind("no_covered_photo", "rows of the table of covered photos without a photo")
+REPEATED = Kind("repeated_covered_id", "rows of the table of covered photos with a repeated id")
+NO_ID = Kind("no_covered_id", "rows of the table of covered photos without an id")
 
 # Likely names of the column that names a photo, the likeliest first; case does not matter.
 _IDS = (

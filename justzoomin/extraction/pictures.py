@@ -15,18 +15,18 @@ from geoload.files import is_clutter, is_remote, read_exactly
 from geoload.jpeg import clean
 from geoload.output_folder import UNFINISHED
 from geoload.remote import open_binary
-from geoload.report import Findings
+from geoload.report import Findings, Kind
 from geoload.tar import ShardError
 from geoload.tar_index import TarIndex
 from justzoomin.findings import END_OF_IMAGE
 from justzoomin.members import image_id_of, path_of, refusal, shown, tile_of
 from justzoomin.source import Archive, Source
 
-REPEATED = "members that occur twice"
-DAMAGED = "TAR files that are damaged"
-LINKS = "links and other things that are no files"
-PARTS = f"unfinished files ({UNFINISHED})"
-STRAY = "files outside of the layout"
+REPEATED = Kind("repeated_member", "repeated members")
+DAMAGED = Kind("damaged_tar", "damaged TAR files")
+LINKS = Kind("special_file", "links and special files")
+PARTS = Kind("unfinished_file", f"unfinished {UNFINISHED} files")
+STRAY = Kind("other_file", "files outside the layout")
 _MAX_PIXELS = 100_000_000
 
 

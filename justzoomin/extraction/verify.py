@@ -18,7 +18,7 @@ from tabulate import tabulate
 from geoload.files import is_remote
 from geoload.messages import progress_bar
 from geoload.processes import core_count
-from geoload.report import Findings
+from geoload.report import Findings, Kind
 from justzoomin.extraction.pictures import DAMAGED, Picture, decode, find_archived, find_extracted
 from justzoomin.extraction.selection import MAX_RECORD, RECORD, Record, Selection
 from justzoomin.findings import BROKEN, MISSING, STRANGERS, is_jpeg
@@ -26,18 +26,18 @@ from justzoomin.members import NOT_FILES, OUTSIDE, image_id_of, tile_of
 from justzoomin.source import IMAGES, LAYOUT, TABLES, Archive, Folder, Source, level_name
 from justzoomin.table import Table, TableError, read_table, table_report
 
-ABSENT = "pictures of the TAR files that are not here"
-OTHER_SIZE = "pictures of another size than in the TAR files"
-OTHER_BYTES = "pictures that differ from those in the TAR files"
-UNKNOWN = "pictures that no TAR file contains"
-NO_TABLE = "pictures that no table names"
-BROKEN_TOO = "pictures that are no whole JPEG in the TAR files either"
-NOT_DECODED = "pictures that do not decode"
-NO_FILE = "files that are not here"
-OTHER_FILE = "files that differ from the source's"
-NO_TAR = "TAR files that are not here"
-UNREADABLE = "files that cannot be read"
-UNFINISHED = "extractions that did not finish"
+ABSENT = Kind("missing_from_folder", "pictures missing from the folder but in the TAR files")
+OTHER_SIZE = Kind("different_size", "pictures with another size than in the TAR files")
+OTHER_BYTES = Kind("different_bytes", "pictures with other bytes than in the TAR files")
+UNKNOWN = Kind("in_no_tar", "pictures in no TAR file")
+NO_TABLE = Kind("in_no_table", "pictures in no table")
+BROKEN_TOO = Kind("not_a_jpeg_in_tar", "invalid or incomplete JPEGs, also in the TAR files")
+NOT_DECODED = Kind("not_decodable", "pictures with decoding errors")
+NO_FILE = Kind("missing_file", "missing files")
+OTHER_FILE = Kind("different_file", "files with other content than in the source")
+NO_TAR = Kind("missing_tar", "missing TAR files")
+UNREADABLE = Kind("unreadable", "unreadable files")
+UNFINISHED = Kind("unfinished", "unfinished extractions")
 
 _ALL_NAMES = 10**9
 _BATCH = 512
@@ -74,14 +74,11 @@ class Verdict:
 
     def as_dict(self) -> dict[str, Any]:
         """Return it as plain data for a JSON file, with all names."""
-        kinds = {
-            key: {k: {"count": n, "names": report.names[k]} for k, n in report.counts.items()}
-            for key, report in (("wrong", self.wrong), ("notes", self.notes))
-        }
         groups = [dict(zip(("what", "expected", "there"), g, strict=True)) for g in self.groups]
         return {
             "folder": self.folder, "whole": self.whole, "compared_with": self.compared,
-            "groups": groups, **kinds,
+            "groups": groups, "wrong": self.wrong.as_dict("names"),
+            "notes": self.notes.as_dict("names"),
         }  # fmt: skip
 
     def __str__(self) -> str:
@@ -314,7 +311,7 @@ class _Check:
             self._add(ABSENT, [path for path in expected if path not in self._found])
             self._compare_sizes(expected, there)
 
-    def _add(self, kind: str, names: list[str]) -> None:
+    def _add(self, kind: Kind, names: list[str]) -> None:
         self._wrong.add_many(kind, len(names), names)
 
     def _compare_sizes(self, expected: Iterable[str], there: Iterable[str]) -> None:

@@ -164,7 +164,7 @@ def test_broken_photos_are_one_error_after_the_good_ones(tmp_path):
     with pytest.raises(ValueError) as error:
         next(stream)
     for part in (
-        "gps_query_imgs.zip", "of 6 photos, 4 photos that cannot be used", "bare.jpg: no coord",
+        "gps_query_imgs.zip", "of 6 photos, 4 unusable photos", "bare.jpg: no coord",
         "cut.jpg: the JPEG is cut", "empty.jpg: the file is empty", "good.jpg: a second photo",
         "skip_broken=True",
     ):  # fmt: skip
@@ -177,9 +177,9 @@ def test_broken_photos_are_skipped_and_counted_on_request(tmp_path, cache, caplo
     builder.download_and_prepare()
     assert len(builder.as_dataset(split="test")) == 1
     report = json.loads(Path(builder.cache_dir, "report.json").read_text(encoding="utf-8"))
-    assert report["test"]["photos that cannot be used"]["count"] == 1
-    assert report["test"]["files that are no JPEG photos"]["first"] == ["a.txt"]
-    assert "1 photos that cannot be used (bare.jpg: no coordinates" in caplog.text
+    assert report["test"]["unusable_photo"]["count"] == 1
+    assert report["test"]["not_a_photo"]["first"] == ["a.txt"]
+    assert "1 unusable photo (bare.jpg: no coordinates" in caplog.text
 
 
 def test_the_error_arrives_unwrapped_and_nothing_stays_in_the_cache(tmp_path, cache):
@@ -266,8 +266,8 @@ def test_photos_take_their_coordinates_from_a_table(tmp_path, caplog):
         (names[0], 41.5, 12.25),
         (names[1], -1.5, 2.0),
     ]
-    assert "1 photos without a row in truth.csv (extra.jpg)" in caplog.text
-    assert "1 rows of truth.csv without a photo" in caplog.text
+    assert "1 photo without a row in truth.csv (extra.jpg)" in caplog.text
+    assert "1 row of truth.csv without a photo" in caplog.text
     with pytest.raises(ValueError, match="strict=True"):
         load(folder, "photos", strict=True)
 
@@ -288,10 +288,10 @@ def test_broken_rows_of_a_table_are_skipped_and_counted_on_request(tmp_path, cap
     text = "\n".join(["IMG_ID,LAT,LON", *rows])
     (tmp_path / "t.csv").write_text(text, encoding="utf-8")
     assert [r["image_id"] for r in load(folder, "photos", skip_broken=True)] == ["good.jpg"]
-    assert "6 photos that cannot be used (empty.jpg: no coordinates in its row of" in caplog.text
-    assert "1 rows of t.csv without a photo (absent.jpg)" in caplog.text
-    assert "1 rows of t.csv without an id" in caplog.text
-    with pytest.raises(ValueError, match=r"6 photos that cannot be used.*strict=True"):
+    assert "6 unusable photos (empty.jpg: no coordinates in its row of" in caplog.text
+    assert "1 row of t.csv without a photo (absent.jpg)" in caplog.text
+    assert "1 row of t.csv without an id" in caplog.text
+    with pytest.raises(ValueError, match=r"6 unusable photos.*strict=True"):
         load(folder, "photos", skip_broken=True, strict=True)
 
 
@@ -309,7 +309,7 @@ def test_zeros_in_a_table_stand_for_no_place(tmp_path, caplog):
     (tmp_path / "t.csv").write_text("IMG_ID,LAT,LON\na.jpg,0,2\nb.jpg,0,-0.0\nc.jpg,3,0\n", "utf-8")
     rows = load(folder, "photos", skip_broken=True)
     assert [r["image_id"] for r in rows] == ["a.jpg", "c.jpg"]
-    assert "1 photos that cannot be used (b.jpg: only 0, 0 in its row of t.csv" in caplog.text
+    assert "1 unusable photo (b.jpg: only 0, 0 in its row of t.csv" in caplog.text
     with pytest.raises(ValueError, match="b.jpg: only 0, 0 in its row of t.csv"):
         load(folder, "photos")
 
@@ -335,7 +335,7 @@ def test_a_photo_that_a_table_names_twice_is_an_error_that_names_the_table(tmp_p
     with pytest.raises(ValueError, match=r"t\.csv: 1 duplicate ids: a\.jpg"):
         load(folder, "photos")
     assert [r["image_id"] for r in load(folder, "photos", skip_broken=True)] == ["b.jpg"]
-    assert "1 photos that several rows of t.csv could mean (a.jpg)" in caplog.text
+    assert "1 photo that several rows of t.csv could mean (a.jpg)" in caplog.text
 
 
 def test_im2gps3k_comes_from_a_folder_filled_by_hand(tmp_path):

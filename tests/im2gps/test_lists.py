@@ -166,12 +166,12 @@ def test_text_that_is_not_utf8_is_read_as_latin1_and_counted(tmp_path):
     )
     rows = read(tmp_path, text)
     assert [(row["title"], row["tags"][:2]) for row in rows] == [("Größe", "東京"), ("Größe", "ro")]
-    found = report(tmp_path)["report"]["values of title that are not UTF-8, read as Latin-1"]
+    found = report(tmp_path)["report"]["not_utf8_title"]
     assert found["count"] == 1
 
 
 BROKEN = {
-    "its photo line": [
+    "no id, secret and server in the photo line": [
         {"photo": "231521295 0a1b2c3d4e"},
         {"photo": "0231521295 0a1b2c3d4e 97"},
         {"photo": "231521295 ../../secret 97"},
@@ -180,18 +180,24 @@ BROKEN = {
         {"photo": "²31521295 0a1b2c3d4e 97"},
         {"photo": ""},
     ],
-    "its photo id has more than 64 bits": [{"photo": f"{2**64} 0a1b2c3d4e 97"}],
-    "its owner": [{"owner": x} for x in (None, "", "12345678", "1@N00/..", "１@N00")],
-    "its latitude": [{"latitude": x} for x in (None, "", "nan", "inf", "90.1", "-91", "1,5")],
-    "its longitude": [{"longitude": x} for x in (None, "-inf", "180.5", "1e400", "0x5", "12 13")],
-    "its latitude and longitude are both 0": [{"latitude": "0", "longitude": "-0.000000"}],
+    "a photo id of over 64 bits": [{"photo": f"{2**64} 0a1b2c3d4e 97"}],
+    "no owner such as 12345678@N00": [
+        {"owner": x} for x in (None, "", "12345678", "1@N00/..", "１@N00")
+    ],
+    "no latitude within ±90": [
+        {"latitude": x} for x in (None, "", "nan", "inf", "90.1", "-91", "1,5")
+    ],
+    "no longitude within ±180": [
+        {"longitude": x} for x in (None, "-inf", "180.5", "1e400", "0x5", "12 13")
+    ],
+    "latitude and longitude are 0": [{"latitude": "0", "longitude": "-0.000000"}],
     "a NUL byte": [{"title": "a\0b"}, {"views": "\0"}],
     "a line of more than 65,535 bytes": [{"tags": "x" * 65_536}],
     "more than 1,048,576 bytes": [
         {"title": "x\n" * 2**19},
         {"views": "1" + "".join(f"\nkey{i:02}: {65_528 * 'x'}" for i in range(16))},
     ],
-    "a line out of its place": [{"latitude": "5\nlatitude: 6"}, {"accuracy": "16\nwhat is this"}],
+    "a misplaced line": [{"latitude": "5\nlatitude: 6"}, {"accuracy": "16\nwhat is this"}],
     "two blocks run into each other": [{"title": "cut\nowner: 1@N00\ntitle: b"}],
 }  # fmt: skip
 
@@ -204,9 +210,9 @@ def test_broken_blocks_are_counted_by_reason_file_and_line(tmp_path, capsys, rea
     rows = read(tmp_path, Rome=before + numbered(2, **values) + numbered(3, title="x\ny"))
     assert [row["photo_id"] for row in rows] == ["1", "3"]
     place = f"{tmp_path}/Rome.txt:{before.count(chr(10)) + 1}"
-    (entry,) = report(tmp_path)["report"].items()
-    assert entry[0].startswith(f"broken blocks: {reason}")
-    assert entry[1] == {"count": 1, "first": [place]}
+    assert [*report(tmp_path)["report"].values()] == [
+        {"text": f"broken blocks: {reason}", "count": 1, "first": [place]}
+    ]
     total = report(tmp_path)["total"]
     assert (total["records"], total["kept"], total["broken"]) == (3, 2, 1)
     assert place in capsys.readouterr().out
@@ -224,10 +230,10 @@ def test_blocks_without_a_beginning_or_an_end_do_not_spoil_their_neighbours(tmp_
     assert [row["photo_id"] for row in rows] == ["1", "2", "3", "5"]
     found = report(tmp_path)["report"]
     assert {kind: entry["count"] for kind, entry in found.items()} == {
-        "broken blocks: no photo line": 4,
-        "broken blocks: its latitude is missing or not within ±90": 3,
-        "broken blocks: two blocks run into each other": 1,
-        "lines that belong to no block": 1,
+        "no_photo_line": 4,
+        "bad_latitude": 3,
+        "merged_blocks": 1,
+        "stray_line": 1,
     }
 
 
@@ -346,8 +352,8 @@ def test_where_all_is_broken_each_reason_is_said_once(tmp_path, capsys):
     (tmp_path / "a.txt").write_text(text, encoding="utf-8")
     assert main(["lists", str(tmp_path), "-o", str(tmp_path / "p.parquet")]) == 2
     error = capsys.readouterr().err.replace(str(tmp_path / "a.txt"), "LIST")
-    assert "0 photos kept; 10 broken; 9 broken blocks: its latitude is missing or not" in error
-    assert error.count("its latitude is missing") == error.count("its owner is missing") == 1
+    assert "0 photos kept; 10 broken; 9 broken blocks: no latitude within ±90" in error
+    assert error.count("no latitude") == error.count("no owner such as") == 1
 
 
 def test_lists_may_end_in_capital_letters(tmp_path):
@@ -367,7 +373,7 @@ def test_what_cannot_be_is_one_line_and_leaves_the_old_table(tmp_path, capsys):
     for arguments, message in (
         ([str(tmp_path / "nowhere")], "no such file or folder"),
         ([str(tmp_path / "empty")], "contains no .txt files"),
-        ([b], "No photo is left: 0 records read from 1 lists; 0 photos kept; 1 lines that"),
+        ([b], "No photo is left: 0 records read from 1 list; 0 photos kept; 1 line outside"),
         ([a, "--licenses", "9"], "No photo is left"),
         ([a, "--min-accuracy", "17"], "from 1 to 16"),
         ([a, "--licenses", "cc-by"], "give Flickr's numbers"),

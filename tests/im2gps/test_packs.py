@@ -131,7 +131,7 @@ def test_a_link_in_a_zip_is_not_followed(tmp_path):
     report = Findings()
     with open_pack(str(tmp_path / "p.zip"), report) as photos:
         assert [name for name, _ in photos] == ["a.jpg"]
-    assert report.counts == {"files that are no JPEG photos": 1}
+    assert report.counts == {"not_a_photo": 1}
 
 
 def test_links_of_a_local_folder_are_followed_and_loops_end(tmp_path):

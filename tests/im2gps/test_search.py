@@ -105,7 +105,7 @@ def test_keywords_and_exclusions_come_from_the_query_file(tmp_path, capsys):
         assert main(command(server, tmp_path, queries=queries)) == 0
     lists = {path.name: len(ids(path)) for path in (tmp_path / "lists").glob("*.txt")}
     assert lists == {"Rome.txt": 5, "Cape Town.txt": 3, "%2E.%2F..%2Fevil%2FRome.txt": 0}
-    assert "1 keywords without a photo (../../evil/Rome)" in capsys.readouterr().out
+    assert "1 keyword without a photo (../../evil/Rome)" in capsys.readouterr().out
     assert server.searches[0]["text"] == 'Rome -birthday -"black and white"'
     assert {p.name for p in tmp_path.iterdir()} == {"lists", "queries.txt"}
 
@@ -152,7 +152,10 @@ def test_photos_that_flickr_counts_but_never_shows_are_reported(tmp_path, capsys
         everything_once(server, tmp_path / "lists" / "Rome.txt")
     printed = capsys.readouterr().out
     assert "1 photos counted by Flickr are not among them: 1 were not returned" in printed
-    assert re.search(r"1 slices of which .* \(Rome, 2007-.* to 2007-.*: 1 of \d+\)", printed)
+    assert re.search(
+        r"1 slice with fewer photos than Flickr counts \(Rome, 2007-.* to 2007-.*: 1 of \d+\)",
+        printed,
+    )
 
 
 @pytest.mark.parametrize("change", ["come", "go"])
@@ -193,7 +196,7 @@ def test_a_photo_whose_upload_day_is_changed_meanwhile_comes_once(tmp_path, caps
         server.before = None
         assert main(arguments) == 0
         everything_once(server, tmp_path / "lists" / "Rome.txt")
-    assert f"1 photos that came again, left out ({first})" in capsys.readouterr().out
+    assert f"1 repeated photo, left out ({first})" in capsys.readouterr().out
 
 
 def test_passing_faults_are_waited_out(tmp_path, caplog):

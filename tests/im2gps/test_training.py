@@ -369,15 +369,15 @@ def test_what_belongs_to_no_sample_is_counted(tmp_path, cache, caplog):
     )  # fmt: skip
     files = str(tmp_path / "a.tar")
     assert len(foreign(files)) == 1
-    assert "2 photos without a JSON, or JSONs without a photo" in caplog.text
+    assert "2 samples without a photo or without a JSON" in caplog.text
     with pytest.raises(ValueError, match="strict=True"):
         foreign(files, strict=True)
     builder = load_dataset_builder("im2gps", data_files=files, cache_dir=cache)
     builder.download_and_prepare()
     report = json.loads(Path(builder.cache_dir, "report.json").read_text(encoding="utf-8"))
     assert {kind: entry["count"] for kind, entry in report["train"].items()} == {
-        "photos without a JSON, or JSONs without a photo": 2,
-        "members that belong to no sample": 2,
+        "unpaired": 2,
+        "other_member": 2,
     }
 
 

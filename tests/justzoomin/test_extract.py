@@ -370,14 +370,14 @@ def test_hostile_members_are_left_out_and_counted(own, tmp_path, capsys):
     assert all(name.startswith("out/") for name in new) and not (tmp_path / "elsewhere").exists()
     reported = record_of(tmp_path / "out")["reported"]
     assert {kind: entry["count"] for kind, entry in reported.items()} == {
-        "members that are no files": len(links),
-        "members outside of the layout": len(OUTSIDE) + len(TILES_OUTSIDE) + len(folder),
-        "members that occur twice": 1,
-        "pictures that belong to no split": 1,
-        "pictures that are no whole JPEG": 1,
+        "not_a_file": len(links),
+        "outside_layout": len(OUTSIDE) + len(TILES_OUTSIDE) + len(folder),
+        "repeated_member": 1,
+        "in_no_split": 1,
+        "not_a_jpeg": 1,
     }
     printed = capsys.readouterr().out
-    assert "Found: 25 members outside of the layout (../evil_undistorted.jpg, " in printed
+    assert "Found: 25 members outside the layout (../evil_undistorted.jpg, " in printed
     assert "\x1b" not in printed
 
 

@@ -470,13 +470,14 @@ def test_white_cells_are_counted_and_an_error_if_strict(usual, cache, caplog):
     assert white == sum(np.asarray(picture).min() == 255 for picture in pictures)
     (report,) = Path(cache).rglob("report.json")
     content = json.loads(report.read_text(encoding="utf-8"))
-    assert content["train"]["views that are white, as none of their tiles is there"] == {
-        "count": white, "first": ["0-0-0", "0-0-1", "0-0-2", "0-0-3", "0-0-4"],
+    assert content["train"]["white_view"] == {
+        "text": "white views without any tile", "count": white,
+        "first": ["0-0-0", "0-0-1", "0-0-2", "0-0-3", "0-0-4"],
     }  # fmt: skip
-    assert f"{white:,} views that are white" in caplog.text
-    with pytest.raises(ValueError, match=r"[\d,]+ views that are white.*\(strict=True\)"):
+    assert f"{white:,} white views" in caplog.text
+    with pytest.raises(ValueError, match=r"[\d,]+ white views.*\(strict=True\)"):
         white_cells(usual, 3, cache_dir=f"{cache}2", strict=True)
-    with pytest.raises(ValueError, match=r"256 views that are white.*\(strict=True\)"):
+    with pytest.raises(ValueError, match=r"256 white views.*\(strict=True\)"):
         list(white_cells(usual, 3, strict=True, streaming=True))
 
 
@@ -488,8 +489,8 @@ def test_the_count_of_white_views_goes_with_the_shard(usual, patchy, tmp_path, c
     options = {"data_dir": str(usual), "views": str(patchy)}
     views = load_dataset("justzoomin", "views", split="train", cache_dir=cache, **options)
     assert sum(views["white"]) == white
-    assert f"{white:,} views that are white" in caplog.text
-    with pytest.raises(ValueError, match=f"{white:,} views that are white"):
+    assert f"{white:,} white views" in caplog.text
+    with pytest.raises(ValueError, match=f"{white:,} white views"):
         load_dataset("justzoomin", "views", split="train", strict=True, cache_dir=f"{cache}2",
                      **options)  # fmt: skip
     # A row of `zoom` and of `ZoomViews` counts once, however many of its views are white.

@@ -312,7 +312,7 @@ def test_of_two_pictures_of_a_name_all_ways_give_the_first(own, cache, capsys, c
         copied = load_dataset("justzoomin", split=split, **options)
         placed = justzoomin.photos(split, **options)
         assert pictures(copied) == pictures(placed)
-    assert "1 pictures that occur twice" in caplog.text
+    assert "1 repeated picture" in caplog.text
     assert main(["index", str(own)]) == 2
     assert "1 members occur twice" in " ".join(capsys.readouterr().err.split())
 
@@ -337,7 +337,7 @@ def test_a_broken_picture_is_no_row_in_place_either(own, cache, caplog):
     options = {"data_dir": str(own), "cache_dir": cache}
     count = sum(len(justzoomin.photos(split, **options)) for split in ("train", "validation"))
     assert count == 49
-    assert "1 pictures that are no whole JPEG" in caplog.text
+    assert "1 invalid or incomplete JPEG" in caplog.text
 
 
 def test_rows_of_a_hub_cache_that_was_cleared_are_made_anew(hub, zoom, cache, tmp_path):

@@ -261,15 +261,15 @@ def test_what_is_left_out_is_counted(own, cache, caplog):
     report = json.loads(Path(builder.cache_dir, "report.json").read_text(encoding="utf-8"))
     counts = {kind: entry["count"] for kind, entry in report["train"].items()}
     assert counts == {
-        "pictures that are no whole JPEG": 1,
-        "pictures that occur twice": 2,
-        "members outside of the layout": 2,
-        "tiles that lie outside of the map": 1,
+        "not_a_jpeg": 1,
+        "repeated_picture": 2,
+        "outside_layout": 2,
+        "outside_map": 1,
     }
     caplog.clear()
     assert len(list(stream(own, levels=[-7]))) == 25
-    assert "1 pictures that are no whole JPEG (satellite/-7/" in caplog.text
-    assert "justzoomin, split train: 1 pictures that occur twice (-7/" in caplog.text
+    assert "1 invalid or incomplete JPEG (satellite/-7/" in caplog.text
+    assert "justzoomin, split train: 1 repeated picture (-7/" in caplog.text
     for streaming in (False, True):
         with pytest.raises(ValueError, match="strict=True"):
             list(load(own, levels=[-7], strict=True, streaming=streaming, cache_dir=cache))
@@ -290,7 +290,7 @@ def test_strange_files_among_extracted_tiles_are_counted(extracted, tmp_path, ca
     (folder / "satellite" / "-7" / "notes.txt").write_text("?")
     next((folder / "satellite" / "-7").glob("*/*.jpg")).with_name("x.jpg").write_text("?")
     assert len(list(stream(folder, levels=[-7]))) == 25
-    assert caplog.text.count("members outside of the layout") == 2
+    assert caplog.text.count("outside the layout") == 2
 
 
 def test_changed_tiles_are_not_given_from_the_cache(own, cache):

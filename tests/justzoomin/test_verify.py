@@ -112,7 +112,7 @@ def test_against_the_hub_it_needs_no_tar_again(hub, city, tmp_path):
     lost.unlink()
     hub.forget()
     status, wrong = findings(tmp_path / "out", *options)
-    assert (status, wrong) == (1, {"pictures of the TAR files that are not here": [name(lost)]})
+    assert (status, wrong) == (1, {"missing_from_folder": [name(lost)]})
     assert not [path for path in hub.sent if path.endswith(".tar")]
 
 
@@ -125,7 +125,7 @@ def test_what_was_not_asked_for_is_not_missed(city, tmp_path):
     assert findings(out, "--no-photos", "--data-dir", city) == (0, {})
     assert findings(out, "--data-dir", city)[0] == 1
     status, wrong = findings(out, "--data-dir", city, "--levels", "all", "--no-photos")
-    assert (status, len(wrong["pictures of the TAR files that are not here"])) == (1, 289)
+    assert (status, len(wrong["missing_from_folder"])) == (1, 289)
 
 
 def test_some_shards_only(city, tmp_path):
@@ -135,7 +135,7 @@ def test_some_shards_only(city, tmp_path):
     lost = photos(tmp_path / "out")[0]
     lost.unlink()
     status, wrong = findings(tmp_path / "out", "--data-dir", city)
-    assert (status, wrong) == (1, {"pictures of the TAR files that are not here": [name(lost)]})
+    assert (status, wrong) == (1, {"missing_from_folder": [name(lost)]})
 
 
 def test_extracted_by_tar_it_is_whole_too(city, tmp_path):
@@ -146,8 +146,8 @@ def test_extracted_by_tar_it_is_whole_too(city, tmp_path):
         shutil.copytree(city / folder, tmp_path / "out" / folder, dirs_exist_ok=True)
     assert findings(tmp_path / "out") == (0, {})
     status, wrong = findings(tmp_path / "out", "--data-dir", city)
-    assert set(wrong) == {"files that are not here"}
-    assert len(wrong["files that are not here"]) == 2  # the covered table, in both forms
+    assert set(wrong) == {"missing_file"}
+    assert len(wrong["missing_file"]) == 2  # the covered table, in both forms
 
 
 # An extracted folder
@@ -159,9 +159,9 @@ def test_what_is_missing(city, out):
         path.unlink()
     status, wrong = findings(out, "--data-dir", city)
     assert status == 1
-    assert wrong == {"pictures of the TAR files that are not here": [name(path) for path in lost]}
+    assert wrong == {"missing_from_folder": [name(path) for path in lost]}
     # Without the TAR files the table tells of the photo, and nothing of the tile.
-    assert findings(out) == (1, {"rows without a picture": [id_of(lost[0])]})
+    assert findings(out) == (1, {"missing_picture": [id_of(lost[0])]})
 
 
 def test_extract_brings_what_is_missing(city, out, capsys):
@@ -176,10 +176,10 @@ def test_extract_brings_what_is_missing(city, out, capsys):
 def test_what_is_cut(city, out):
     cut = tiles(out)[5]
     os.truncate(cut, cut.stat().st_size // 2)
-    assert findings(out) == (1, {"pictures that are no whole JPEG": [name(cut)]})
+    assert findings(out) == (1, {"not_a_jpeg": [name(cut)]})
     assert findings(out, "--data-dir", city)[1] == {
-        "pictures of another size than in the TAR files": [name(cut)],
-        "pictures that are no whole JPEG": [name(cut)],
+        "different_size": [name(cut)],
+        "not_a_jpeg": [name(cut)],
     }
 
 
@@ -187,7 +187,7 @@ def test_what_is_half_zeros_of_the_right_size(city, out, capsys):
     broken = photos(out)[0]
     overwrite(broken, -500, bytes(500))
     assert findings(out, "--data-dir", city) == (
-        1, {"pictures that are no whole JPEG": [name(broken)]},
+        1, {"not_a_jpeg": [name(broken)]},
     )  # fmt: skip
     assert "Delete pictures that are broken" in capsys.readouterr().out
 
@@ -202,17 +202,17 @@ def test_what_only_decoding_shows(city, out):
     shape.write_bytes(data)
     stray = photos(out)[1]  # bytes between segments are no damage
     stray.write_bytes(stray.read_bytes()[:20] + b"stray" + stray.read_bytes()[20:])
-    assert "pictures that do not decode" not in findings(out)[1]
+    assert "not_decodable" not in findings(out)[1]
     status, wrong = findings(out, "--deep")
-    decoded = wrong["pictures that do not decode"]
+    decoded = wrong["not_decodable"]
     assert status == 1
     assert decoded[0].startswith(f"{name(broken)}: ")
     assert not [text for text in decoded if name(stray) in text]
     assert decoded[-1] == f"{name(shape)}: 32 x 24 pixels, not 250 x 250"
     wrong = findings(out, "--deep", "--data-dir", city)[1]
-    differ = wrong["pictures that differ from those in the TAR files"]
+    differ = wrong["different_bytes"]
     assert set(differ) == {name(broken), name(other)}
-    assert wrong["pictures of another size than in the TAR files"]
+    assert wrong["different_size"]
 
 
 def test_what_does_not_belong_there(city, out, tmp_path):
@@ -225,18 +225,18 @@ def test_what_does_not_belong_there(city, out, tmp_path):
     shutil.copy(tiles(out)[0], out / "satellite" / "-7" / "99.jpg")
     shutil.copy(tiles(out)[0], tiles(out)[0].with_name("99999.jpg"))
     expected = {
-        "files outside of the layout": [
+        "other_file": [
             "streetview/images/folder", "streetview/images/notes.txt", "satellite/-7/99.jpg",
         ],
-        "unfinished files (.part)": ["streetview/images/1_undistorted.jpg.part"],
-        "links and other things that are no files": [
+        "unfinished_file": ["streetview/images/1_undistorted.jpg.part"],
+        "special_file": [
             "streetview/images/78_undistorted.jpg", "streetview/images/79_undistorted.jpg",
         ],
-        "pictures that no table names": ["streetview/images/77_undistorted.jpg"],
+        "in_no_table": ["streetview/images/77_undistorted.jpg"],
     }  # fmt: skip
     assert findings(out) == (1, expected)
     stray = name(tiles(out)[0].with_name("99999.jpg"))
-    expected["pictures that no TAR file contains"] = [stray]
+    expected["in_no_tar"] = [stray]
     assert findings(out, "--data-dir", city) == (1, expected)
 
 
@@ -247,16 +247,16 @@ def test_tables_and_layout(city, out):
     table.write_text(table.read_text(encoding="utf-8").replace(",38.", ",138."), encoding="utf-8")
     status, wrong = findings(out)
     assert status == 1
-    assert wrong["files that are not here"] == [
+    assert wrong["missing_file"] == [
         "metadata/large_area_val_map.csv", "satellite/layout.yaml",
     ]  # fmt: skip
-    (unreadable,) = wrong["files that cannot be read"]
+    (unreadable,) = wrong["unreadable"]
     assert "large_area_train_map.csv, line 2: latitude is '138." in unreadable
     assert findings(out, "--metadata-dir", city / "metadata", "--levels", "-7")[1] == {
-        "files that are not here": ["satellite/layout.yaml"]
+        "missing_file": ["satellite/layout.yaml"]
     }
     wrong = findings(out, "--data-dir", city)[1]
-    assert wrong["files that differ from the source's"] == ["metadata/large_area_train_map.csv"]
+    assert wrong["different_file"] == ["metadata/large_area_train_map.csv"]
 
 
 def test_an_extraction_that_did_not_finish(city, out, capsys):
@@ -265,8 +265,8 @@ def test_an_extraction_that_did_not_finish(city, out, capsys):
     (out / "extract_report.json").write_text(json.dumps(record), encoding="utf-8")
     shutil.rmtree(out / "satellite" / "-5")
     status, wrong = findings(out, "--data-dir", city)
-    assert wrong["extractions that did not finish"] == ["extract_report.json"]
-    assert len(wrong["pictures of the TAR files that are not here"]) == 289
+    assert wrong["unfinished"] == ["extract_report.json"]
+    assert len(wrong["missing_from_folder"]) == 289
 
 
 @pytest.mark.parametrize("record", ["", "[]", '{"selection": 1}', "[" * 99999, '{"archives": {}}'])
@@ -293,15 +293,13 @@ def test_tars_in_place(own):
     status, wrong = findings(own)
     assert status == 1
     assert wrong == {
-        "rows without a picture": [id_of(Path(kept["lost"]))],
-        "pictures that are no whole JPEG": [kept["broken"]],
-        "members that occur twice": [kept["twice"]],
-        "members outside of the layout": ["../../5_undistorted.jpg"],
+        "missing_picture": [id_of(Path(kept["lost"]))],
+        "not_a_jpeg": [kept["broken"]],
+        "repeated_member": [kept["twice"]],
+        "outside_layout": ["../../5_undistorted.jpg"],
     }
     notes = json.loads((own.parent / "findings.json").read_text(encoding="utf-8"))["notes"]
-    assert notes["pictures that belong to no split"]["names"] == [
-        "streetview/images/5_undistorted.jpg"
-    ]
+    assert notes["in_no_split"]["names"] == ["streetview/images/5_undistorted.jpg"]
     assert findings(own, "--levels", "-7", "--no-photos") == (0, {})
 
 
@@ -317,10 +315,10 @@ def test_what_the_tar_is_to_blame_for_is_said_so(own, tmp_path, capsys):
     for deep in ([], ["--deep"]):
         status, wrong = findings(tmp_path / "out", "--data-dir", own, *deep)
         assert (status, wrong) == (
-            1, {"pictures that are no whole JPEG in the TAR files either": broken},
+            1, {"not_a_jpeg_in_tar": broken},
         )  # fmt: skip
     printed = capsys.readouterr().out
-    assert "Note: 1 members outside of the layout (../x)" in printed
+    assert "Note: 1 member outside the layout (../x)" in printed
     assert "Delete" not in printed
 
 
@@ -329,9 +327,9 @@ def test_a_cut_tar(own, out):
     os.truncate(path, path.stat().st_size // 2)
     for folder, options in ((own, []), (out, ["--data-dir", own])):
         status, wrong = findings(folder, *options)
-        (message,) = wrong.pop("TAR files that are damaged")
+        (message,) = wrong.pop("damaged_tar")
         assert f"{path} is cut inside satellite/-5/" in message
-        (cut,) = wrong.pop("pictures that are no whole JPEG", [message]) if folder == own else [""]
+        (cut,) = wrong.pop("not_a_jpeg", [message]) if folder == own else [""]
         assert cut in message and (status, wrong) == (1, {})
 
 
@@ -339,10 +337,10 @@ def test_a_gap_in_the_tars(own):
     (own / "archives" / "satellite_level_m5_000.tar").unlink()
     (own / "archives" / "streetview_images_002.tar").unlink()
     status, wrong = findings(own)
-    assert wrong["TAR files that are not here"] == [
+    assert wrong["missing_tar"] == [
         "streetview_images_002.tar", "satellite_level_m5_000.tar",
     ]  # fmt: skip
-    assert len(wrong["rows without a picture"]) == 12
+    assert len(wrong["missing_picture"]) == 12
 
 
 def test_extracted_beside_its_tars(own):
@@ -350,7 +348,7 @@ def test_extracted_beside_its_tars(own):
     assert findings(own) == (0, {})
     lost = tiles(own)[0]
     lost.unlink()
-    assert findings(own)[1] == {"pictures of the TAR files that are not here": [name(lost)]}
+    assert findings(own)[1] == {"missing_from_folder": [name(lost)]}
 
 
 # What is typed wrongly
