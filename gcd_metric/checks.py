@@ -116,7 +116,7 @@ def _explain(array: np.ndarray, bad: np.ndarray, name: str) -> str:
             cause = "swapped columns, or numbers that are not degrees (radians, metres, pixels)"
     return (
         f"{name}: row {first} {fault}: ({latitude}, {longitude}); "
-        f"{int(bad.sum())} of {len(array)} rows are bad. Likely cause: {cause}."
+        f"bad rows: {int(bad.sum())} of {len(array)}. Likely cause: {cause}."
     )
 
 
@@ -136,8 +136,8 @@ def _check_radians(predictions: np.ndarray, references: np.ndarray) -> None:
         return
     if np.median(after[answered]) < np.median(before[answered]) / 2:
         raise ValueError(
-            f"{name}: row 0 is {tuple(array[0].tolist())}; all {len(array)} of {len(array)} rows "
-            "are within ±pi/2 and ±pi, and interpreted as radians they are much closer to the "
+            f"{name}: row 0 is {tuple(array[0].tolist())}; all {len(array)} rows are "
+            "within ±pi/2 and ±pi, and interpreted as radians they are much closer to the "
             "other side. Likely cause: radians; pass degrees."
         )
 

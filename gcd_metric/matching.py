@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from .coordinates import IDS, Coordinates, read
-from .names import listed, refuse_duplicates, shortened
+from .names import counted, listed, refuse_duplicates, shortened
 
 _FLICKR_PARTS = re.compile(r"^(?:.+_\d{5}_)?(\d+_[0-9a-zA-Z]+_\d+_[^_@]+@N\d+)$")
 _ANY_EXTENSION = re.compile(r"\.[0-9A-Za-z]{1,5}$")
@@ -168,7 +168,7 @@ def align(
     if not used and len(left.degrees) != len(right.degrees):
         raise ValueError(
             f"{names[0]} and {names[1]} must have the same length: {names[0]} has "
-            f"{len(left.degrees)} rows, {names[1]} has {len(right.degrees)}"
+            f"{counted(len(left.degrees), 'rows')}, {names[1]} has {len(right.degrees)}"
         )
     return (left if order is None else left._replace(degrees=left.degrees[order])), right
 
@@ -215,7 +215,7 @@ def _order(left: list[str], right: list[str], names: tuple[str, str]) -> np.ndar
         return None
     match = match_ids(left, right)
     faults = [
-        f"{len(lost)} of {len(ids)} ids of {name} are not among those of {other}"
+        f"ids of {name} that are not in {other}: {len(lost)} of {len(ids)}"
         f" ({listed([ids[at] for at in lost[:3]])}{', …' if len(lost) > 3 else ''})"
         for ids, lost, name, other in (
             (left, match.unmatched_left, *names),

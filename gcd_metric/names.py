@@ -33,4 +33,4 @@ def refuse_duplicates(ids: Sequence[str], where: str) -> None:
     """Raise a ValueError that names the ids that occur in `where` more than once."""
     if len(set(ids)) < len(ids):
         twice = [text for text, count in Counter(ids).items() if count > 1]
-        raise ValueError(f"{where}: {len(twice):,} duplicate ids: {listed(twice)}")
+        raise ValueError(f"{where}: {counted(len(twice), 'duplicate ids')}: {listed(twice)}")

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
+from .names import counted
 from .scoring import Run, Scored
 
 MOST_ARCS = 1000
@@ -134,7 +135,8 @@ def left_out(measured: np.ndarray) -> str:
             f"{MOST_ARCS - WORST_ARCS} of the others at random. The table and the curve show all."
         )
     if answered < len(measured):
-        lines.append(f"{len(measured) - answered:,} photos without a prediction have no line.")
+        missing = counted(len(measured) - answered, "photos without a prediction")
+        lines.append(f"No line is drawn for {missing}.")
     return " ".join(lines)
 
 

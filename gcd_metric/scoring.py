@@ -106,7 +106,7 @@ def join(files: Sequence[tuple[str, str, pd.DataFrame]], task: Task) -> list[Run
         if not len(match.left):
             why = why_none_match(ids, truth_ids) or task.wording.id_column
             raise ValueError(
-                f"{file}: none of its {len(ids):,} ids (first: {shortened(ids[0])}) is among the "
+                f"{file}: none of its ids (first: {shortened(ids[0])}) is among the "
                 f"{len(truth_ids):,} of {task.name} (first: {shortened(truth_ids[0])}); {why}"
             )
         positions = match.right
@@ -244,17 +244,17 @@ def _notes(runs: Sequence[Run], task: Task) -> list[str]:
             )
         if run.scores.get("n_missing"):
             notes.append(
-                f"{run.name}: n = {n:,}, {run.scores['n_missing']:,} without a prediction, which "
-                "count as wrong; mean and median are of the others"
+                f"{run.name}: n = {n:,}, {run.scores['n_missing']:,} without a prediction, scored "
+                "as wrong; mean and median are of the others"
             )
         if run.unmatched_predictions:
             count, ids = len(run.unmatched_predictions), listed(run.unmatched_predictions)
             notes.append(
-                f"{run.file}: {count:,} predictions ({ids}) have no reference and are not scored"
+                f"{run.file}: predictions without a reference, not scored: {count:,} ({ids})"
             )
         if run.unmatched_references:
-            wrong = "count as wrong" if options.missing == "miss" else "are not scored"
-            notes.append(f"{lacking(run)} and {wrong}")
+            wrong = "scored as wrong" if options.missing == "miss" else "not scored"
+            notes.append(f"{lacking(run)}, {wrong}")
         notes += [
             f"{run.file}: ambiguous ids, not matched: {listed(predictions)} could be "
             f"{listed(wanted)}"
@@ -280,4 +280,4 @@ def _approximate(runs: Sequence[Run], options: Options, groups: Groups, what: st
 def lacking(run: Run) -> str:
     """Which references have no prediction."""
     count, ids = len(run.unmatched_references), listed(run.unmatched_references)
-    return f"{run.file}: {count:,} references ({ids}) have no prediction"
+    return f"{run.file}: references without a prediction: {count:,} ({ids})"

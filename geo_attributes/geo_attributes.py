@@ -111,7 +111,7 @@ def make_classes(classes: Any = None, threshold: Any = None) -> Classes:
         or len(classes) != len(at) + 1
     ):
         raise ValueError(
-            f"{len(at)} thresholds make {len(at) + 1} classes: give as many names, from the lowest "
+            f"give {len(at) + 1} names of classes, one more than thresholds, from the lowest "
             f"up, not {classes!r:.80}"
         )
     else:

@@ -20,6 +20,7 @@ from huggingface_hub.utils import (  # type: ignore[attr-defined]
     OfflineModeIsEnabled,
 )
 
+from gcd_metric.names import counted
 from geoload.files import CACHE_ADVICE, explain_disk_errors, is_disk_error
 from geoload.messages import format_bytes, without_token
 from geoload.remote import is_transport_error, with_retries
@@ -138,8 +139,9 @@ def announce_download(
             )
     if missing >= ANNOUNCE_FROM:
         _log.warning(
-            "Downloading %s from %s (%d files)%s.", format_bytes(missing), files[0].repository,
-            len(files), " and preparing about as much again; both stay on disk" if copy else "",
+            "Downloading %s from %s (%s)%s.", format_bytes(missing), files[0].repository,
+            counted(len(files), "files"),
+            " and preparing about as much again; both stay on disk" if copy else "",
         )  # fmt: skip
 
 

@@ -20,6 +20,7 @@ from typing import Any, BinaryIO
 
 import numpy as np
 
+from gcd_metric.names import counted
 from geoload.files import atomic_write, file_lock, write_json
 from geoload.messages import progress_bar
 from geoload.tar import BLOCK, Member, members, read_member
@@ -152,11 +153,14 @@ class TarIndex:
         found = [self[number] for number in self._sorted()]
         names = [member.name for member in found]
         repeated = [name for name, after in itertools.pairwise(names) if name == after]
-        for problem, wrong in (("occur twice", repeated), ("are not files", self.not_files())):
+        for problem, wrong in (
+            ("repeated members", repeated),
+            ("members other than files", self.not_files()),
+        ):
             if wrong:
                 raise ValueError(
-                    f"{self.path}: {len(wrong)} members {problem} ({wrong[0]!r}, …); a published "
-                    "index cannot describe them. Write the TAR file without them."
+                    f"{self.path}: {counted(len(wrong), problem)} (first: {wrong[0]!r}); a "
+                    "published index cannot describe them. Write the TAR file without them."
                 )
         files = {member.name: {"offset": member.data, "size": member.size} for member in found}
         digests = _published_digests(self.path, self.size)

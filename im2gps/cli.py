@@ -6,6 +6,7 @@ import argparse
 from pathlib import Path
 from typing import Any
 
+from gcd_metric.names import counted
 from geoload.commands import add_subcommand, run
 from im2gps import publish
 from im2gps.building import build
@@ -45,10 +46,11 @@ def _add_sample(commands: Any) -> None:
 
 def _sample(folder: str, width: int, seed: int, lists: int, **counts: int) -> None:
     write_sample(folder, counts, width, seed)
-    print(f"Wrote {sum(counts.values())} synthetic photos in {len(counts)} packs to {folder}")
+    photos, packs = counted(sum(counts.values()), "synthetic photos"), counted(len(counts), "packs")
+    print(f"Wrote {photos} in {packs} to {folder}")
     if lists:
         owners = sorted(read_owners(folder)[0]) if any(counts.values()) else []
         written = write_lists(Path(folder, "lists"), lists, seed, lists // 500, test_owners=owners)
-        print(f"and {written.lists} Flickr lists with {written.records:,} records of "
-              f"{written.photos:,} photos, and {written.broken:,} broken ones, to "
-              f"{Path(folder, 'lists')}")  # fmt: skip
+        print(f"and {counted(written.lists, 'Flickr lists')} to {Path(folder, 'lists')}, with "
+              f"{counted(written.records, 'records')} of {counted(written.photos, 'photos')} and "
+              f"{counted(written.broken, 'broken records')}")  # fmt: skip

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from gcd_metric.matching import match_ids
-from gcd_metric.names import refuse_duplicates
+from gcd_metric.names import counted, refuse_duplicates
 from gcd_metric.tables import read_coordinates
 from geoload.files import is_remote
 from geoload.jpeg import PhotoError, clean
@@ -97,14 +97,15 @@ def _check_count(config: Im2GPSConfig, count: int, warn: Callable[[str], None]) 
     """A downloaded pack must be complete; a pack of the user may have another size."""
     if not config.photos or count == config.photos:
         return
+    photos = counted(count, "photos")
     if is_remote(config.source()):
         raise PackError(
-            f"{config.archive} from {config.base_url} contains {count} photos, not the published "
+            f"{config.archive} from {config.base_url} contains {photos}, not the published "
             f"{config.photos}. Load it again with download_mode='force_redownload'; if the number "
             "stays the same, the pack has changed: give your copy with data_dir=."
         )
     text = (
-        f"{config.name}: {count} photos under {config.data_dir}, but the published pack has "
+        f"{config.name}: {photos} under {config.data_dir}, but the published pack has "
         f"{config.photos}"
     )
     if config.strict:

@@ -18,6 +18,7 @@ from itertools import chain
 from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple
 
+from gcd_metric.names import counted
 from geoload.files import read_json
 from geoload.jpeg import PhotoError, clean
 from geoload.remote import open_binary
@@ -122,8 +123,8 @@ def samples(
                     yield from _sample(file, path, photo, record, report, original_bytes)
     if not paired and (photos or records):
         raise ShardError(
-            f"{path} has {len(photos)} photos and {len(records)} JSONs, but no two of the same "
-            "name: each photo needs a JSON with its latitude and longitude."
+            f"{path} has {counted(len(photos), 'photos')} and {counted(len(records), 'JSONs')}, "
+            "but no two of the same name: each photo needs a JSON with its latitude and longitude."
         )
     for name in (*photos, *records):
         report.add(UNPAIRED, f"{path}: {name}")

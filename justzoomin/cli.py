@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from gcd_metric.groups import JUSTZOOMIN
+from gcd_metric.names import counted
 from geoload.commands import add_subcommand, run
 from geoload.files import local_path, write_json
 from geoload.messages import format_bytes
@@ -176,7 +177,7 @@ def _render(
         output = str(Path(data_dir or ".", "views", f"views_{size}.tar"))
     count = render(source, output, size, quality, workers=workers, strict=strict)
     written = format_bytes(Path(output).stat().st_size)
-    print(f"Rendered {count:,} views of {size} pixels to {output} ({written})")
+    print(f"Rendered {counted(count, 'views')} of {size} pixels to {output} ({written})")
 
 
 def _preview(output: str, split: str, size: int, count: int, skip: int, **where: Any) -> None:
@@ -195,7 +196,7 @@ def _preview(output: str, split: str, size: int, count: int, skip: int, **where:
     else:
         preview.sheet(rows, output)
     count = sum(len(row["views"]) for row in rows)
-    print(f"Drew {len(rows)} of split {split} into {output}; {white} of {count} views are white")
+    print(f"Drew {len(rows)} of split {split} into {output}; white views: {white} of {count}")
 
 
 def _score(
@@ -224,7 +225,7 @@ def _score(
 def _index(folder: str) -> None:
     for archive in Folder(local_path(folder)).photos(tar_only=True):
         index = TarReader(archive.path).index
-        print(f"{index.publish()}: {len(index.files()):,} members")
+        print(f"{index.publish()}: {counted(len(index.files()), 'members')}")
 
 
 def _extract(folder: str, **options: Any) -> int:

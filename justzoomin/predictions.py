@@ -287,7 +287,7 @@ def pair(
             f"no prediction is of a photo of the references: {_some(found)} against {_some(wanted)}"
         )
     faults = [
-        f"{_some([ids[at] for at in lost])} of {len(ids)} {side} have no {other}"
+        f"{side} without a {other}: {_some([ids[at] for at in lost])} of {len(ids):,}"
         for ids, lost, side, other in (
             (wanted, match.unmatched_right, "references", "prediction"),
             (found, match.unmatched_left, "predictions", "reference"),
@@ -295,10 +295,7 @@ def pair(
         if len(lost)
     ]
     if faults and not allow_partial:
-        raise ValueError(
-            f"{', and '.join(faults)}. allow_partial=True scores the {len(match.left)} that are in "
-            "both."
-        )
+        raise ValueError(f"{', and '.join(faults)}. allow_partial=True scores only those in both.")
     return match.left, match.right
 
 

@@ -126,7 +126,7 @@ def _degrees(frame: pd.DataFrame, column: str, limit: int, path: str) -> list[fl
     if len(bad):
         raise TableError(
             f"{path}, line {bad[0] + 2}: {column} is {reprlib.repr(frame[column][bad[0]])}; "
-            f"{len(bad)} of {len(frame)} rows have no number within ±{limit} there."
+            f"rows without a number within ±{limit}: {len(bad)} of {len(frame)}."
         )
     return values.tolist()
 

@@ -15,6 +15,7 @@ from typing import Any
 import datasets
 from huggingface_hub import DatasetCardData
 
+from gcd_metric.names import counted
 from geoload.files import load_yaml
 from geoload.messages import format_bytes
 from geoload.publishing.convert import Manifest, total
@@ -69,7 +70,7 @@ def card_entry(
 ) -> CardEntry:
     """Describe a configuration from the manifests of its splits."""
     left_out = [f"{n:,} {what}" for what, n in total(written, "left_out").items()]
-    remarks = [f"{n:,} {what}" for what, n in total(written, "remarks").items()]
+    remarks = [counted(n, what) for what, n in total(written, "remarks").items()]
     last = "; ".join([*(left_out or ["none"]), *remarks])
     paths, splits, lines = [], [], []
     for split, manifest in written.items():

@@ -15,6 +15,7 @@ from typing import Any, NamedTuple
 
 import datasets
 
+from gcd_metric.names import counted
 from geoload.files import filename_in_errors, read_json, sha256
 from geoload.jpeg import PhotoError, clean
 from geoload.messages import progress_bar
@@ -135,7 +136,8 @@ class Conversion:
             manifest = Manifest(self._key)
         elif manifest.shards and not manifest.complete:
             count = len(manifest.shards)
-            print(f"{self._label}: continuing after {count} finished shards", flush=True)
+            done = counted(count, "finished shards")
+            print(f"{self._label}: continuing after {done}", flush=True)
         if not manifest.complete:
             self._write(manifest)
         for path, final in self._paths(manifest, self._format.suffix):

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import datasets
 
+from gcd_metric.names import counted
 from geoload.files import sha256
 from geoload.messages import format_bytes
 from geoload.output_folder import OutputFolder
@@ -128,9 +129,9 @@ class _Run:
         """Write the shards of a configuration; print what they contain and what was left out."""
         written = {split.name: self._conversion(split, out).run() for split in splits}
         for reason, count in total(written, "left_out").items():
-            _say(f"{config}: {count:,} rows left out: {reason}")
+            _say(f"{config}: {counted(count, 'rows')} left out: {reason}")
         for remark, count in total(written, "remarks").items():
-            _say(f"{config}: {count:,} {remark}")
+            _say(f"{config}: {counted(count, remark)}")
         filled = {name: manifest for name, manifest in written.items() if manifest.shards}
         for name, manifest in filled.items():
             _say(f"{config} {name} {manifest.rows:,} {format_bytes(manifest.size)}")
@@ -184,7 +185,9 @@ class _Run:
             all_bytes += size
             reasons = "".join(f"; left out: {n:,} {reason}" for reason, n in left_out.items())
             shards = max(1, -(-size // settings.shard_bytes)) if rows else 0
-            what = f"{about}{rows:,} rows, {format_bytes(size)}, shards: {shards}{reasons}"
+            what = (
+                f"{about}{counted(rows, 'rows')}, {format_bytes(size)}, shards: {shards}{reasons}"
+            )
             _say(f"{split.config}, {split.name}: {what}")
         who = "only you can read" if settings.private else "everybody can read"
         where = f"{settings.repo_id}, which {who}" if settings.repo_id else str(self._folder)

@@ -25,6 +25,7 @@ from huggingface_hub.utils import (  # type: ignore[attr-defined]
     RepositoryNotFoundError,
 )
 
+from gcd_metric.names import counted
 from geoload.messages import format_bytes
 from geoload.remote import is_transport_error
 
@@ -113,14 +114,16 @@ class Repository:
         """
         missing = self.missing(files)
         parts, there = list(_parts(missing)), len(files) - len(missing)
-        state = f"{there} of {len(files)} files are there; {len(missing)} to send"
+        state = f"{there} of {counted(len(files), 'files')} there; {len(missing)} to send"
         _say(f"{self.repo_id}: {state} ({_size(missing)})")
         for number, part in enumerate(parts, 1):
             operations: list[Any] = [CommitOperationAdd(f.name, str(f.path)) for f in part]
             if number == 1:
                 operations.append(CommitOperationAdd("README.md", placeholder.encode()))
             self._commit(operations, f"Add data, part {number} of {len(parts)}", check)
-            sent = f"sent part {number} of {len(parts)}: {len(part)} files, {_size(part)}"
+            sent = (
+                f"sent part {number} of {len(parts)}: {counted(len(part), 'files')}, {_size(part)}"
+            )
             _say(f"{self.repo_id}: {sent}")
         stale = _stale_shards(files, self.files)
         content = card.encode()

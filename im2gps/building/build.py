@@ -15,6 +15,7 @@ from urllib.parse import urlsplit
 
 from tabulate import tabulate
 
+from gcd_metric.names import counted
 from geoload.files import file_lock, read_json, sha256, write_json
 from geoload.messages import format_bytes, progress_bar
 from im2gps.building import missing
@@ -217,9 +218,10 @@ def add_command(commands: Any) -> None:
 
 def _run(**options: Any) -> None:
     report = build(**options)
+    shards = f"in {counted(report['shards'], 'shards')} ({format_bytes(report['bytes'])})"
     entries = [
         ("in the table", report["rows"]),
-        (f"in {report['shards']:,} shards ({format_bytes(report['bytes'])})", report["photos"]),
+        (shards, report["photos"]),
         *report["missing"].items(),
     ]
     lines = [(f"{n:,}", f"{n / max(report['rows'], 1):.1%}", what) for what, n in entries]
@@ -230,5 +232,5 @@ def _run(**options: Any) -> None:
     if again:
         print(f"{again:,} of them got no valid answer: add --again to try them once more.")
     if report["alike"]:
-        print(f"{report['alike']:,} photos are identical to photos of other photographers: look at "
-              "some of them.")  # fmt: skip
+        print(f"{counted(report['alike'], 'photos')} identical to those of other photographers: "
+              "look at some of them.")  # fmt: skip

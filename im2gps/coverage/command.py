@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from tabulate import tabulate
 
+from gcd_metric.names import counted
 from geoload.commands import add_subcommand
 from geoload.files import atomic_write, write_json
 from geoload.report import Findings
@@ -91,7 +92,7 @@ def _lines(found: dict[str, Any], name: str, findings: Findings, coast_km: float
     paper, spread = found["published"], found["over_land_cells"]
     land, cells = found["land_km2"] / 1e6, found["land_cells"]
     lines = [
-        f"{name}: {found['photos']:,} photos",
+        f"{name}: {counted(found['photos'], 'photos')}",
         f"in countries: {found['in_countries']:,}, {found['of_these_off_the_coast']:,} of them "
         f"up to {coast_km:g} km off the coast; off land: {found['off_land']:,}",
         f"photos per km² of land: {found['photos_per_km2_of_land']:.3g} on {land:.1f} million km² "
@@ -129,7 +130,7 @@ def _table(table: pd.DataFrame, top: int) -> str:
         list(zip(*cells, strict=True)), headers, colalign=align, disable_numparse=True
     )
     rest = len(filled) - len(shown)
-    return text + (f"\n… and {rest:,} more rows (--top, --csv)" if rest else "")
+    return text + (f"\n… and {rest:,} more (--top, --csv)" if rest else "")
 
 
 def _percent(share: float) -> str:
@@ -194,7 +195,7 @@ def _draw_map(coverage: Coverage, file: Any, name: str) -> None:
     axes.set_axisbelow(True)
     axes.grid(color="0.88", lw=0.5, zorder=0)
     axes.set_title(
-        f"{name}: {coverage.photos:,} photos, cells of {cells.degrees:g}°; "
+        f"{name}: {counted(coverage.photos, 'photos')}, cells of {cells.degrees:g}°; "
         "cells without a photo are left blank",
         fontsize=11,
     )

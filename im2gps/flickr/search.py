@@ -16,6 +16,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from gcd_metric.names import counted
 from geoload.commands import add_subcommand
 from geoload.files import file_lock
 from geoload.messages import progress_bar
@@ -289,13 +290,14 @@ def _run(
         print("\nim2gps: run the same command again to continue.", file=sys.stderr)
         raise
     lists = [state.lists[word] for word in queries.keywords]
-    print(f"{sum(entry.photos for entry in lists):,} photos of {len(lists)} keywords in "
-          f"{sum(entry.slices for entry in lists):,} slices; {flickr.requests:,} requests this "
-          "time")  # fmt: skip
+    print(f"{counted(sum(entry.photos for entry in lists), 'photos')} of "
+          f"{counted(len(lists), 'keywords')} in "
+          f"{counted(sum(entry.slices for entry in lists), 'slices')}; "
+          f"{counted(flickr.requests, 'requests')} this time")  # fmt: skip
     hidden, beyond = sum(entry.hidden for entry in lists), sum(entry.beyond for entry in lists)
     if hidden or beyond:
-        print(f"  {hidden + beyond:,} photos counted by Flickr are not among them: {hidden:,} were "
-              f"not returned, {beyond:,} come after the last result that it returns")  # fmt: skip
+        print(f"  without {counted(hidden + beyond, 'photos')} that Flickr counts: {hidden:,} not "
+              f"returned, {beyond:,} after the last result that it returns")  # fmt: skip
     empty = [word for word in queries.keywords if not state.lists[word].photos]
     state.report.add_many(Kind("empty", "keywords without a photo"), len(empty), empty)
     for kind in state.report.counts:

@@ -23,6 +23,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from gcd_metric.names import counted
 from geoload.commands import add_subcommand
 from geoload.files import atomic_write, files_below, printable, write_json
 from geoload.messages import format_bytes, progress_bar
@@ -84,17 +85,17 @@ class Result:
 
     def summary(self) -> list[str]:
         """Return a line for each kind of record that there was, and for each finding."""
-        total = self.total
+        total, excluded = self.total, counted(self.photographers, "excluded photographers")
         left_out = {
-            "duplicates of an earlier photo": total.duplicates,
-            f"by {self.photographers:,} excluded photographers": total.by_excluded_photographers,
+            "repeating an earlier photo": total.duplicates,
+            f"by {excluded}": total.by_excluded_photographers,
             "under other licences": total.other_licenses,
             "located less accurately": total.less_accurate,
             "broken": total.broken,
         }
         return [
-            f"{total.records:,} records read from {len(self.lists):,} lists",
-            f"{total.kept:,} photos kept",
+            f"{counted(total.records, 'records')} read from {counted(len(self.lists), 'lists')}",
+            f"{counted(total.kept, 'photos')} kept",
             *(f"{count:,} {kind}" for kind, count in left_out.items() if count),
             *map(self.report.line, self.report.counts),
         ]
@@ -400,8 +401,8 @@ def _run(
     for source in exclude_owners_of:
         owners, unnamed = read_owners(source)
         excluded |= owners
-        more = f", {unnamed} photos name none" if unnamed else ""
-        print(f"{len(owners):,} photographers in {source}{more}")
+        more = f", {counted(unnamed, 'photos')} without one" if unnamed else ""
+        print(f"{counted(len(owners), 'photographers')} in {source}{more}")
     if min_accuracy is not None and not 1 <= min_accuracy <= 16:
         raise ValueError(f"--min-accuracy {min_accuracy}: Flickr's accuracy goes from 1 to 16.")
     wanted = Wanted(_licence_numbers(licenses), min_accuracy, excluded)

@@ -23,6 +23,7 @@ from typing import BinaryIO
 
 from tqdm import tqdm
 
+from gcd_metric.names import counted
 from geoload.files import is_disk_full, is_remote
 from geoload.messages import format_bytes, progress_bar
 from geoload.output_folder import OutputFolder
@@ -63,10 +64,8 @@ class Extracted:
         lines = [f"{self.folder}:"]
         for group, count in self.counts.items():
             what = "photos" if group == "photos" else f"tiles of {group}"
-            size = format_bytes(count.bytes)
-            lines.append(
-                f"  {count.written:,} {what} written ({size}), {count.there:,} existed already"
-            )
+            written = f"{counted(count.written, what)} written ({format_bytes(count.bytes)})"
+            lines.append(f"  {written}, {count.there:,} existed already")
         for text, levels in (
             ("Not selected: the levels {} (--levels).", self.unselected),
             ("The source lacks the levels {}, which the authors' loader reads too.", self.lacking),
@@ -150,9 +149,10 @@ def extract(
             written = sum(count.written for count in result.counts.values())
             there = sum(count.there for count in result.counts.values())
             raise OSError(
-                f"{result.folder}: {error.strerror}, after {written:,} files ({there:,} existed "
-                "before). All of them are complete. Free some space and run the same command again "
-                "to continue, or leave something out (--levels, --no-photos, --splits, --shards)."
+                f"{result.folder}: {error.strerror}, after {counted(written, 'files')} ({there:,} "
+                "existed before). All of them are complete. Free some space and run the same "
+                "command again to continue, or leave something out (--levels, --no-photos, "
+                "--splits, --shards)."
             ) from error
     return result
 

@@ -11,6 +11,7 @@ from catalogue import Collection
 from elements import PRIVATE, READ_ERRORS, button, done, failed
 from worldmap import map_component, mark, scene_of
 
+from gcd_metric.names import counted
 from justzoomin.views import footprint
 
 
@@ -78,10 +79,8 @@ def build(collections: Mapping[str, Collection]) -> tuple[gr.State, gr.Button]:
     def open_split(name: str, split_name: str | None) -> dict[Any, Any]:
         collection = collections[name]
         split_name = split_name if split_name in collection.splits else collection.splits[0]
-        count = len(collection.rows(split_name).ids)
-        line = (
-            f"{collection.title}, split {split_name}: {count:,} photos. Click on a dot to see one."
-        )
+        count = counted(len(collection.rows(split_name).ids), "photos")
+        line = f"{collection.title}, split {split_name}: {count}. Click on a dot to see one."
         return {
             chosen: None,
             split: gr.update(choices=collection.splits, value=split_name),

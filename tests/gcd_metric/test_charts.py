@@ -92,7 +92,7 @@ def test_a_map_draws_few_enough_and_the_worst_of_them():
     assert 0.43 < rank < 0.57
     assert left_out(measured) == (
         "The map draws 1,000 of 85,714 errors: the 200 worst, and 800 of the others at random. "
-        "The table and the curve show all. 14,286 photos without a prediction have no line."
+        "The table and the curve show all. No line is drawn for 14,286 photos without a prediction."
     )
     assert chosen_arcs(measured[:500]).size == np.count_nonzero(~np.isnan(measured[:500]))
 

@@ -187,13 +187,19 @@ def test_too_few_matches_are_refused_or_leave_the_published_out(files, guess, ca
     assert main([*files, "--benchmark", "im2gps"]) == 2
     printed = capsys.readouterr()
     assert not printed.out and printed.err.count("\n") == 1
-    assert "over 200 of 237 references. guess.csv: 37 references (Rome_00024_200_" in printed.err
+    assert (
+        "over 200 of 237 references. guess.csv: references without a prediction: 37 (Rome_00024_200_"
+        in printed.err
+    )
     assert "--missing miss counts" in printed.err and "--allow-partial leaves" in printed.err
     assert main([*files, "--benchmark", "im2gps", "--allow-partial"]) == 0
     printed = capsys.readouterr()
     assert "published:" not in printed.out
     assert "WARNING: the score is over 200 of 237 references" in printed.err
-    assert "37 references (Rome_00024_200_" in printed.err and ", … and 27 more)" in printed.err
+    assert (
+        "without a prediction: 37 (Rome_00024_200_" in printed.err
+        and ", … and 27 more)" in printed.err
+    )
 
 
 def test_missing_predictions_can_count_as_wrong(run, files, guess):
@@ -212,7 +218,7 @@ def test_what_does_not_match_is_listed(files, guess, capsys):
     assert main([*files, "--json"]) == 0
     printed = capsys.readouterr()
     assert json.loads(printed.out)["runs"][0]["unmatched_predictions"] == ["x", "y"]
-    assert "2 predictions (x, y) have no reference" in printed.err
+    assert "predictions without a reference, not scored: 2 (x, y)" in printed.err
 
 
 def test_ambiguous_references_are_reported(files, truth, capsys):
@@ -383,8 +389,8 @@ REFUSED = {
     "no table": ([], ["--id-column", "x"], "no column 'x'"),
     "beyond": ([["a", 91, 0]], [], "bad.csv: row 1, column lat"),
     "word": ([["a", 1, 0], ["b", 1, "x"]], [], "bad.csv: row 2, column lon"),
-    "duplicates": ([["a", 1, 0], ["a", 1, 0]], [], "bad.csv: 1 duplicate ids: a"),
-    "strangers": ([["a", 1, 0]], [], "none of its 1 ids"),
+    "duplicates": ([["a", 1, 0], ["a", 1, 0]], [], "bad.csv: 1 duplicate id: a"),
+    "strangers": ([["a", 1, 0]], [], "none of its ids (first: a) is among"),
     "threshold": ([["a", 1, 0]], ["--thresholds", "-1"], "thresholds must be positive"),
     "report": ([["a", 1, 0]], ["--report", "out.pdf"], "ends in .html or .png"),
     "report's folder": ([["a", 1, 0]], ["--report", "no/out.png"], "no folder no"),

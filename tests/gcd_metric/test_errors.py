@@ -40,9 +40,9 @@ def test_an_option_that_is_misspelt(metric, option, hint):
 
 
 BAD = {
-    "infinite": ([math.inf, 0], r"row 1 .*infinite.*1 of 3 rows.*overflow"),
-    "latitude": ([90.1, 0], r"row 1 .*latitude beyond 90.*\(90.1, 0.0\).*1 of 3 rows"),
-    "longitude": ([0, -180.1], r"row 1 .*longitude beyond 180.*1 of 3 rows.*Likely cause"),
+    "infinite": ([math.inf, 0], r"row 1 .*infinite.*bad rows: 1 of 3.*overflow"),
+    "latitude": ([90.1, 0], r"row 1 .*latitude beyond 90.*\(90.1, 0.0\).*bad rows: 1 of 3"),
+    "longitude": ([0, -180.1], r"row 1 .*longitude beyond 180.*bad rows: 1 of 3.*Likely cause"),
     "text": (["north", "2.35"], r"row 1 .*'north'.*not a number"),
     "text with both": ("48.86, 2.35", r"row 1 .*'48.86, 2.35'"),
     "truth value": ([True, False], r"row 1 .*True.*not a number"),
@@ -103,7 +103,7 @@ def test_infinity_is_not_missing(metric, missing):
 def test_counts_and_first_row_in_a_large_array(metric):
     array = np.zeros((100_000, 2))
     array[[70_001, 99_999], 0] = 91
-    with pytest.raises(ValueError, match=r"row 70001 .*2 of 100000 rows"):
+    with pytest.raises(ValueError, match=r"row 70001 .*bad rows: 2 of 100000"):
         metric().compute(predictions=array, references=np.zeros((100_000, 2)))
 
 
@@ -116,7 +116,7 @@ def test_swapped_columns_are_recognised(metric):
 def test_radians_on_one_side_are_recognised(metric):
     m = metric()
     for inputs in ((np.radians(GOOD), GOOD), (GOOD, np.radians(GOOD))):
-        with pytest.raises(ValueError, match="3 of 3 rows.*Likely cause: radians"):
+        with pytest.raises(ValueError, match="all 3 rows.*Likely cause: radians"):
             m.compute(predictions=inputs[0], references=inputs[1])
     still_computes(m)
 
@@ -352,16 +352,16 @@ def test_ids_that_disagree_are_refused(metric):
         if guess is None:  # one row fewer
             guess = {key: column[:2] for key, column in truth.items()}
         for way in WAYS:
-            with pytest.raises(ValueError, match=r"1 of 3 ids of references .*predictions.*c\.jpg"):
+            with pytest.raises(ValueError, match=r"ids of references .*: 1 of 3 \(c\.jpg"):
                 getattr(m, way)(predictions=guess, references=truth)
         with pytest.raises(ValueError, match="^a: .*c.jpg"):
             compare(guess, truth, truth)
-    with pytest.raises(ValueError, match=r"1 duplicate ids: a\.jpg.*by position"):
+    with pytest.raises(ValueError, match=r"1 duplicate id: a\.jpg.*by position"):
         m.compute(predictions=truth, references={**truth, "image_id": ["a.jpg", "a.jpg", "c"]})
     with pytest.raises(ValueError, match="predictions: row 1 has no id"):
         m.compute(predictions={**truth, "image_id": ["a.jpg", None, "c"]}, references=truth)
     many = pd.DataFrame({"id": range(5000), "latitude": 0.0, "longitude": 0.0})
-    with pytest.raises(ValueError, match="5000 of 5000 ids") as caught:
+    with pytest.raises(ValueError, match="5000 of 5000") as caught:
         m.compute(predictions=many.assign(id=many.id + 10**6), references=many)
     assert len(str(caught.value)) < 500
     still_computes(m)

@@ -484,7 +484,7 @@ def test_two_predictions_of_one_key_are_reported():
 
 @pytest.mark.parametrize("side", ["left", "right"])
 def test_duplicates_are_named(side):
-    with pytest.raises(ValueError, match=f"{side}: 1 duplicate ids: a"):
+    with pytest.raises(ValueError, match=f"{side}: 1 duplicate id: a"):
         match_ids(["a", "a"] if side == "left" else ["b"], ["a", "a"] if side == "right" else ["b"])
 
 

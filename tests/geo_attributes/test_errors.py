@@ -46,8 +46,8 @@ def test_an_option_that_is_misspelt(world, option, hint):
 
 
 ROWS = {
-    "latitude": ([90.1, 0], r"row 1 has a latitude beyond 90.*\(90.1, 0.0\); 1 of 3 rows are bad"),
-    "longitude": ([0, -180.1], r"row 1 has a longitude beyond.*1 of 3 rows"),
+    "latitude": ([90.1, 0], r"row 1 has a latitude beyond 90.*\(90.1, 0.0\); bad rows: 1 of 3"),
+    "longitude": ([0, -180.1], r"row 1 has a longitude beyond.*bad rows: 1 of 3"),
     "infinite": ([math.inf, 0], r"row 1 is infinite.*inf"),
     "text": (["north", "2.35"], r"row 1 contains 'north', which is not a number"),
     "truth value": ([True, 0], r"row 1 contains True"),
@@ -77,7 +77,7 @@ def test_missing_rows(world):
 
 
 def test_swapped_columns(world):
-    with pytest.raises(ValueError, match="row 2 .*1 of 3 rows are bad.*swapped columns"):
+    with pytest.raises(ValueError, match="row 2 .*bad rows: 1 of 3.*swapped columns"):
         compute(world, predictions=[pair[::-1] for pair in GOOD])
 
 
@@ -114,7 +114,7 @@ OPTIONS = {
     "text": ({"kind": "classes", "threshold": "high"}, "threshold must be a number"),
     "names": (
         {"kind": "classes", "threshold": 5, "classes": ["a"]},
-        "1 thresholds make 2 classes: give as many names",
+        "give 2 names of classes, one more than thresholds",
     ),
     "same names": (
         {"kind": "classes", "threshold": 5, "classes": ["a", "a"]},

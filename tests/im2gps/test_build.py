@@ -462,7 +462,7 @@ def test_the_command_says_how_many_came_and_why_the_others_did_not(tmp_path, cap
         arguments = ["build", table, "-o", str(tmp_path / "out"), *options]
         assert main([*arguments, "--processes", "1"]) == 0
     said = capsys.readouterr().out
-    assert "8  100.0%  in the table" in said and "6   75.0%  in 1 shards" in said
+    assert "8  100.0%  in the table" in said and "6   75.0%  in 1 shard" in said
     assert "1   12.5%  gone (404 or 410)" in said
     assert "1 of them got no valid answer: add --again" in said
 

@@ -86,7 +86,7 @@ def test_what_is_printed(table, capsys):
     assert "0.0435 on average" in text and "Hays and Efros" in text
     assert "3 rows without usable coordinates (row 15: nan 5, " in text
     assert "France 8 57.1%" in text and "Australia 3 21.4%" in text
-    assert "United States" not in text and "2 more rows" in text
+    assert "United States" not in text and "2 more" in text
     assert max(map(len, printed.out.splitlines())) <= 100
 
 

@@ -332,7 +332,7 @@ def test_a_photo_that_a_table_names_twice_is_an_error_that_names_the_table(tmp_p
     folder = pack(tmp_path, {"a.jpg": jpeg(), "b.jpg": jpeg()}, "any.zip")
     text = "IMG_ID,LAT,LON\na.jpg,1,2\nb.jpg,3,4\na.jpg,1,2\n"
     (tmp_path / "t.csv").write_text(text, encoding="utf-8")
-    with pytest.raises(ValueError, match=r"t\.csv: 1 duplicate ids: a\.jpg"):
+    with pytest.raises(ValueError, match=r"t\.csv: 1 duplicate id: a\.jpg"):
         load(folder, "photos")
     assert [r["image_id"] for r in load(folder, "photos", skip_broken=True)] == ["b.jpg"]
     assert "1 photo that several rows of t.csv could mean (a.jpg)" in caplog.text

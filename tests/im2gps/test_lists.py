@@ -312,7 +312,7 @@ def test_the_test_packs_photographers_are_removed(tmp_path, packs, capsys):
     assert f"{len(owners)} photographers in" in capsys.readouterr().out
     assert left(tmp_path / "owners.csv") == ["1", "2", "4"]
     assert left(tmp_path / "photos", tmp_path / "owners.csv") == ["4"]
-    assert "1 photos name none" in capsys.readouterr().out
+    assert "1 photo without one" in capsys.readouterr().out
 
 
 def test_the_photographers_of_another_table_are_removed(tmp_path, capsys):

@@ -64,7 +64,7 @@ def test_a_search_finds_every_photo_once(tmp_path, capsys):
     with Flickr(spread(1800), KEY) as server:
         assert main(command(server, tmp_path)) == 0
     everything_once(server, tmp_path / "lists" / "Rome.txt")
-    assert "1,800 photos of 1 keywords" in capsys.readouterr().out
+    assert "1,800 photos of 1 keyword" in capsys.readouterr().out
     asked = server.searches[-1]
     assert asked["text"] == "Rome" and asked["has_geo"] == "1" and asked["accuracy"] == "6"
     assert asked["per_page"] == "250"
@@ -119,7 +119,7 @@ def test_a_second_with_more_than_flickr_gives_is_reported_and_the_rest_is_whole(
     assert max(found.values()) == 1 and sum(found.values()) == 4_600
     assert set(found) >= {photo["id"] for photo in photos[:600]}
     printed = capsys.readouterr().out
-    assert "counted by Flickr are not among them: 0 were not returned, 100 come" in printed
+    assert "100 photos that Flickr counts: 0 not returned, 100 after" in printed
     assert "(Rome, 2007-01-11 00:00:00: 100 of 4,1" in printed
     assert max(int(search["page"]) for search in server.searches) == 16
 
@@ -151,7 +151,7 @@ def test_photos_that_flickr_counts_but_never_shows_are_reported(tmp_path, capsys
         server.photos.pop(300)
         everything_once(server, tmp_path / "lists" / "Rome.txt")
     printed = capsys.readouterr().out
-    assert "1 photos counted by Flickr are not among them: 1 were not returned" in printed
+    assert "without 1 photo that Flickr counts: 1 not returned" in printed
     assert re.search(
         r"1 slice with fewer photos than Flickr counts \(Rome, 2007-.* to 2007-.*: 1 of \d+\)",
         printed,
@@ -369,7 +369,7 @@ def test_a_photo_that_makes_no_sense_is_not_shown_and_counted(tmp_path, capsys):
         server.say(page)
         assert main([*command(server, tmp_path), "--recheck", "0"]) == 0
     assert ids(tmp_path / "lists" / "Rome.txt") == [good["id"]]
-    assert "8 photos counted by Flickr are not among them: 8 were not" in capsys.readouterr().out
+    assert "without 8 photos that Flickr counts: 8 not" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize("value", [None, "", "soon", "-5", "nan", "inf", "1e9", "1_0", "٣", "5, 10",

@@ -196,7 +196,7 @@ def test_a_picture_that_was_overwritten_is_written_again(city, tmp_path, capsys)
     capsys.readouterr()
     assert main(command) == 0
     printed = capsys.readouterr().out
-    assert "1 photos written" in printed and "1 tiles of level -7 written" in printed
+    assert "1 photo written" in printed and "1 tile of level -7 written" in printed
     assert files_below(tmp_path) == by_tar(city)
 
 
@@ -210,8 +210,8 @@ def test_a_second_run_writes_only_what_is_missing(city, tmp_path, capsys):
     capsys.readouterr()
     assert main(command) == 0
     printed = capsys.readouterr().out
-    assert "1 photos written" in printed and "49 existed already" in printed
-    assert "1 tiles of level -7 written" in printed and "24 existed already" in printed
+    assert "1 photo written" in printed and "49 existed already" in printed
+    assert "1 tile of level -7 written" in printed and "24 existed already" in printed
     assert files_below(tmp_path) == by_tar(city)
     written = {p for p, stat in before.items() if p.stat().st_ctime_ns != stat.st_ctime_ns}
     assert {path.name for path in written - {photo}} == {tile.name, "extract_report.json"}
@@ -409,7 +409,7 @@ def test_a_huge_member_is_left_out(own, tmp_path, capsys):
         file.truncate(512 + info.size + 1024)
     command = ["extract", str(tmp_path / "out"), "--data-dir", str(own), "--no-tiles"]
     assert main([*command, "--shards", "4"]) == 0
-    assert f"Found: 1 members of more than 64 MB ({name})" in capsys.readouterr().out
+    assert f"Found: 1 member larger than 64 MB ({name})" in capsys.readouterr().out
     assert not list((tmp_path / "out").rglob("*.jpg"))
 
 

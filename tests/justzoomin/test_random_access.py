@@ -314,7 +314,7 @@ def test_of_two_pictures_of_a_name_all_ways_give_the_first(own, cache, capsys, c
         assert pictures(copied) == pictures(placed)
     assert "1 repeated picture" in caplog.text
     assert main(["index", str(own)]) == 2
-    assert "1 members occur twice" in " ".join(capsys.readouterr().err.split())
+    assert "1 repeated member" in " ".join(capsys.readouterr().err.split())
 
 
 @pytest.mark.parametrize("name", ["Wow!", "a::b", "a?b*", "[x] #%20"])

@@ -355,7 +355,7 @@ def test_an_error_arrives_whole_from_another_process(own, cache):
     [
         ("latitude", "lat", "has no column latitude"),
         ('"[', '"' + "[" * 99999, "not a list of actions"),
-        (",38.", ",138.", r"line 2: latitude is '138\.\d+'; 40 of 40 rows"),
+        (",38.", ",138.", r"line 2: latitude is '138\.\d+'; rows without .*: 40 of 40"),
         ('"[', '"(', r"line 2: sequence is '\("),
         ('"[', '"[16, ', r"not a list of actions from 0 to 15"),
         ('"[', '"[1.0, ', r"not a list of actions"),
