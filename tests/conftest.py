@@ -1,4 +1,4 @@
-"""What all tests share: caches of their own, no way out to the network, and the miniatures."""
+"""Fixtures of all tests: separate caches, no network but the loopback, and the sample data."""
 
 from __future__ import annotations
 
@@ -6,20 +6,20 @@ import os
 import tempfile
 from pathlib import Path
 
-# Before anything imports the libraries, which read these once.
+# Set before the libraries are imported, because they read these variables once.
 _home = tempfile.mkdtemp(prefix="test-cache-")
 os.environ["HF_HOME"] = _home
 os.environ["HF_DATASETS_CACHE"] = os.path.join(_home, "datasets")
 os.environ["HF_MODULES_CACHE"] = os.path.join(_home, "modules")
 os.environ["HF_DATASETS_DISABLE_PROGRESS_BARS"] = "1"
-# The loopback Hub has LFS; Xet, which the clients would prefer, is a service of its own.
+# The loopback Hub has LFS, but not Xet, which the clients would prefer.
 os.environ["HF_HUB_DISABLE_XET"] = "1"
 for _name in ("HF_TOKEN", "HF_HUB_CACHE", "HF_HUB_OFFLINE", "HF_DATASETS_OFFLINE"):
     os.environ.pop(_name, None)
 
 from tests.support.hub_write import WritableHub
 
-# The only Hub that the clients know, in this process and in those that tests start.
+# The only Hub for clients in this process and in processes that tests start.
 _hub = WritableHub()
 _hub.__enter__()
 os.environ["HF_ENDPOINT"] = _hub.endpoint
@@ -30,13 +30,13 @@ from hypothesis import settings
 import im2gps.sample
 import justzoomin.sample
 
-# A busy machine is no failure.
+# A slow machine must not make a test fail.
 settings.register_profile("patient", deadline=None)
 settings.load_profile("patient")
 
 
 def pytest_unconfigure() -> None:
-    """Hang up, or the server's thread keeps the process alive."""
+    """Close connections, because the server's thread would keep the process alive."""
     _hub.__exit__(None, None, None)
 
 

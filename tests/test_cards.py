@@ -1,4 +1,4 @@
-"""The Hub cards: their headers are what the Hub takes, and state what the builders give."""
+"""The Hub cards: the Hub accepts their headers, which agree with the builders."""
 
 from __future__ import annotations
 
@@ -71,7 +71,7 @@ def table(text: str, first: str) -> list[list[str]]:
     return rows
 
 
-def test_the_header_is_what_the_hub_takes(card):
+def test_the_hub_accepts_the_header(card):
     data = card.data.to_dict()
     sizes = json.loads((Path(resources.__path__[0]) / "size_categories.json").read_text())
     assert data["license"] in HUB_LICENCES and data["pretty_name"]
@@ -139,7 +139,7 @@ def test_columns_of_the_lists_are_those_of_the_table():
     assert re.findall("`([a-z_]+)`", paragraph)[1:] == list(metadata.features())
 
 
-def test_counts_are_those_of_builders_grid_and_literature(package, card):
+def test_counts_agree_with_builders_and_literature(package, card):
     header = {
         (info["config_name"], split["name"]): split["num_examples"]
         for info in card.data.to_dict()["dataset_info"]
@@ -164,7 +164,7 @@ def test_counts_are_those_of_builders_grid_and_literature(package, card):
     assert counts["streetview", "train"] == counts["metadata", "train"] == "about 279,000"
 
 
-def test_licences_and_attributions_are_those_of_the_code(package, card):
+def test_licences_and_attributions_agree_with_the_code(package, card):
     if package == "justzoomin":
         for sentence in (STREET_ATTRIBUTION, ATTRIBUTION):
             assert sentence in card.text
@@ -179,7 +179,7 @@ def test_licences_and_attributions_are_those_of_the_code(package, card):
         assert (published == "yes") is licence.redistributable
 
 
-def test_citations_are_the_builders_and_nothing_is_left_blank(package, card, packs, zoom):
+def test_citations_agree_with_the_builders(package, card, packs, zoom):
     made = builder(package, BUILDERS[package].DEFAULT_CONFIG_NAME, packs, zoom)
     for line in made.info.citation.splitlines():
         assert line.rstrip(",") in card.text
@@ -192,7 +192,7 @@ def test_citations_are_the_builders_and_nothing_is_left_blank(package, card, pac
 
 @pytest.fixture(scope="module")
 def installed(tmp_path_factory) -> Path:
-    """What a wheel of the checkout installs."""
+    """The files that a wheel of the checkout installs."""
     pytest.importorskip("hatchling")
     folder = tmp_path_factory.mktemp("wheel")
     command = [sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", str(folder)]

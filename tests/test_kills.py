@@ -1,4 +1,4 @@
-"""Commands that are killed whenever they rename something, and typed again, make the usual files.
+"""Commands that are killed at any rename and run again write the usual files.
 
 `make soak` does the like at any moment, and with other faults.
 """
@@ -44,7 +44,7 @@ for name, *command in killed + usual:
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
-def test_killed_at_a_rename_and_run_again_commands_make_the_usual_files(zoom, tmp_path):
+def test_commands_killed_at_a_rename_complete_when_run_again(zoom, tmp_path):
     write_lists(tmp_path / "lists", 2000)
 
     def commands(out: str) -> list[list[str]]:

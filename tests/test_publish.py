@@ -69,7 +69,7 @@ def run(package: str, *arguments: object) -> int:
 
 
 def loaded_elsewhere(folder: Path, *sources: object) -> dict:
-    """What a process with no code of ours, in a folder of its own, loads from the sources."""
+    """The rows that a process without this package loads from the sources."""
     folder.mkdir(parents=True)
     caches = {name: str(folder / name) for name in ("HF_HOME", "HF_DATASETS_CACHE", "HF_HUB_CACHE")}
     environment = {**os.environ, **caches}
@@ -111,9 +111,7 @@ def files_of(folder: Path) -> dict[str, bytes]:
     return {p.relative_to(folder).as_posix(): p.read_bytes() for p in paths}
 
 
-def test_whatever_is_published_loads_without_our_code_and_is_what_the_builders_give(
-    hub, packs, washington, tmp_path, capsys
-):
+def test_published_files_load_with_datasets_alone(hub, packs, washington, tmp_path, capsys):
     world, town = tmp_path / "world", tmp_path / "town"
     assert run("im2gps", f"{OWNER}/world", "--data-dir", packs, "--to", world,
                "--max-shard-size", "8KB") == 0  # fmt: skip
@@ -148,7 +146,7 @@ def test_whatever_is_published_loads_without_our_code_and_is_what_the_builders_g
                 rows = found.pop(f"{source}|{key.partition('|')[2]}|{manner}")
                 assert rows == expected[key], (source, key, manner)
     assert not found
-    # Several shards, and nothing else than the folder's files.
+    # Several shards, and only the files of the folder.
     assert (world / "im2gps" / "test-00000-of-00002.parquet").exists()
     for name, folder in (("world", world), ("town", town)):
         sent = hub.files(f"{OWNER}/{name}")
@@ -174,7 +172,7 @@ def test_tar_files_for_webdataset_load_the_same(washington, tmp_path):
     assert len(list((folder / "streetview").glob("train-*.tar"))) > 1
 
 
-def test_the_keys_of_samples_are_image_ids_that_suit_a_tar(tmp_path):
+def test_sample_keys_are_valid_image_ids(tmp_path):
     names = [
         "a.b/c.jpg",
         "a_b_c.JPG",
@@ -231,7 +229,7 @@ def test_every_snippet_of_a_published_card_runs_with_datasets_alone(
     assert ("The files are TAR archives" in card) is (form == "webdataset")
 
 
-def test_who_took_a_photo_stands_beside_the_data_and_not_in_them(packs, tmp_path):
+def test_attributions_are_in_a_separate_file(packs, tmp_path):
     folder = tmp_path / "world"
     assert run("im2gps", "--to", folder, "--data-dir", packs, "--configs", "im2gps") == 0
     with open(folder / "im2gps" / "attribution.csv", encoding="utf-8", newline="") as file:
@@ -249,7 +247,7 @@ def test_who_took_a_photo_stands_beside_the_data_and_not_in_them(packs, tmp_path
         data = row["image"]["bytes"]
         assert b"latitude" not in data and b"owner" not in data
         with Pillow.open(io.BytesIO(data)) as picture:
-            # The orientation, which is no more than how the picture is seen, stays.
+            # The orientation, which is needed to show the picture, is kept.
             assert set(picture.getexif()) <= {0x0112} and "comment" not in picture.info
     assert rows.column_names == ["image", "image_id", "latitude", "longitude"]
 
@@ -271,7 +269,7 @@ def odd(tmp_path) -> Path:
     return folder
 
 
-def test_a_licence_that_is_not_known_for_certain_is_none(odd, tmp_path, capsys):
+def test_an_uncertain_licence_is_unknown(odd, tmp_path, capsys):
     arguments = ["--data-dir", odd, "--configs", "photos"]
     assert run("im2gps", "--to", tmp_path / "a", *arguments) == 0
     assert load_dataset(str(tmp_path / "a"), split="test")["image_id"][:] == ["free.jpg"]
@@ -285,9 +283,7 @@ def test_a_licence_that_is_not_known_for_certain_is_none(odd, tmp_path, capsys):
     assert "must stay private" in (tmp_path / "b" / "README.md").read_text()
 
 
-def test_what_may_not_be_handed_on_never_gets_into_a_public_repository(
-    hub, odd, packs, tmp_path, capsys
-):
+def test_restricted_photos_are_never_published_publicly(hub, odd, packs, tmp_path, capsys):
     arguments = ["--data-dir", odd, "--configs", "photos", "--to", tmp_path / "x"]
     everything = [f"{OWNER}/open", *arguments, "--include-unlicensed"]
     assert run("im2gps", *everything, "--public") == 2
@@ -296,13 +292,13 @@ def test_what_may_not_be_handed_on_never_gets_into_a_public_repository(
     assert not hub.is_private(f"{OWNER}/open")
     assert run("im2gps", *everything) == 2
     assert "is public" in capsys.readouterr().err
-    # The default is private, and a public repository is no place for that either.
+    # The default is private, and an existing public repository is refused.
     assert run("im2gps", f"{OWNER}/open", *arguments) == 2
     assert "give --public" in capsys.readouterr().err
     assert len(load_dataset(f"{OWNER}/open", split="test")) == 1
 
 
-def test_an_upload_that_was_killed_sends_only_what_is_missing(hub, zoom, tmp_path):
+def test_a_killed_upload_sends_only_missing_files(hub, zoom, tmp_path):
     arguments = ["publish", f"{OWNER}/killed", "--data-dir", str(zoom), "--configs", "streetview",
                  "--to", str(tmp_path / "out"), "--max-shard-size", "4KB"]  # fmt: skip
     hub.forget()
@@ -328,7 +324,7 @@ def test_an_upload_that_was_killed_sends_only_what_is_missing(hub, zoom, tmp_pat
     assert not hub.received and hub.commits(f"{OWNER}/killed") == commits
 
 
-def test_half_of_an_upload_does_not_load(hub, packs, tmp_path, monkeypatch, capsys):
+def test_an_unfinished_upload_does_not_load(hub, packs, tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(geoload.publishing.upload, "COMMIT_FILES", 1)
     where = ["--data-dir", packs, "--to", tmp_path / "out"]
     assert run("im2gps", *where, "--configs", "human") == 0
@@ -354,7 +350,7 @@ def test_half_of_an_upload_does_not_load(hub, packs, tmp_path, monkeypatch, caps
     assert all(f"| `{name}` | test |" in text for name in names)
 
 
-def test_the_first_half_of_a_new_repository_says_so(hub, packs, tmp_path):
+def test_the_card_of_an_unfinished_repository_says_so(hub, packs, tmp_path):
     arguments = [f"{OWNER}/new", "--data-dir", packs, "--to", tmp_path / "out"]
     arguments += ["--configs", "human"]
     hub.fail("/commit/main", 500, times=1, method="POST")
@@ -423,7 +419,7 @@ def test_a_conversion_continues_where_it_was_stopped(zoom, tmp_path, capsys, for
     assert not seen, "what is whole is not read again"
 
 
-def test_a_changed_source_starts_anew_and_says_so(tmp_path, capsys):
+def test_a_changed_source_restarts_the_conversion(tmp_path, capsys):
     mini, out = tmp_path / "mini", tmp_path / "out"
     arguments = ["--data-dir", mini, "--to", out, "--configs", "metadata"]
     for seed, train in ((0, 8), (1, 9)):
@@ -435,9 +431,7 @@ def test_a_changed_source_starts_anew_and_says_so(tmp_path, capsys):
 
 
 @pytest.mark.parametrize("damage", ["cut", "overwritten", "removed", "credits", "manifest"])
-def test_a_published_file_that_was_changed_is_said_and_written_anew(
-    packs, tmp_path, capsys, damage
-):
+def test_a_changed_published_file_is_reported_and_written_again(packs, tmp_path, capsys, damage):
     out = tmp_path / "out"
     arguments = ["--data-dir", packs, "--to", out, "--configs", "human", "--include-unlicensed"]
     assert run("im2gps", *arguments) == 0
@@ -448,7 +442,7 @@ def test_a_published_file_that_was_changed_is_said_and_written_anew(
         path.write_bytes(b"mine")
     (credits,) = (out / convert.WORK / "human" / "test").glob("*.credits")
     stat, data = shard.stat(), shard.read_bytes()
-    # Of another program, for all that we know.
+    # It could be a file of another program.
     foreign = shard.with_name("test-00001-of-00009.parquet")
     foreign.write_bytes(b"mine")
     if damage == "cut":
@@ -501,7 +495,7 @@ def test_a_dry_run_writes_and_sends_nothing(hub, packs, zoom, tmp_path, capsys, 
         ("justzoomin", ["--to", "{zoom}"], "did not write"),
     ],
 )
-def test_what_cannot_be_done_is_one_clear_line(hub, zoom, tmp_path, capsys, package, arguments,
+def test_an_error_is_one_line(hub, zoom, tmp_path, capsys, package, arguments,
                                                message):  # fmt: skip
     given = [text.format(tmp=tmp_path, zoom=zoom) for text in arguments]
     assert run(package, *given, "--data-dir", zoom) == 2
@@ -520,7 +514,7 @@ def test_two_formats_do_not_go_into_one_repository(zoom, tmp_path, capsys):
     assert not list(out.rglob("*.parquet"))
 
 
-def test_without_a_login_it_says_how_to_log_in(hub, zoom, capsys, monkeypatch):
+def test_a_missing_login_is_an_error_with_advice(hub, zoom, capsys, monkeypatch):
     monkeypatch.delenv("HF_TOKEN")
     assert run("justzoomin", f"{OWNER}/x", "--data-dir", zoom) == 2
     assert "hf auth login" in capsys.readouterr().err
@@ -550,7 +544,7 @@ def test_row_groups_are_small_enough_for_a_viewer(tmp_path):
     assert stated["sequence"]["_type"] == "Sequence"
 
 
-def test_the_zoom_path_is_made_from_views_as_the_card_says(washington, tmp_path):
+def test_zoom_views_are_made_as_the_card_says(washington, tmp_path):
     out = tmp_path / "out"
     configs = ["--configs", "views,metadata"]
     assert run("justzoomin", "--to", out, "--data-dir", washington, *configs) == 0
@@ -568,8 +562,8 @@ def test_the_zoom_path_is_made_from_views_as_the_card_says(washington, tmp_path)
     assert np.allclose(json.loads(done.stdout), [0, 40, 80, 120], atol=3)
 
 
-def test_white_views_are_published_and_said(washington, tmp_path, capsys):
-    """Two of the views were rendered without any tile: command and card say how many."""
+def test_white_views_are_published_and_counted(washington, tmp_path, capsys):
+    """Two views were rendered without any tile, and command and card print their number."""
     folder = tmp_path / "some"
     (folder / "views").mkdir(parents=True)
     shard = folder / "views" / "views_384.tar"
@@ -583,7 +577,7 @@ def test_white_views_are_published_and_said(washington, tmp_path, capsys):
             info.size = len(data)
             archive.addfile(info, io.BytesIO(data))
     where = ["--data-dir", folder, "--to", tmp_path / "out", "--configs", "views"]
-    for _ in range(2):  # done anew from the manifest it says the same
+    for _ in range(2):  # the same output when run again from the manifest
         assert run("justzoomin", *where) == 0
         said = "2 white views without any tile"
         assert f"views: {said}" in capsys.readouterr().out
@@ -594,9 +588,7 @@ def test_white_views_are_published_and_said(washington, tmp_path, capsys):
 
 
 @pytest.mark.parametrize("folder", [f"{convert.WORK}/streetview", "streetview"])
-def test_a_folder_that_becomes_a_link_redirects_no_write(
-    zoom, tmp_path, monkeypatch, capsys, folder
-):
+def test_a_folder_replaced_by_a_link_is_not_written(zoom, tmp_path, monkeypatch, capsys, folder):
     out, elsewhere = tmp_path / "out", tmp_path / "elsewhere"
     elsewhere.mkdir()
     rows = iter(range(100))

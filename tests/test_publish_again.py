@@ -1,4 +1,4 @@
-"""Publishing into a place that contains something already: nothing goes, or shows, unasked."""
+"""Publishing into an existing repository removes and reveals nothing without being told to."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def token(monkeypatch):
 
 
 def write_pack(path: Path, photos: int = 3) -> None:
-    """A test pack; the licence of the last photo does not allow it to be handed on."""
+    """A test pack; the licence of the last photo forbids redistribution."""
     with zipfile.ZipFile(path, "w") as archive:
         for number in range(photos):
             licence = FREE if number < photos - 1 else RESERVED
@@ -58,7 +58,7 @@ def data(tmp_path) -> Path:
 
 @pytest.fixture
 def publish(data, tmp_path, request):
-    """Runs the command on that data, into a folder and to a repository of the test's own."""
+    """Runs the command on that data with a new folder and repository."""
 
     def run(*options: object, to: str = "out") -> int:
         where = ["--data-dir", data, "--to", tmp_path / to]
@@ -74,7 +74,7 @@ def repository(request) -> str:
 
 @pytest.fixture
 def there(hub, request):
-    """Looks at the repository: its Parquet files, and its card."""
+    """Returns the Parquet files and the card of the repository."""
 
     def look() -> tuple[set[str], str]:
         files = hub.files(repository(request))
@@ -91,7 +91,7 @@ def contents(card: str) -> list[str]:
     return [f"{row[1].strip().strip('`')}/{row[2].strip()}" for row in rows]
 
 
-def test_splits_are_not_taken_away_unasked(publish, there, capsys):
+def test_splits_are_removed_only_on_request(publish, there, capsys):
     assert publish() == 0
     assert there()[0] == {"im2gps/train", "im2gps/test", "human/test"}
 
@@ -115,14 +115,14 @@ def test_names_may_have_spaces_and_sizes_need_a_unit(publish, there, capsys):
     assert "400MB, or 400B?" in capsys.readouterr().err
 
 
-def test_a_folder_that_is_not_there_is_named_once(tmp_path, capsys):
+def test_a_missing_folder_is_named_once(tmp_path, capsys):
     arguments = ["publish", "--to", str(tmp_path / "x"), "--data-dir", str(tmp_path / "nope")]
     assert im2gps.cli.main(arguments) == 2
     said = capsys.readouterr()
     assert not said.out and said.err.count("\n") == 1 and "nothing to publish" in said.err
 
 
-def test_shards_that_have_gone_missing_take_no_split_away(publish, there, data, capsys):
+def test_missing_shards_remove_no_split(publish, there, data, capsys):
     assert publish() == 0
     (data / "im2gps-00000.tar").unlink()
     assert publish() == 2
@@ -130,7 +130,7 @@ def test_shards_that_have_gone_missing_take_no_split_away(publish, there, data, 
     assert "im2gps/train" in there()[0]
 
 
-def test_a_folder_keeps_its_splits_too(publish, data, tmp_path, capsys):
+def test_splits_of_a_folder_are_kept(publish, data, tmp_path, capsys):
     arguments = ["publish", "--to", str(tmp_path / "x"), "--data-dir", str(data), *EVERYBODY_TRAINS]
     assert im2gps.cli.main(arguments) == 0
     assert im2gps.cli.main([*arguments, "--splits", "test"]) == 2
@@ -140,7 +140,7 @@ def test_a_folder_keeps_its_splits_too(publish, data, tmp_path, capsys):
     assert list(load_dataset(str(tmp_path / "x"))) == ["test"]
 
 
-def test_the_same_again_sends_and_commits_nothing(publish, hub, there, request):
+def test_publishing_again_sends_and_commits_nothing(publish, hub, there, request):
     for config in ("im2gps", "human", "human"):
         assert publish("--configs", config) == 0
     card = there()[1]
@@ -150,7 +150,7 @@ def test_the_same_again_sends_and_commits_nothing(publish, hub, there, request):
     assert hub.commits(repository(request)) == commits and there()[1] == card
 
 
-def test_photos_that_may_not_be_handed_on_stay_marked(publish, hub, there, request, capsys):
+def test_restricted_photos_stay_marked(publish, hub, there, request, capsys):
     assert publish("--configs", "im2gps", "--include-unlicensed") == 0
     assert publish("--configs", "human") == 0
     card = there()[1]
@@ -167,7 +167,7 @@ def test_photos_that_may_not_be_handed_on_stay_marked(publish, hub, there, reque
     assert "must stay private" not in there()[1]
 
 
-def test_a_repository_that_became_public_meanwhile_gets_nothing(hub, data, tmp_path):
+def test_nothing_is_sent_to_a_repository_that_became_public(hub, data, tmp_path):
     name = f"{OWNER}/opened"
     hub.forget()
     hold = hub.hold(after=100, goes_on=True)
@@ -182,7 +182,7 @@ def test_a_repository_that_became_public_meanwhile_gets_nothing(hub, data, tmp_p
     assert list(hub.files(name)) == [".gitattributes"]
 
 
-def test_what_others_published_meanwhile_stays(publish, hub, there, data, tmp_path, request):
+def test_concurrent_publications_are_kept(publish, hub, there, data, tmp_path, request):
     hub.forget()
     hold = hub.hold(after=100, goes_on=True)
     command = [sys.executable, "-m", "im2gps", "publish", repository(request), "--data-dir",
@@ -199,7 +199,7 @@ def test_what_others_published_meanwhile_stays(publish, hub, there, data, tmp_pa
     assert sorted(contents(there()[1])) == ["human/test", "im2gps/test", "im2gps/train"]
 
 
-def test_an_upload_that_fails_hides_nothing_that_is_whole(publish, hub, there, monkeypatch, capsys):
+def test_a_failed_upload_hides_no_complete_configuration(publish, hub, there, monkeypatch, capsys):
     monkeypatch.setattr(geoload.publishing.upload, "COMMIT_FILES", 1)
     assert publish("--configs", "human") == 0
     hub.skip_then_fail("/commit/main", 1, 500)
@@ -221,9 +221,7 @@ def test_an_upload_that_fails_hides_nothing_that_is_whole(publish, hub, there, m
     ],
     ids=["text", "configs", "info"],
 )
-def test_a_card_of_somebody_elses_is_not_replaced_unasked(
-    publish, hub, there, request, capsys, header
-):
+def test_a_foreign_card_is_replaced_only_on_request(publish, hub, there, request, capsys, header):
     assert publish("--configs", "human") == 0
     hub.put(repository(request), "README.md", f"{header}# Mine\n".encode())
     assert publish("--configs", "human") == 2
@@ -251,7 +249,7 @@ BROKEN_HEADERS = {
 
 @pytest.mark.parametrize("where", ["folder", "repository"])
 @pytest.mark.parametrize("kind", BROKEN_HEADERS)
-def test_a_damaged_card_is_one_error_that_says_what_to_do(data, hub, tmp_path, capsys, kind, where):
+def test_a_damaged_card_is_an_error_with_advice(data, hub, tmp_path, capsys, kind, where):
     name = f"{OWNER}/damaged-{kind}" if where == "repository" else str(tmp_path / "out")
     options = ["--data-dir", data, "--to", tmp_path / "out", "--configs", "human"]
     command = ["publish", *map(str, ([name] if where == "repository" else []) + options)]
@@ -280,7 +278,7 @@ def test_the_token_is_in_no_output_log_or_file(publish, tmp_path, caplog, capfd)
 
 
 class Echo(Loopback):
-    """Refuses everything, with the token that came in what it says."""
+    """Refuses every request, with the received token in the answer."""
 
     def __init__(self, form: str) -> None:
         super().__init__()
@@ -310,7 +308,7 @@ def test_a_token_that_the_hub_sends_back_is_not_shown(data, tmp_path, form):
             assert TOKEN not in said and "Traceback" not in said
 
 
-def test_a_lost_attribution_is_made_anew(publish, tmp_path, capsys):
+def test_a_lost_attribution_is_written_again(publish, tmp_path, capsys):
     assert publish() == 0
     table = tmp_path / "out" / "im2gps" / "attribution.csv"
     before = table.read_text()
@@ -320,7 +318,7 @@ def test_a_lost_attribution_is_made_anew(publish, tmp_path, capsys):
     assert table.read_text() == before
 
 
-def test_half_a_character_in_a_title_is_replaced(data, publish, tmp_path):
+def test_lone_surrogates_in_a_title_are_replaced(data, publish, tmp_path):
     text = b'{"latitude": 1, "longitude": 2, "license": 4, "title": "cut \\ud83d"}'
     write_shard(data / "im2gps-00000.tar", pair("9_a_1_9@N00", text, jpeg(9)))
     assert publish("--configs", "im2gps") == 0
@@ -350,7 +348,7 @@ def test_street_photos_are_published_without_their_metadata(zoom, tmp_path):
     assert not any(row["image"].getexif() for split in rows.values() for row in split)
 
 
-def test_a_split_of_which_nothing_is_published_counts_on_the_card(publish, there, data):
+def test_an_empty_split_is_counted_on_the_card(publish, there, data):
     write_pack(data / PACKS["im2gps"], photos=1)
     assert publish("--configs", "im2gps") == 0
     assert contents(there()[1]) == ["im2gps/train"]

@@ -1,4 +1,4 @@
-"""The cache key of prepared rows names every module that makes rows, and no other."""
+"""The cache key of prepared rows contains every module that makes rows, and no other."""
 
 import ast
 import importlib.util
@@ -10,12 +10,12 @@ from im2gps import Im2GPSConfig
 from justzoomin.justzoomin import JustZoomInConfig
 
 OURS = {"geoload", "im2gps", "justzoomin", "gcd_metric"}
-# These decide what is downloaded, said or allowed, but not what is in a row.
+# These decide what is downloaded, printed or allowed, but not what is in a row.
 NOT_ROWS = {f"geoload.{name}" for name in ("hub", "messages", "registry", "report")}
 
 
 def imports(module: str) -> set[str]:
-    """Return the modules of ours that a module imports, lazily too, but not for type checking."""
+    """Return the imported modules of this project, except those for type checking."""
     tree = ast.parse(Path(importlib.util.find_spec(module).origin).read_text(encoding="utf-8"))
     for node in ast.walk(tree):
         if isinstance(node, ast.If) and "TYPE_CHECKING" in ast.unparse(node.test):
@@ -40,7 +40,7 @@ def is_module(name: str) -> bool:
 
 
 @pytest.mark.parametrize("config", [Im2GPSConfig, JustZoomInConfig])
-def test_the_cache_key_holds_every_module_that_makes_rows(config):
+def test_the_cache_key_contains_every_module_that_makes_rows(config):
     package = config.__module__.split(".")[0]
     waiting, found = {f"{package}.{package}"}, set()
     while waiting:

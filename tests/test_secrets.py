@@ -1,4 +1,4 @@
-"""What a user who turns all logging on may show to others: the token of the Hub is not in it."""
+"""Output with all logging enabled does not contain the token of the Hub."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ sys.exit({"im2gps": im2gps, "justzoomin": justzoomin}[sys.argv[1]].cli.main(sys.
 
 
 def said(*arguments: object, status: int = 0) -> str:
-    """Run a command with a token and every log on, and return all that it says."""
+    """Run a command with a token and all logging enabled, and return its output."""
     everything = {**os.environ, "HF_DEBUG": "1", "HF_TOKEN": TOKEN}
     done = subprocess.run(
         [sys.executable, "-c", SAY_ALL, *map(str, arguments)], env=everything, check=False,
@@ -30,7 +30,7 @@ def said(*arguments: object, status: int = 0) -> str:
     return done.stdout
 
 
-def test_publishing_and_reading_say_no_token(hub, packs, zoom, tmp_path):
+def test_publishing_and_reading_print_no_token(hub, packs, zoom, tmp_path):
     options = ["--data-dir", packs, "--to", tmp_path / "to", "--configs", "human"]
     published = said("im2gps", "publish", f"{OWNER}/secrets", *options)
     assert hub.files(f"{OWNER}/secrets")
@@ -40,7 +40,7 @@ def test_publishing_and_reading_say_no_token(hub, packs, zoom, tmp_path):
     assert TOKEN not in published + read
 
 
-def test_an_error_of_the_hub_says_no_token(hub, packs, tmp_path):
+def test_an_error_of_the_hub_prints_no_token(hub, packs, tmp_path):
     options = ["--data-dir", packs, "--to", tmp_path / "to"]
     refused = said("im2gps", "publish", "stranger/secrets", *options, status=2)
     assert "im2gps: " in refused and TOKEN not in refused

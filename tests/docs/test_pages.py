@@ -1,4 +1,4 @@
-"""The snippets of the README and of docs/, each page's in turn where `make demo` has run."""
+"""Runs the snippets of the README and of docs/ in a folder where `make demo` has run."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def run(command: list[str], folder: Path) -> subprocess.CompletedProcess:
     return result
 
 
-def test_the_demo_marks_every_score_and_publishes_nothing_beside(demo):
+def test_the_demo_marks_every_score_as_synthetic(demo):
     output = (demo / "demo.txt").read_text(encoding="utf-8")
     assert output.count("SYNTHETIC") >= 5
     assert "PlaNet" not in output and "GeoMoE" not in output
@@ -42,14 +42,14 @@ def test_the_demo_marks_every_score_and_publishes_nothing_beside(demo):
 
 
 def can_run(code: str) -> bool:
-    """Tell whether torch is there for a snippet that needs it: it is in no extra of ours."""
+    """Return whether torch, which is in no extra, is installed for a snippet that needs it."""
     return "torch" not in code or importlib.util.find_spec("torch") is not None
 
 
 PAGES = [ROOT / "README.md", *sorted(ROOT.glob("docs/*.md"))]
 
 
-@pytest.mark.timeout(600)  # many commands, each with the start of its libraries
+@pytest.mark.timeout(600)  # each command imports its libraries
 def test_every_snippet_runs(demo):
     assert len(PAGES) >= 4
     for page in PAGES:

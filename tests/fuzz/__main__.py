@@ -91,12 +91,12 @@ def _peak() -> int:
 
 
 def kind(found: tuple[str, str, str]) -> tuple[str, str]:
-    """Return what findings of one kind share: the error, or how an assertion begins, and place."""
+    """Return what findings of one kind share: the error or start of an assertion, and the line."""
     return found[0][:24] if found[0].startswith("Assert") else found[0].partition(":")[0], found[1]
 
 
 def smaller(target: Any, data: bytes, found: tuple[str, str, str]) -> bytes:
-    """Cut pieces out of a finding for as long as the same goes wrong."""
+    """Shorten a finding while the same error occurs."""
     tries, size = 0, len(data) // 2
     while size and not found[0].startswith(("Hang", "memory")):
         at = 0
@@ -112,7 +112,7 @@ def smaller(target: Any, data: bytes, found: tuple[str, str, str]) -> bytes:
 
 
 def fuzz(name: str, options: argparse.Namespace) -> dict[str, Any]:
-    """Fuzz one target for some seconds, and return what there is to say of it."""
+    """Fuzz one target for some seconds, and return a summary."""
     from tests.fuzz.targets import TARGETS
 
     target, random, coverage = TARGETS[name], Random(f"{options.seed} {name}"), Coverage()
@@ -124,7 +124,7 @@ def fuzz(name: str, options: argparse.Namespace) -> dict[str, Any]:
     while waiting or (inputs < options.inputs and time.monotonic() < end):
         given = bool(waiting)
         data = waiting.pop() if given else target.repair(mutate(random.choice(pool), pool, random))
-        current.write_bytes(data)  # for whoever finds this process dead
+        current.write_bytes(data)  # to find the input if this process dies
         start, coverage.new = time.process_time(), False
         sys.settrace(coverage)
         found = fault(target, data)
@@ -174,7 +174,7 @@ def _too_long(number: int, frame: object) -> None:
 
 
 def main() -> int:
-    """Run the command; 1 where something was found."""
+    """Run the command; return 1 if something was found."""
     names = sorted(path.name for path in CORPUS.iterdir())
     parser = argparse.ArgumentParser(prog="python -m tests.fuzz", description=__doc__)
     parser.add_argument("--seconds", type=float, default=60, help="of each target (60)")

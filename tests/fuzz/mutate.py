@@ -33,7 +33,7 @@ def mutate(data: bytes, others: list[bytes], random: Random) -> bytes:
 
 
 def _bytes(data: bytes, others: list[bytes], random: Random) -> bytes:
-    """Put something else in the place of a piece, or before it."""
+    """Replace a piece, or insert something before it."""
     start, stop = _span(data, random)
     old, other = data[start:stop], random.choice(others)
     number = random.choice(_INTEGERS).to_bytes(8, random.choice(("big", "little")))
@@ -59,7 +59,7 @@ def _number(data: bytes, others: list[bytes], random: Random) -> bytes:
 
 
 def _parts(data: bytes, others: list[bytes], random: Random) -> bytes:
-    """Leave a line or a cell out, or put another one into its place or before it."""
+    """Remove, replace or insert a line or a cell."""
     separator = random.choice((b"\n", b"\n", b",", b"\t", b": "))
     parts = data.split(separator)
     at = random.randrange(len(parts))
@@ -77,5 +77,5 @@ def _json(data: bytes, others: list[bytes], random: Random) -> bytes:
             key = random.choice(list(node) if isinstance(node, dict) else range(len(node)))
         node[key] = random.choice(_VALUES)
         return json.dumps(root[0]).encode()
-    except (ValueError, RecursionError):  # no JSON, or an integer longer than Python writes
+    except (ValueError, RecursionError):  # not JSON, or an integer longer than Python writes
         return data

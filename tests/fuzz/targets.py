@@ -53,7 +53,7 @@ _folder = Path(tempfile.mkdtemp(prefix="fuzz-"))
 
 
 class Target(NamedTuple):
-    """A parser: its function, the errors it documents, and what keeps a damaged input readable."""
+    """A parser: its function, its documented errors, and a repair for damaged input."""
 
     read: Callable[[bytes], object]
     errors: tuple[type[Exception], ...]
@@ -111,7 +111,7 @@ def _with_checksums(data: bytes) -> bytes:
 
 
 class _ShortReads(io.BytesIO):
-    """A file on a network disk: a read may give less than was asked for."""
+    """A file on a network disk: a read may return fewer bytes than requested."""
 
     def read(self, size: int | None = -1) -> bytes:
         return super().read(min(size, 700) if size and size > 0 else size)
@@ -127,7 +127,7 @@ def tar(data: bytes) -> object:
     if len(data) < 20_000:  # tarfile takes hours over large extended headers
         ours = [(one.name, content) for one, content in found if one.kind == "file"]
         for (name, content), (its_name, its_content) in zip(ours, _by_tarfile(data), strict=False):
-            # What GNU tar keeps in the place of a prefix tarfile takes for one, and it reads a long
+            # tarfile reads other fields of GNU tar as a prefix, and it reads a long
             # name to the end of its block, whatever its size.
             alike = its_name.endswith(name) or its_name.startswith(name)
             assert alike and its_content == content, "tarfile reads other members"
@@ -187,7 +187,7 @@ def jpeg(data: bytes) -> object:
 
 
 def _pixels(data: bytes) -> object:
-    """Return the picture as Pillow decodes it, or None where it is large or damaged."""
+    """Return the picture as Pillow decodes it, or None if it is large or damaged."""
     try:
         with Image.open(io.BytesIO(data), formats=["JPEG"]) as image:
             if image.width * image.height > _PIXELS:
@@ -229,7 +229,7 @@ def lists(data: bytes) -> object:
     blocks = (b"\n" + data).count(b"\nphoto:")
     assert len(whole.table) <= blocks, "more photos than blocks"
     assert len(whole.table) + len(whole.broken) >= blocks, "a block was lost"
-    # The quick way, by columns, and the slow one agree: blocks read alone give the same rows.
+    # Blocks read one by one give the same rows as blocks read by columns.
     starts = [0, *(found.start() for found in re.finditer(rb"^photo:", data, re.MULTILINE))]
     if len(starts) < 9:
         ends = [*starts[1:], len(data)]

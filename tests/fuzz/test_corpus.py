@@ -1,4 +1,4 @@
-"""Every input of the corpus, and some variants of them, through their parser."""
+"""Runs each parser on its corpus and on some variants."""
 
 from __future__ import annotations
 

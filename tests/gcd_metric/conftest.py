@@ -1,4 +1,4 @@
-"""What the metric's tests share: caches of their own, and a way to run a fresh process."""
+"""Fixtures of the metric's tests: separate caches, and a way to run a new process."""
 
 import os
 import subprocess
@@ -13,7 +13,7 @@ CACHES = ("HF_HOME", "HF_MODULES_CACHE", "HF_DATASETS_CACHE", "HF_EVALUATE_CACHE
 
 @pytest.fixture()
 def metric(tmp_path):
-    """Makes metrics whose files are the test's own."""
+    """Makes metrics with separate cache files."""
     from gcd_metric import GcdMetric
 
     def make(config_name=None, **kwargs):
@@ -24,7 +24,7 @@ def metric(tmp_path):
 
 @pytest.fixture()
 def python(tmp_path):
-    """Runs Python in a fresh process and returns what it printed."""
+    """Runs Python in a new process and returns its output."""
 
     def run(*arguments, cwd, on_path=True, check=True):
         environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}

@@ -10,7 +10,7 @@ from gcd_metric.scoring import Run, Scored
 
 
 def scored(truth, *guesses, thresholds=(200.0, 750.0), unit="km", ids=None, names=("a", "b")):
-    """One model's score, or those of two, against places in degrees; NaN is no answer."""
+    """Scores of one or two models against places in degrees; NaN is a missing prediction."""
     truth = np.array(truth, float)
     options = make_options("standard", thresholds, unit, missing="miss")
     runs = []

@@ -1,4 +1,4 @@
-"""The page, as a visitor uses it: a real browser, and the Space's folder alone behind it."""
+"""The page of the Space in a real browser, with only the Space's folder."""
 
 import re
 from pathlib import Path
@@ -22,7 +22,7 @@ def table(ids, places):
 
 @pytest.fixture(scope="module")
 def data(tmp_path_factory):
-    """Made-up truths of as many photos as Im2GPS has, and predictions good and bad."""
+    """Synthetic truth for as many photos as Im2GPS has, and good and bad predictions."""
     folder = tmp_path_factory.mktemp("data")
     random = np.random.default_rng(0)
     places = np.column_stack([random.uniform(-60, 60, N), random.uniform(-179, 179, N)])
@@ -44,7 +44,7 @@ def data(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def space(data):
-    """The Space, with the truth of one benchmark laid into its folder, and not into ours."""
+    """The Space with the truth of one benchmark in its folder."""
     need_browser("gradio", "plotly")
     running = Space(HERE, {"HF_HUB_OFFLINE": "1"})
     references = running.folder / "references"
@@ -77,7 +77,7 @@ def choose(page, label, option):
 
 
 def press_score(page):
-    """Press the button, and wait until the page says something that it did not say before."""
+    """Press the button, and wait until the text of the page changes."""
     said = page.locator("#status [role=status]")
     before = said.inner_text()
     page.locator("#score").click()
@@ -115,7 +115,7 @@ def position(page, place, picture="#map-1"):
 
 
 def label(page):
-    """What the first map says of the error that is pointed at."""
+    """The label of an error on the first map."""
     shown = page.locator("#map-1 .hoverlayer .hovertext")
     shown.wait_for()
     return shown.text_content()
@@ -140,7 +140,7 @@ def expected(predictions, truth):
     return [*rows, f"{result['median_km']:,.1f}", f"{result['mean_km']:,.1f}"]
 
 
-def test_one_click_shows_a_whole_score_that_says_it_is_synthetic(page, tmp_path):
+def test_one_click_scores_the_synthetic_example(page, tmp_path):
     page.locator("#example").click()
     page.locator("#map-2 .scatterlayer").wait_for()
     truth, a, b = write_sample(tmp_path)
@@ -169,7 +169,7 @@ def test_a_dropped_file_is_scored_beside_published_results(page, data):
     assert "StreetCLIP model card" in page.locator("#figures").inner_text()
 
 
-def test_published_results_stand_beside_nothing_else(page, data):
+def test_published_results_are_shown_for_nothing_else(page, data):
     give(page, predictions=data / "fewer.csv")
     choose(page, "Benchmark", "Im2GPS: 237 photos, truth available")
     status = press_score(page)
@@ -180,7 +180,7 @@ def test_published_results_stand_beside_nothing_else(page, data):
     assert len(cells(page, "#figures")) == 9
 
 
-def test_a_benchmark_without_its_truth_says_what_to_do(page, data):
+def test_a_benchmark_without_truth_is_an_error_with_advice(page, data):
     give(page, predictions=data / "guess.csv")
     choose(page, "Benchmark", "Just Zoom In: 30,956 photos, upload its truth")
     assert "the truth of Just Zoom In is not on this page; give it as a CSV" in press_score(page)
@@ -203,7 +203,7 @@ def test_pasting_and_the_keyboard_are_enough(page):
         "paths => paths.filter(path => path.style.strokeWidth === '1.6px')"
         ".map(path => path.getBBox().width)"
     )
-    assert len(lines) == 3 and max(lines) < 100  # two of b, and none goes across the map
+    assert len(lines) == 3 and max(lines) < 100  # two of b, and none crosses the map
 
 
 def test_a_second_file_is_compared(page, data):
@@ -230,7 +230,7 @@ def test_a_second_file_is_compared(page, data):
     assert "Paired" not in page.locator("#figures").inner_text()
 
 
-def test_a_bad_file_gets_the_metrics_own_words(page, data):
+def test_a_bad_file_gets_the_error_of_the_metric(page, data):
     give(page, truth=data / "truth.csv", predictions=data / "guess.csv")
     press_score(page)
     page.locator("#figures table").wait_for()
@@ -246,12 +246,12 @@ def test_a_bad_file_gets_the_metrics_own_words(page, data):
         status = press_score(page)
         assert status.startswith("Not scored.") and f"{name}: {message}" in status
         assert "Traceback" not in page.content() and "/" not in status
-        # nothing is left of the file before
+        # nothing of the previous file is left
         assert not page.locator("#figures table, #pictures").count()
     assert page.get_by_role("alert").inner_text() == status
 
 
-def test_what_a_file_holds_is_shown_and_never_run(page):
+def test_contents_of_a_file_are_escaped(page):
     hostile = "<img src=x onerror=alert(1)>${1}{{7*7}}"
     page.on("dialog", lambda _: pytest.fail("a file's text was run"))
     page.get_by_label("or paste predictions").fill(f"id,lat,lon\n{hostile},10,20\nb,1,2\n")
@@ -265,7 +265,7 @@ def test_what_a_file_holds_is_shown_and_never_run(page):
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_it_fits_a_phone(space, visit, scheme):  # noqa: F811
+def test_the_page_fits_a_phone(space, visit, scheme):  # noqa: F811
     page = visit(space.url, **PHONE, color_scheme=scheme)
     page.locator("#example").tap()
     page.locator("#map-2 .scatterlayer").wait_for()
@@ -274,7 +274,7 @@ def test_it_fits_a_phone(space, visit, scheme):  # noqa: F811
     row = cells(page, "#map-1")[1]
     page.touchscreen.tap(*position(page, [float(part) for part in row[2].split(",")]))
     assert "synthetic_" in label(page)
-    # the picture's text is as dark or as light as the page's
+    # the text of the picture has the colour of the page's text
     assert page.evaluate(
         "getComputedStyle(document.querySelector('#curve .xtick text')).fill"
         " === getComputedStyle(document.body).color"

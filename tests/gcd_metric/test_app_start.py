@@ -1,4 +1,4 @@
-"""`python app.py` where the page cannot start: one line that says what to do, and a status."""
+"""`python app.py` when the page cannot start: a one-line error with advice, and a status."""
 
 import os
 import subprocess
@@ -15,7 +15,7 @@ runpy.run_path(sys.argv[2], run_name="__main__")
 
 
 def start(tmp_path, *arguments, **variables):
-    """Start the page in a fresh process of another folder, and return the one line it leaves."""
+    """Start the page in a new process in another folder, and return its one-line error."""
     done = subprocess.run(
         [sys.executable, *map(str, arguments)],
         cwd=tmp_path,
@@ -30,13 +30,13 @@ def start(tmp_path, *arguments, **variables):
 
 
 @pytest.mark.parametrize("module", ["gradio", "plotly"])
-def test_without_a_library_it_says_how_to_get_it(tmp_path, module):
+def test_a_missing_library_is_an_error_with_advice(tmp_path, module):
     pytest.importorskip("gradio")  # which would be named before plotly
     line = start(tmp_path, "-c", WITHOUT, module, APP)
     assert f"needs {module}" in line
     assert "pip install '.[space]'" in line and "-r requirements.txt" in line
 
 
-def test_a_folder_of_truths_that_is_not_there(tmp_path):
+def test_a_missing_folder_of_truths(tmp_path):
     line = start(tmp_path, APP, GCD_METRIC_REFERENCES=str(tmp_path / "nope"))
     assert f"GCD_METRIC_REFERENCES={tmp_path / 'nope'}" in line and "no such folder" in line

@@ -1,4 +1,4 @@
-"""The card: its header is a Space's, its examples run, its numbers are those of the table."""
+"""The card has the header of a Space, examples that run, and the numbers of the table."""
 
 import re
 from pathlib import Path
@@ -28,7 +28,7 @@ def test_the_examples_run(python, tmp_path):
     assert out[4] == "0.5 0.5"
 
 
-def test_the_docstrings_example_is_true():
+def test_the_example_in_the_docstring_is_correct():
     result = evaluate.load("gcd_metric").compute(
         predictions=[[48.86, 2.35]], references=[[51.51, -0.13]]
     )

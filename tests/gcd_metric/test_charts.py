@@ -1,4 +1,4 @@
-"""The page's pictures: true to the table, bounded, never across the map, told apart by anyone."""
+"""The pictures agree with the table, have a bounded size and distinguishable colours."""
 
 import itertools
 
@@ -27,7 +27,7 @@ PLACES = st.tuples(st.floats(-90, 90), st.floats(-180, 180))
 
 
 def lines(figure):
-    """The drawn arcs: for each class its colour's name, and its pieces."""
+    """The drawn arcs: the colour and the pieces of each class."""
     found = {}
     for trace in figure.data:
         if trace.mode == "lines" and trace.showlegend is not False:
@@ -40,7 +40,7 @@ def lines(figure):
 
 @settings(deadline=None)  # the machine may be busy
 @given(PLACES, PLACES)
-def test_a_broken_arc_is_the_same_way_and_stays_on_the_map(start, end):
+def test_a_split_arc_stays_on_the_map(start, end):
     (arc,) = great_circle_arcs(np.array([start]), np.array([end]), 32)
     pieces = break_at_antimeridian(arc)
     for piece in pieces:
@@ -74,10 +74,10 @@ def test_the_curve_passes_through_the_accuracies():
     for threshold in shown.options.thresholds:
         share = np.count_nonzero(shown.runs[0].measured <= threshold) / len(truth) * 100
         assert trace.y[list(trace.x).index(threshold)] == pytest.approx(share)
-    assert trace.y[-1] == pytest.approx(99.8)  # no answer is within no distance
+    assert trace.y[-1] == pytest.approx(99.8)  # a missing prediction is within no distance
 
 
-def test_a_map_draws_few_enough_and_the_worst_of_them():
+def test_a_map_draws_a_bounded_number_with_the_worst():
     random = np.random.default_rng(0)
     measured = random.lognormal(0, 2, 100_000)
     measured[::7] = np.nan
@@ -110,7 +110,7 @@ def test_colours_are_classes_between_the_thresholds():
     assert list(lines(error_map(exact, exact.runs[0]))) == ["up to 0.5 km"]
 
 
-def test_a_label_says_the_row_and_holds_no_markup():
+def test_a_label_names_the_row_without_markup():
     shown = scored([[1.5, 2]], [[1.5, 3]], ids=["<b>&" + "x" * 300])
     traces = error_map(shown, shown.runs[0]).data
     (text,) = {text for trace in traces if trace.text is not None for text in trace.text}
@@ -123,7 +123,7 @@ def test_a_label_says_the_row_and_holds_no_markup():
     [
         ("cost_$5_vs_$10", "cost_&#36;5_vs_&#36;10"),
         ("<b>x</b><br>&amp;", "&lt;b&gt;x&lt;/b&gt;&lt;br&gt;&amp;amp;"),
-        ('it\'s "q"', 'it\'s "q"'),  # of named entities plotly knows but a few
+        ('it\'s "q"', 'it\'s "q"'),  # plotly knows only a few named entities
         ("a\n\u202eb\udcff", "a\\n\\u202eb\\udcff"),
         ("x" * 100 + "y" * 100, "x" * 20 + "\u2026" + "y" * 19),
         ("_a", "_a"),

@@ -1,4 +1,4 @@
-"""Columns: one pair of coordinates by its names, never the truth as predictions, or an error."""
+"""Columns of coordinates are found by their names, and truth is never read as predictions."""
 
 import pytest
 from hypothesis import given
@@ -60,7 +60,7 @@ def test_predictions_are_found_beside_the_truth(header, latitude, longitude):
         "id,lat,lon,lat_rad_pred,lon_rad_pred",
     ],
 )
-def test_two_pairs_are_asked_about(header):
+def test_two_pairs_are_an_error(header):
     assert "several columns fit the latitude" in refusal(header)
 
 
@@ -71,7 +71,7 @@ def test_predictions_without_an_axis_make_an_unmarked_pair_doubtful(column):
     assert pair(f"id,lat,lon,{column}", "references") == ("lat", "lon")
 
 
-def test_y_and_x_may_hold_the_predictions():
+def test_y_and_x_may_contain_the_predictions():
     header = "id,lat,lon,y,x"
     assert "may be in lat and lon, or in y, x" in refusal(header)
     assert pair(header, "references") == ("lat", "lon")
@@ -90,7 +90,7 @@ def test_y_and_x_may_hold_the_predictions():
         ("id,x,y", "no column for the latitude among ['id', 'x', 'y']; choose latitude"),
     ],
 )
-def test_what_is_no_pair_is_refused(header, message):
+def test_columns_without_a_pair_are_refused(header, message):
     assert message in refusal(header)
 
 
@@ -103,12 +103,12 @@ def test_what_is_no_pair_is_refused(header, message):
         ("IMG_ID,AUTHOR,LAT,LON,S3_Label,S16_Label,Prob_indoor", "LAT", "LON"),
     ],
 )
-def test_references_are_the_other_way_round(header, latitude, longitude):
+def test_references_prefer_columns_of_truth(header, latitude, longitude):
     assert pair(header, "references") == (latitude, longitude)
     assert "marked as prediction" in refusal("id,pred_lat,pred_lon", "references")
 
 
-def test_one_chosen_column_brings_its_partner():
+def test_the_partner_of_a_chosen_column_is_found():
     header = "img_id,gt_lat,predicted_lat,gt_long,predicted_long"
     assert pair(header, latitude="predicted_lat") == ("predicted_lat", "predicted_long")
     assert pair(header, longitude="PREDICTED_LONG") == ("predicted_lat", "predicted_long")
@@ -170,7 +170,7 @@ def named(draw, marks):
     others=st.lists(OTHERS, unique=True),
     data=st.data(),
 )
-def test_the_truth_is_never_taken_for_predictions(truth, predicted, others, data):
+def test_truth_columns_are_never_read_as_predictions(truth, predicted, others, data):
     names = data.draw(st.permutations(["id", *truth, *predicted, *others]))
     chosen = data.draw(
         st.sampled_from([{}, {"latitude": predicted[0]}, {"longitude": predicted[1]}])
@@ -204,7 +204,7 @@ def test_the_truth_is_never_taken_for_predictions(truth, predicted, others, data
         "p0,p1",
     ],
 )
-def test_the_truth_is_not_taken_beside_what_may_be_predictions(others):
+def test_truth_is_not_read_beside_possible_predictions(others):
     assert "the predictions may be in lat and lon, or in" in refusal(f"image_id,lat,lon,{others}")
     assert pair(f"image_id,lat,lon,{others}", of="references") == ("lat", "lon")
     chosen = {"latitude": "lat", "longitude": "lon"}

@@ -43,13 +43,13 @@ def test_counts_and_differences():
     assert list(result)[:5] == [f"acc@{t}km" for t in (1, 25, 200, 750, 2500)]
 
 
-def test_newcombe_of_the_paper():
+def test_newcombe_agrees_with_the_paper():
     # Newcombe 1998, table III: method 10 for 36, 12, 2, 0
     assert newcombe_interval(36, 12, 2, 0) == pytest.approx((0.0569, 0.3404), abs=5e-5)
 
 
 @given(*[st.integers(0, 300)] * 4)
-def test_newcombe_holds_the_difference_and_turns_with_it(both, only_a, only_b, neither):
+def test_newcombe_contains_the_difference_and_is_antisymmetric(both, only_a, only_b, neither):
     n = both + only_a + only_b + neither
     if not n:
         return
@@ -124,7 +124,7 @@ def test_a_model_against_itself():
     assert result["median_km"]["ci95"] == (0, 0)
 
 
-def test_missing_answers():
+def test_missing_predictions():
     result = compare([None, [0, 0]], at(0, 0), np.zeros((2, 2)), missing="miss")
     assert result["acc@200km"]["a"] == 0.5 and result["median_km"]["n_both"] == 1
     none = compare([None], [None], [[0, 0]], missing="miss")
@@ -150,7 +150,7 @@ def errors_of(kind, n):
     a, b = np.exp(common + random.normal(0, 0.5, (2, n)))
     if kind == "opposed":
         b = np.exp(-common)
-    elif kind == "ties":  # most answers exact, and distances on a grid
+    elif kind == "ties":  # most predictions exact, and distances on a grid
         a, b = np.maximum(np.round(a) - 1, 0), np.maximum(np.round(b) - 1, 0)
     elif kind == "itself":
         b = a
@@ -161,17 +161,17 @@ def errors_of(kind, n):
 
 @pytest.mark.parametrize("kind", ["alike", "opposed", "ties", "itself", "two peaks"])
 @pytest.mark.parametrize("n", [1, 2, 20, 301, 1000])
-def test_medians_are_drawn_as_by_the_plain_bootstrap(kind, n):
+def test_medians_agree_with_the_plain_bootstrap(kind, n):
     pair = errors_of(kind, n)
     ours = resampled_medians(pair, 3000, np.random.default_rng(1))
     plain = plain_bootstrap(pair, 3000, np.random.default_rng(2))
-    # each side, and what depends on both: with the seeds given this is decided once and for all
+    # each side, and what depends on both; deterministic because of the seeds
     for combine in ((1, 0), (0, 1), (1, -1), (1, 1)):
         found = stats.ks_2samp(ours @ combine, plain @ combine, method="asymp").pvalue
         assert found > 0.001, combine
 
 
-def test_a_comparison_draws_few_of_many_rows():
+def test_a_comparison_samples_few_of_many_rows():
     drawn = []
 
     class Counting(np.random.Generator):

@@ -1,4 +1,4 @@
-"""Bad input: what the error says, and that the same object computes again."""
+"""Errors for bad input; the same object can compute again after them."""
 
 import io
 import math
@@ -183,7 +183,7 @@ def test_options(metric, option, value):
 
 
 @pytest.mark.parametrize("nothing", [[], np.empty((0, 2)), {"latitude": [], "longitude": []}])
-def test_nothing_at_all(metric, nothing):
+def test_empty_input(metric, nothing):
     m = metric()
     with pytest.raises(ValueError, match="empty"):
         m.compute(predictions=nothing, references=nothing)
@@ -241,7 +241,7 @@ values = st.one_of(st.none(), st.floats(), st.integers(), st.text(max_size=2), s
 
 @settings(max_examples=150)
 @given(st.lists(st.one_of(values, st.lists(values, max_size=3)), max_size=5))
-def test_whatever_comes_in_it_scores_or_says_why(rows):
+def test_any_input_is_scored_or_refused(rows):
     m = GcdMetric()
     try:
         result = m.compute(predictions=rows, references=[[0.0, 0.0]] * len(rows), missing="miss")
@@ -316,7 +316,7 @@ UNCLEAR = {
 @pytest.mark.parametrize("kind", UNCLEAR)
 @pytest.mark.parametrize("side", INPUTS)
 @pytest.mark.parametrize("form", ["frame", "columns", "rows"])
-def test_of_two_pairs_of_columns_none_is_guessed(metric, kind, side, form):
+def test_two_pairs_of_columns_are_refused(metric, kind, side, form):
     rows = [UNCLEAR[kind]]
     frame = pd.DataFrame(rows)
     given = {"frame": frame, "columns": frame.to_dict("list"), "rows": rows}[form]
@@ -377,7 +377,7 @@ def test_two_models_in_different_orders_need_references_with_ids():
 # longitudes of 0 to 360
 
 
-def test_one_wild_longitude_is_refused(metric):
+def test_one_longitude_out_of_range_is_refused(metric):
     for row in ([0, 200], [0, 361], [0, -200]):
         truth = [[40.7, -74.0], [48.9, 2.4], row]
         with pytest.raises(ValueError, match="references: row 2 has a longitude beyond 180"):
@@ -408,14 +408,14 @@ NOT_ROWS = {
 
 
 @pytest.mark.parametrize("kind", NOT_ROWS)
-def test_rows_that_cannot_be_told_apart_are_refused(metric, kind):
+def test_inputs_that_are_not_rows_are_refused(metric, kind):
     make, message = NOT_ROWS[kind]
     with pytest.raises(ValueError, match=message):
         metric().compute(predictions=make(TABLE), references=TABLE.assign(id=range(3)))
 
 
 @pytest.mark.parametrize("kind", ["bool", "complex64", "sparse", "meta"])
-def test_tensors_of_no_plain_numbers_are_refused(metric, kind):
+def test_tensors_of_other_types_are_refused(metric, kind):
     torch = pytest.importorskip("torch")
     tensor = torch.tensor(GOOD)
     change = {"sparse": tensor.to_sparse, "meta": lambda: tensor.to("meta")}

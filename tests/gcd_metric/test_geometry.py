@@ -1,4 +1,4 @@
-"""Distances: against independent formulas, and where formulas usually break."""
+"""Distances against independent formulas, also where formulas usually fail."""
 
 import math
 
@@ -66,7 +66,7 @@ def test_identical_points_are_zero(a):
 
 
 @given(latitudes)
-def test_both_names_of_the_antimeridian_are_one_place(latitude):
+def test_180_degrees_west_and_east_are_one_place(latitude):
     assert one((latitude, 180), (latitude, -180)) == 0
 
 
@@ -114,7 +114,7 @@ def test_geodesic_is_wgs84_in_metres(a, b):
     assert geodesic([a], [b])[0] == pytest.approx(expected, abs=1e-6)
 
 
-def test_geodesic_knows_the_quarter_meridian():
+def test_geodesic_of_the_quarter_meridian():
     assert geodesic([[0, 0]], [[90, 0]])[0] == pytest.approx(10_001_965.729, abs=1e-3)
 
 

@@ -1,4 +1,4 @@
-"""What a visitor may send: bounds before a parser sees it, names instead of paths, one error."""
+"""What a visitor may send: limits are checked before parsing, and errors contain no paths."""
 
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -26,7 +26,7 @@ def nothing(what="second predictions"):
 
 @pytest.fixture()
 def sent(tmp_path):
-    """A file as a server keeps it: in a folder whose name says nothing to the visitor."""
+    """A file in a temporary folder, as a server stores uploads."""
 
     def write(content, name="mine.csv", folder="3f9a"):
         path = tmp_path / folder / name
@@ -43,7 +43,7 @@ def refusal(given, truth=TRUTH, **options):
     return str(caught.value)
 
 
-def test_figures_are_those_of_the_metric(sent):
+def test_figures_agree_with_the_metric(sent):
     report = score(sent(GUESS), nothing(), pasted(TRUTH, "truth"))
     result = gcd_metric.GcdMetric("standard").compute(
         predictions=[[48.86, 2.35], [0, -170]], references=[[48.85, 2.29], [0, 170]]
@@ -65,7 +65,7 @@ def test_the_columns_that_were_read_are_named(sent):
     assert "several columns fit the latitude: lat, guess_lat; rename" in refusal(sent(doubtful))
 
 
-def test_what_is_doubtful_is_said(sent):
+def test_doubtful_input_gives_warnings(sent):
     report = score(sent(TRUTH + "c,1,2\n"), nothing(), pasted(TRUTH + "d,1,300\n", "truth"))
     notes = "\n".join(report.notes)
     assert "the score is over 2 of 3 references" in notes
@@ -73,14 +73,14 @@ def test_what_is_doubtful_is_said(sent):
     assert "pasted truth.csv: longitudes run from 0 to 360" in notes
 
 
-def test_radians_on_both_sides_are_said():
+def test_radians_on_both_sides_are_reported():
     rows = [f"{index},{0.1 * (index % 13) - 0.6},{0.2 * (index % 29) - 3}" for index in range(40)]
     guess = "id,lat,lon\n" + "\n".join(rows)
     report = score(pasted(guess), nothing(), pasted(guess.replace(".1", ".2"), "truth"))
     assert any("Likely cause: radians on both sides" in note for note in report.notes)
 
 
-def test_visitors_at_the_same_time_change_nothing(sent):
+def test_simultaneous_visitors_do_not_affect_each_other(sent):
     shifted = sent("image_id,latitude,longitude\n" + "a,48,86,2,35\n" * 2000, "shifted.csv")
 
     def visit(given):
@@ -95,7 +95,7 @@ def test_visitors_at_the_same_time_change_nothing(sent):
     assert all("row 1 has more fields than the header" in said for said in found[1::2])
 
 
-def test_two_files_of_one_name_are_told_apart(sent):
+def test_two_files_of_one_name_are_numbered(sent):
     report = score(sent(GUESS), sent(TRUTH, folder="77b0"), pasted(TRUTH, "truth"))
     assert [row[0] for row in text.table(report)[1]] == ["mine (1)", "mine (2)"]
     assert report.comparison and len(report.runs) == 2
@@ -111,7 +111,7 @@ def test_the_distances_are_the_benchmarks_or_chosen():
     assert headers(config_name="im2gps") == ["% 200 km", "% 750 km", "% 2500 km"]
 
 
-def test_no_answer_is_an_error_that_names_the_box_to_tick():
+def test_a_missing_prediction_is_an_error_that_names_the_checkbox():
     empty = pasted("image_id,latitude,longitude\na,,\nb,0,1\n")
     assert "row 1 (a) has no coordinates" in refusal(empty)
     assert f"“{intake.UNANSWERED}” counts them as wrong" in refusal(empty)
@@ -141,11 +141,11 @@ def test_a_bad_file_is_one_clear_error_without_a_path(sent, content, message):
 
 
 @pytest.mark.parametrize("name", ["x.parquet", "x.csv.gz", "x.zip", "x.xlsx", "x"])
-def test_what_can_hide_more_than_it_weighs_is_not_opened(sent, name):
+def test_other_file_formats_are_refused(sent, name):
     assert refusal(sent(GUESS, name)).startswith(f"{name}: this page reads .csv and .tsv")
 
 
-def test_too_much_is_refused_before_it_is_parsed(sent, monkeypatch):
+def test_large_input_is_refused_before_parsing(sent, monkeypatch):
     monkeypatch.setattr("gcd_metric.tables.read_coordinates", None)  # would fail if it were asked
     many = "id,lat,lon\n" + "a,1,2\n" * (intake.MOST_ROWS + 1)
     assert refusal(sent(many)) == (
@@ -161,7 +161,7 @@ def test_a_file_and_text_together_are_refused(sent):
     assert "there are no predictions" in refusal(nothing("predictions"))
 
 
-def test_thousands_of_ambiguous_ids_are_said_in_a_few_lines():
+def test_thousands_of_ambiguous_ids_take_a_few_lines():
     rows = [f"{folder}/{index}.jpg,1,2" for folder in "xy" for index in range(2000)]
     truth = [f"{folder}/{index}.jpeg,1,2" for folder in "vw" for index in range(2000)]
     guess = "id,lat,lon\nm,1,2\n" + "\n".join(rows)
@@ -170,7 +170,7 @@ def test_thousands_of_ambiguous_ids_are_said_in_a_few_lines():
     assert sum(map(len, report.notes)) < 4000
 
 
-def test_the_truth_may_lie_beside_the_page(tmp_path, monkeypatch):
+def test_the_truth_may_be_beside_the_page(tmp_path, monkeypatch):
     monkeypatch.setenv("GCD_METRIC_REFERENCES", str(tmp_path))
     assert "the truth of Im2GPS is not on this page; give it" in _message("im2gps")
     (tmp_path / "im2gps.csv").write_text(TRUTH)
@@ -207,7 +207,7 @@ def test_the_example_is_synthetic_by_name_and_the_same_each_time(tmp_path):
     assert all(a > b for a, b in zip(better, worse, strict=True))
 
 
-def test_the_package_says_what_the_space_says():
+def test_the_package_and_the_space_have_the_same_text():
     folder = Path(gcd_metric.__file__).parent
     requirements = (folder / "requirements.txt").read_text().split()
     project = (folder.parent / "pyproject.toml").read_text()

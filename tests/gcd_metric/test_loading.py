@@ -1,4 +1,4 @@
-"""evaluate.load finds the metric: from the checkout, from other folders, beside namesakes."""
+"""evaluate.load finds the metric from the checkout, from other folders, and beside namesakes."""
 
 import doctest
 import importlib
@@ -36,8 +36,8 @@ def test_from_an_empty_folder_after_importing_any_of_ours(python, tmp_path, pack
     assert python("-c", code, cwd=tmp_path).startswith(EXPECTED)
 
 
-def test_a_name_that_comes_close_is_told_at_once(monkeypatch):
-    monkeypatch.setattr("socket.socket", None)  # nothing is asked of anybody
+def test_a_similar_name_is_suggested(monkeypatch):
+    monkeypatch.setattr("socket.socket", None)  # no request is sent
     for name, meant in {
         "GCD_metric": '"gcd_metric"',
         "gcd-metric": '"gcd_metric"',
@@ -64,7 +64,7 @@ LIGHT = {
 
 
 @pytest.mark.parametrize("what", LIGHT)
-def test_what_needs_no_evaluate_imports_none(python, tmp_path, packs, what):
+def test_evaluate_is_imported_only_where_needed(python, tmp_path, packs, what):
     code, also = LIGHT[what]
     code = code.replace("{}", f"data_dir={str(packs)!r}, split='test'")
     out = python("-c", f"{code}\nimport sys\nprint(*sys.modules)", cwd=tmp_path)
@@ -130,10 +130,10 @@ def test_the_examples_run_where_evaluates_own_tests_look_for_them():
     assert not [one for one in parameters if one.kind == one.VAR_KEYWORD]
 
 
-# the contract with evaluate: the private names that this package stands on
+# the private names of evaluate that this package uses
 
 
-def test_evaluate_looks_its_factory_up_where_we_put_ours(monkeypatch):
+def test_evaluate_finds_the_replaced_factory(monkeypatch):
     seen = []
 
     def factory(path, **kwargs):

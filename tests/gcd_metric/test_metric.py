@@ -121,7 +121,7 @@ def test_geodesic(metric):
     assert result["mean_km"] == pytest.approx(111.3194908, abs=1e-6)
 
 
-def test_geodesic_without_pyproj_says_how_to_get_it(metric, monkeypatch):
+def test_geodesic_without_pyproj_is_an_error_with_advice(metric, monkeypatch):
     monkeypatch.setitem(__import__("sys").modules, "pyproj", None)
     with pytest.raises(ImportError, match=r"pip install 'im2gps-justzoomin\[geodesic\]'"):
         metric().compute(predictions=GUESS, references=TRUTH, method="geodesic")
@@ -275,12 +275,12 @@ def test_missing_with_the_geodesic(metric):
         (1, 29, 0.0061, 0.1718),
     ],
 )
-def test_wilson_intervals_known_from_elsewhere(hits, n, low, high):
+def test_wilson_intervals_agree_with_published_ones(hits, n, low, high):
     assert wilson_interval(hits, n) == pytest.approx((low, high), abs=5e-5)
     assert wilson_interval(n - hits, n) == pytest.approx((1 - high, 1 - low), abs=5e-5)
 
 
-def test_with_237_photos_the_interval_is_six_points_either_way():
+def test_the_interval_for_237_photos_is_six_points_wide():
     low, high = wilson_interval(102, 237)
     assert (high - low) / 2 == pytest.approx(0.0625, abs=0.001)
 
@@ -309,7 +309,7 @@ def test_add_and_add_batch_equal_compute(metric):
     m.add_batch(predictions=GUESS[1:3].tolist(), references=TRUTH[1:3])
     expected = metric().compute(predictions=GUESS, references=TRUTH)
     assert m.compute(predictions=GUESS[3:], references=TRUTH[3:]) == expected
-    # and nothing of it is left
+    # and nothing is left of it
     assert m.compute(predictions=GUESS[:1], references=TRUTH[:1])["n"] == 1
 
 
@@ -380,7 +380,7 @@ def test_pickling(metric, pickler):
     assert m.compute()["n"] == 4
 
 
-def test_documented_for_users(metric):
+def test_the_metric_has_a_description(metric):
     for method in ("compute", "add", "add_batch"):
         assert "predictions: n pairs" in getattr(metric(), method).__doc__
     assert set(CONFIGURATIONS) == {"im2gps", "standard", "justzoomin"}
@@ -400,7 +400,7 @@ def test_memory_stays_within_the_inputs(metric):
 
 
 class Rows:
-    """Can be walked through, and nothing else."""
+    """Supports iteration only."""
 
     def __iter__(self):
         return iter([{"lat": 48.86, "lon": 2.35, "photo": b"x"}, {"lat": 0, "lon": 0}])
@@ -495,7 +495,7 @@ def test_ids_on_one_side_only_are_ignored(metric):
     expected = metric().compute(predictions=GUESS, references=TRUTH)
     ids = with_ids(GUESS, ids=[9, 8, 7, 6])
     assert metric().compute(predictions=ids, references=TRUTH) == expected
-    # one value for all is no id
+    # one value for all rows is not an id
     same = with_ids(TRUTH, ids="x", column="id")
     assert metric().compute(predictions=ids, references=same) == expected
 
@@ -505,7 +505,7 @@ def test_whole_numbers_and_text_are_the_same_id(metric):
     assert metric().compute(predictions=guess[::-1], references=truth)["acc@200km"] == 0.25
 
 
-# what is said of coordinates that can be scored
+# notes on coordinates that can be scored
 
 
 def noted(function, *args, **kwargs):
@@ -532,7 +532,7 @@ def quantised(torch, array):
 @pytest.mark.filterwarnings("ignore:torch.quantize_per_tensor")
 @pytest.mark.parametrize("dtype", COARSE)
 @pytest.mark.parametrize("rows", [1, 50])
-def test_small_types_are_said_with_their_error(metric, dtype, rows):
+def test_small_types_give_a_note_with_their_error(metric, dtype, rows):
     torch = pytest.importorskip("torch")
     guess, truth = COARSE[dtype](torch)[:rows], WORLD[:rows]
     (note,) = noted(metric().compute, predictions=guess, references=truth)
@@ -555,7 +555,7 @@ def test_the_error_of_a_small_type_is_that_of_its_rounding(metric):
     assert not noted(metric("im2gps").compute, predictions=guess, references=WORLD)
 
 
-def test_a_small_type_shows_after_it_is_gone(metric):
+def test_values_rounded_to_a_small_type_are_noticed(metric):
     for dtype in (np.float16, np.float32):
         array = WORLD.astype(np.float16).astype(dtype)
         for form in (array, array.astype(float).tolist(), frame(array)):
@@ -604,7 +604,7 @@ def test_longitudes_from_0_to_360_are_west_above_180(metric):
     assert haversine(guess, TRUTH) == pytest.approx(haversine(GUESS, TRUTH))
 
 
-def test_radians_on_both_sides_are_said(metric):
+def test_radians_on_both_sides_are_reported(metric):
     europe = WORLD * 0.15 + (48, 10)
     for degrees in (WORLD, europe):
         radians = np.radians(degrees)
@@ -618,7 +618,7 @@ def test_radians_on_both_sides_are_said(metric):
     assert not noted(metric().compute, predictions=nowhere, references=nowhere)
 
 
-def test_what_is_masked_is_missing(metric):
+def test_masked_values_are_missing(metric):
     mask = [[False, False], [True, False], [False, True], [False, False]]
     masked = np.ma.array(GUESS, mask=mask)
     forms = {

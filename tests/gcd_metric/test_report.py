@@ -61,7 +61,7 @@ class Sources(HTMLParser):
         self.found += [v for k, v in attributes if k in ("src", "href", "xlink:href") and v]
 
 
-def test_html_stands_alone_and_escapes(files):
+def test_html_is_self_contained_and_escaped(files):
     assert main([*files, "--report", "out.html"]) == 0
     text = Path("out.html").read_text(encoding="utf-8")
     page = Sources()
@@ -93,7 +93,7 @@ def parts(files, tmp_path, monkeypatch, *options, compare=True):
     return caught[0]
 
 
-def test_a_report_says_over_how_many(files, tmp_path, monkeypatch):
+def test_a_report_names_the_number_of_images(files, tmp_path, monkeypatch):
     table = pd.read_csv("b.csv")
     table.loc[3, "lat"] = None
     table[:50].to_csv("b.csv", index=False)
@@ -112,7 +112,7 @@ def test_a_report_says_over_how_many(files, tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize("compare", [True, False])
-def test_the_picture_says_it_all(files, tmp_path, monkeypatch, compare):
+def test_the_picture_contains_all_figures(files, tmp_path, monkeypatch, compare):
     figures = []
     monkeypatch.setattr("gcd_metric.report._render", lambda figure, _: figures.append(figure))
     report = parts(files, tmp_path, monkeypatch, compare=compare)
@@ -152,7 +152,7 @@ def test_png(files):
         assert len(image.convert("RGB").getcolors(2**24)) > 100
 
 
-def test_without_matplotlib_it_says_how_to_get_it(files, monkeypatch, capsys):
+def test_missing_matplotlib_is_an_error_with_advice(files, monkeypatch, capsys):
     monkeypatch.setitem(__import__("sys").modules, "matplotlib.figure", None)
     assert main([*files, "--report", "out.png"]) == 2
     assert "pip install 'im2gps-justzoomin[report]'" in capsys.readouterr().err
@@ -169,7 +169,7 @@ sys.exit(main(sys.argv[1:]))
 
 @pytest.mark.parametrize("name", ["out.html", "out.png"])
 @pytest.mark.skipif(sys.platform != "linux", reason="limits of files are Linux's")
-def test_a_full_disk_leaves_what_was_there(python, files, tmp_path, name):
+def test_a_full_disk_keeps_the_old_report(python, files, tmp_path, name):
     Path(name).write_text("the report of yesterday")
     before = set(os.listdir())
     done = python("-c", FULL, *files, "--report", name, cwd=tmp_path, check=False)
@@ -179,7 +179,7 @@ def test_a_full_disk_leaves_what_was_there(python, files, tmp_path, name):
     assert Path(name).read_text() == "the report of yesterday" and set(os.listdir()) == before
 
 
-def test_places_that_cannot_hold_a_report(files, capsys):
+def test_paths_where_no_report_can_be_written(files, capsys):
     Path("folder.html").mkdir()
     Path("file").write_text("")
     for name, said in {
@@ -194,7 +194,7 @@ def test_places_that_cannot_hold_a_report(files, capsys):
     assert not list(Path().glob("*.part")) and not list(Path().glob(".*"))
 
 
-def test_a_report_is_written_where_a_link_leads(files):
+def test_a_report_is_written_to_the_target_of_a_link(files):
     Path("kept.html").write_text("before")
     Path("link.html").symlink_to("kept.html")
     assert main([*files, "--report", "link.html"]) == 0
@@ -268,7 +268,7 @@ def test_the_curve_passes_through_the_accuracies():
     assert [text.get_text() for text in axes.texts] == ["200 km: 50.0%", "750 km: 75.0%"]
 
 
-def test_arcs_are_the_shortest_way_and_do_not_jump():
+def test_arcs_are_shortest_paths_without_jumps():
     start = np.array([[0, 170], [60, 0], [10, 20], [5, 5]], float)
     end = np.array([[0, -170], [60, 180], [-10, -160], [5, 5]], float)
     for first, last, line in zip(start, end, great_circle_arcs(start, end), strict=True):
@@ -303,10 +303,10 @@ NAMES = [
     "\u6a21\u578b_\u5317\u4eac",  # Chinese
     "\u30e2\u30c7\u30eb" * 40,  # Japanese, long
     "\u05e9\u05dc\u05d5\u05dd",  # Hebrew
-    "\u1d81",  # DejaVu Sans has none, STIXGeneral, which comes with matplotlib, does
+    "\u1d81",  # not in DejaVu Sans, but in STIXGeneral, which comes with matplotlib
     "a\nb\tc\rd",
     "\u202egnp.exe",
-    "a\udcffb",  # a byte of a file's name that is no UTF-8
+    "a\udcffb",  # a byte of a file's name that is not UTF-8
     "<b>&amp;</b>",
     "%{x} {y} %s",
     "e\u0301\U0001f600",
@@ -341,7 +341,7 @@ def drawn(monkeypatch):
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_any_name_is_in_the_legend_and_leaves_the_plot_its_room(drawn, name):
+def test_long_names_in_the_legend_leave_room_for_the_plot(drawn, name):
     plain, odd = drawn(named("plain", "other")), drawn(named(name, "other"))
     first, second = odd.axes[0].get_legend().get_texts()
     assert second.get_text() == "other" and first.get_text()
@@ -369,7 +369,7 @@ def test_long_names_keep_both_ends(drawn):
     assert len(text) == 40 and text.startswith("xxx") and text.endswith("yyy") and "\u2026" in text
 
 
-def test_what_cannot_be_seen_or_drawn_is_escaped(drawn):
+def test_invisible_characters_are_escaped(drawn):
     assert legend(drawn, "a\nb\tc").get_text() == "a\\nb\\tc"
     assert legend(drawn, "\u202egnp.exe").get_text() == "\\u202egnp.exe"
     assert legend(drawn, "a\udcffb").get_text() == "a\\udcffb"
@@ -378,7 +378,7 @@ def test_what_cannot_be_seen_or_drawn_is_escaped(drawn):
     assert "stands for" not in drawn(named("plain")).get_suptitle()
 
 
-def test_another_font_is_taken_where_it_has_the_character(drawn):
+def test_another_font_is_used_for_missing_characters(drawn):
     text = legend(drawn, "a\u1d81")
     assert text.get_text() == "a\u1d81" and len(text.get_fontfamily()) == 2
     assert text.get_fontfamily()[0] == "DejaVu Sans"
@@ -397,7 +397,7 @@ def test_the_page_has_whole_names_in_its_table_and_none_in_its_pictures(monkeypa
         assert not any(char in page for char in ("\u202e", "\x00", "\u2028", "\udcff"))
 
 
-def test_settings_of_matplotlib_do_not_change_a_report(files):
+def test_matplotlib_settings_do_not_change_a_report(files):
     import matplotlib
 
     assert main([*files, "--report", "before.png"]) == 0

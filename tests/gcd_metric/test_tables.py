@@ -1,4 +1,4 @@
-"""Tables: columns by usual names, ids as text, errors that name the cell, honest joins."""
+"""Tables: columns by usual names, ids as text, errors that name the cell, and joins by id."""
 
 import decimal
 import random
@@ -81,7 +81,7 @@ def test_numbers_as_ids_in_parquet_keep_their_digits(tmp_path):
 
 
 @pytest.mark.parametrize("bad", [2.0**60, 1.5])
-def test_floats_that_lost_digits_are_no_ids(tmp_path, bad):
+def test_floats_without_all_digits_are_not_ids(tmp_path, bad):
     path = tmp_path / "t.parquet"
     pd.DataFrame({"id": [3.0, bad], "lat": 1.0, "lon": 2.0}).to_parquet(path)
     with pytest.raises(ValueError, match="row 2, column id.*text"):
@@ -105,7 +105,7 @@ def test_a_bad_cell_is_named(table, kind):
         read_coordinates(path)
 
 
-def test_an_empty_cell_may_be_a_missing_answer(table):
+def test_an_empty_cell_may_be_a_missing_prediction(table):
     path = table("id,lat,lon\na,1,2\nb,,\nc,None,nan\n")
     found = read_coordinates(path, allow_missing=True)
     assert found["latitude"].isna().tolist() == [False, True, True]
@@ -168,7 +168,7 @@ def test_files_that_are_not_what_they_say(tmp_path, table):
     ],
     ids=["comma", "tab", "no mark", "picture"],
 )
-def test_what_is_no_text_in_utf_8(tmp_path, content):
+def test_text_that_is_not_utf_8(tmp_path, content):
     path = tmp_path / "t.csv"
     path.write_bytes(content)
     with pytest.raises(ValueError, match=r"t\.csv: .*; save it as a UTF-8 CSV$"):
@@ -194,7 +194,7 @@ def test_chosen_columns(table):
     "nothing",
     ["#N/A", "-nan", r"\N", "-", "Unknown", "NULL", "n.a.", "#NUM!", "--", "?", "\u2014", " NaN "],
 )
-def test_what_stands_for_nothing(table, nothing):
+def test_texts_for_missing_values(table, nothing):
     path = table(f"id,lat,lon\na,1,2\nb,{nothing},{nothing}\n")
     assert read_coordinates(path, allow_missing=True)["latitude"].isna().tolist() == [False, True]
     with pytest.raises(ValueError, match="row 2, column lat .* is empty"):
@@ -222,7 +222,7 @@ def test_numbers_as_they_are_typeset(table, cell, value):
 @pytest.mark.parametrize(
     "cell", ["1_000", "0x10", "2 5", "2-5", "4,8,6", "2.5N", "True", "9" * 5000]
 )
-def test_what_could_be_meant_otherwise_is_no_number(table, cell):
+def test_ambiguous_numbers_are_refused(table, cell):
     with pytest.raises(ValueError, match="row 1, column lat") as caught:
         read_coordinates(table(f'id,lat,lon\na,"{cell}",2\n'))
     assert len(str(caught.value)) < 400
@@ -262,14 +262,14 @@ def test_reading_in_threads_loses_no_check(table):
     assert all("row 1 has more fields than the header" in said for said in faults[1::2])
 
 
-def test_a_separator_at_the_end_of_rows_is_no_field(table):
+def test_a_trailing_separator_is_not_a_field(table):
     assert len(read_coordinates(table("id,lat,lon\na,1.5,2,\n\n \nb,3.0,4,,\nc,5,6\n"))) == 3
     assert len(read_coordinates(table("id;lat;lon\na;1;2;\n", "t.csv"))) == 1
 
 
 @pytest.mark.parametrize("header", ["id,lat,lon,note,comment", "id,lat,lon,", "id,lat,lon,,"])
 @pytest.mark.parametrize("end", ["", ",", ",,"])
-def test_decimal_commas_before_empty_columns_are_no_coordinates(table, header, end):
+def test_decimal_commas_before_empty_columns_are_not_coordinates(table, header, end):
     row = "a,22,95,31,61" + ("," * max(header.count(",") - 4, 1) + end if "note" in header else end)
     with pytest.raises(ValueError, match="row 1 has more fields than the header .*decimal commas"):
         read_coordinates(table(f"{header}\n{row}\n"))
@@ -294,23 +294,23 @@ def test_decimal_commas_as_they_are_typeset(table, separator, cell):
         ("x" * 10_000_000, "the header cannot be read: a line of more than 10,000,000 characters"),
     ],
 )
-def test_what_never_ends_is_one_error(table, text, message):
+def test_an_endless_line_or_quotation_is_one_error(table, text, message):
     with pytest.raises(ValueError, match=message) as caught:
         read_coordinates(table(text))
     assert len(str(caught.value)) < 300
 
 
-def test_a_cell_may_hold_a_picture(table):
+def test_a_cell_may_contain_a_picture(table):
     assert len(read_coordinates(table(f"id,lat,lon,thumbnail\na,1,2,{'Q' * 300_000}\n"))) == 1
 
 
-def test_quotation_marks_within_a_title_do_no_harm(table):
+def test_quotation_marks_within_a_title(table):
     found = read_coordinates(table('id,title,lat,lon\na,"Sunset" in "Rome",1,2\nb,5" disk,3,4\n'))
     assert found["latitude"].tolist() == [1, 3]
 
 
 def steps(call):
-    """How many functions of Python a call makes, as a measure of work that is always the same."""
+    """The number of Python function calls, a deterministic measure of work."""
     count = 0
 
     def profile(frame, event, argument):
@@ -477,7 +477,7 @@ def test_two_references_of_one_key_are_reported():
 def test_two_predictions_of_one_key_are_reported():
     match = match_ids(["x/a.jpg", "y/a.jpg"], ["a.jpg"])
     assert match.ambiguous == [(["x/a.jpg", "y/a.jpg"], ["a.jpg"])] and not len(match.left)
-    # nor does a looser key choose for it
+    # a looser key does not choose either
     one, several = ["a.jpg"], ["x/a.jpg", "/a.jpg", "a.JPG"]
     assert not len(match_ids(one, several).left) and not len(match_ids(several, one).left)
 
@@ -539,7 +539,7 @@ def test_ids_that_a_spreadsheet_rounded(table, spoilt):
         read_coordinates(table(f'id,lat,lon\na,1,2\n"{spoilt}",1,2\n'))
 
 
-def test_advice_is_the_callers(table):
+def test_the_caller_chooses_the_advice(table):
     path = table("id,lon\na,1\n")
     with pytest.raises(ValueError, match="; try latitude$"):
         read_coordinates(path, advice="try {}")

@@ -1,4 +1,4 @@
-"""What the tests share: small GeoTIFFs, and a way to run a fresh process."""
+"""Fixtures: small GeoTIFFs, and a way to run a new process."""
 
 import os
 import subprocess
@@ -48,7 +48,7 @@ def write(tmp_path_factory):
 
 @pytest.fixture()
 def python(tmp_path):
-    """Runs Python in a fresh process and returns what it printed."""
+    """Runs Python in a new process and returns its output."""
 
     def run(*arguments, cwd, on_path=True):
         environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}

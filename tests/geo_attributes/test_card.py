@@ -1,4 +1,4 @@
-"""The card: its header is a Space's, its examples run on maps of the kinds that it names."""
+"""The card has the header of a Space, and its examples run on maps of the kinds it names."""
 
 import re
 import shutil

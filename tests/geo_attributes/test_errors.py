@@ -1,4 +1,4 @@
-"""Bad input: what the error says, and that it comes before anything is lost."""
+"""Errors for bad input, which lose none of the rows added before."""
 
 import http.server
 import math
@@ -134,7 +134,7 @@ def test_options(world, kind):
         compute(world, **options)
 
 
-def test_fractions_are_no_codes(world):
+def test_fractions_are_not_codes(world):
     for classes in (None, {1: "a"}):
         with pytest.raises(ValueError, match=r"like a quantity.*threshold=.*kind='quantity'"):
             compute(world, kind="classes", classes=classes)
@@ -208,7 +208,7 @@ def test_files_that_cannot_be_used(write, tmp_path, recwarn):
     assert not [w for w in recwarn if "NotGeoreferenced" in str(w.category)]
 
 
-def test_without_rasterio_it_says_how_to_get_it(world, monkeypatch):
+def test_missing_rasterio_is_an_error_with_advice(world, monkeypatch):
     monkeypatch.setitem(sys.modules, "rasterio", None)
     with pytest.raises(ImportError, match=r"pip install 'im2gps-justzoomin\[raster\]'"):
         compute(world)
@@ -223,7 +223,7 @@ def test_one_process():
 
 
 def vrt(source="", band="", more="", srs="EPSG:4326"):
-    """A mosaic of one source, with what is to be refused put into it."""
+    """A mosaic of one source with an element that must be refused."""
     return (
         f'<VRTDataset rasterXSize="4" rasterYSize="2"><SRS>{srs}</SRS>'
         f"<GeoTransform>-180, 90, 0, 90, 0, -90</GeoTransform>{more}"
@@ -270,7 +270,7 @@ def refused_mosaics(tiff, address):
 
 @pytest.fixture()
 def host():
-    """A web server on loopback; gives its address and the list of what was asked of it."""
+    """A web server on loopback: its address, and the list of its requests."""
     asked = []
 
     class Handler(http.server.BaseHTTPRequestHandler):
@@ -304,11 +304,11 @@ for path in sys.argv[1:]:
 
 
 def ask(python, folder, paths):
-    """What became of each raster, in a process of its own: GDAL contains the interpreter's lock."""
+    """The result for each raster, from another process: GDAL keeps the interpreter's lock."""
     return python("-c", ASK, *paths, cwd=folder).splitlines()
 
 
-def test_no_mosaic_reads_anything_but_geotiffs_of_this_disk(write, python, tmp_path, host):
+def test_a_mosaic_may_read_only_local_geotiffs(write, python, tmp_path, host):
     address, asked = host
     tiff = shutil.copy(write(np.ones((2, 4), np.uint8)), tmp_path / "a.tif").name
     paths = []
@@ -326,7 +326,7 @@ def test_no_mosaic_reads_anything_but_geotiffs_of_this_disk(write, python, tmp_p
     assert not asked
 
 
-def test_no_raster_reads_what_it_or_a_file_beside_it_names(write, python, tmp_path, host):
+def test_files_named_in_or_beside_a_raster_are_not_read(write, python, tmp_path, host):
     address, asked = host
     names = ("inside", "beside", "mask", "overview", "mask of an overview")
     paths = {
@@ -350,7 +350,7 @@ def test_no_raster_reads_what_it_or_a_file_beside_it_names(write, python, tmp_pa
     assert not asked
 
 
-def test_an_address_is_no_raster(host):
+def test_an_address_is_refused_as_a_raster(host):
     address, asked = host
     for path in (address, f"/vsicurl/{address}", f"zip+{address}!a.tif", "file:///a.tif"):
         with pytest.raises(ValueError, match="must be a local file; download it"):
@@ -379,7 +379,7 @@ TRANSFORMS = {
 
 
 @pytest.mark.parametrize("kind", TRANSFORMS)
-def test_a_transform_that_puts_no_cells_on_the_earth(write, kind):
+def test_a_transform_without_cells_on_the_earth(write, kind):
     path = write(np.ones((4, 4), np.uint8), transform=rasterio.Affine(*TRANSFORMS[kind]))
     with pytest.raises(ValueError, match=r"places no cells on the earth|is not georeferenced"):
         compute(path)
@@ -388,21 +388,21 @@ def test_a_transform_that_puts_no_cells_on_the_earth(write, kind):
 @pytest.mark.parametrize(
     "crs", ["EPSG:5703", "EPSG:4978", 'LOCAL_CS["x",UNIT["m",1]]', "+proj=longlat +R=1737400"]
 )
-def test_a_reference_system_that_no_place_can_be_found_in(write, crs):
+def test_an_unusable_reference_system(write, crs):
     path = write(np.ones((4, 4), np.uint8), crs=crs, west=0, north=4, cell=1)
     with pytest.raises(ValueError, match=r"coordinate reference system .*(neither|Moon).* --crs"):
         compute(path)
 
 
 @pytest.mark.parametrize("scales", [(0.0, 0.0), (math.nan, 0.0), (1.0, math.inf)])
-def test_a_scale_that_makes_no_values(write, scales):
+def test_an_invalid_scale(write, scales):
     path = write(np.ones((4, 4), np.uint8), scales=((scales[0],), (scales[1],)))
     with pytest.raises(ValueError, match="declares a scale of .*make no values"):
         compute(path)
     assert compute(path, kind="classes")["n"] == 3  # codes are not scaled
 
 
-def test_many_bands_in_one_block_are_refused_before_they_are_unpacked(tmp_path):
+def test_large_blocks_are_refused_before_decompression(tmp_path):
     path = tmp_path / "bands.tif"
     with rasterio.open(
         path, "w", driver="GTiff", width=512, height=512, count=1100, dtype="uint8",

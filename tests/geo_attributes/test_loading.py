@@ -38,14 +38,14 @@ def test_by_path(tmp_path, arguments, path):
 
 
 def test_the_file_stands_alone(arguments):
-    # as in a Space, whose folder is no package
+    # as in a Space, whose folder is not a package
     spec = importlib.util.spec_from_file_location("alone", MODULE / "geo_attributes.py")
     alone = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(alone)
     assert alone.GeoAttributes().compute(**arguments)["mean_error"] == -1
 
 
-def test_the_bundle_for_the_hub_needs_no_package_of_ours(python, tmp_path, arguments):
+def test_the_bundle_for_the_hub_needs_no_other_package(python, tmp_path, arguments):
     bundle(tmp_path / "hub" / "geo_attributes")
     code = (
         "import sys\n"
@@ -67,10 +67,10 @@ def test_the_name():
     assert loaded.name == "geo_attributes" and type(loaded) is geo_attributes.GeoAttributes
 
 
-# the contract with evaluate: the private names that this package stands on
+# the private names of evaluate that this package uses
 
 
-def test_evaluate_looks_its_factory_up_where_we_put_ours(monkeypatch):
+def test_evaluate_finds_the_replaced_factory(monkeypatch):
     seen = []
 
     def factory(path, **kwargs):

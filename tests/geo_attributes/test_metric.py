@@ -1,4 +1,4 @@
-"""The figures: agreement of classes, errors of quantities, and what had no value."""
+"""The figures: agreement of classes, errors of quantities, and counts without a value."""
 
 import json
 import math
@@ -220,7 +220,7 @@ def test_rows_added_before(density):
         metric.compute(raster=density, kind="quantity")
     with pytest.raises(ValueError, match="no such file"):
         metric.compute(raster="nowhere.tif", kind="quantity", missing="miss")
-    # nothing was lost by these
+    # these lose nothing
     result = metric.compute(raster=density, kind="quantity", missing="miss")
     assert (result["n"], result["n_missing"], result["mean_absolute_error"]) == (2, 1, 4.5)
     with pytest.raises(ValueError, match="nothing to score"):
@@ -248,7 +248,7 @@ def test_an_empty_batch_adds_nothing(density):
     assert metric.compute(raster=density, kind="quantity")["n"] == 3
 
 
-def test_what_lies_under_a_mask_is_missing(density):
+def test_masked_rows_are_missing(density):
     guess = np.ma.array(PAIRS, mask=[[0, 0], [1, 1], [0, 1]])
     asked = {"predictions": guess, "references": PAIRS, "raster": density, "kind": "quantity"}
     with pytest.raises(ValueError, match="row 1 is missing.*2 of 3"):

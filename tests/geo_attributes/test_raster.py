@@ -1,4 +1,4 @@
-"""Which cell, which value, how steep: on rasters of any projection, order and size."""
+"""Cells, values and gradients of rasters of any projection, order and size."""
 
 import math
 import sys
@@ -51,7 +51,7 @@ def at(transform, steps):
 
 @pytest.fixture(scope="module")
 def grids(write):
-    """Rasters whose cells hold their own index, by how their rows and columns run."""
+    """Rasters whose cells contain their own index, by the direction of rows and columns."""
     turned = rotated(30, 10, 50, 0.5, 0.25)
     made = {}
     for name, transform, crs in (
@@ -92,14 +92,14 @@ def test_places_are_reprojected(grids, name, shares):
     assert values(path, np.column_stack([latitude, longitude])) == expected.tolist()
 
 
-def test_the_globes_edges_belong_to_it(write):
+def test_the_edges_of_a_global_raster_are_inside(write):
     path = write(np.arange(8, dtype=np.int16).reshape(2, 4))  # cells of 90 degrees
     corners = [(90, -180), (90, 179.9), (-90, -180), (-90, 179.9), (0, 0), (90, 180), (-90, 180)]
     assert values(path, corners) == [0, 3, 4, 7, 6, 0, 4]
 
 
 @pytest.mark.parametrize("west", [-180, 0, -30, 180, -190])
-def test_meridians_go_around(write, west):
+def test_longitudes_wrap_around(write, west):
     path = write(np.arange(36, dtype=np.int16)[None], west=west, north=5, cell=10)
     longitude = np.array([-179, -1, 0.5, 91, 179])
     expected = ((longitude - west) % 360) // 10
@@ -113,7 +113,7 @@ def test_a_region_across_the_antimeridian(write):
 
 
 @pytest.mark.parametrize("crs", ["EPSG:3857", "EPSG:32631", "EPSG:3035", "EPSG:3413"])
-def test_places_that_a_projection_does_not_hold_are_outside(write, crs):
+def test_places_outside_a_projection_are_outside(write, crs):
     path = write(np.ones((2, 2), np.uint8), transform=from_origin(4e5, 5e6, 9, 9), crs=crs)
     places = [(90, 0), (-90, 0), (0, 180), (-89.9, -177), (np.nan, 0)]
     assert np.isnan(values(path, places)).all()
@@ -135,7 +135,7 @@ PROJECTIONS = [
 
 @pytest.mark.parametrize("crs", PROJECTIONS)
 @pytest.mark.parametrize("far", FAR)
-def test_one_place_without_a_projected_value_costs_the_others_nothing(write, crs, far):
+def test_one_place_without_projection_does_not_affect_others(write, crs, far):
     cells = np.ones((100, 100), np.uint8)
     path = write(cells, transform=from_origin(-1e6, 1e6, 2e4, 2e4), crs=crs)
     found = values(path, [far, (1, 1), far])
@@ -150,7 +150,7 @@ def test_one_place_without_a_projected_value_costs_the_others_nothing(write, crs
         ("EPSG:27200", 2_000_000, 6_800_000, (-41, 175)),  # New Zealand's: the north
     ],
 )
-def test_far_places_that_a_projection_puts_on_near_ones_are_outside(write, crs, west, north, here):
+def test_far_places_projected_onto_near_ones_are_outside(write, crs, west, north, here):
     path = write(
         np.ones((140, 140), np.uint8), transform=from_origin(west, north, 1e4, 1e4), crs=crs
     )
@@ -166,7 +166,7 @@ def test_far_places_that_a_projection_puts_on_near_ones_are_outside(write, crs, 
     assert metres.max() < 2_000_000
 
 
-def test_a_turn_around_the_earth_may_be_400_gradians(write):
+def test_longitudes_in_gradians_wrap_at_400(write):
     cells = np.arange(40, dtype=np.uint8)[None].repeat(20, axis=0)
     path = write(cells, west=-200, north=100, cell=10, crs="EPSG:4807")  # of France, from Paris
     longitude = np.array([-177, -100, -1, 0, 2.3, 3, 100, 179.0])
@@ -194,7 +194,7 @@ def test_undeclared_nodata_can_be_named(write):
     assert values(write(codes, cell=90), PLACES, nodata=-9999) == [0, 255, 5, 241]
 
 
-def test_a_mask_is_heeded(write):
+def test_a_mask_is_applied(write):
     path = write(np.array([[1, 2, 3, 4]], np.uint8), cell=90)
     with rasterio.open(path, "r+") as file:
         file.write_mask(np.array([[255, 0, 255, 0]], np.uint8))
@@ -252,7 +252,7 @@ def gradients(path, places, **options):
 
 @pytest.mark.parametrize("latitude", [0, 60, -85])
 @pytest.mark.parametrize("towards", ["east", "north"])
-def test_a_plane_is_as_steep_as_on_the_ground(write, latitude, towards):
+def test_the_gradient_of_a_plane(write, latitude, towards):
     cell = 1 / 1200
     steps = np.arange(9) * 10.0
     array = np.tile(steps, (9, 1)) if towards == "east" else np.tile(steps[::-1, None], (1, 9))
@@ -264,7 +264,7 @@ def test_a_plane_is_as_steep_as_on_the_ground(write, latitude, towards):
     assert found == pytest.approx([10 / length], rel=1e-5)
 
 
-def test_metres_of_a_projection_are_not_those_of_the_ground(write):
+def test_gradients_use_distances_on_the_ground(write):
     array = np.tile(np.arange(9) * 30.0, (9, 1)).astype(np.float32)
     crs = pyproj.Transformer.from_crs(4326, 3857, always_xy=True)
     x, y = crs.transform(10, 60)
@@ -278,7 +278,7 @@ def test_metres_of_a_projection_are_not_those_of_the_ground(write):
 
 @settings(max_examples=30, deadline=None)
 @given(st.integers(0, 2**32 - 1), st.floats(-80, 80))
-def test_gradients_are_horns(write, seed, latitude):
+def test_gradients_agree_with_horn(write, seed, latitude):
     terrain = np.random.default_rng(seed).uniform(0, 3000, (5, 6)).astype(np.float32)
     cell = 0.01
     path = write(terrain, west=20, north=latitude, cell=cell)
@@ -308,7 +308,7 @@ def test_there_is_no_gradient_beside_a_gap_or_at_the_edge(write):
     assert (filled[1:5, 1:5] == 0).all() and np.isnan(filled[0]).all()
 
 
-def test_the_terrain_goes_on_across_the_antimeridian(write):
+def test_gradients_continue_across_the_antimeridian(write):
     terrain = np.tile(np.arange(36.0) * 1000, (18, 1)).astype(np.float32)
     path = write(terrain)
     found = gradients(path, [(5, -175), (5, 175), (5, 5)])
@@ -347,8 +347,8 @@ print((resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) // 1024)
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="peak memory is in kilobytes on Linux")
-def test_a_global_raster_is_never_held(python, tmp_path):
-    """43,200 × 21,600 cells of float32, in tiles and in rows: 3.7 GB, were the band read whole."""
+def test_a_global_raster_is_never_read_completely(python, tmp_path):
+    """43,200 × 21,600 cells of float32, in tiles and in rows: 3.7 GB if the whole band is read."""
     profile = {
         "driver": "GTiff",
         "width": 43_200,

@@ -1,4 +1,4 @@
-"""Files that are whole or not there, and errors that name them."""
+"""Files are complete or do not exist, and errors name them."""
 
 import os
 import subprocess
@@ -11,7 +11,7 @@ from geoload.files import atomic_write, filename_in_errors, read_json, write_jso
 
 
 @pytest.mark.parametrize("error", [KeyboardInterrupt, ValueError("no"), OSError(28, "full")])
-def test_a_file_that_is_not_finished_leaves_what_was_there(tmp_path, error):
+def test_an_unfinished_write_keeps_the_old_file(tmp_path, error):
     path = tmp_path / "a.txt"
     path.write_text("before", encoding="utf-8")
     with pytest.raises(BaseException), atomic_write(path, "w", encoding="utf-8") as file:  # noqa: B017
@@ -20,7 +20,7 @@ def test_a_file_that_is_not_finished_leaves_what_was_there(tmp_path, error):
     assert path.read_text(encoding="utf-8") == "before" and os.listdir(tmp_path) == ["a.txt"]
 
 
-def test_the_file_of_another_program_beside_it_stays(tmp_path):
+def test_files_of_other_programs_are_kept(tmp_path):
     other = tmp_path / "a.txt.part"
     other.write_text("mine", encoding="utf-8")
     with atomic_write(tmp_path / "a.txt", "w", encoding="utf-8") as file:
@@ -42,7 +42,7 @@ with atomic_write(sys.argv[1]) as file:
 
 @pytest.mark.skipif(sys.platform == "win32", reason="nothing is swept there")
 @pytest.mark.parametrize("count", ["0", "100000"])
-def test_what_was_killed_is_swept_and_what_is_being_written_is_not(tmp_path, count):
+def test_leftover_files_are_removed_but_not_those_being_written(tmp_path, count):
     path = tmp_path / "a.txt"
     assert subprocess.run([sys.executable, "-c", KILLED, path, count], check=False).returncode == -9
     (left,) = tmp_path.iterdir()
@@ -74,7 +74,7 @@ def test_an_error_of_the_system_names_the_file(tmp_path):
 
 
 @pytest.mark.parametrize("text", [b"", b"[]", b"{", b"\xff", b"[" * 100_000, b"1" * 5000])
-def test_a_damaged_state_is_one_error_that_names_the_file(tmp_path, text):
+def test_a_damaged_state_file_is_named_in_the_error(tmp_path, text):
     (tmp_path / "state.json").write_bytes(text)
     with pytest.raises(ValueError, match=r"state\.json is damaged: "):
         read_json(tmp_path / "state.json")

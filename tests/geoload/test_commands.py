@@ -1,4 +1,4 @@
-"""What a command says: options as they are typed there, and how it ends."""
+"""Output and exit status of commands."""
 
 import argparse
 import importlib
@@ -41,7 +41,7 @@ def parser():
     return made
 
 
-def test_home_is_understood_in_paths(monkeypatch):
+def test_a_tilde_in_paths_is_expanded(monkeypatch):
     monkeypatch.setenv("HOME", "/home/me")
     seen = {}
     arguments = ["--data-dir=~/data", "--folder=~/x", "--files", "~/a", "b"]
@@ -71,7 +71,7 @@ def test_errors_end_in_one_line(capfd, error, status, said):
 
 
 @pytest.mark.parametrize("name", ["im2gps", "justzoomin"])
-def test_every_command_tells_its_version(name, capsys):
+def test_every_command_prints_its_version(name, capsys):
     with pytest.raises(SystemExit) as left:
         importlib.import_module(f"{name}.cli").main(["--version"])
     assert left.value.code == 0
@@ -95,10 +95,12 @@ def command(arguments, output, errors=subprocess.PIPE, unbuffered=""):
     ("arguments", "unbuffered"), [(["im2gps", "--help"], ""), (SAMPLE, ""), (SAMPLE, "1")]
 )
 @pytest.mark.parametrize("errors", [subprocess.PIPE, subprocess.STDOUT])
-def test_a_reader_that_leaves_is_no_error(tmp_path, monkeypatch, arguments, unbuffered, errors):
+def test_a_reader_that_closes_the_pipe_is_not_an_error(
+    tmp_path, monkeypatch, arguments, unbuffered, errors
+):
     monkeypatch.chdir(tmp_path)
     reader, writer = os.pipe()
-    os.close(reader)  # before a line is written, so that every line meets a closed pipe
+    os.close(reader)  # close before the first line is written
     with os.fdopen(writer, "wb") as closed:
         done = command(arguments, closed, errors, unbuffered)
     assert done.returncode == 141 and (errors == subprocess.STDOUT or b"Errno" not in done.stderr)
@@ -106,7 +108,7 @@ def test_a_reader_that_leaves_is_no_error(tmp_path, monkeypatch, arguments, unbu
 
 
 @pytest.mark.skipif(not os.path.exists("/dev/full"), reason="needs a device that is always full")
-def test_output_to_a_full_disk_is_one_line():
+def test_output_to_a_full_disk_is_a_one_line_error():
     with open("/dev/full", "wb") as full:
         done = command(["justzoomin", "--version"], full)
     assert done.returncode == 2
@@ -117,7 +119,7 @@ DASH = "import argparse, geoload.commands as c; p = argparse.ArgumentParser(prog
 DASH += "; raise SystemExit(c.run(p, [], lambda options: print('\\u2013')))"
 
 
-def test_output_for_a_terminal_of_few_characters_or_for_none():
+def test_output_to_an_ascii_or_closed_terminal():
     environment = {**os.environ, "PYTHONPATH": ROOT, "PYTHONIOENCODING": "ascii"}
     command = [sys.executable, "-c", DASH]
     done = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)

@@ -1,4 +1,4 @@
-"""What `datasets` must go on doing for us; every supported version runs these."""
+"""What this package needs of `datasets`; these tests run with every supported version."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ ROOT = Path(im2gps.__file__).parents[1]
 SCRIPTS = Version(datasets.__version__) < Version("4")
 
 
-def test_names_are_known_without_looking_anywhere(zoom):
+def test_configurations_and_splits_are_listed(zoom):
     assert get_dataset_config_names("im2gps")[0] == "im2gps"
     assert get_dataset_config_names("justzoomin")[:2] == ["streetview", "metadata"]
     assert get_dataset_default_config_name("justzoomin") == "streetview"
@@ -43,7 +43,7 @@ def test_loads_both_ways_with_processes(packs, zoom, cache):
     assert {split: len(rows) for split, rows in one.items()} == {"train": 40, "validation": 10}
 
 
-def test_other_names_still_go_to_datasets(tmp_path, cache):
+def test_other_names_are_passed_to_datasets(tmp_path, cache):
     (tmp_path / "rows.csv").write_text("a,b\n1,2\n", encoding="utf-8")
     assert load_dataset("csv", data_dir=str(tmp_path), cache_dir=cache)["train"][0] == {
         "a": 1,
@@ -69,7 +69,7 @@ def test_other_names_still_go_to_datasets(tmp_path, cache):
         ("justzoomin-satellite", '"justzoomin", "satellite"'),
     ],
 )
-def test_another_spelling_of_a_name_says_at_once_what_is_meant(name, meant, hub):
+def test_a_misspelt_name_suggests_the_right_one(name, meant, hub):
     asked = len(hub.requests)
     for find in (load_dataset, load_dataset_builder, get_dataset_config_names):
         with pytest.raises(FileNotFoundError, match=rf"did you mean load_dataset\({meant}\)\?"):
@@ -77,7 +77,7 @@ def test_another_spelling_of_a_name_says_at_once_what_is_meant(name, meant, hub)
     assert len(hub.requests) == asked
 
 
-def test_folders_and_other_peoples_names_are_left_to_datasets(tmp_path, monkeypatch, cache, hub):
+def test_folders_and_repositories_are_passed_to_datasets(tmp_path, monkeypatch, cache, hub):
     monkeypatch.chdir(tmp_path)
     for name in ("Im2GPS", "just_zoom_in"):
         (tmp_path / name).mkdir()
@@ -136,7 +136,7 @@ def test_the_current_folder_does_not_matter(packs, zoom, tmp_path):
     assert found == [found[0]] * 4
 
 
-def test_a_relative_data_dir_is_keyed_by_where_it_is(tmp_path, monkeypatch, cache):
+def test_a_relative_data_dir_is_keyed_by_its_absolute_path(tmp_path, monkeypatch, cache):
     counts = []
     for name, photos in (("one", 3), ("two", 5)):
         justzoomin.sample.write_sample(tmp_path / name / "data", photos, 2, shards=1, width=16)
@@ -158,7 +158,7 @@ def test_a_changed_photo_gives_new_rows(tmp_path, cache):
     assert before != after
 
 
-def test_a_copy_that_keeps_size_and_times_is_still_noticed(tmp_path, cache):
+def test_a_changed_file_of_equal_size_and_time_gives_new_rows(tmp_path, cache):
     justzoomin.sample.write_sample(tmp_path / "data", 3, 2, shards=1, width=16)
     table = tmp_path / "data" / "metadata" / "large_area_train_map.csv"
     arguments = {"data_dir": str(tmp_path / "data"), "split": "train", "cache_dir": cache}
@@ -170,9 +170,7 @@ def test_a_copy_that_keeps_size_and_times_is_still_noticed(tmp_path, cache):
     assert [round(b - a) for a, b in zip(before, after, strict=True)] == [1, 1, 1]
 
 
-def test_another_version_of_the_rows_or_of_their_code_never_gets_old_rows(
-    packs, cache, monkeypatch
-):
+def test_a_new_rows_version_or_new_code_gives_new_rows(packs, cache, monkeypatch):
     def key() -> str:
         return load_dataset_builder("im2gps", data_dir=str(packs), cache_dir=cache).cache_dir
 

@@ -1,4 +1,4 @@
-"""Files of web servers, of which many know no ranges or know them in their own way."""
+"""Files of web servers, many of which do not support ranges, or only in part."""
 
 from __future__ import annotations
 
@@ -154,7 +154,7 @@ def test_every_server_gives_the_right_bytes(way):
 
 
 @pytest.mark.parametrize("way", WRONG)
-def test_other_bytes_than_were_asked_for_are_an_error(way):
+def test_a_wrong_byte_range_is_an_error(way):
     with Odd(way) as url, open_binary(url, read_ahead=False) as file:
         assert read_exactly(file.read, 10) == DATA[:10]
         file.seek(50_000)
@@ -163,7 +163,7 @@ def test_other_bytes_than_were_asked_for_are_an_error(way):
 
 
 @pytest.mark.parametrize(("way", "asked"), [("loop", 11), ("to_no_web_address", 1)])
-def test_a_bad_redirect_is_an_error_that_names_the_address_and_not_tried_again(way, asked):
+def test_a_bad_redirect_is_an_error_without_retries(way, asked):
     server = Odd(way)
     with server as url:
         with pytest.raises(OSError, match=r"x\.tar(: | redirects to)") as caught:
@@ -171,7 +171,7 @@ def test_a_bad_redirect_is_an_error_that_names_the_address_and_not_tried_again(w
         assert type(caught.value) is OSError and server.asked <= asked
 
 
-def test_a_refusal_while_reading_names_the_address_and_is_not_tried_again():
+def test_a_refused_read_is_an_error_without_retries():
     server = Odd("refuse_later")
     with server as url, open_binary(url, read_ahead=False) as file:
         file.seek(50_000)
@@ -180,7 +180,7 @@ def test_a_refusal_while_reading_names_the_address_and_is_not_tried_again():
         assert type(caught.value) is OSError and server.asked == 2
 
 
-def test_a_server_without_ranges_is_asked_for_the_file_once():
+def test_a_server_without_ranges_sends_the_file_once():
     server = Odd("whole")
     with server as url, open_binary(url) as file:
         for _ in range(3):
@@ -190,12 +190,12 @@ def test_a_server_without_ranges_is_asked_for_the_file_once():
 
 
 @given(st.binary(max_size=300), st.integers(1, 50), st.integers(0, 400))
-def test_reading_exactly_goes_on_until_all_is_there_or_the_file_ends(data, most, size):
+def test_read_exactly_reads_all_bytes_or_to_the_end(data, most, size):
     file = io.BytesIO(data)
     assert read_exactly(lambda rest: file.read(min(rest, most)), size) == data[:size]
 
 
-def test_more_than_was_asked_for_is_an_error():
+def test_a_read_of_too_many_bytes_is_an_error():
     with pytest.raises(OSError, match="300 bytes came where 100 were requested"):
         read_exactly(lambda rest: bytes(300), 100)
 
@@ -211,5 +211,5 @@ def test_more_than_was_asked_for_is_an_error():
         ("", False), ("Paxton/a.jpg", False), ("other.db", False), ("@home.jpg", False),
     ],
 )  # fmt: skip
-def test_clutter_is_told_by_its_name(name, clutter):
+def test_files_of_operating_systems_are_recognised_by_name(name, clutter):
     assert is_clutter(name) is clutter

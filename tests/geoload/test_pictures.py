@@ -1,4 +1,4 @@
-"""Pictures decoded at a size: the same picture as decoding it whole and resampling it."""
+"""Pictures decoded at a size agree with decoding them completely and resampling."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def difference(a, b) -> float:
 
 
 @pytest.mark.parametrize("size", [384, 300, 192, 100, (384, 384), (224, 224), 500])
-def test_differs_no_more_than_resampling_filters_do_among_themselves(size):
+def test_differs_no_more_than_resampling_filters_differ(size):
     data = photo(1024, 768)
     ours = decode(data, size)
     height, width = ours.shape[:2]
@@ -80,7 +80,7 @@ def test_shapes(width, height, size, orientation):
 
 
 @pytest.mark.parametrize("orientation", range(1, 9))
-def test_comes_upright(orientation):
+def test_orientation_is_applied(orientation):
     exif = Image.Exif()
     exif[ExifTags.Base.Orientation] = orientation
     data = photo(120, 80, exif=exif.tobytes())
@@ -104,7 +104,7 @@ def test_comes_upright(orientation):
     ],
     ids=str,
 )
-def test_comes_upright_from_every_format(kind, options, orientation):
+def test_orientation_is_applied_in_every_format(kind, options, orientation):
     exif = Image.Exif()
     exif[ExifTags.Base.Orientation] = orientation
     pixels = whole(photo(80, 40))
@@ -122,7 +122,7 @@ def test_comes_upright_from_every_format(kind, options, orientation):
 
 @pytest.mark.parametrize("orientation", range(1, 9))
 @pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP"])
-def test_comes_upright_where_xmp_alone_says_how(kind, orientation):
+def test_orientation_in_xmp_is_applied(kind, orientation):
     text = f'<x:xmpmeta><rdf:Description tiff:Orientation="{orientation}"/></x:xmpmeta>'
     options = {"xmp": text.encode()}
     if kind == "PNG":
@@ -160,7 +160,7 @@ def test_a_picture_of_too_many_pixels_is_an_error(kind):
         decode(bomb(kind), 100)
 
 
-def test_a_flood_of_scans_is_an_error():
+def test_too_many_scans_are_an_error():
     data = photo(64, 48, progressive=True)
     scan = data.rfind(b"\xff\xda")
     with pytest.raises(PictureError, match="more than 100 scans"):
@@ -181,7 +181,7 @@ def test_other_formats_are_decoded_too():
     assert (decode(buffer.getvalue(), 24)[12, 16] == [200, 100, 50]).all()
 
 
-def test_nothing_is_enlarged_and_what_fits_stays_as_it_is():
+def test_pictures_are_never_enlarged_and_small_ones_stay_unchanged():
     data = photo(64, 48)
     assert shrink(data, 48) is data and shrink(data, 500) is data
     assert decode(data, 500).shape == (48, 64, 3)
@@ -194,13 +194,13 @@ def test_a_damaged_picture_is_an_error(broken):
         decode(data, 100)
 
 
-def test_stray_bytes_are_forgiven_as_pillow_forgives_them():
+def test_stray_bytes_are_ignored_as_in_pillow():
     data = photo(300, 200)
     stray = data[:-2] + b"\x00" * 40 + data[-2:]
     assert difference(decode(stray, 100), decode(data, 100)) < 4  # two filters
 
 
-def test_numbers_of_numpy_are_numbers():
+def test_numpy_numbers_are_accepted():
     data = photo(120, 80)
     assert decode(data, np.int64(40)).shape == decode(data, (np.int32(40), 60)).shape
     assert Resize(np.int16(40))({"image": [{"bytes": data}]})["image"][0].shape == (40, 60, 3)
@@ -224,7 +224,7 @@ def test_sixteen_bits_are_refused():
 
 
 @pytest.mark.parametrize("dtype", [np.uint16, np.int32, np.float32])
-def test_a_batch_refuses_sixteen_bits_the_same_by_either_way(dtype):
+def test_a_batch_refuses_sixteen_bits_in_every_form(dtype):
     picture = Image.fromarray(np.full((8, 8), 30000, dtype))
     picture.save(buffer := io.BytesIO(), "TIFF")
     good = Image.new("RGB", (8, 8))

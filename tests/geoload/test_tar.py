@@ -1,4 +1,4 @@
-"""The TAR reader, on what tar programs write and on what breaks."""
+"""The TAR reader on archives of several programs and on damaged ones."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def header(name: str, size: int | bytes = 0, kind: bytes = b"0", **fields: bytes
 
 @pytest.mark.parametrize("kind", ["gzip", "bzip2", "xz", "zstd"])
 @pytest.mark.parametrize("size", [100, 5000])
-def test_a_compressed_archive_is_called_so(kind, size):
+def test_a_compressed_archive_is_an_error_that_says_so(kind, size):
     magic = {"gzip": b"\x1f\x8b", "bzip2": b"BZh9", "xz": b"\xfd7zXZ\0", "zstd": b"(\xb5/\xfd"}
     data = magic[kind] + bytes(range(256)) * 20
     with pytest.raises(ShardError, match=rf"a\.tar is compressed \({kind}\).*unpack it first"):
@@ -75,7 +75,7 @@ def pax(key: str, value: str) -> bytes:
 
 
 class ShortReads(io.BytesIO):
-    """A file of which a read gives 700 bytes at most, as on FUSE and network disks."""
+    """A file whose reads return at most 700 bytes, as on FUSE and network disks."""
 
     def read(self, size: int | None = -1) -> bytes:
         return super().read(min(size or 0, 700))
@@ -88,7 +88,7 @@ def read(tar: bytes, wanted=None, **options) -> dict[str, bytes | None]:
 @pytest.mark.parametrize("form", ["gnu", "pax"])
 @settings(max_examples=60, deadline=None)
 @given(files=FILES)
-def test_gives_names_and_bytes_of_whatever_tarfile_writes(form, files):
+def test_reads_names_and_bytes_that_tarfile_writes(form, files):
     assert read(pack(files, form)) == files
 
 
@@ -170,7 +170,7 @@ def test_a_cut_between_two_members_is_an_error_that_names_the_last():
         read(tar[: 4 * 512])
 
 
-def test_every_cut_but_in_the_trailing_zeros_is_noticed():
+def test_every_cut_before_the_trailing_zeros_is_an_error():
     tar = pack({"a": b"x" * 100, "b" * 120: b"y" * 1000, "c": b""})
     end = max(m.data + (m.size + 511) // 512 * 512 for m, _ in members(io.BytesIO(tar)))
     for length in range(0, end, 100):
@@ -206,7 +206,7 @@ def test_sizes_are_bounded():
         read(bomb.tobuf(tarfile.GNU_FORMAT) + bytes(1024))
 
 
-def test_a_member_says_where_it_lies():
+def test_a_member_has_its_offset_and_size():
     member, data = next(members(io.BytesIO(pack({"a.jpg": b"abc"}))))
     assert member == Member("a.jpg", 0, 512, 3, "file")
     assert data == b"abc"
@@ -227,7 +227,7 @@ def test_damage_gives_one_kind_of_error(data):
 
 
 @pytest.mark.parametrize("form", FORMATS)
-def test_a_read_may_give_less_than_was_asked_for(form):
+def test_short_reads_are_continued(form):
     files = {"a" * 90 + "/" + "b" * 90 + ".jpg": os.urandom(5000), "b.jpg": bytes(100_000)}
     found = {member.name: data for member, data in members(ShortReads(pack(files, form)))}
     assert found == files
@@ -259,7 +259,7 @@ def test_an_impossible_size_is_an_error_for_every_reader(kind, size, tmp_path):
     ):
         with pytest.raises(ShardError):
             call()
-    (tmp_path / "x.tar").write_bytes(tar)  # a disk cannot even seek everywhere
+    (tmp_path / "x.tar").write_bytes(tar)  # not every offset can be sought
     with open(tmp_path / "x.tar", "rb", buffering=0) as file, pytest.raises(ShardError):
         list(members(file))
 
@@ -307,7 +307,7 @@ def test_any_pax_records_give_the_member_or_an_error(records):
             read(with_pax(records))
 
 
-def test_what_a_pax_header_says_of_all_members_must_not_be_their_name():
+def test_a_global_pax_header_cannot_set_names():
     def after(record: bytes) -> bytes:
         padded = record + bytes(-len(record) % 512)
         return header("g", len(record), b"g") + padded + pack({"a": b"1"})
@@ -354,7 +354,7 @@ def test_reads_an_incremental_archive(tmp_path: Path):
 
 
 @pytest.mark.parametrize("form", ["gnu", "posix:0.0", "posix:0.1", "posix:1.0"])
-def test_sparse_files_are_passed_over(tmp_path: Path, form):
+def test_sparse_files_are_skipped(tmp_path: Path, form):
     with open(tmp_path / "sparse", "wb") as file:
         for place in range(60):  # more than fit into one header
             file.seek(place * 2**17)
@@ -376,7 +376,7 @@ CLUTTER = ["._a.jpg", "x/._a.json", "__MACOSX/x/a.jpg", ".DS_Store", "x/Thumbs.d
            "x/PaxHeader/a.jpg", "PaxHeaders.1234/a.jpg", "PaxHeaders/a.jpg"]  # fmt: skip
 
 
-def test_what_systems_add_to_a_folder_is_passed_over():
+def test_files_that_systems_add_are_skipped():
     files = {"a.jpg": b"1", "x/b._jpg": b"2", "Thumbs.dbx": b"3", "PaxHeaderx/a": b"4"}
     tar = pack({**dict.fromkeys(CLUTTER, b"no photo"), **files})
     assert read(tar) == files

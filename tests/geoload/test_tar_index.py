@@ -1,4 +1,4 @@
-"""The index of a TAR file: same bytes as the archive gives, and never of another file."""
+"""The index of a TAR file gives the bytes of the archive, and never those of another file."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ def test_reads_what_tarfile_wrote(
     assert read.read("absent") is None
 
 
-def test_of_two_members_of_a_name_the_later_counts(tmp_path: Path) -> None:
+def test_the_later_of_two_members_with_one_name_is_read(tmp_path: Path) -> None:
     path = tmp_path / "x.tar"
     with tarfile.open(path, "w") as tar:
         for data in (b"old", b"newer"):
@@ -73,7 +73,7 @@ def test_of_two_members_of_a_name_the_later_counts(tmp_path: Path) -> None:
     assert TarReader(path, tmp_path).read("a") == b"newer"
 
 
-def test_the_second_time_no_header_is_read(
+def test_a_saved_index_is_used_without_reading_headers(
     tar: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     first = index_of(tar, tmp_path)
@@ -85,7 +85,7 @@ def test_the_second_time_no_header_is_read(
 
 
 @pytest.mark.parametrize("keep_times", [False, True])
-def test_a_replaced_tar_is_indexed_anew(tar: Path, tmp_path: Path, keep_times: bool) -> None:
+def test_a_replaced_tar_is_indexed_again(tar: Path, tmp_path: Path, keep_times: bool) -> None:
     before = os.stat(tar)
     index_of(tar, tmp_path)
     other = tmp_path / "other.tar"
@@ -99,7 +99,7 @@ def test_a_replaced_tar_is_indexed_anew(tar: Path, tmp_path: Path, keep_times: b
 
 
 @pytest.mark.parametrize("where", [0, 40, 200, -10, "cut", "empty", "longer", "other"])
-def test_a_corrupt_index_is_said_and_made_anew(
+def test_a_corrupt_index_is_reported_and_rebuilt(
     tar: Path, tmp_path: Path, where: object, caplog: pytest.LogCaptureFixture
 ) -> None:
     index_of(tar, tmp_path / "index")
@@ -123,7 +123,7 @@ def test_a_corrupt_index_is_said_and_made_anew(
 
 @pytest.mark.parametrize("field", range(5))
 @pytest.mark.parametrize("value", [-1, 2**62, -(2**63)])
-def test_an_index_that_points_outside_of_its_file_is_refused(
+def test_an_index_that_points_outside_its_file_is_refused(
     tar: Path, tmp_path: Path, field: int, value: int, caplog: pytest.LogCaptureFixture
 ) -> None:
     index_of(tar, tmp_path / "index")
@@ -137,7 +137,7 @@ def test_an_index_that_points_outside_of_its_file_is_refused(
 
 
 @pytest.mark.parametrize("count", [b"1152921504606846976", b"null", b"-2", b"7", b"[" * 9999])
-def test_an_index_whose_header_makes_no_sense_is_refused(
+def test_an_index_with_an_invalid_header_is_refused(
     tar: Path, tmp_path: Path, count: bytes, caplog: pytest.LogCaptureFixture
 ) -> None:
     index_of(tar, tmp_path / "index")
@@ -164,7 +164,7 @@ def test_an_index_of_an_older_version_is_ignored(
 
 
 @pytest.mark.parametrize("stop", [0, 1, 17, 39])
-def test_a_pass_that_broke_off_is_resumed(
+def test_an_interrupted_pass_is_resumed(
     tar: Path, tmp_path: Path, stop: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def new() -> TarIndex:
@@ -224,7 +224,7 @@ def test_a_tar_overwritten_while_in_use_is_noticed(tar: Path, tmp_path: Path) ->
     assert tar.exists()
 
 
-def test_a_tar_renamed_over_while_in_use_is_read_on(tar: Path, tmp_path: Path) -> None:
+def test_a_tar_replaced_by_rename_is_still_read(tar: Path, tmp_path: Path) -> None:
     read = TarReader(tar, tmp_path)
     read.read("absent")
     other = tmp_path / "other"
@@ -248,7 +248,7 @@ def test_without_pread(tar: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     assert {name: read.read(name) for name in CONTENT} == CONTENT
 
 
-def test_a_cache_that_cannot_be_written_is_said(
+def test_an_unwritable_cache_is_reported(
     tar: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     (tmp_path / "file").write_text("")
@@ -267,7 +267,7 @@ def test_a_member_too_large_is_not_read(tar: Path, tmp_path: Path) -> None:
         TarReader(tar, tmp_path).read("satellite/-3/35/245.jpg", max_size=1000)
 
 
-def test_a_read_may_give_less_than_was_asked_for(
+def test_short_reads_are_continued(
     tar: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     pread = "geoload.tar_reader._pread"
@@ -277,14 +277,14 @@ def test_a_read_may_give_less_than_was_asked_for(
 
 
 @pytest.mark.parametrize("place", [(-1, 5), (0, -1), (0, 10**6), (2**63, 5), (10**23, 1)])
-def test_a_place_outside_of_the_file_is_an_error(tar: Path, place: tuple[int, int]) -> None:
+def test_a_read_outside_the_file_is_an_error(tar: Path, place: tuple[int, int]) -> None:
     with pytest.raises(ShardError, match=r"level\.tar ends before odd does"):
         list(read_members(str(tar), [Member("odd", 0, *place, "file")], None))
 
 
 @pytest.mark.parametrize("value", [-1, 2**63, 10**23, 1.0, True, "1", None, [1], 1e999])
 @pytest.mark.parametrize("field", ["offset", "size"])
-def test_a_published_index_with_a_wrong_place_is_refused(
+def test_a_published_index_with_a_wrong_offset_is_refused(
     tar: Path, field: str, value: object
 ) -> None:
     path = index_of(tar, tar.parent).publish()

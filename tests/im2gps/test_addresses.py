@@ -24,7 +24,7 @@ def asked(**fields) -> list[str]:
     return [suffix for suffix, _ in addresses(ROW | fields, HOST)]
 
 
-def test_addresses_are_those_of_flickr():
+def test_addresses_follow_the_form_of_flickr():
     assert addresses(ROW, HOST) == [
         ("_b", f"{HOST}/97/231521295_0a1b2c3d4e_b.jpg"),
         ("_o", f"{HOST}/97/231521295_ffff_o.jpg"),
@@ -48,7 +48,7 @@ def test_addresses_are_those_of_flickr():
          ["_o", "_b", "_z", ""]),
     ],
 )  # fmt: skip
-def test_the_best_picture_comes_first_and_none_that_never_was(fields, order):
+def test_addresses_start_with_the_best_existing_size(fields, order):
     assert asked(**fields) == order
 
 
@@ -77,7 +77,7 @@ NASTY = st.one_of(
        st.fixed_dictionaries({name: st.one_of(st.none(), st.text(max_size=12))
                               for name in ("original_secret", "original_format")}),
        st.sampled_from(["photo_id", "secret", "server", "owner", ""]))  # fmt: skip
-def test_a_hostile_row_names_nothing_but_a_photo_on_the_host(fields, original, kept):
+def test_a_hostile_row_cannot_name_another_host(fields, original, kept):
     row = {**ROW, **original, **({kept: fields[kept]} if kept else {})}
     if invalid_field(row):
         return

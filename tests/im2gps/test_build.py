@@ -1,4 +1,4 @@
-"""`im2gps build` against a photo host on loopback: what comes, what does not, and going on."""
+"""`im2gps build` with a photo host on loopback: photos, missing photos, and continuing."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ def samples(folder: Path) -> dict[str, tuple[dict, bytes]]:
 
 @pytest.fixture(scope="module")
 def built(tmp_path_factory):
-    """A build with one photo of every lasting fault and some of passing ones."""
+    """A build with one photo of every permanent fault and some of temporary ones."""
     folder = tmp_path_factory.mktemp("built")
     rows = photos(60)
     faults = dict(zip(ids(rows, *range(len(LASTING))), LASTING, strict=True))
@@ -81,7 +81,7 @@ def built(tmp_path_factory):
     return folder / "out", rows, faults, report, host
 
 
-def test_what_goes_in_comes_out_or_is_counted_by_reason(built):
+def test_every_row_is_in_a_shard_or_counted_by_reason(built):
     folder, rows, faults, report, _ = built
     expected = Counter(LASTING.values())
     expected["row that gives no address or place"] = 2
@@ -93,7 +93,7 @@ def test_what_goes_in_comes_out_or_is_counted_by_reason(built):
     assert json.loads((folder / "report.json").read_text(encoding="utf-8")) == report
 
 
-def test_each_shard_says_which_photos_did_not_come(built):
+def test_each_shard_lists_its_missing_photos(built):
     folder, rows, faults, _, _ = built
     said = {}
     for number in range(3):
@@ -108,7 +108,7 @@ def test_each_shard_says_which_photos_did_not_come(built):
     assert said[rows[45]["photo_id"]] == "photo that is in the table twice"
 
 
-def test_a_sample_is_a_photo_and_what_is_known_of_it(built):
+def test_a_sample_is_a_photo_with_its_record(built):
     folder, rows, _, _, host = built
     record, photo = samples(folder)[rows[50]["photo_id"]]
     assert photo == picture(rows[50]["photo_id"], 1024, 85)
@@ -123,7 +123,7 @@ def test_a_sample_is_a_photo_and_what_is_known_of_it(built):
         assert archive.getnames()[:2] == [f"{name}.json", f"{name}.jpg"]
 
 
-def test_the_best_size_that_there_is_comes_without_its_metadata(built):
+def test_the_best_available_size_is_stored_without_metadata(built):
     folder, rows, _, report, _ = built
     found = samples(folder)
     record, photo = found[rows[40]["photo_id"]]
@@ -133,7 +133,7 @@ def test_the_best_size_that_there_is_comes_without_its_metadata(built):
     assert report["sizes"]["_o"] == report["sizes"]["_z"] == 1
 
 
-def test_what_is_gone_is_asked_for_once_and_what_is_busy_as_often_as_said(built):
+def test_gone_photos_are_requested_once_and_busy_ones_retried(built):
     _, rows, faults, _, host = built
     asked: dict[str, Counter] = {photo_id: Counter() for photo_id in faults}
     for path, count in host.asked.items():
@@ -144,13 +144,13 @@ def test_what_is_gone_is_asked_for_once_and_what_is_busy_as_often_as_said(built)
     for fault in ("404", "410", "unavailable", "403", "truncated", "html"):
         assert max(by_fault[fault].values()) == 1 and len(by_fault[fault]) == 3
     assert list(by_fault["500"].values()) == [5]
-    assert len(by_fault["reset"]) == 1  # no smaller size in the place of a passing trouble
+    assert len(by_fault["reset"]) == 1  # a temporary fault is not answered with a smaller size
     assert host.agents == {
         f"im2gps-justzoomin/{__version__} (im2gps build: photos of a research data set)"
     }
 
 
-def test_the_same_list_gives_the_same_bytes_and_a_finished_build_does_nothing(built, tmp_path):
+def test_builds_are_reproducible_and_finished_ones_do_nothing(built, tmp_path):
     folder, rows, faults, report, _ = built
     table = write_list(tmp_path / "renamed.parquet", rows)
     before = {path: path.stat().st_mtime_ns for path in folder.iterdir() if path.suffix != ".lock"}
@@ -163,7 +163,7 @@ def test_the_same_list_gives_the_same_bytes_and_a_finished_build_does_nothing(bu
     assert {i: photo for i, (_, photo) in mine.items()} == {i: p for i, (_, p) in theirs.items()}
 
 
-def test_a_build_that_is_killed_goes_on_where_it_was(tmp_path):
+def test_a_killed_build_continues(tmp_path):
     rows = photos(60)
     table = write_list(tmp_path / "photos.parquet", rows)
     with FlickrPhotos(rows, hold_at=45) as host:
@@ -187,7 +187,7 @@ def test_a_build_that_is_killed_goes_on_where_it_was(tmp_path):
     assert not list((tmp_path / "out").glob("*.part"))
 
 
-def test_a_folder_of_another_list_is_refused_with_what_to_do(tmp_path):
+def test_a_folder_of_another_list_is_refused(tmp_path):
     table = write_list(tmp_path / "one.parquet", photos(4))
     other = write_list(tmp_path / "two.parquet", photos(5))
     with FlickrPhotos(photos(5)) as host:
@@ -217,7 +217,7 @@ def test_two_builds_do_not_write_to_one_folder(tmp_path):
         build(table, tmp_path / "out", **QUICK)
 
 
-def test_a_shard_that_was_cut_or_removed_is_made_again(tmp_path):
+def test_a_truncated_or_removed_shard_is_built_again(tmp_path):
     rows = photos(6)
     table = write_list(tmp_path / "photos.parquet", rows)
     with FlickrPhotos(rows) as host:
@@ -232,7 +232,7 @@ def test_a_shard_that_was_cut_or_removed_is_made_again(tmp_path):
 
 
 @pytest.mark.parametrize("keep_times", [True, False])
-def test_a_shard_that_was_changed_in_place_is_made_again(tmp_path, caplog, keep_times):
+def test_a_changed_shard_is_built_again(tmp_path, caplog, keep_times):
     rows = photos(4)
     table = write_list(tmp_path / "photos.parquet", rows)
     out = tmp_path / "out"
@@ -248,7 +248,7 @@ def test_a_shard_that_was_changed_in_place_is_made_again(tmp_path, caplog, keep_
         build(table, out, **options)
         assert shard.read_bytes() == whole and host.asked.total() - asked == 2
         assert "im2gps-00001.tar has changed since it was written" in caplog.text
-        # Copied elsewhere the shards are what they were.
+        # Copies in another folder have the same shards.
         shutil.copytree(out, tmp_path / "copy")
         asked = host.asked.total()
         build(table, tmp_path / "copy", **options)
@@ -262,7 +262,7 @@ OWN = (".im2gps-00000.tar.01234567.part", ".im2gps-00000.json.01234567.part",
        ".build.json.01234567.part", ".report.json.01234567.part")  # fmt: skip
 
 
-def test_a_build_removes_what_one_before_left_unfinished_and_nothing_else(tmp_path):
+def test_a_build_removes_only_unfinished_files_of_builds(tmp_path):
     out = tmp_path / "out"
     (out / ".im2gps-00000.tar.1123456f.part").mkdir(parents=True)
     (out / ".im2gps-00000.tar.2123456f.part").symlink_to(tmp_path / "nowhere")
@@ -279,7 +279,7 @@ def test_a_build_removes_what_one_before_left_unfinished_and_nothing_else(tmp_pa
 @pytest.mark.parametrize(
     "text", ["{", "[1]", "\udc80", "[" * 10**5, '{"rows": 1%s}' % ("0" * 5000)]
 )
-def test_a_damaged_manifest_is_one_error_that_names_it(tmp_path, capsys, text):
+def test_a_damaged_manifest_is_named_in_the_error(tmp_path, capsys, text):
     table = write_list(tmp_path / "photos.parquet", photos(1))
     (tmp_path / "out").mkdir()
     (tmp_path / "out" / "build.json").write_bytes(text.encode("utf-8", "surrogateescape"))
@@ -288,7 +288,7 @@ def test_a_damaged_manifest_is_one_error_that_names_it(tmp_path, capsys, text):
     assert re.search(r"^im2gps: \S+/build\.json is damaged: .*\n\Z", said)
 
 
-def test_a_list_with_a_damaged_page_is_one_error_that_names_it(tmp_path, capsys):
+def test_a_damaged_list_is_named_in_the_error(tmp_path, capsys):
     path = tmp_path / "photos.parquet"
     table = write_list(path, photos(50))
     data = bytearray(path.read_bytes())
@@ -305,7 +305,7 @@ def test_a_list_with_a_damaged_page_is_one_error_that_names_it(tmp_path, capsys)
     assert not list((tmp_path / "out").glob("im2gps-*"))
 
 
-def test_a_host_that_is_away_stops_the_build_and_loses_nothing(tmp_path):
+def test_an_unreachable_host_stops_the_build_without_losses(tmp_path):
     rows = photos(4)
     table = write_list(tmp_path / "photos.parquet", rows)
     with FlickrPhotos(rows, away=10**9) as host:
@@ -317,7 +317,7 @@ def test_a_host_that_is_away_stops_the_build_and_loses_nothing(tmp_path):
         assert build(table, tmp_path / "out", **options)["photos"] == 4
 
 
-def test_a_host_that_comes_back_costs_no_photo(tmp_path):
+def test_a_short_outage_of_the_host_loses_no_photo(tmp_path):
     rows = photos(8)
     table = write_list(tmp_path / "photos.parquet", rows)
     options = QUICK | {"tries": 1, "patience": 60, "concurrency": 2}
@@ -325,7 +325,7 @@ def test_a_host_that_comes_back_costs_no_photo(tmp_path):
         assert build(table, tmp_path / "out", host=host.endpoint, **options)["photos"] == 8
 
 
-def test_a_host_in_trouble_stops_the_build(tmp_path):
+def test_many_refusals_stop_the_build(tmp_path):
     rows = photos(40)
     table = write_list(tmp_path / "photos.parquet", rows)
     with FlickrPhotos(rows, dict.fromkeys(ids(rows, *range(30)), "403")) as host:
@@ -334,7 +334,7 @@ def test_a_host_in_trouble_stops_the_build(tmp_path):
         assert not list((tmp_path / "out").glob("im2gps-*"))
 
 
-def test_again_asks_only_for_what_had_no_proper_answer(tmp_path):
+def test_again_requests_only_photos_without_a_valid_answer(tmp_path):
     rows = photos(12)
     table = write_list(tmp_path / "photos.parquet", rows)
     faults = dict(zip(ids(rows, 1, 5, 7), ["500", "404", "reset"], strict=True))
@@ -357,7 +357,7 @@ def test_again_asks_only_for_what_had_no_proper_answer(tmp_path):
         assert build(table, tmp_path / "out", again=True, **options)["photos"] == 11
 
 
-def test_the_picture_that_comes_for_one_photographer_after_another_is_a_placeholder(tmp_path):
+def test_a_picture_shared_by_photographers_is_a_placeholder(tmp_path):
     rows = photos(20)
     table = write_list(tmp_path / "photos.parquet", rows)
     unavailable = dict.fromkeys(ids(rows, 2, 3, 5, 8), picture("1", 500, 375))
@@ -369,7 +369,7 @@ def test_the_picture_that_comes_for_one_photographer_after_another_is_a_placehol
 
 
 @pytest.mark.parametrize("groups", [1, 4])
-def test_where_most_photos_are_alike_they_are_kept_and_counted(tmp_path, groups):
+def test_photos_that_are_mostly_identical_are_kept_and_counted(tmp_path, groups):
     rows = photos(20)
     table = write_list(tmp_path / "photos.parquet", rows)
     bodies = {r["photo_id"]: picture(str(i % groups), 500, 375) for i, r in enumerate(rows)}
@@ -379,11 +379,11 @@ def test_where_most_photos_are_alike_they_are_kept_and_counted(tmp_path, groups)
 
 
 @pytest.mark.parametrize("retry_after", ["0", "Wed, 21 Oct 2015 07:28:00 GMT"])
-def test_the_host_says_when_to_try_again(tmp_path, retry_after):
+def test_retry_after_is_followed(tmp_path, retry_after):
     rows = photos(3)
     table = write_list(tmp_path / "photos.parquet", rows)
     passing = {photo_id: [429, 503] for photo_id in ids(rows, 0, 1, 2)}
-    # With a backoff of an hour, only what the host says can be what is waited for.
+    # With a backoff of an hour, only the host's Retry-After can be the wait.
     options = QUICK | {"backoff": 3600}
     with FlickrPhotos(rows, passing=passing, retry_after=retry_after) as host:
         assert build(table, tmp_path / "out", host=host.endpoint, **options)["photos"] == 3
@@ -391,7 +391,7 @@ def test_the_host_says_when_to_try_again(tmp_path, retry_after):
 
 @pytest.mark.parametrize("odd", ["Mon, 01 Jan 10000000000000000000000 00:00:00 GMT", "-1e9", "nan",
                                  "99999999999999999999-1", "\xd9\xa3", "0, 0"])  # fmt: skip
-def test_an_odd_word_of_when_to_try_again_costs_no_photo(tmp_path, odd):
+def test_an_invalid_retry_after_loses_no_photo(tmp_path, odd):
     rows = photos(3)
     table = write_list(tmp_path / "photos.parquet", rows)
     passing = {photo_id: [503, 429] for photo_id in ids(rows, 0, 1, 2)}
@@ -408,7 +408,7 @@ def test_no_more_requests_are_under_way_than_allowed(tmp_path):
 
 
 class Leaps(selectors.DefaultSelector):
-    """Where an event loop would wait, its clock leaps."""
+    """An event loop whose clock advances instead of waiting."""
 
     now = 0.0
 
@@ -418,7 +418,7 @@ class Leaps(selectors.DefaultSelector):
 
 
 def on_a_leaping_clock(coroutine):
-    """Run a coroutine in no time; it is called with a function that tells the clock's time."""
+    """Run a coroutine without waiting; its argument is a function that returns the time."""
     clock = Leaps()
     loop = asyncio.SelectorEventLoop(clock)
     loop.time = lambda: clock.now
@@ -428,7 +428,7 @@ def on_a_leaping_clock(coroutine):
         loop.close()
 
 
-def test_turns_are_spaced_evenly_and_held_when_asked():
+def test_requests_are_spaced_evenly_and_paused_on_demand():
     async def turns(now):
         limiter, times = RateLimiter(rate=4), []
         for number in range(8):
@@ -445,7 +445,7 @@ def test_turns_are_spaced_evenly_and_held_when_asked():
 
 @settings(max_examples=30, deadline=None)
 @given(st.integers(1, 60), st.integers(1, 20), st.integers(1, 25))
-def test_partitions_hold_each_row_once_in_order(tmp_path_factory, rows, group, size):
+def test_partitions_contain_each_row_once_in_order(tmp_path_factory, rows, group, size):
     table = tmp_path_factory.mktemp("rows") / "photos.parquet"
     written = photos(rows)
     write_list(table, written, row_group_size=group)
@@ -453,7 +453,7 @@ def test_partitions_hold_each_row_once_in_order(tmp_path_factory, rows, group, s
     assert read == written
 
 
-def test_the_command_says_how_many_came_and_why_the_others_did_not(tmp_path, capsys):
+def test_the_command_prints_counts_and_reasons(tmp_path, capsys):
     rows = photos(8)
     table = write_list(tmp_path / "photos.parquet", rows)
     faults = dict(zip(ids(rows, 1, 2), ["404", "500"], strict=True))
@@ -496,7 +496,7 @@ def test_bad_input_is_one_line_and_status_2(tmp_path, monkeypatch, capsys, optio
     assert re.search(message, said)
 
 
-def test_pixels_that_are_too_many_for_the_data_set_are_made_fewer(tmp_path):
+def test_large_photos_are_reduced(tmp_path):
     rows = [row(0, original_width=3000, original_height=1500, original_secret="cafe",
                 original_format="jpg")]  # fmt: skip
     table = write_list(tmp_path / "photos.parquet", rows)
@@ -508,7 +508,7 @@ def test_pixels_that_are_too_many_for_the_data_set_are_made_fewer(tmp_path):
     assert np.asarray(Image.open(io.BytesIO(photo))).shape == (512, 1024, 3)
 
 
-def test_too_many_open_files_are_no_photos_that_are_missing(tmp_path):
+def test_too_many_open_files_stop_the_build(tmp_path):
     resource = pytest.importorskip("resource")
     rows = photos(1)
     before = resource.getrlimit(resource.RLIMIT_NOFILE)

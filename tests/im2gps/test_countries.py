@@ -1,4 +1,4 @@
-"""The polygons: whole, of the right size, and the right country for a place."""
+"""The polygons are valid, have the right area, and give the right country for a place."""
 
 import json
 from pathlib import Path
@@ -78,7 +78,7 @@ AREAS = {
 }
 
 
-def test_land_areas_are_those_of_the_books(world):
+def test_land_areas_agree_with_published_ones(world):
     area = dict(zip(world.names, world.land_km2, strict=True))
     assert {name: area[name] for name in AREAS} == pytest.approx(AREAS, rel=0.015)
     # 148.94 million with 14.2 of Antarctica and its shelf ice, which is not land here
@@ -106,7 +106,7 @@ def test_the_polygons_are_valid_and_do_not_overlap(world):
     assert not len(first), [world.names[world.owners[i]] for i in np.r_[first, second][:4]]
 
 
-def test_the_file_says_where_it_comes_from():
+def test_the_file_names_its_source():
     path = Path(countries.__file__).with_name("countries.json")
     document = json.loads(path.read_text(encoding="utf-8"))
     assert path.stat().st_size < 800_000
@@ -119,7 +119,7 @@ degrees = arrays(np.float64, st.integers(1, 40), elements=st.floats(0, 1))
 
 @settings(max_examples=60, deadline=None)
 @given(degrees, st.sampled_from(range(0, 1600, 37)), st.booleans())
-def test_locating_many_is_as_trying_each_polygon(world, at, part, whole_degrees):
+def test_locating_many_agrees_with_trying_each_polygon(world, at, part, whole_degrees):
     west, south, east, north = shapely.bounds(world.parts[part])
     longitude = west + at * (east - west)
     latitude = south + at[::-1] * (north - south)
@@ -134,7 +134,7 @@ def test_locating_many_is_as_trying_each_polygon(world, at, part, whole_degrees)
 
 @settings(max_examples=40, deadline=None)
 @given(st.integers(0, 10**6), st.floats(0, 360), st.floats(0, 30))
-def test_near_a_coast_is_by_distance(world, vertex, bearing, km):
+def test_places_near_a_coast_are_assigned_by_distance(world, vertex, bearing, km):
     points = np.concatenate(world.outlines())
     x, y = points[vertex % len(points)]
     north, east = km / 111.2 * np.cos(np.radians(bearing)), km / 111.2 * np.sin(np.radians(bearing))

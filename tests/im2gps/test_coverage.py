@@ -101,7 +101,7 @@ def test_swapped_columns_are_refused(tmp_path, capsys, name):
     assert "2 of 4 rows" in printed.err and "look swapped" in printed.err
 
 
-def test_a_slip_in_a_latitude_is_no_swap(tmp_path, capsys):
+def test_one_bad_latitude_is_not_a_swap(tmp_path, capsys):
     frame = pd.DataFrame([(48.86, 2.35)] * 200 + [(488.6, 2.35), (91, 5)])
     frame.to_csv(tmp_path / "t.csv", index=False, header=["lat", "lon"])
     status, printed = run(tmp_path / "t.csv", capsys=capsys)
@@ -189,7 +189,7 @@ def test_text_tables_give_the_same(table, tmp_path, name):
     assert found[0] == found[1]
 
 
-def test_no_more_rows_than_a_batch_are_held(tmp_path):
+def test_batches_are_no_larger_than_the_limit(tmp_path):
     count = 300_000
     frame = pa.table({"lat": np.zeros(count, np.float32), "lon": np.zeros(count)})
     parquet.write_table(frame, tmp_path / "p.parquet", row_group_size=count)

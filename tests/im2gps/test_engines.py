@@ -1,4 +1,4 @@
-"""The same build on every engine, each with processes of its own: the same shards."""
+"""Every engine builds the same shards."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def has_java() -> bool:
 
 @pytest.fixture(scope="module")
 def expected(tmp_path_factory) -> list[bytes]:
-    """The shards as this process alone makes them."""
+    """The shards built by this process alone."""
     return shards(tmp_path_factory.mktemp("expected"), "local", **HERE)
 
 
@@ -96,7 +96,7 @@ if __name__ == "__main__":
 """
 
 
-def test_a_worker_that_is_killed_is_an_error_and_not_an_endless_wait(tmp_path):
+def test_a_killed_worker_is_an_error(tmp_path):
     table = write_list(tmp_path / "photos.parquet", ROWS)
     killer = tmp_path / "killer.py"
     killer.write_text(KILLER, encoding="utf-8")

@@ -1,4 +1,4 @@
-"""`load_dataset("im2gps", …)`: packs, tables, broken photos, and a server that hands them out."""
+"""`load_dataset("im2gps", …)`: packs, tables, broken photos, and a web server."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def test_each_pack_is_a_configuration(packs, cache, name, count):
     assert [row["image_id"] for row in load(packs, name)] == rows["image_id"][:]
 
 
-def test_no_handed_out_byte_string_holds_its_coordinates(packs):
+def test_no_returned_bytes_contain_coordinates(packs):
     stream = load_dataset("im2gps", data_dir=str(packs), split="test", streaming=True)
     for row in stream.cast_column("image", Image(decode=False)):
         data = row["image"]["bytes"]
@@ -59,7 +59,7 @@ def test_no_handed_out_byte_string_holds_its_coordinates(packs):
         assert b"itude" not in data and b"title" not in data
 
 
-def test_original_bytes_are_the_files_own_on_request(tmp_path):
+def test_original_bytes_are_those_of_the_file(tmp_path):
     photo = jpeg()
     folder = pack(tmp_path, {"a.jpg": photo})
     stream = load_dataset("im2gps", data_dir=folder, split="test", streaming=True,
@@ -68,7 +68,7 @@ def test_original_bytes_are_the_files_own_on_request(tmp_path):
     assert row["image"] == {"bytes": photo, "path": "a.jpg"}
 
 
-def test_the_label_is_that_of_the_picture(packs):
+def test_labels_match_their_pictures(packs):
     from im2gps.sample import picture
 
     for row in load(packs):
@@ -96,7 +96,7 @@ def raw(folder: Path, **options):
     return stream.cast_column("image", Image(decode=False))
 
 
-def test_photos_of_all_kinds_make_one_batch_once_they_are_resized(packs):
+def test_resized_photos_of_all_kinds_make_one_batch(packs):
     batches = raw(packs).map(im2gps.Resize((20, 30)), batched=True, batch_size=6)
     pixels = np.stack([row["image"] for row in batches])
     assert pixels.shape == (12, 20, 30, 3) and pixels.dtype == np.uint8
@@ -112,7 +112,7 @@ def test_unpacked_photos_load_like_the_zip(packs, tmp_path):
     assert len(load(packs / "gps_query_imgs.zip")) == 12
 
 
-def test_what_would_be_ignored_is_refused(packs, tmp_path):
+def test_wrong_files_and_options_are_refused(packs, tmp_path):
     with pytest.raises(ValueError, match="another pack: choose its configuration"):
         load(packs / "2k_random_test.zip")
     with pytest.raises(ValueError, match="is not a ZIP file"):
@@ -137,14 +137,14 @@ def test_two_photos_of_one_name_in_folders_are_named(tmp_path):
         load(tmp_path, "photos")
 
 
-def test_another_packs_photos_are_not_taken_for_this_one(packs, tmp_path):
+def test_photos_of_another_pack_are_refused(packs, tmp_path):
     with zipfile.ZipFile(packs / "2k_random_test.zip") as file:
         file.extractall(tmp_path)
     with pytest.raises(FileNotFoundError, match=r"should contain gps_query_imgs\.zip"):
         load(tmp_path)
 
 
-def test_broken_photos_are_one_error_after_the_good_ones(tmp_path):
+def test_broken_photos_are_one_error_after_the_valid_ones(tmp_path):
     good = jpeg()
     folder = pack(
         tmp_path,
@@ -182,7 +182,7 @@ def test_broken_photos_are_skipped_and_counted_on_request(tmp_path, cache, caplo
     assert "1 unusable photo (bare.jpg: no coordinates" in caplog.text
 
 
-def test_the_error_arrives_unwrapped_and_nothing_stays_in_the_cache(tmp_path, cache):
+def test_errors_are_unwrapped_and_leave_no_cache(tmp_path, cache):
     folder = pack(tmp_path, {"good.jpg": jpeg(), "bare.jpg": jpeg(comments=[])})
     for _ in range(2):
         with pytest.raises(ValueError, match=r"bare\.jpg: no coordinates"):
@@ -216,7 +216,7 @@ def test_wrong_folders_say_what_should_be_there(tmp_path):
         load("https://example.org/packs")
 
 
-def test_a_folder_beside_the_right_one_says_which_is_right(packs, tmp_path):
+def test_a_neighbouring_folder_is_an_error_that_names_the_right_one(packs, tmp_path):
     published = tmp_path / "hub"
     options = ["--data-dir", str(packs), "--to", str(published), "--configs", "human"]
     assert main(["publish", *options, "--include-unlicensed"]) == 0
@@ -228,7 +228,7 @@ def test_a_folder_beside_the_right_one_says_which_is_right(packs, tmp_path):
         load(tmp_path / "high")
 
 
-def test_photos_beside_a_table_say_how_to_take_its_coordinates(tmp_path):
+def test_photos_beside_a_table_suggest_the_option(tmp_path):
     (tmp_path / "a.jpg").write_bytes(jpeg(comments=[]))
     with pytest.raises(ValueError, match=r"skip_broken=True\.$"):
         load(tmp_path)
@@ -239,7 +239,7 @@ def test_photos_beside_a_table_say_how_to_take_its_coordinates(tmp_path):
 
 
 @pytest.mark.parametrize("option", ["records", "strict", "skip_broken", "original_bytes"])
-def test_an_option_that_is_true_or_false_takes_no_text(packs, option):
+def test_text_for_a_boolean_option_is_refused(packs, option):
     with pytest.raises(ValueError, match=f"{option}='no': must be True or False"):
         load(packs, **{option: "no"})
     assert len(load(packs, **{option: False})) == 12
@@ -314,7 +314,7 @@ def test_zeros_in_a_table_stand_for_no_place(tmp_path, caplog):
         load(folder, "photos")
 
 
-def test_longitudes_up_to_360_of_a_table_are_told(tmp_path, caplog):
+def test_longitudes_up_to_360_in_a_table_are_reported(tmp_path, caplog):
     folder = pack(tmp_path, {"a.jpg": jpeg()}, "any.zip")
     (tmp_path / "t.csv").write_text("IMG_ID,LAT,LON\na.jpg,1,200\n", "utf-8")
     assert load(folder, "photos")[0]["longitude"] == -160
@@ -348,7 +348,7 @@ def test_im2gps3k_comes_from_a_folder_filled_by_hand(tmp_path):
         load_dataset("im2gps", "im2gps3k")
 
 
-def test_which_table_must_be_clear(tmp_path):
+def test_an_unclear_choice_of_table_is_an_error(tmp_path):
     folder = pack(tmp_path, {"a.jpg": jpeg()}, "any.zip")
     with pytest.raises(FileNotFoundError, match="found: none"):
         load(folder, "photos")
@@ -359,7 +359,7 @@ def test_which_table_must_be_clear(tmp_path):
     assert len(load(folder, "photos", coordinates=str(tmp_path / "two.csv"))) == 1
 
 
-def test_a_downloaded_pack_must_hold_the_published_number(packs, cache):
+def test_a_downloaded_pack_must_contain_the_published_number(packs, cache):
     with Static(packs) as server:
         options = {"split": "test", "base_url": server.endpoint, "cache_dir": cache}
         for streaming in (False, True):
@@ -367,7 +367,7 @@ def test_a_downloaded_pack_must_hold_the_published_number(packs, cache):
                 list(load_dataset("im2gps", streaming=streaming, **options))
 
 
-def test_a_whole_pack_downloads_and_streams(tmp_path, cache):
+def test_a_pack_downloads_and_streams(tmp_path, cache):
     write_sample(tmp_path / "served", {"im2gps": 0, "human": 64}, width=400)
     options = {"name": "human", "split": "test", "cache_dir": cache}
     with Static(tmp_path / "served") as server:
@@ -378,7 +378,7 @@ def test_a_whole_pack_downloads_and_streams(tmp_path, cache):
     assert len(streamed) == 64
 
 
-def test_streaming_reads_what_is_asked_for_and_unpacks_nothing(tmp_path, monkeypatch):
+def test_streaming_reads_only_what_is_needed(tmp_path, monkeypatch):
     write_sample(tmp_path / "served", {"im2gps": 0, "human": 64}, width=800)
     size = (tmp_path / "served" / "human_geolocation_test.zip").stat().st_size
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "temporary"))
@@ -403,7 +403,7 @@ def test_a_dropped_connection_loses_nothing(tmp_path, cache, streaming, ranges):
 
 
 @pytest.mark.parametrize("streaming", [True, False])
-def test_a_project_page_out_of_reach_says_what_to_do(cache, streaming):
+def test_an_unreachable_project_page_is_an_error_with_advice(cache, streaming):
     what_to_do = r"gps_query_imgs\.zip by other means.*data_dir="
     with pytest.raises(ConnectionError, match=what_to_do) as e:
         list(load_dataset("im2gps", split="test", streaming=streaming, cache_dir=cache,
@@ -412,7 +412,7 @@ def test_a_project_page_out_of_reach_says_what_to_do(cache, streaming):
 
 
 @pytest.mark.parametrize("streaming", [True, False])
-def test_a_pack_that_is_not_there_is_said_to_be_missing(tmp_path, cache, streaming):
+def test_a_missing_pack_is_an_error(tmp_path, cache, streaming):
     with (
         Static(tmp_path) as server,
         pytest.raises(ConnectionError, match=r"\(there is no such file\)|\(404"),
@@ -421,7 +421,7 @@ def test_a_pack_that_is_not_there_is_said_to_be_missing(tmp_path, cache, streami
                           base_url=server.endpoint))  # fmt: skip
 
 
-def test_the_miniature_goes_into_no_file(tmp_path, capsys):
+def test_the_sample_is_not_written_over_a_file(tmp_path, capsys):
     (tmp_path / "a.jpg").touch()
     for place in ("a.jpg", "a.jpg/below"):
         assert main(["sample", str(tmp_path / place)]) == 2

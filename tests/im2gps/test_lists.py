@@ -144,7 +144,7 @@ def test_lists_of_other_systems_and_scripts_are_read_alike(tmp_path):
         "Größe\u2028東京\u0085 \x0b\x0c",
     ],
 )
-def test_titles_may_hold_line_breaks(tmp_path, title):
+def test_titles_may_contain_line_breaks(tmp_path, title):
     rows = read(tmp_path, numbered(1, title=title) + numbered(2) + SLICE + numbered(3, title=title))
     assert [row["title"] for row in rows] == [title, WHOLE["title"], title]
     assert all((row["latitude"], row["original_secret"]) == (41.8904, "f00d") for row in rows)
@@ -218,7 +218,7 @@ def test_broken_blocks_are_counted_by_reason_file_and_line(tmp_path, capsys, rea
     assert place in capsys.readouterr().out
 
 
-def test_blocks_without_a_beginning_or_an_end_do_not_spoil_their_neighbours(tmp_path):
+def test_incomplete_blocks_do_not_affect_their_neighbours(tmp_path):
     headless, tail = block(photo=None), block(photo=None, owner=None, title=None)
     cut = numbered(9)[:60]
     rows = read(
@@ -237,7 +237,7 @@ def test_blocks_without_a_beginning_or_an_end_do_not_spoil_their_neighbours(tmp_
     }
 
 
-def test_optional_values_that_make_no_sense_are_left_empty_and_counted(tmp_path):
+def test_invalid_optional_values_are_empty_and_counted(tmp_path):
     (row,) = read(
         tmp_path,
         block(license="free", accuracy="17", dateupload="-1", o_width="0", o_height="1e3",
@@ -249,7 +249,7 @@ def test_optional_values_that_make_no_sense_are_left_empty_and_counted(tmp_path)
     assert sum(entry["count"] for entry in report(tmp_path)["report"].values()) == 8
 
 
-def test_the_first_record_of_a_photo_stays(tmp_path):
+def test_the_first_record_of_a_photo_is_kept(tmp_path):
     rows = read(
         tmp_path,
         Paris=numbered(7, title="in Paris") + numbered(8) + numbered(7, title="again"),
@@ -329,7 +329,7 @@ def test_the_photographers_of_another_table_are_removed(tmp_path, capsys):
     assert f"{len(theirs)} photographers in" in capsys.readouterr().out
 
 
-def test_owners_are_read_from_no_file_of_another_kind(tmp_path, capsys):
+def test_owners_are_not_read_from_other_kinds_of_files(tmp_path, capsys):
     (tmp_path / "a.txt").write_text(numbered(1), encoding="utf-8")
     pq.write_table(pa.table({"author": ["7@N01"]}), tmp_path / "other.parquet")
     (tmp_path / "cut.parquet").write_bytes((tmp_path / "other.parquet").read_bytes()[:-9])
@@ -347,7 +347,7 @@ def test_owners_are_read_from_no_file_of_another_kind(tmp_path, capsys):
     assert not (tmp_path / "p.parquet").exists()
 
 
-def test_where_all_is_broken_each_reason_is_said_once(tmp_path, capsys):
+def test_each_reason_is_printed_once_if_all_blocks_are_broken(tmp_path, capsys):
     text = "".join(numbered(i, latitude="91") for i in range(1, 10)) + numbered(10, owner="me")
     (tmp_path / "a.txt").write_text(text, encoding="utf-8")
     assert main(["lists", str(tmp_path), "-o", str(tmp_path / "p.parquet")]) == 2
@@ -356,13 +356,13 @@ def test_where_all_is_broken_each_reason_is_said_once(tmp_path, capsys):
     assert error.count("no latitude") == error.count("no owner such as") == 1
 
 
-def test_lists_may_end_in_capital_letters(tmp_path):
+def test_extensions_of_lists_ignore_case(tmp_path):
     (tmp_path / "Rome.TXT").write_text(numbered(1), encoding="utf-8")
     assert main(["lists", str(tmp_path), "-o", str(tmp_path / "p.parquet")]) == 0
     assert keyword("Rome.TXT") == keyword("Rome.txt") == "Rome"
 
 
-def test_what_cannot_be_is_one_line_and_leaves_the_old_table(tmp_path, capsys):
+def test_an_error_is_one_line_and_keeps_the_old_table(tmp_path, capsys):
     (tmp_path / "empty").mkdir()
     (tmp_path / "a.txt").write_text(numbered(1), encoding="utf-8")
     (tmp_path / "b.txt").write_text("nothing here\n", encoding="utf-8")
@@ -403,7 +403,7 @@ def test_the_table_does_not_depend_on_pieces_or_threads(tmp_path, monkeypatch):
     assert tables[0] == tables[1] == tables[2]
 
 
-def test_records_that_begin_where_a_piece_does_come_once(tmp_path, monkeypatch):
+def test_records_at_the_start_of_a_piece_are_read_once(tmp_path, monkeypatch):
     text = SLICE + numbered(1) + numbered(2) + SLICE + numbered(3, latitude="x") + numbered(4)
     (tmp_path / "a.txt").write_text(text, encoding="utf-8")
     place = f"{tmp_path}/a.txt:{text[: text.index('photo: 3')].count(chr(10)) + 1}"
@@ -448,7 +448,7 @@ some_title = st.lists(
     ),
     st.sampled_from(["\n", "\r\n"]),
 )
-def test_whatever_titles_hold_each_photo_keeps_its_own_values(photos, end):
+def test_no_title_changes_the_values_of_other_photos(photos, end):
     text = "".join(
         block(photo=f"{i} a 1", title=title, tags=tags, latitude=repr(latitude),
               longitude=repr(longitude), **dict.fromkeys(absent)) + after

@@ -33,7 +33,7 @@ def load(data_dir, **options):
 
 
 @pytest.mark.parametrize("name", ["", "photos.parquet", "whole.parquet"])
-def test_the_table_is_read_as_it_is(table, cache, name):
+def test_the_table_is_read_unchanged(table, cache, name):
     expected = pq.read_table(table / (name or "photos.parquet"))
     rows = load(table / name, cache_dir=cache)
     assert rows.column_names == SCHEMA.names
@@ -59,7 +59,7 @@ def test_a_new_table_gives_new_rows(tmp_path, cache):
         assert load(tmp_path, cache_dir=cache)["photo_id"][:] == expected
 
 
-def test_what_is_no_table_is_refused(table, tmp_path):
+def test_other_files_than_the_table_are_refused(table, tmp_path):
     with pytest.raises(ValueError, match=r"needs data_dir=: .* `im2gps lists LISTS"):
         load_dataset("im2gps", "metadata", split="train")
     with pytest.raises(FileNotFoundError, match=r"should contain photos\.parquet, but contains no"):
@@ -75,7 +75,7 @@ def test_what_is_no_table_is_refused(table, tmp_path):
         load(tmp_path / "other.parquet", streaming=True)
 
 
-def test_options_and_splits_that_mean_nothing_are_refused(table):
+def test_invalid_options_and_splits_are_refused(table):
     for option in ({"skip_broken": True}, {"coordinates": str(table / "photos.parquet")}):
         with pytest.raises(ValueError, match=f"{next(iter(option))}= has no effect"):
             load(table, **option)

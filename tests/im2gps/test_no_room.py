@@ -1,4 +1,4 @@
-"""The commands where they cannot write: one clear line, and nothing half-written."""
+"""Commands that cannot write: a one-line error, and no incomplete files."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ KEY = "0123456789abcdef0123456789abcdef"
 
 @contextlib.contextmanager
 def small_files_only(size: int):
-    """Let no file grow beyond a size: an error of the system like that of a full disk."""
+    """Limit the size of files, which gives an error like that of a full disk."""
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
     try:
@@ -31,7 +31,7 @@ def small_files_only(size: int):
 
 @pytest.fixture(params=["sample", "lists of a sample", "lists", "build", "publish", "search"])
 def command(request, packs, tmp_path, monkeypatch):
-    """Each command that writes, but for the folder that it writes to."""
+    """Each command that writes, without its output folder."""
     only = ["--random-2k", "0", "--geo-uniform", "0", "--human", "0"]
     with contextlib.ExitStack() as stack:
         if request.param == "sample":
@@ -65,7 +65,7 @@ def content(folder: Path) -> dict[str, bytes]:
     return {str(p.relative_to(folder)): p.read_bytes() for p in folder.rglob("*") if p.is_file()}
 
 
-def test_without_room_it_is_one_line_and_the_same_command_goes_on(command, tmp_path, capsys):
+def test_a_full_disk_is_a_one_line_error_and_the_command_can_continue(command, tmp_path, capsys):
     with small_files_only(3000):
         assert run(command, tmp_path / "out") == 2
     said = capsys.readouterr().err.splitlines()

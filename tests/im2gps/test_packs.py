@@ -1,4 +1,4 @@
-"""The photos of ZIP files and folders, as programs on several systems pack and keep them."""
+"""The photos of ZIP files and folders written by programs on several systems."""
 
 from __future__ import annotations
 
@@ -84,7 +84,7 @@ def test_a_name_in_the_extra_field_counts_if_it_is_of_that_name(tmp_path):
         assert names_in(tmp_path / "p.zip") == [name]
 
 
-def test_folders_with_backslashes_are_no_files(tmp_path):
+def test_folders_with_backslashes_are_not_read_as_files(tmp_path):
     with zipfile.ZipFile(tmp_path / "p.zip", "w") as archive:
         archive.writestr("photos\\", b"")
         archive.writestr("photos\\a.jpg", jpeg())
@@ -96,7 +96,7 @@ CLUTTER = ["._a.jpg", "__MACOSX/photos/._a.jpg", "__MACOSX/a.jpg", "photos/.DS_S
 
 
 @pytest.mark.parametrize("zipped", [True, False])
-def test_what_systems_add_to_a_folder_is_passed_over(tmp_path, zipped):
+def test_files_that_systems_add_are_skipped(tmp_path, zipped):
     for name in [*CLUTTER, "photos/a.jpg"]:
         path = tmp_path / "data" / name
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -110,7 +110,7 @@ def test_what_systems_add_to_a_folder_is_passed_over(tmp_path, zipped):
     assert names_in(source) == ["a.jpg"]
 
 
-def test_tables_and_zips_of_macs_have_shadows_that_are_none(tmp_path):
+def test_shadow_files_of_macs_are_ignored(tmp_path):
     write_zip(tmp_path / "p.zip", [b"a.jpg"])
     (tmp_path / "t.csv").write_text("IMG_ID,LAT,LON\na.jpg,1,2\n")
     for name in ("._p.zip", "._t.csv"):
@@ -152,7 +152,7 @@ def test_links_of_a_local_folder_are_followed_and_loops_end(tmp_path):
         assert sorted(names_in(source)) == ["a.jpg", "b.jpg", "c.jpg"]
 
 
-def test_a_pack_behind_a_link_loads_and_is_loaded_anew_when_it_changes(tmp_path, cache):
+def test_a_changed_pack_behind_a_link_gives_new_rows(tmp_path, cache):
     real = tmp_path / "disk"
     real.mkdir()
     os.symlink(real, tmp_path / "gps_query_imgs")
@@ -163,7 +163,7 @@ def test_a_pack_behind_a_link_loads_and_is_loaded_anew_when_it_changes(tmp_path,
         assert len(load_dataset("im2gps", **options)) == count
 
 
-def test_a_bomb_is_unpacked_no_further_than_a_photo_may_be(tmp_path):
+def test_a_zip_bomb_is_unpacked_only_to_the_size_limit(tmp_path):
     with zipfile.ZipFile(tmp_path / "p.zip", "w") as archive:
         for kind in (zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA, zipfile.ZIP_DEFLATED):
             archive.writestr(f"{kind}.jpg", bytes(65 * 2**20), kind)
@@ -182,7 +182,7 @@ def test_a_bomb_is_unpacked_no_further_than_a_photo_may_be(tmp_path):
 
 
 class ShortReads(io.FileIO):
-    """A file of which a read gives 700 bytes at most, as on FUSE and network disks."""
+    """A file whose reads return at most 700 bytes, as on FUSE and network disks."""
 
     def read(self, size: int | None = -1) -> bytes:
         return super().read(700 if size is None or size < 0 else min(size, 700))
@@ -193,7 +193,7 @@ class ShortReads(io.FileIO):
         return len(data)
 
 
-def test_a_read_may_give_less_than_was_asked_for(tmp_path, monkeypatch):
+def test_short_reads_are_continued(tmp_path, monkeypatch):
     write_zip(tmp_path / "p.zip", [b"%03d.jpg" % number for number in range(99)])
     monkeypatch.setattr("im2gps.packs.open_binary", ShortReads)
     assert len(names_in(tmp_path / "p.zip")) == 99
@@ -216,7 +216,7 @@ def test_damage_gives_one_kind_of_error(tmp_path_factory, data):
         assert str(error)
 
 
-def test_lists_and_tables_are_found_behind_links_and_without_shadows(tmp_path):
+def test_lists_and_tables_are_found_behind_links(tmp_path):
     write_lists(tmp_path / "disk", 40, repeated=0)
     (tmp_path / "lists").mkdir()
     os.symlink(tmp_path / "disk", tmp_path / "lists" / "more")

@@ -1,4 +1,4 @@
-"""Coordinates out of JPEG comments, and bytes without them."""
+"""Coordinates from JPEG comments, and bytes without metadata."""
 
 from __future__ import annotations
 
@@ -101,7 +101,7 @@ def test_reads_the_minus_sign_of_unicode():
 
 
 @pytest.mark.parametrize("text", ["1_0", "\u0661", "0x1", "1,5", "nan", "inf", "- 1", "1e", ""])
-def test_refuses_fields_that_are_no_plain_decimal_number(text):
+def test_refuses_fields_that_are_not_plain_decimals(text):
     data = with_comments(jpeg(), [f"latitude: {text}".encode(), b"longitude: 2"])
     with pytest.raises(PhotoError, match="its comment field latitude has .*, not a number"):
         coordinates(data)
@@ -148,7 +148,7 @@ def test_says_what_is_wrong_with_a_photo(data, message):
 
 @pytest.mark.parametrize("mode", ["RGB", "L", "CMYK"])
 @pytest.mark.parametrize("progressive", [False, True])
-def test_clean_keeps_the_picture_and_drops_all_that_tells(mode, progressive):
+def test_clean_keeps_the_picture_and_removes_metadata(mode, progressive):
     profile = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
     options = {"icc_profile": profile, "exif": exif(41.89, 12.5, orientation=6)}
     data = jpeg(mode, progressive=progressive, **options)
@@ -174,7 +174,7 @@ def test_clean_keeps_the_picture_and_drops_all_that_tells(mode, progressive):
 @pytest.mark.parametrize(
     "carrier", [0xC8, 0xDC, 0xE0, 0xE5, 0xED, 0xEE, 0xF7, 0xFD, 0x02], ids=lambda m: f"{m:02X}"
 )
-def test_clean_leaves_no_room_beside_the_picture(carrier):
+def test_clean_keeps_no_text_in_headers(carrier):
     secret = b" latitude: 41.8904 longitude: 12.492"
     head = {0xE0: b"JFIF\0\1\1\0\0\1\0\1\0\0", 0xEE: b"Adobe\0\x64\0\0\0\0\1"}.get(carrier, b"")
     data = jpeg()
@@ -199,7 +199,7 @@ def test_without_a_hemisphere_there_are_no_coordinates():
 
 
 @pytest.mark.parametrize("payload", [b"Exif\0\0", b"Exif\0\0II*\0", b"Exif\0\0MM\0*\0\0\0\x08\xff"])
-def test_damaged_exif_is_no_exif(payload):
+def test_damaged_exif_is_ignored(payload):
     data = with_comments(jpeg(), [b"latitude: 1", b"longitude: 2"])
     data = data[:2] + segment(0xE1, payload) + data[2:]
     assert coordinates(data) == (1, 2)
@@ -270,7 +270,7 @@ DMS = ((33, 1), (51, 1), (30, 1))
     ],
 )
 @pytest.mark.parametrize("letter", ["N", "S"])
-def test_reads_latitudes_however_exif_holds_them(latitude, degrees, letter):
+def test_reads_latitudes_in_every_exif_form(latitude, degrees, letter):
     expected = pytest.approx((degrees if letter == "N" else -degrees, -12), abs=1e-12)
     assert coordinates(with_gps(at(latitude, letter))) == expected
 
@@ -286,13 +286,13 @@ def test_reads_latitudes_however_exif_holds_them(latitude, degrees, letter):
         (RATIONAL, 2**32 - 1, bytes(8)), (99, 1, bytes(4)), (RATIONAL, 3, b"\xff\xff\xff\xf0"),
     ],
 )  # fmt: skip
-def test_a_latitude_that_is_none_gives_no_coordinates(latitude):
+def test_an_invalid_latitude_gives_no_coordinates(latitude):
     with pytest.raises(PhotoError, match="no coordinates"):
         coordinates(with_gps(at(latitude)))
 
 
 @pytest.mark.parametrize("north", ["", "X", "E", "NS", b"\0\0", "?"])
-def test_a_hemisphere_that_is_none_gives_no_coordinates(north):
+def test_an_invalid_hemisphere_gives_no_coordinates(north):
     with pytest.raises(PhotoError, match="no coordinates"):
         coordinates(with_gps(at(rationals(*DMS), north)))
 
@@ -304,7 +304,7 @@ def test_hemispheres_are_letters_or_words(south, order):
     assert coordinates(with_gps(fields, order)) == pytest.approx((-33.858333333333334, -12))
 
 
-def test_zeros_stand_for_no_place():
+def test_zero_coordinates_are_missing_ones():
     nowhere = at(rationals((0, 1), (0, 1), (0, 1)), t4=rationals((0, 1), (0, 1), (0, 1)))
     with pytest.raises(PhotoError, match="no coordinates, or only 0, 0"):
         coordinates(with_gps(nowhere))
@@ -375,7 +375,7 @@ XMP = "http://ns.adobe.com/xap/1.0/\0<x:xmpmeta><rdf:Description {}</x:xmpmeta>"
     ["tiff:Orientation='6'/>", 'tiff:Make="C" tiff:Orientation = "6" />',
      "><tiff:Orientation>6</tiff:Orientation>", "><tiff:Orientation>\n 6 </tiff:Orientation>"],
 )  # fmt: skip
-def test_an_orientation_in_xmp_stays_and_the_xmp_goes(field):
+def test_an_orientation_in_xmp_is_kept_without_the_xmp(field):
     xmp = segment(0xE1, XMP.format(field).encode())
     handed_out = clean(jpeg()[:2] + xmp + jpeg()[2:])
     assert upright_size(handed_out) == (40, 56) and b"xmp" not in handed_out
@@ -384,7 +384,7 @@ def test_an_orientation_in_xmp_stays_and_the_xmp_goes(field):
 
 
 @pytest.mark.parametrize("junk", [b"hello", b"\0" * 3, b"\xff\0", b"\xff" * 5, b"\xff\xd0\xff\x01"])
-def test_what_stands_between_segments_is_passed_over_and_dropped(junk):
+def test_bytes_between_segments_are_skipped_and_removed(junk):
     data = jpeg(exif=exif(1.5, 2.5))
     for part in list(segments(data))[:-2]:
         odd = data[: part.stop] + junk + data[part.stop :]
@@ -393,7 +393,7 @@ def test_what_stands_between_segments_is_passed_over_and_dropped(junk):
 
 
 @pytest.mark.parametrize("flood", [b"\xff\xd0", b"\xff\x01", b"\xff", b"\xff\0", b"\0", b"junk"])
-def test_a_flood_of_marks_costs_no_memory(flood):
+def test_many_markers_take_little_memory(flood):
     data = jpeg()
     odd = data[:2] + flood * (2**22 // len(flood)) + data[2:]
     tracemalloc.start()
@@ -404,7 +404,7 @@ def test_a_flood_of_marks_costs_no_memory(flood):
 
 
 @pytest.mark.parametrize("marker", [0xFE, 0xE1, 0xE2, 0xDB, 0xC4, 0xDD])
-def test_a_flood_of_segments_is_refused(marker):
+def test_too_many_segments_are_refused(marker):
     data = jpeg()
     odd = data[:2] + segment(marker, b"") * 10**6 + data[2:]
     tracemalloc.start()
@@ -416,7 +416,7 @@ def test_a_flood_of_segments_is_refused(marker):
     assert peak < 8 * 2**20
 
 
-def test_a_flood_of_scans_is_refused():
+def test_too_many_scans_are_refused():
     data = jpeg(progressive=True)
     scan = data.rfind(b"\xff\xda")
     assert clean(data)
@@ -424,8 +424,8 @@ def test_a_flood_of_scans_is_refused():
         clean(data[:scan] + data[scan:-2] * 200 + data[-2:])
 
 
-def test_exif_of_many_long_fields_costs_no_memory():
-    """Of 60 kB each, in overlapping places: Pillow would read 300 MB of them."""
+def test_many_long_exif_fields_take_little_memory():
+    """Fields of 60 kB each in overlapping places, of which Pillow would read 300 MB."""
     entries = {tag: (UNDEFINED, 60_000, b"") for tag in range(0x9000, 0x9000 + 5000)}
     tiff = b"MM\0*" + struct.pack(">I", 8) + directory(">", entries, 8)
     bare = clean(jpeg())

@@ -1,4 +1,4 @@
-"""`im2gps publish` of training shards: the licence stands in the JSON beside each photo."""
+"""`im2gps publish` of training shards, whose JSON files contain the licences."""
 
 from __future__ import annotations
 
@@ -49,7 +49,9 @@ def free(validation: bool) -> list[int]:
     return [n for n in numbers if in_validation(owner(n), FRACTION) is validation]
 
 
-def test_free_training_photos_are_published_with_who_took_them(built, packs, tmp_path, capsys):
+def test_free_training_photos_are_published_with_their_photographers(
+    built, packs, tmp_path, capsys
+):
     shutil.copy(packs / "gps_query_imgs.zip", built)
     folder = tmp_path / "out"
     assert im2gps.cli.main(["publish", "--to", str(folder), "--data-dir", str(built), "--configs",
@@ -77,7 +79,7 @@ def test_free_training_photos_are_published_with_who_took_them(built, packs, tmp
         assert line["link"] == link
 
 
-def test_training_photos_are_published_where_the_test_pack_cannot_be_had(built, tmp_path):
+def test_training_photos_are_published_without_the_test_pack(built, tmp_path):
     folder = tmp_path / "out"
     command = [sys.executable, "-m", "im2gps", "publish", "--to", str(folder), "--data-dir",
                str(built), "--configs", "im2gps"]  # fmt: skip
@@ -94,7 +96,7 @@ def test_training_photos_are_published_where_the_test_pack_cannot_be_had(built, 
     assert len(load_dataset(str(folder), split="train")) == 16
 
 
-def test_the_list_of_photos_is_no_data_set_to_convert(built, tmp_path, capsys):
+def test_the_photo_list_cannot_be_published(built, tmp_path, capsys):
     arguments = ["--to", str(tmp_path / "out"), "--data-dir", str(built), "--configs", "metadata"]
     assert im2gps.cli.main(["publish", *arguments]) == 2
     assert "metadata is one Parquet file" in capsys.readouterr().err

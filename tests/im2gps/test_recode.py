@@ -1,4 +1,4 @@
-"""What becomes of the body of an answer: a clean JPEG of the data set's size, or a reason."""
+"""The body of an answer becomes a clean JPEG of the data set's size, or gives a reason."""
 
 from __future__ import annotations
 
@@ -70,7 +70,7 @@ def test_large_photos_of_any_mode_are_shrunk():
 
 
 @pytest.mark.parametrize("width", [300, 1500])
-def test_metadata_come_off_and_the_colour_profile_stays(width):
+def test_metadata_are_removed_and_the_colour_profile_is_kept(width):
     exif = Image.Exif()
     exif[0x010E] = "latitude: 41.89"
     profile = b"\0" * 16 + b"RGB " + b"\0" * 108
@@ -81,7 +81,7 @@ def test_metadata_come_off_and_the_colour_profile_stays(width):
 
 
 @pytest.mark.parametrize("width", [400, 2000])
-def test_pixels_are_made_upright(width):
+def test_orientation_is_applied_to_pixels(width):
     exif = Image.Exif()
     exif[0x0112] = 6  # to be turned by a quarter to the right
     picture = training_jpeg(coded(width, width // 2, exif=exif), "jpg")
@@ -104,7 +104,7 @@ def test_other_modes_and_formats_become_rgb_jpegs(mode, kind, suffix):
     assert near(image.getpixel((10, 10)), RED) and near(image.getpixel((390, 10)), BLUE)
 
 
-def test_what_is_transparent_becomes_white():
+def test_transparent_pixels_become_white():
     buffer = io.BytesIO()
     Image.new("RGBA", (100, 100), (0, 0, 0, 0)).save(buffer, "PNG")
     assert near(opened(training_jpeg(buffer.getvalue(), "png").data).getpixel((50, 50)), (255,) * 3)
@@ -118,7 +118,7 @@ def test_stray_bytes_between_segments_are_dropped(width):
 
 
 @pytest.mark.parametrize("width", [400, 2000])
-def test_an_orientation_in_xmp_makes_pixels_upright(width):
+def test_an_orientation_in_xmp_is_applied_to_pixels(width):
     body = coded(width, 200)
     xmp = b"http://ns.adobe.com/xap/1.0/\0<tiff:Orientation>6</tiff:Orientation>"
     body = body[:2] + b"\xff\xe1" + (len(xmp) + 2).to_bytes(2, "big") + xmp + body[2:]
@@ -134,7 +134,7 @@ def bomb(width: int, height: int) -> bytes:
 
 
 def holed() -> bytes:
-    """A JPEG whose structure is whole and whose coded data are not."""
+    """A JPEG with an intact structure and damaged image data."""
     noise = np.random.default_rng(0).integers(0, 255, (300, 300, 3), np.uint8)
     buffer = io.BytesIO()
     Image.fromarray(noise).save(buffer, "JPEG")
@@ -161,7 +161,7 @@ def holed() -> bytes:
         (bomb(10_000, 10_000), "jpg", "too many pixels"),
     ],
 )  # fmt: skip
-def test_what_cannot_be_used_is_refused_with_its_reason(body, suffix, reason):
+def test_unusable_pictures_are_refused_with_a_reason(body, suffix, reason):
     with pytest.raises(Missing, match=reason):
         training_jpeg(body, suffix)
 

@@ -35,7 +35,7 @@ def environment(monkeypatch):
 
 
 def spread(count: int, words: str = "rome", first: int = 0, days: int = 30) -> list[dict]:
-    """Photos over some days, thinly at first and densely later."""
+    """Photos over some days, few at first and many later."""
     return [
         photo(first + i, FIRST_DAY + int(days * DAY * (i / count) ** 0.5), words)
         for i in range(count)
@@ -110,7 +110,7 @@ def test_keywords_and_exclusions_come_from_the_query_file(tmp_path, capsys):
     assert {p.name for p in tmp_path.iterdir()} == {"lists", "queries.txt"}
 
 
-def test_a_second_with_more_than_flickr_gives_is_reported_and_the_rest_is_whole(tmp_path, capsys):
+def test_a_second_with_too_many_photos_is_reported(tmp_path, capsys):
     crowded = FIRST_DAY + 10 * DAY
     photos = [*spread(600), *(photo(10_000 + i, crowded) for i in range(4_100))]
     with Flickr(photos, KEY) as server:
@@ -124,14 +124,14 @@ def test_a_second_with_more_than_flickr_gives_is_reported_and_the_rest_is_whole(
     assert max(int(search["page"]) for search in server.searches) == 16
 
 
-def test_pages_that_are_short_now_and_then_lose_nothing(tmp_path):
+def test_short_pages_lose_no_photo(tmp_path):
     with Flickr(spread(1800), KEY) as server:
         server.short = lambda number, _, shown: shown[: -3 if number % 2 else None]
         assert main(command(server, tmp_path)) == 0
         everything_once(server, tmp_path / "lists" / "Rome.txt")
 
 
-def test_photos_that_only_shorter_searches_show_are_found(tmp_path, capsys):
+def test_photos_missing_from_long_searches_are_found(tmp_path, capsys):
     def hide(_, asked, shown):
         seconds = int(asked["max_upload_date"]) - int(asked["min_upload_date"])
         return shown if seconds < 10 * DAY else shown[1:-1]
@@ -159,7 +159,7 @@ def test_photos_that_flickr_counts_but_never_shows_are_reported(tmp_path, capsys
 
 
 @pytest.mark.parametrize("change", ["come", "go"])
-def test_photos_that_come_or_go_between_two_pages_lose_no_others(tmp_path, change):
+def test_photos_added_or_removed_between_pages_lose_no_others(tmp_path, change):
     gone = []
 
     def act(_, asked):
@@ -185,7 +185,7 @@ def test_photos_that_come_or_go_between_two_pages_lose_no_others(tmp_path, chang
     assert max(found.values()) == 1
 
 
-def test_a_photo_whose_upload_day_is_changed_meanwhile_comes_once(tmp_path, capsys):
+def test_a_photo_with_a_changed_upload_day_is_listed_once(tmp_path, capsys):
     with Flickr(spread(1200), KEY) as server:
         arguments = command(server, tmp_path, "--retries", "0")
         server.before = lambda number, _: number == 6 and server.say(Answer(500))
@@ -199,7 +199,7 @@ def test_a_photo_whose_upload_day_is_changed_meanwhile_comes_once(tmp_path, caps
     assert f"1 repeated photo, left out ({first})" in capsys.readouterr().out
 
 
-def test_passing_faults_are_waited_out(tmp_path, caplog):
+def test_temporary_errors_are_retried(tmp_path, caplog):
     with Flickr(spread(900), KEY) as server:
         server.say(Answer(429, headers={"Retry-After": "0"}), times=2)
         server.say(Answer(500), times=2)
@@ -216,7 +216,7 @@ def test_passing_faults_are_waited_out(tmp_path, caplog):
         assert reason in caplog.text
 
 
-def test_what_does_not_pass_ends_with_one_line_and_is_resumed(tmp_path, capsys):
+def test_a_permanent_error_is_one_line_and_the_search_can_be_resumed(tmp_path, capsys):
     with Flickr(spread(900), KEY) as server:
         server.before = lambda number, _: number == 4 and server.say(Answer(500), 4)
         arguments = command(server, tmp_path, "--retries", "3")
@@ -236,7 +236,7 @@ def test_what_does_not_pass_ends_with_one_line_and_is_resumed(tmp_path, capsys):
         assert (tmp_path / "lists" / "Rome.txt").read_bytes() == whole
 
 
-def test_a_killed_search_goes_on_from_its_last_whole_slice(tmp_path):
+def test_a_killed_search_resumes_after_its_last_complete_slice(tmp_path):
     reached, go_on = threading.Event(), threading.Event()
 
     def halt(number, _):
@@ -255,7 +255,7 @@ def test_a_killed_search_goes_on_from_its_last_whole_slice(tmp_path):
         path = tmp_path / "lists" / "Rome.txt"
         before = len(ids(path))
         assert 0 < before < 1500
-        # As if it had died in the middle of writing a slice.
+        # As if it was killed while writing a slice.
         with open(path, "a", encoding="utf-8") as file:
             file.write("\nmintime: 5 maxtime: 6\nnumimgs: 2\nphoto: 1000000001 00")
         assert main(arguments) == 0
@@ -309,7 +309,7 @@ SPELLINGS = {
 
 
 def decoded(text: str) -> str:
-    """Undo, until nothing changes, whatever a reader could undo."""
+    """Decode every encoding that a reader could decode, until nothing changes."""
     for _ in range(4):
         text = re.sub(r"\\u([0-9a-fA-F]{4})", lambda m: chr(int(m[1], 16)), unescape(unquote(text)))
     for coded in re.findall(r"[0-9A-Za-z+/]{16,}", text):
@@ -320,9 +320,7 @@ def decoded(text: str) -> str:
 
 
 @pytest.mark.parametrize("spelling", SPELLINGS)
-def test_a_key_that_is_sent_back_in_other_spellings_is_shown_nowhere(
-    tmp_path, capfd, caplog, spelling
-):
+def test_an_encoded_key_in_an_answer_is_not_printed(tmp_path, capfd, caplog, spelling):
     caplog.set_level("DEBUG")
     said = SPELLINGS[spelling]
     found = photo(7, FIRST_DAY + 9, title="TITLE", tags="TAGS", secret="SECRET", owner="OWNER")
@@ -350,7 +348,7 @@ def test_a_key_that_is_sent_back_in_other_spellings_is_shown_nowhere(
 @pytest.mark.parametrize("total", ["1e999", "NaN", "-1", '"1e3"', "[1]", "null", "9" * 400,
                                    "9" * 5000, '"%s"' % ("9" * 5000), "{}"])  # fmt: skip
 @pytest.mark.parametrize("shape", ['{"photos": {"total": %s, "photo": []}}', '{"photos": %s}'])
-def test_an_answer_that_makes_no_sense_is_asked_for_again(tmp_path, capsys, total, shape):
+def test_an_invalid_answer_is_requested_again(tmp_path, capsys, total, shape):
     with Flickr(spread(5), KEY) as server:
         server.say(Answer(200, (shape % total).encode()))
         assert main(command(server, tmp_path)) == 0
@@ -361,7 +359,7 @@ def test_an_answer_that_makes_no_sense_is_asked_for_again(tmp_path, capsys, tota
     assert error.splitlines()[-1].startswith("im2gps: Flickr has not answered 2 times")
 
 
-def test_a_photo_that_makes_no_sense_is_not_shown_and_counted(tmp_path, capsys):
+def test_an_invalid_photo_is_counted_but_not_listed(tmp_path, capsys):
     odd = [None, 5, [], {}, {"id": None}, {"id": [1]}, {"id": "../1"}, {"id": 10**400}]
     good = photo(1, FIRST_DAY, title={"_content": "rome"}, tags=["a", {}], views=10**400)
     page = {"stat": "ok", "photos": {"total": len(odd) + 1, "photo": [*odd, good]}}
@@ -375,7 +373,7 @@ def test_a_photo_that_makes_no_sense_is_not_shown_and_counted(tmp_path, capsys):
 @pytest.mark.parametrize("value", [None, "", "soon", "-5", "nan", "inf", "1e9", "1_0", "٣", "5, 10",
                                    "Mon, 01 Jan 10000000000000000000000 00:00:00 GMT",
                                    "Mon, 01 Jan 10000 00:00:00 GMT"])  # fmt: skip
-def test_an_odd_retry_after_says_nothing(value):
+def test_an_invalid_retry_after_is_ignored(value):
     assert retry_after(value, 60) is None
 
 
@@ -393,7 +391,7 @@ def test_no_retry_after_is_an_error(value):
     assert retry_after(value, 60) is None or 0 <= retry_after(value, 60) <= 60
 
 
-def test_a_key_that_flickr_does_not_take_is_an_error_at_once(tmp_path, capsys):
+def test_an_invalid_key_is_an_error_at_once(tmp_path, capsys):
     with Flickr(spread(5), "another") as server:
         assert main(command(server, tmp_path)) == 2
         assert len(server.targets) == 1
@@ -401,7 +399,7 @@ def test_a_key_that_flickr_does_not_take_is_an_error_at_once(tmp_path, capsys):
 
 
 @pytest.mark.parametrize("key", ["", "two words of a key", "kéy-0123456789abcdef"])
-def test_without_a_key_nothing_is_asked(tmp_path, capsys, monkeypatch, key):
+def test_without_a_key_no_request_is_sent(tmp_path, capsys, monkeypatch, key):
     monkeypatch.setenv("FLICKR_API_KEY", key)
     with Flickr(spread(5), KEY) as server:
         assert main(command(server, tmp_path)) == 2
@@ -410,7 +408,7 @@ def test_without_a_key_nothing_is_asked(tmp_path, capsys, monkeypatch, key):
     assert "FLICKR_API_KEY" in error and (not key or key not in error)
 
 
-def test_the_key_goes_nowhere_else(tmp_path, capsys):
+def test_the_key_is_sent_only_to_flickr(tmp_path, capsys):
     with Flickr(spread(5), KEY) as server, Flickr(spread(5), KEY) as elsewhere:
         server.say(Answer(307, headers={"Location": elsewhere.api}))
         assert main(command(server, tmp_path)) == 2
@@ -429,7 +427,7 @@ def test_the_key_goes_nowhere_else(tmp_path, capsys):
         assert reason in error and KEY not in error
 
 
-def test_folders_of_other_searches_are_left_alone(tmp_path, capsys):
+def test_folders_of_other_searches_are_not_changed(tmp_path, capsys):
     lists = tmp_path / "lists"
     with Flickr([*spread(30), *spread(5, "paris", 50)], KEY) as server:
         lists.mkdir()
@@ -446,7 +444,7 @@ def test_folders_of_other_searches_are_left_alone(tmp_path, capsys):
         )
         assert main(command(server, tmp_path, queries="Rome\n-birthday\n")) == 2
         assert "exclusions: none, not -birthday" in capsys.readouterr().err
-        # More places may be added; and the days need not be said again.
+        # More keywords may be added, and the days need not be repeated.
         later = command(server, tmp_path, queries="Rome\nParis\n")[:-4]
         assert main(later) == 0
         assert len(ids(lists / "Paris.txt")) == 5
@@ -473,7 +471,7 @@ def test_two_searches_do_not_write_into_one_folder(tmp_path, capsys):
         assert not server.targets
 
 
-def test_query_files_that_name_nothing_are_refused(tmp_path, capsys):
+def test_query_files_without_keywords_are_refused(tmp_path, capsys):
     with Flickr([], KEY) as server:
         assert main(command(server, tmp_path, queries="# nothing\n-birthday\n")) == 2
         assert "names no places" in capsys.readouterr().err

@@ -1,4 +1,4 @@
-"""`load_dataset` on training shards: those of `im2gps build`, and other people's."""
+"""`load_dataset` with training shards of `im2gps build` and of other programs."""
 
 from __future__ import annotations
 
@@ -88,14 +88,14 @@ def test_a_build_and_a_pack_give_three_splits(whole, cache):
     assert len(rows["train"]) and len(rows["validation"])
 
 
-def test_photo_and_place_belong_together(built):
+def test_photos_have_their_own_coordinates(built):
     for row in stream(built):
         number = ALL.index(row["image_id"])
         assert (row["latitude"], row["longitude"]) == (number / 10, 1 - number / 5)
         assert row["image"] == {"bytes": jpeg(number), "path": row["image_id"]}
 
 
-def test_no_photographer_is_on_both_sides_and_photos_keep_theirs(built, tmp_path):
+def test_no_photographer_is_in_both_splits(built, tmp_path):
     more = write_build(tmp_path, photos=80, shards=5)
     sides = {}
     for split in ("train", "validation"):
@@ -113,7 +113,7 @@ def test_a_larger_share_only_adds_photographers(who, one, other):
     assert not in_validation(who, 0) and in_validation(who, 1)
 
 
-def test_the_share_of_photographers_is_as_asked():
+def test_the_validation_fraction_of_photographers():
     counted = sum(in_validation(f"{number}@N00", 0.01) for number in range(50_000))
     assert 400 < counted < 600
 
@@ -130,13 +130,13 @@ def test_offline_without_a_pack_the_other_splits_load(built, cache, caplog, stre
         assert "the split test is left out" in caplog.text
 
 
-def test_asking_for_the_test_split_alone_says_that_it_cannot_be_had(built, cache):
+def test_the_test_split_alone_without_a_pack_is_an_error(built, cache):
     with pytest.raises(ConnectionError, match="by other means"):
         load_dataset("im2gps", data_dir=str(built), base_url=NOWHERE, split="test",
                      cache_dir=cache)  # fmt: skip
 
 
-def test_a_split_without_rows_is_empty_and_no_error(built, cache):
+def test_a_split_without_rows_is_empty(built, cache):
     options = {"data_dir": str(built), "splits": ["train", "validation"], "cache_dir": cache}
     rows = load_dataset("im2gps", validation_fraction=0, **options)
     assert (rows["train"].num_rows, rows["validation"].num_rows) == (PHOTOS, 0)
@@ -144,7 +144,7 @@ def test_a_split_without_rows_is_empty_and_no_error(built, cache):
     assert list(stream(built, "validation", validation_fraction=0)) == []
 
 
-def test_an_empty_validation_is_said_with_what_to_do(built, cache, caplog):
+def test_an_empty_validation_split_is_reported_with_advice(built, cache, caplog):
     options = {"data_dir": str(built), "splits": ["train", "validation"], "cache_dir": cache}
     rows = load_dataset("im2gps", validation_fraction=0.001, **options)
     assert (rows["train"].num_rows, rows["validation"].num_rows) == (PHOTOS, 0)
@@ -158,7 +158,7 @@ def test_an_empty_validation_is_said_with_what_to_do(built, cache, caplog):
     assert "is empty" not in caplog.text
 
 
-def test_what_is_for_training_shards_is_refused_without_them(packs, caplog):
+def test_training_options_are_refused_without_shards(packs, caplog):
     with pytest.raises(ValueError, match=r"contains no training shards.*`im2gps build"):
         load_dataset("im2gps", data_dir=str(packs), splits=["train"])
     with pytest.raises(ValueError, match=r"splits=\['tset'\]: there is test"):
@@ -171,7 +171,7 @@ def test_what_is_for_training_shards_is_refused_without_them(packs, caplog):
         load_dataset("im2gps", "human", data_dir=str(packs), split="train")
 
 
-def test_packs_alone_have_the_test_split_and_say_how_to_get_the_others(packs, tmp_path):
+def test_packs_alone_give_the_test_split_and_advice(packs, tmp_path):
     for split in ("train", "validation"):
         with pytest.raises(ValueError, match=r"`im2gps search`.*`im2gps lists`.*`im2gps build"):
             stream(packs, split)
@@ -181,7 +181,7 @@ def test_packs_alone_have_the_test_split_and_say_how_to_get_the_others(packs, tm
         stream(write_build(tmp_path), "tset")
 
 
-def test_a_build_under_way_loads_and_says_what_is_missing(tmp_path, caplog):
+def test_an_unfinished_build_loads_and_reports_what_is_missing(tmp_path, caplog):
     write_build(tmp_path)
     (tmp_path / "build.json").write_text('{"rows": 70, "shard_size": 10}', encoding="utf-8")
     (tmp_path / "im2gps-00004.0123.part").write_bytes(b"half")
@@ -190,13 +190,13 @@ def test_a_build_under_way_loads_and_says_what_is_missing(tmp_path, caplog):
 
 
 @pytest.mark.parametrize("nodes", [2, 3])
-def test_nodes_share_the_shards_and_miss_nothing(built, nodes):
+def test_nodes_divide_the_shards_completely(built, nodes):
     rows = stream(built)
     seen = [i for rank in range(nodes) for i in ids(split_dataset_by_node(rows, rank, nodes))]
     assert sorted(seen) == sorted(ids(rows))
 
 
-def test_resuming_repeats_nothing_and_misses_nothing(built):
+def test_resuming_repeats_and_misses_no_rows(built):
     whole = ids(stream(built))
     for stop in (1, 5, len(whole) - 1):
         rows = stream(built)
@@ -223,7 +223,7 @@ def test_several_processes_prepare_the_same_rows(built, cache):
 
 
 def test_a_photo_of_the_other_split_is_not_read(built, tmp_path):
-    # Broken photos, of photographers in training, do not trouble whoever reads validation.
+    # Broken photos of the training split do not affect the validation split.
     train = set(ids(stream(built)))
     with tarfile.open(built / "im2gps-00000.tar") as archive:
         members = [(m.name, archive.extractfile(m).read()) for m in archive]
@@ -244,7 +244,7 @@ def test_a_new_shard_gives_new_rows(tmp_path, cache):
     assert len(load_dataset("im2gps", **options)["train"]) == 20
 
 
-def test_the_webdataset_pipeline_gives_all_that_the_shards_know(built):
+def test_the_webdataset_pipeline_gives_all_fields(built):
     pipeline = im2gps.webdataset("train", data_dir=str(built), validation_fraction=0)
     for number, (image, row) in enumerate(pipeline.decode("pil").to_tuple("jpg", "json")):
         assert image.size == (32, 24)
@@ -261,7 +261,7 @@ def test_the_webdataset_pipeline_gives_all_that_the_shards_know(built):
     ("latitude", "longitude"),
     [("latitude", "longitude"), ("lat", "lon"), ("LAT", "LON"), ("Latitude", "lng")],
 )
-def test_shards_of_other_people_load_in_any_order(tmp_path, latitude, longitude):
+def test_foreign_shards_load_in_any_order(tmp_path, latitude, longitude):
     place = {latitude: "48.85", longitude: 2.35, "caption": "x", "status": "success"}
     first, second, third = (pair(name, place, jpeg(n)) for n, name in enumerate("abc"))
     mixed = [*first, ("a.txt", b"a caption"), *second[::-1]]
@@ -273,7 +273,7 @@ def test_shards_of_other_people_load_in_any_order(tmp_path, latitude, longitude)
     assert {(row["latitude"], row["longitude"]) for row in rows} == {(48.85, 2.35)}
 
 
-def test_the_splits_of_other_peoples_shards_are_as_named(tmp_path, cache, monkeypatch):
+def test_splits_of_foreign_shards_are_those_of_data_files(tmp_path, cache, monkeypatch):
     monkeypatch.chdir(tmp_path)
     place = {"lat": 1, "lon": 2}
     for name in "abc":
@@ -290,7 +290,7 @@ def test_the_splits_of_other_peoples_shards_are_as_named(tmp_path, cache, monkey
     assert rows["validation"]["image_id"][:] == ["e.jpg"]
 
 
-def test_metadata_of_other_peoples_photos_stay_behind(tmp_path):
+def test_metadata_of_foreign_shards_are_removed(tmp_path):
     photo = with_comments(jpeg(), [b"latitude: 48.85"])
     write_shard(tmp_path / "a.tar", pair("a", {"lat": 48.85, "lon": 2}, photo))
     (row,) = foreign(str(tmp_path / "a.tar"))
@@ -340,7 +340,7 @@ def test_a_sample_that_cannot_be_used_is_named_by_shard_and_member(tmp_path, mem
     assert ids(foreign(files, skip_broken=True)) == ["good.jpg"]
 
 
-def test_half_a_character_in_a_record_is_no_trouble(tmp_path):
+def test_lone_surrogates_in_a_record_are_loaded(tmp_path):
     odd = {**GOOD, "owner": "\ud800", "title": "\udfff", "deep": {"deep": {"more": "\ud800"}}}
     write_shard(tmp_path / "im2gps-00000.tar", pair("a", odd, jpeg()))
     rows = [
@@ -353,7 +353,7 @@ def test_half_a_character_in_a_record_is_no_trouble(tmp_path):
 
 
 @pytest.mark.parametrize("text", ["{", "[]", '{"rows": "many"}', '{"rows": 1, "shard_size": 0}'])
-def test_a_damaged_manifest_of_a_build_is_said_and_no_error(tmp_path, caplog, text):
+def test_a_damaged_manifest_of_a_build_is_a_warning(tmp_path, caplog, text):
     write_shard(tmp_path / "im2gps-00000.tar", pair("a", GOOD, jpeg()))
     (tmp_path / "build.json").write_text(text, encoding="utf-8")
     rows = load_dataset("im2gps", data_dir=str(tmp_path), split="train", streaming=True)
@@ -361,7 +361,7 @@ def test_a_damaged_manifest_of_a_build_is_said_and_no_error(tmp_path, caplog, te
     assert "build.json does not say how many shards" in caplog.text
 
 
-def test_what_belongs_to_no_sample_is_counted(tmp_path, cache, caplog):
+def test_members_outside_samples_are_counted(tmp_path, cache, caplog):
     write_shard(
         tmp_path / "a.tar",
         [*pair("a", GOOD, jpeg()), ("b.jpg", jpeg()), ("c.json", b'{"lat": 1, "lon": 2}'),
@@ -409,13 +409,13 @@ def test_a_cut_shard_is_an_error_that_names_it(built, tmp_path, cut):
         ({"data_dir": "{0}", "splits": ["train"], "split": "validation"}, "has the split train"),
     ],
 )
-def test_options_that_make_no_sense_say_so(built, options, message):
+def test_invalid_options_are_errors(built, options, message):
     options = {k: v.format(built) if isinstance(v, str) else v for k, v in options.items()}
     with pytest.raises((ValueError, FileNotFoundError), match=message):
         load_dataset("im2gps", streaming=True, **options)
 
 
-def test_what_a_build_wrote_is_what_is_loaded(tmp_path):
+def test_a_build_is_loaded_as_written(tmp_path):
     pytest.importorskip("simplejpeg")
     from im2gps.building.build import build
     from tests.support.flickr_photos import FlickrPhotos, row, write_list
@@ -432,7 +432,7 @@ def test_what_a_build_wrote_is_what_is_loaded(tmp_path):
     assert seen == Counter("{photo_id}_{secret}_{server}_{owner}.jpg".format(**r) for r in expected)
 
 
-def test_what_else_is_known_of_a_photo_comes_with_it_when_asked_for(whole):
+def test_extra_columns_are_loaded_on_request(whole):
     for row in stream(whole, records=True).take(3):
         record = json.loads(row["record"])
         assert record["title"] == "lat: 1" and record["latitude"] == row["latitude"]

@@ -119,7 +119,7 @@ def test_columns_of_any_type_pass_through(own):
     assert rows[one]["whole"] is None and rows[one]["text"] == ""
 
 
-def test_types_of_a_csv_are_those_of_all_its_cells(own):
+def test_column_types_of_a_csv_depend_on_all_cells(own):
     first, second, third, *rest = ids(own)
     lines = [f"{first},1,007,x,1.5,12345678901234567890,2021-01-01,,NA"]
     lines += [f"{image_id},2,010,y,,1,2021-01-02,," for image_id in rest]
@@ -150,7 +150,7 @@ def test_photos_are_named_in_any_form(own, form, kind):
 
 
 @pytest.mark.parametrize("kind", ["int64", "float64", "Int64"])
-def test_ids_that_became_numbers(own, kind):
+def test_numeric_ids(own, kind):
     everyone = ids(own) + ids(own, "validation")
     frame = pd.DataFrame({"id": pd.Series(everyone).astype("int64").astype(kind), "n": everyone})
     write(own, frame, "parquet")
@@ -194,7 +194,7 @@ def test_the_column_that_names_the_photo_is_found(own):
     assert list(row) == [*OWN, "id", "Image_Key"]
 
 
-def test_a_table_that_names_no_photo_says_its_columns(own):
+def test_a_table_without_photo_ids_is_an_error_with_its_columns(own):
     write(own, pd.DataFrame({"id": [1, 2], "mapillary": ids(own)[:2]}))
     with pytest.raises(ValueError, match=r"names? the photo: id, mapillary\. Name .* covered_id="):
         metadata(own)
@@ -205,7 +205,7 @@ def test_a_table_that_names_no_photo_says_its_columns(own):
         metadata(own, covered_id="id")
 
 
-# What finds no other
+# Rows and photos without a match
 
 
 def test_photos_without_a_row_and_rows_without_a_photo_are_counted(own, cache, caplog):
@@ -239,12 +239,12 @@ def test_photos_without_a_row_and_rows_without_a_photo_are_counted(own, cache, c
                 list(split)
 
 
-def test_a_table_of_both_splits_is_no_news(zoom, caplog):
+def test_a_table_of_both_splits_is_not_reported(zoom, caplog):
     list(metadata(zoom, strict=True))
     assert not caplog.text
 
 
-def test_a_changed_table_is_not_given_from_the_cache(own, cache):
+def test_a_changed_table_gives_new_rows(own, cache):
     options = {"data_dir": str(own), "cache_dir": cache, "covered": True, "split": "train"}
     for number in (1, 2):
         write(own, pd.DataFrame({"image_id": ids(own), "n": number}))
@@ -288,7 +288,7 @@ def test_from_the_hub_it_may_be_a_csv(hub, own, cache):
     assert not hub.requests
 
 
-def test_where_there_is_none(hub, own):
+def test_a_missing_table_is_an_error(hub, own):
     with pytest.raises(FileNotFoundError, match=r"hf download .*streetview/metadata_satellite_cov"):
         metadata(own)
     hub.add("someone/none", own)
@@ -296,7 +296,7 @@ def test_where_there_is_none(hub, own):
         metadata(own, repository="someone/none", data_dir=None)
 
 
-# Damage, and what is typed wrongly
+# Damaged files and wrong arguments
 
 
 @pytest.mark.parametrize(
@@ -322,12 +322,12 @@ def test_a_damaged_table_is_named(own, kind, content, says):
         ({"covered": False, "covered_id": "x"}, "covered_id= names a column of the table that"),
     ],
 )
-def test_what_makes_no_sense_is_refused(zoom, options, says):
+def test_invalid_arguments_are_refused(zoom, options, says):
     with pytest.raises(ValueError, match=says):
         metadata(zoom, **options)
 
 
-def test_the_miniature_has_it_in_both_forms(tmp_path):
+def test_the_sample_has_both_forms(tmp_path):
     write_sample(tmp_path, 3, 2, shards=1, width=16)
     rows = [pd.read_csv(tmp_path / "streetview" / f"{NAME}.csv"),
             pd.read_parquet(tmp_path / "streetview" / f"{NAME}.parquet")]  # fmt: skip

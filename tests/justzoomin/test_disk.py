@@ -1,4 +1,4 @@
-"""A full disk, and one on which nothing may be written: one line that says where and what to do."""
+"""Full and read-only disks give a one-line error with the place and advice."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ except OSError as error:
 
 
 def said(code: str, folder: Path, limit: int = 0, **environment: str) -> str:
-    """Return the last line that a piece of code says in another process."""
+    """Return the last line that code prints in another process."""
     paths = os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")])
     done = subprocess.run(
         [sys.executable, "-c", LIMITED, json.dumps([code, limit])], check=False,
@@ -44,7 +44,7 @@ def said(code: str, folder: Path, limit: int = 0, **environment: str) -> str:
 
 @pytest.fixture
 def closed(tmp_path: Path) -> Path:
-    """A folder in which nothing can be written, whoever tries: it would lie in a file."""
+    """A folder that nobody can write to, because its parent is a file."""
     (tmp_path / "file").touch()
     return tmp_path / "file" / "folder"
 

@@ -1,4 +1,4 @@
-"""`justzoomin extract`: what lands on disk, what does not, and when it is broken off."""
+"""`justzoomin extract`: extracted files, refused members, and interrupted runs."""
 
 from __future__ import annotations
 
@@ -68,10 +68,10 @@ def run(code: str, *arguments: object) -> subprocess.CompletedProcess:
     return subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
 
 
-# What lands on disk
+# What is extracted
 
 
-def test_it_is_what_tar_would_extract(city, tmp_path, capsys):
+def test_extracts_what_tar_extracts(city, tmp_path, capsys):
     assert main(["extract", str(tmp_path / "out"), "--data-dir", str(city)]) == 0
     expected = by_tar(city)
     assert files_below(tmp_path / "out") == expected
@@ -82,7 +82,7 @@ def test_it_is_what_tar_would_extract(city, tmp_path, capsys):
     assert record_of(tmp_path / "out")["finished"] is True
 
 
-def test_from_the_hub_it_is_the_same(hub, city, tmp_path):
+def test_extraction_from_the_hub_is_the_same(hub, city, tmp_path):
     hub.add("someone/city", city)
     assert main(["extract", str(tmp_path / "out"), "--repository", "someone/city"]) == 0
     assert files_below(tmp_path / "out") == by_tar(city)
@@ -126,7 +126,7 @@ def test_the_authors_loader_opens_it(city, tmp_path):
         (["--no-tiles", "--shards", "0", "2", "--workers", "2"], [], 25),
     ],
 )
-def test_only_what_is_asked_for(city, tmp_path, options, levels, photos):
+def test_options_select_what_is_extracted(city, tmp_path, options, levels, photos):
     assert main(["extract", str(tmp_path), "--data-dir", str(city), *options]) == 0
     assert sorted(p.name for p in tmp_path.glob("satellite/*") if p.is_dir()) == levels
     assert len(list((tmp_path / IMAGES).glob("*"))) == photos
@@ -143,7 +143,7 @@ def test_tiles_need_no_tables(own, tmp_path, capsys):
     assert main(["verify", str(tmp_path / "out"), "--data-dir", str(own)]) == 0
 
 
-def test_only_what_is_asked_for_is_downloaded(hub, city, tmp_path):
+def test_only_selected_files_are_downloaded(hub, city, tmp_path):
     hub.add("someone/levels", city)
     options = ["--repository", "someone/levels", "--levels", "-7", "--no-photos"]
     assert main(["extract", str(tmp_path), *options]) == 0
@@ -151,7 +151,7 @@ def test_only_what_is_asked_for_is_downloaded(hub, city, tmp_path):
     assert tars == ["satellite_level_m7_000.tar"]
 
 
-def test_what_was_downloaded_before_is_not_again(hub, city, tmp_path):
+def test_cached_files_are_not_downloaded_again(hub, city, tmp_path):
     from huggingface_hub import hf_hub_download
 
     hub.add("someone/kept", city)
@@ -174,17 +174,17 @@ def test_what_was_downloaded_before_is_not_again(hub, city, tmp_path):
         (["--workers", "0"], "workers is 0; it should be 1 or more."),
     ],
 )
-def test_what_does_not_exist_is_refused(city, tmp_path, capsys, options, says):
+def test_unknown_selections_are_refused(city, tmp_path, capsys, options, says):
     assert main(["extract", str(tmp_path / "out"), "--data-dir", str(city), *options]) == 2
     assert says.replace("{city}", str(city)) in capsys.readouterr().err
     assert not (tmp_path / "out").exists()
 
 
-# Again, and after it was broken off
+# Repeated and interrupted extractions
 
 
 def test_a_picture_that_was_overwritten_is_written_again(city, tmp_path, capsys):
-    """Of the same size all the same: 400 bytes in the middle are others, or the whole is zeros."""
+    """Damage without a change in size: 400 other bytes in the middle, or only zeros."""
     command = ["extract", str(tmp_path), "--data-dir", str(city)]
     assert main(command) == 0
     photo, tile = next((tmp_path / IMAGES).iterdir()), next(tmp_path.glob("satellite/-7/*/*"))
@@ -217,7 +217,7 @@ def test_a_second_run_writes_only_what_is_missing(city, tmp_path, capsys):
     assert {path.name for path in written - {photo}} == {tile.name, "extract_report.json"}
 
 
-def test_more_can_be_added_and_the_record_knows_both(city, tmp_path):
+def test_a_second_selection_is_added_to_the_record(city, tmp_path):
     for options in (["--levels", "-7", "--no-photos"], ["--no-tiles", "--splits", "train"]):
         assert main(["extract", str(tmp_path), "--data-dir", str(city), *options]) == 0
     record = record_of(tmp_path)
@@ -247,7 +247,7 @@ sys.exit(main(sys.argv[2:]))
 """
 
 
-def test_killed_half_way_it_goes_on(city, tmp_path, capsys):
+def test_a_killed_extraction_continues(city, tmp_path, capsys):
     at = 200
     command = ["extract", str(tmp_path), "--data-dir", str(city)]
     assert run(BREAK_OFF, at, *command).returncode == -9
@@ -266,7 +266,7 @@ def test_killed_half_way_it_goes_on(city, tmp_path, capsys):
     assert record_of(tmp_path)["finished"] is True
 
 
-def test_killed_half_way_it_reads_only_the_rest_of_the_hub(hub, city, tmp_path):
+def test_a_killed_extraction_reads_only_the_rest_from_the_hub(hub, city, tmp_path):
     hub.add("someone/killed", city)
     options = ["--repository", "someone/killed", "--levels", "-5", "--no-photos", "--workers", "1"]
     command = ["extract", str(tmp_path / "out"), *options]
@@ -282,7 +282,7 @@ def test_killed_half_way_it_reads_only_the_rest_of_the_hub(hub, city, tmp_path):
     assert not [path for path in hub.sent if path.endswith(".tar")]
 
 
-def test_two_at_a_time_are_refused(city, tmp_path, capsys):
+def test_a_second_extraction_at_the_same_time_is_refused(city, tmp_path, capsys):
     fcntl = pytest.importorskip("fcntl")
     command = ["extract", str(tmp_path), "--data-dir", str(city)]
     folder = os.open(tmp_path, os.O_RDONLY)
@@ -295,7 +295,7 @@ def test_two_at_a_time_are_refused(city, tmp_path, capsys):
     assert main(command) == 0
 
 
-def test_another_version_does_not_mix_in(own, tmp_path, capsys):
+def test_another_version_of_the_data_is_refused(own, tmp_path, capsys):
     command = ["extract", str(tmp_path / "out"), "--data-dir", str(own)]
     assert main(command) == 0
     pack(own / "archives" / "satellite_level_m7_000.tar", [("satellite/-7/1/2.jpg", PICTURE)])
@@ -392,7 +392,7 @@ PIECES = [
     st.one_of(st.text(), st.lists(st.sampled_from(PIECES), max_size=7).map("/".join)),
     st.sampled_from([None, -7]),
 )
-def test_no_name_leads_anywhere_else(name, level):
+def test_no_name_leads_outside_the_folder(name, level):
     path = path_of(name, level)
     top = "streetview/images/" if level is None else "satellite/-7/"
     assert path is None or (path.startswith(top) and os.path.normpath(path) == path)
@@ -413,7 +413,7 @@ def test_a_huge_member_is_left_out(own, tmp_path, capsys):
     assert not list((tmp_path / "out").rglob("*.jpg"))
 
 
-def test_of_two_tars_that_hold_one_picture_the_first_counts(own, tmp_path):
+def test_the_first_of_two_tars_with_one_picture_is_used(own, tmp_path):
     photo = "streetview/images/21_undistorted.jpg"
     for number in range(4):
         others = [(f"streetview/images/3{i}_undistorted.jpg", PICTURE) for i in range(9 - number)]
@@ -446,7 +446,7 @@ def test_nothing_is_written_through_a_link(city, tmp_path, capsys, link):
     assert not list(elsewhere.iterdir())
 
 
-def test_links_in_the_place_of_files_give_way(city, tmp_path):
+def test_links_are_replaced_by_files(city, tmp_path):
     out, mine = tmp_path / "out", tmp_path / "mine"
     with tarfile.open(city / "archives" / "streetview_images_000.tar") as tar:
         names = tar.getnames()
@@ -492,7 +492,7 @@ print(main(command), main(["verify", folder, "--data-dir", city]), *left())
 
 
 def test_a_small_disk(hub, city, tmp_path):
-    """First everything, which cannot fit; then photos that take more than their TARs tell."""
+    """First everything, which does not fit; then photos that need more than their TARs."""
     within = ["unshare", "--map-root-user", "--mount"]
     if not shutil.which("unshare") or subprocess.run([*within, "true"], check=False).returncode:
         pytest.skip("no mounting here")
@@ -545,7 +545,7 @@ sys.exit(main(["extract", *sys.argv[1:]]))
 """
 
 
-def test_what_is_kept_of_the_hub_may_be_damaged(hub, city, tmp_path):
+def test_damaged_files_in_the_cache_are_replaced(hub, city, tmp_path):
     from datasets import config
 
     hub.add("someone/damaged", city)

@@ -59,10 +59,10 @@ def test_downloads_and_streams_a_revision(hub, zoom, cache):
     )
 
 
-def test_the_pinned_revision_is_what_is_asked_for(hub):
+def test_the_pinned_revision_is_requested(hub):
     with pytest.raises((FileNotFoundError, ConnectionError)):
         next(iter(stream()))
-    # A reader that an earlier test left behind may still ask for another repository's bytes.
+    # A reader of an earlier test may still request bytes of another repository.
     asked = [request.path for request in hub.requests if "pcvlab/justzoomin" in request.path]
     assert asked
     assert all("349f392b3620e7cea2596b8ade47b726786f9a1d" in path for path in asked), asked
@@ -79,7 +79,7 @@ def test_two_forks_and_two_revisions_never_share_rows(hub, tmp_path, cache):
         return len(load_dataset("justzoomin", **options))
 
     assert [count("left/justzoomin"), count("right/justzoomin")] == [3, 4]
-    # The branch moves on: asking for it again gives what it names now, the commit what it was.
+    # After the branch moves, its name gives the new rows and the commit the old ones.
     old = hub.add("left/justzoomin", tmp_path / "one")
     hub.add("left/justzoomin", tmp_path / "three")
     assert count("left/justzoomin") == count("left/justzoomin", revision="main") == 5
@@ -87,7 +87,7 @@ def test_two_forks_and_two_revisions_never_share_rows(hub, tmp_path, cache):
     assert count("right/justzoomin") == 4
 
 
-def test_the_first_sample_comes_after_little_of_one_shard(hub, heavy):
+def test_the_first_sample_needs_little_of_one_shard(hub, heavy):
     hub.add("someone/heavy", heavy)
     iterator = iter(stream(repository="someone/heavy"))
     next(iterator)
@@ -160,7 +160,7 @@ def test_a_download_is_announced_and_refused_when_the_disk_is_too_small(
     assert "Downloading " in caplog.text and "someone/large (4 files)" in caplog.text
 
 
-def test_a_fork_that_lacks_shards_is_said_at_the_end_of_a_pass(hub, zoom, tmp_path, caplog):
+def test_missing_shards_of_a_fork_are_reported(hub, zoom, tmp_path, caplog):
     shutil.copytree(zoom, tmp_path / "part")
     (tmp_path / "part" / "archives" / "streetview_images_003.tar").unlink()
     hub.add("someone/part", tmp_path / "part")

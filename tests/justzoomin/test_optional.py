@@ -1,4 +1,4 @@
-"""Every door that needs an optional library says in one line what to install."""
+"""Everything that needs an optional library says in one line what to install."""
 
 from __future__ import annotations
 

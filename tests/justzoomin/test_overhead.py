@@ -111,12 +111,12 @@ def test_views_lists_what_was_rendered(rendered, cache):
         assert row["view"].size == (PIXELS, PIXELS)
 
 
-def test_rendering_is_the_same_however_it_was_stopped(data, rendered, tmp_path):
+def test_interrupted_rendering_gives_the_same_shard(data, rendered, tmp_path):
     whole = rendered.read_bytes()
     output = tmp_path / "again.tar"
     assert justzoomin.render(str(data), output, PIXELS, depth=3, workers=1) == 273
     assert output.read_bytes() == whole
-    # Stopped half-way: some parts are there, one is not whole under its own name.
+    # Interrupted: some parts exist, and one is incomplete.
     calls = []
     real = justzoomin.rendering._render_part
 
@@ -153,7 +153,7 @@ if __name__ == "__main__":
 """
 
 
-def test_killed_it_leaves_no_worker_behind_and_goes_on(data, rendered, tmp_path):
+def test_a_killed_rendering_leaves_no_worker_and_continues(data, rendered, tmp_path):
     script, output = tmp_path / "killed.py", tmp_path / "views.tar"
     script.write_text(KILLED, encoding="utf-8")
     command = [sys.executable, script, data, output]
@@ -179,7 +179,7 @@ def test_two_processes_do_not_render_the_same(data, tmp_path):
     assert [path.name for path in tmp_path.iterdir()] == ["v.tar"]
 
 
-def test_other_tiles_are_not_mixed_with_what_was_drawn(data, tmp_path):
+def test_views_of_other_tiles_are_not_mixed(data, tmp_path):
     first = justzoomin.rendering.parts_folder(tmp_path / "v.tar", str(data), PIXELS, 95, 1)
     copy = tmp_path / "copy"
     shutil.copytree(data, copy)
@@ -204,7 +204,7 @@ def test_bare_webdataset_reads_the_shard(rendered):
     assert samples[0]["jpg"].size == (PIXELS, PIXELS) and samples[0]["json"]["prefix"] == []
 
 
-def test_zoom_without_streaming_says_what_to_use(data):
+def test_zoom_without_streaming_is_an_error_with_advice(data):
     with pytest.raises(ValueError, match=r"streaming=True.*ZoomViews"):
         load_dataset("justzoomin", "zoom", data_dir=str(data), split="validation")
 
@@ -220,7 +220,7 @@ def test_a_transform_adds_the_views_to_prepared_rows(data, cache):
             assert np.array_equal(np.asarray(view), np.asarray(other))
 
 
-def test_views_as_arrays_are_decoded_once_for_all(rendered, tmp_path, monkeypatch):
+def test_views_as_arrays_are_decoded_once(rendered, tmp_path, monkeypatch):
     rows = Dataset.from_dict({"sequence": [[7, 6, 6], [0, 15, 3], [7, 6, 1]]})
     views = justzoomin.ZoomViews(str(rendered), arrays=True, cache_dir=tmp_path / "index")
     arrays = rows.with_transform(views)[:]["views"]
@@ -236,7 +236,7 @@ def test_views_as_arrays_are_decoded_once_for_all(rendered, tmp_path, monkeypatc
     assert kept.stat().st_mtime_ns == before
     whole = kept.read_bytes()
     kept.unlink()
-    kept.write_bytes(whole[:-1000])  # not whole: made anew
+    kept.write_bytes(whole[:-1000])  # incomplete: drawn again
     again = pickle.loads(pickle.dumps(views))
     assert np.array_equal(again({"sequence": [[0, 15, 3]]})["views"][0][1], arrays[1][1])
     with pytest.raises(ValueError, match="has no view 7-6-6: it was rendered for fewer"):
@@ -262,7 +262,7 @@ def test_views_drawn_from_tiles_come_as_arrays_too(data, tmp_path):
         assert np.abs(array.astype(int) - np.asarray(picture)).mean() < 4  # JPEG
 
 
-def test_cells_are_a_retrieval_data_base(data, rendered, cache):
+def test_cells_serve_as_a_retrieval_database(data, rendered, cache):
     rows = load_dataset("justzoomin", "cells", data_dir=str(data), size=PIXELS, depth=2,
                         split="train", cache_dir=cache, num_proc=2)  # fmt: skip
     assert rows["sequence"][:] == zoom.cells(2).tolist()
@@ -354,7 +354,7 @@ def test_the_preview_marks_the_true_position(data):
         assert (np.floor(red / (PIXELS / 4)) == cell).all()
 
 
-def test_views_without_a_tile_are_counted_and_said(data, tmp_path, caplog):
+def test_views_without_tiles_are_counted_and_reported(data, tmp_path, caplog):
     """Tiles of the coarsest levels only: all views have them but the finest."""
     folder = tmp_path / "few"
     shutil.copytree(data, folder)
@@ -378,7 +378,7 @@ def test_views_without_a_tile_are_counted_and_said(data, tmp_path, caplog):
     assert caplog.text.count("has no tile of level -5 there") == 1
 
 
-def test_rendering_without_tiles_says_so_in_one_line_and_leaves_nothing(zoom, tmp_path, capsys):
+def test_rendering_without_tiles_is_a_one_line_error(zoom, tmp_path, capsys):
     output = tmp_path / "views.tar"
     arguments = ["render", "--data-dir", str(zoom), "--output", str(output)]
     assert main(arguments) == 2
@@ -387,7 +387,7 @@ def test_rendering_without_tiles_says_so_in_one_line_and_leaves_nothing(zoom, tm
     assert not list(tmp_path.iterdir())
 
 
-def test_a_shard_of_views_that_is_not_there_is_named_at_once(tmp_path):
+def test_a_missing_shard_of_views_is_named_at_once(tmp_path):
     with pytest.raises(FileNotFoundError, match=r"views_384.tar: `justzoomin render --data-dir"):
         justzoomin.ZoomViews(tmp_path / "views_384.tar")
 
@@ -442,7 +442,7 @@ def test_sizes_that_cannot_be_drawn_are_refused_before_any_work(usual, tmp_path,
 
 
 @pytest.mark.parametrize("size", [0, -3, 1, 7, 16_385, "a", (224, 224), True, float("nan"), 96.0])
-def test_a_size_that_is_none_is_refused_at_every_door(usual, rendered, tmp_path, size):
+def test_invalid_sizes_are_refused_everywhere(usual, rendered, tmp_path, size):
     doors = [
         lambda: justzoomin.ZoomViews(str(usual), size=size),
         lambda: justzoomin.ZoomViews(rendered, size=size),
@@ -481,7 +481,7 @@ def test_white_cells_are_counted_and_an_error_if_strict(usual, cache, caplog):
         list(white_cells(usual, 3, strict=True, streaming=True))
 
 
-def test_the_count_of_white_views_goes_with_the_shard(usual, patchy, tmp_path, cache, caplog):
+def test_the_shard_stores_which_views_are_white(usual, patchy, tmp_path, cache, caplog):
     with tarfile.open(patchy) as archive:
         records = [json.load(archive.extractfile(m)) for m in archive if m.name.endswith("json")]
     white = sum(record["tiles"] == record["tiles_missing"] for record in records)
@@ -554,7 +554,7 @@ def test_sequences_come_as_lists_arrays_and_tensors(rendered):
         (None, "row 1 of the batch"),
     ],
 )
-def test_a_sequence_that_is_none_is_named(rendered, sequence, message):
+def test_an_invalid_sequence_is_named(rendered, sequence, message):
     with pytest.raises(ValueError, match=message):
         justzoomin.ZoomViews(rendered)({"sequence": [[7, 6, 6], sequence]})
 

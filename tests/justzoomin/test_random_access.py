@@ -158,7 +158,7 @@ def test_a_replaced_shard_is_read_as_it_is_now(many, tmp_path, cache):
     with tarfile.open(archive) as old:
         content = [(m.name, old.extractfile(m).read()) for m in old.getmembers()]
     with tarfile.open(f"{archive}.part", "w") as new:
-        for name, data in reversed(content):  # every photo elsewhere than it was
+        for name, data in reversed(content):  # every photo at another offset
             info = tarfile.TarInfo(name)
             info.size = len(data)
             new.addfile(info, io.BytesIO(data))
@@ -169,7 +169,7 @@ def test_a_replaced_shard_is_read_as_it_is_now(many, tmp_path, cache):
         rows[0]["image"]
 
 
-def test_what_contradicts_itself_is_refused(many, cache):
+def test_contradictory_options_are_refused(many, cache):
     options = {"data_dir": str(many), "in_place": True}
     with pytest.raises(ValueError, match=r"in_place=True .* justzoomin.Resize"):
         load_dataset("justzoomin", image_size=8, cache_dir=cache, **options)
@@ -215,7 +215,7 @@ def test_one_pass_over_http_leaves_an_index_for_the_next(hub, heavy):
     assert whole >= 2 * 14_000_000
     hub.forget()
     rows = stream("validation", **options)
-    assert rows.num_shards == 2  # what this machine has kept must not change who reads what
+    assert rows.num_shards == 2  # the cache of this machine must not change how rows are divided
     assert ids(rows) == first
     assert sent_of_shards(hub) < whole / 2
 
@@ -284,7 +284,7 @@ def own(zoom, tmp_path) -> Path:
     return tmp_path / "own"
 
 
-def test_an_index_of_a_shard_that_was_packed_anew_is_refused(hub, own):
+def test_an_index_of_a_repacked_shard_is_refused(hub, own):
     path = own / "archives" / "streetview_images_000.tar"
     assert main(["index", str(own)]) == 0
     size = path.stat().st_size
@@ -299,7 +299,7 @@ def pictures(rows) -> dict[str, bytes]:
     return {row["image_id"]: row["image"].tobytes() for row in rows}
 
 
-def test_of_two_pictures_of_a_name_all_ways_give_the_first(own, cache, capsys, caplog):
+def test_the_first_of_two_pictures_with_one_name_is_read(own, cache, capsys, caplog):
     path = own / "archives" / "streetview_images_000.tar"
 
     def doubled(content):
@@ -331,7 +331,7 @@ def test_odd_names_of_folders_and_members(own, cache, name):
         assert rows[i]["image"].size == (32, 24) and bare[i]["image"].shape == (6, 8, 3)
 
 
-def test_a_broken_picture_is_no_row_in_place_either(own, cache, caplog):
+def test_a_broken_picture_gives_no_row_in_place(own, cache, caplog):
     repack(own / "archives" / "streetview_images_000.tar",
            lambda content: [(content[0][0], b"hello"), *content[1:]])  # fmt: skip
     options = {"data_dir": str(own), "cache_dir": cache}
@@ -340,7 +340,7 @@ def test_a_broken_picture_is_no_row_in_place_either(own, cache, caplog):
     assert "1 invalid or incomplete JPEG" in caplog.text
 
 
-def test_rows_of_a_hub_cache_that_was_cleared_are_made_anew(hub, zoom, cache, tmp_path):
+def test_rows_are_prepared_again_if_the_hub_cache_was_cleared(hub, zoom, cache, tmp_path):
     options = {"repository": "someone/cleared", "revision": hub.add("someone/cleared", zoom)}
     rows = justzoomin.photos("validation", cache_dir=cache, **options)
     raw = rows.cast_column("image", Image(decode=False))
@@ -364,7 +364,7 @@ def test_photos_takes_what_load_dataset_takes_as_a_split(many, cache):
         justzoomin.photos("train", streaming=True, **options)
 
 
-def test_a_default_spelled_out_is_no_other_data_set(many, cache):
+def test_an_explicit_default_uses_the_same_cache(many, cache):
     options = {"data_dir": str(many), "split": "validation", "cache_dir": cache}
     rows = load_dataset("justzoomin", **options)
     spelled = load_dataset("justzoomin", in_place=False, strict=False, **options)
@@ -375,13 +375,13 @@ def first(index: dict) -> dict:
     return next(iter(index["files"].values()))
 
 
-def test_index_of_no_data_set_says_what_should_be_there(tmp_path, capsys):
+def test_index_of_another_folder_is_an_error(tmp_path, capsys):
     assert main(["index", str(tmp_path)]) == 2
     assert "contains no archives/streetview_images_000.tar" in capsys.readouterr().err
 
 
-def test_eight_workers_on_two_nodes_stop_and_go_on(many, cache):
-    """Every photo once an epoch, in an order that seed and epoch fix, also when interrupted."""
+def test_eight_workers_on_two_nodes_resume(many, cache):
+    """Every photo once an epoch, in an order given by seed and epoch, also when interrupted."""
     pytest.importorskip("torch")
     stateful = pytest.importorskip("torchdata.stateful_dataloader")
     rows = justzoomin.photos("validation", data_dir=str(many), cache_dir=cache)
@@ -409,7 +409,7 @@ def test_eight_workers_on_two_nodes_stop_and_go_on(many, cache):
 @pytest.mark.parametrize("drop_last", [False, True])
 @pytest.mark.parametrize("world", [2, 3, 8])
 def test_all_ranks_get_equal_batches(many, cache, world, drop_last):
-    """With workers too, which cut batches of their own; what that costs is as it is documented."""
+    """The same with workers, each of which makes its own batches, as documented."""
     pytest.importorskip("torch")
     stateful = pytest.importorskip("torchdata.stateful_dataloader")
     rows = justzoomin.photos("train", data_dir=str(many), cache_dir=cache).remove_columns("image")
@@ -428,7 +428,7 @@ def test_all_ranks_get_equal_batches(many, cache, world, drop_last):
     assert (twice, missing) == ((0, 629 % world) if drop_last else (-629 % world, 0))
 
 
-def test_equal_shares_of_what_cannot_be_shared(many, cache):
+def test_equal_shares_of_unequal_rows(many, cache):
     rows = justzoomin.photos("validation", data_dir=str(many), cache_dir=cache)
     with pytest.raises(TypeError, match="not a IterableDataset: give it photos"):
         justzoomin.equal_share(rows.to_iterable_dataset(), 0, 2)

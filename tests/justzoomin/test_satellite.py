@@ -1,4 +1,4 @@
-"""`load_dataset("justzoomin", "satellite")`: the tiles and where they lie."""
+"""`load_dataset("justzoomin", "satellite")`: tiles and their coordinates."""
 
 from __future__ import annotations
 
@@ -112,7 +112,7 @@ def test_extracted_tiles_give_the_same_rows(city, extracted, cache):
     assert len(load(extracted, cache_dir=cache, num_proc=2)) == len(expected)
 
 
-# Where they lie
+# Coordinates
 
 
 def test_a_tile_shows_the_colours_of_its_place(city, layout):
@@ -166,12 +166,12 @@ def test_the_box_is_the_smallest_around_the_square(layout, zoom_level, data):
     np.testing.assert_allclose(
         middle, [600 + (x + 0.5) * side, 200 + (y + 0.5) * side], atol=1e-3, rtol=0
     )
-    # What the side says is what lies on the ground.
+    # The side is the length on the ground.
     ground = pyproj.Geod(ellps="WGS84").inv(longitude[0], latitude[0], longitude[64], latitude[64])
     assert abs(ground[2] / side - 1) < 1e-4
 
 
-# Shared among workers, and resumed
+# Division among workers, and resuming
 
 
 @pytest.mark.parametrize("nodes", [2, 3])
@@ -213,7 +213,7 @@ def test_from_the_hub_only_the_levels_that_are_asked_for(hub, city, cache):
     assert tiles(stream(city, **options)) == tiles(rows.remove_columns("image"))
 
 
-def test_over_http_the_first_tile_comes_after_little(hub, city, tmp_path):
+def test_the_first_tile_needs_little_of_the_download(hub, city, tmp_path):
     """Two TARs of 16 MB; the first tile comes after a part of one."""
     large = Path(shutil.copytree(city, tmp_path / "large"))
     noise = b"\xff\xd8" + np.random.default_rng(0).bytes(16_000_000 // 150) + b"\xff\xd9"
@@ -231,16 +231,16 @@ def _tars(hub) -> set[str]:
     return {p.rpartition("/")[2] for p, size in hub.sent.items() if p.endswith(".tar") and size}
 
 
-def test_the_hub_says_which_levels_there_are(hub, city):
+def test_levels_on_the_hub_are_listed(hub, city):
     commit = hub.add("someone/asked", city)
     with pytest.raises(ValueError, match=rf"asked at {commit} has no such level; .* -7, -5\."):
         stream(city, repository="someone/asked", levels=[-6], data_dir=None)
 
 
-# Damage, and what is typed wrongly
+# Damaged files and wrong arguments
 
 
-def test_what_is_left_out_is_counted(own, cache, caplog):
+def test_tiles_left_out_are_counted(own, cache, caplog):
     def change(entries: list) -> list:
         cut = (entries[0][0], entries[0][1][:-50])
         strange = [("satellite/-5/1/1.jpg", entries[1][1]), ("../../x.jpg", b"")]
@@ -285,7 +285,7 @@ def test_a_cut_tar_is_an_error_that_names_it(own, cache):
     assert len(list(stream(own, levels=[-7]))) == 25
 
 
-def test_strange_files_among_extracted_tiles_are_counted(extracted, tmp_path, caplog):
+def test_other_files_among_extracted_tiles_are_counted(extracted, tmp_path, caplog):
     folder = Path(shutil.copytree(extracted, tmp_path / "mine"))
     (folder / "satellite" / "-7" / "notes.txt").write_text("?")
     next((folder / "satellite" / "-7").glob("*/*.jpg")).with_name("x.jpg").write_text("?")
@@ -293,7 +293,7 @@ def test_strange_files_among_extracted_tiles_are_counted(extracted, tmp_path, ca
     assert caplog.text.count("outside the layout") == 2
 
 
-def test_changed_tiles_are_not_given_from_the_cache(own, cache):
+def test_changed_tiles_give_new_rows(own, cache):
     assert len(load(own, levels=[-7], cache_dir=cache)) == 25
     rewrite(own / "archives" / "satellite_level_m7_000.tar", lambda entries: entries[3:])
     assert len(load(own, levels=[-7], cache_dir=cache)) == 22
@@ -310,7 +310,7 @@ def test_changed_tiles_are_not_given_from_the_cache(own, cache):
         ({"split": "validation"}, "has the split train"),
     ],
 )
-def test_what_makes_no_sense_is_refused(city, extracted, options, says):
+def test_invalid_arguments_are_refused(city, extracted, options, says):
     for folder in (city, extracted):
         with pytest.raises(ValueError, match=says):
             stream(folder, **options)

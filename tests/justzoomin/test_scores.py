@@ -157,7 +157,7 @@ def test_a_marked_column_beside_an_unmarked_one_is_refused(truth, found, name):
     assert justzoomin.score(frame.assign(prediction_id=0, pred_score=0, chat=0), truth)["r@1"] == 1
 
 
-def test_a_column_that_is_there_twice_is_refused(truth, found):
+def test_a_repeated_column_is_refused(truth, found):
     frame = found.to_pandas()
     twice = pd.concat([frame, frame[["sequence"]]], axis=1)
     table = pa.Table.from_pandas(frame)
@@ -166,7 +166,7 @@ def test_a_column_that_is_there_twice_is_refused(truth, found):
             justzoomin.score(rows, truth)
 
 
-def test_whole_numbers_as_float_are_not_taken_for_coordinates(truth, found):
+def test_integers_as_floats_are_not_read_as_coordinates(truth, found):
     shallow = np.array(found["sequence"][:], float)[:, :2]
     with pytest.raises(ValueError, match="sequences of two actions or coordinates"):
         justzoomin.score(shallow, truth, ids=found["image_id"])
@@ -174,7 +174,7 @@ def test_whole_numbers_as_float_are_not_taken_for_coordinates(truth, found):
     assert justzoomin.score(shallow, truth, "coordinates", found["image_id"])["r@1"] < 1
 
 
-def test_shapes_and_ids_that_are_none_are_value_errors(truth, found):
+def test_invalid_shapes_and_ids_are_value_errors(truth, found):
     with pytest.raises(ValueError, match=r"expected shape \(10, 1, 4\)"):
         justzoomin.score(np.zeros((10, 0, 4), int), truth, ids=found["image_id"])
     for ids in (5, "12", np.array(5)):
@@ -200,7 +200,7 @@ def test_a_data_set_without_ids_is_refused_for_predictions_with_ids(truth, found
 
 
 @pytest.mark.parametrize("depth", [1, 2, 3, 4])
-def test_fewer_actions_are_scored_against_as_many_of_the_truths(truth, found, depth):
+def test_shorter_sequences_are_scored_on_their_length(truth, found, depth):
     shallow = np.array(found["sequence"][:])[:, :depth]
     result = justzoomin.score(shallow, truth, ids=found["image_id"])
     assert (result["r@1"], result["depth"]) == (1, depth)
@@ -209,7 +209,7 @@ def test_fewer_actions_are_scored_against_as_many_of_the_truths(truth, found, de
     assert (result["r@1"], result["r@5"], result["depth"]) == (0, 1, depth)
 
 
-def test_the_references_themselves_are_noticed(truth, caplog):
+def test_scoring_the_references_gives_a_warning(truth, caplog):
     places = truth.select_columns(["image_id", "latitude", "longitude"])
     assert justzoomin.score(places, truth)["median_m"] == 0
     assert "are they the references themselves?" in caplog.text

@@ -1,4 +1,4 @@
-"""`load_dataset("justzoomin", …)` from folders: joins, parts, counts, damage."""
+"""`load_dataset("justzoomin", …)` from folders: joins, slices, counts, and damage."""
 
 from __future__ import annotations
 
@@ -81,7 +81,7 @@ def test_each_split_has_its_photos_once(zoom, cache, split):
     assert ids(stream(zoom, split)) == rows["image_id"][:]
 
 
-def test_photo_and_label_belong_together(zoom):
+def test_photos_have_their_own_labels(zoom):
     rows = load_dataset("justzoomin", data_dir=str(zoom), split="validation", streaming=True)
     for row in rows:
         rng = np.random.default_rng([0, int(row["image_id"])])
@@ -107,7 +107,7 @@ def test_the_extracted_layout_gives_the_same_rows(zoom, extracted, cache):
     assert rows["train"]["image_id"][:] == ids_of(zoom, "train")
 
 
-def test_tables_may_lie_elsewhere_and_hold_more(zoom, own, tmp_path):
+def test_tables_may_be_elsewhere_and_contain_more(zoom, own, tmp_path):
     shutil.move(own / "metadata", tmp_path / "tables")
     for table in (tmp_path / "tables").iterdir():
         frame = pd.read_csv(table, dtype=str)
@@ -189,7 +189,7 @@ def test_a_loader_with_workers_resumes_exactly(zoom):
     assert head + ids(second) == everything
 
 
-def test_counts_what_belongs_to_nothing(own, cache, caplog):
+def test_findings_are_counted_by_kind(own, cache, caplog):
     lost = ids(stream(own))[0]
 
     def change(entries):
@@ -282,7 +282,7 @@ def test_a_cut_shard_is_an_error_that_names_it(own, cache):
 
 
 @pytest.mark.parametrize("number", [1, 3])
-def test_a_missing_shard_is_said(own, caplog, number):
+def test_a_missing_shard_is_reported(own, caplog, number):
     shard(own, number).unlink()
     count = len(list(stream(own)))
     assert count < 40
@@ -293,7 +293,7 @@ def test_a_missing_shard_is_said(own, caplog, number):
         list(justzoomin.webdataset("train", data_dir=str(own), strict=True))
 
 
-def test_one_shard_left_over_beside_extracted_photos_is_said(zoom, extracted, caplog):
+def test_a_shard_beside_extracted_photos_is_reported(zoom, extracted, caplog):
     (extracted / "archives").mkdir()
     shutil.copy(shard(zoom), extracted / "archives")
     assert len(list(stream(extracted))) < 40
@@ -323,7 +323,7 @@ def test_an_unfinished_download_of_full_length_is_an_error(own):
         list(stream(own))
 
 
-def test_a_member_of_another_form_is_no_photo(own):
+def test_a_member_of_another_form_is_not_a_photo(own):
     image_id = ids(stream(own))[0]
     rewrite(shard(own), lambda entries: [(image_id, b"\xff\xd8wrong\xff\xd9"), *entries])
     assert b"wrong" not in next(iter(stream(own)))["image"]["bytes"]
@@ -339,12 +339,12 @@ def test_an_unknown_split_is_refused_at_once(zoom, tmp_path, split):
         assert load_dataset("justzoomin", data_dir=str(zoom), split=good, cache_dir=str(cache))
 
 
-def test_an_unknown_option_is_named_with_what_was_meant(zoom):
+def test_an_unknown_option_suggests_the_right_one(zoom):
     with pytest.raises(ValueError, match=r"no option shard=\. Did you mean shards=\?"):
         stream(zoom, shard=[1])
 
 
-def test_an_error_arrives_whole_from_another_process(own, cache):
+def test_errors_of_other_processes_are_complete(own, cache):
     shard(own, 2).write_bytes(shard(own, 2).read_bytes()[:3000])
     with pytest.raises(ValueError, match=r"streetview_images_002\.tar is cut"):
         load_dataset("justzoomin", data_dir=str(own), cache_dir=cache, num_proc=2)
@@ -378,7 +378,7 @@ ODD_SEQUENCES = [
 
 @pytest.mark.parametrize("odd", ODD_SEQUENCES)
 @pytest.mark.parametrize("line", [2, 4])
-def test_each_sequence_is_judged_by_itself(tmp_path, odd, line):
+def test_each_sequence_is_checked_separately(tmp_path, odd, line):
     cells = ["[1, 2, 3, 4]"] * 3
     cells[line - 2] = odd
     with pytest.raises(TableError, match=rf"t\.csv, line {line}: sequence is"):
@@ -393,7 +393,7 @@ def test_damaged_sequences_do_not_repair_each_other(tmp_path):
 
 
 @given(st.lists(st.text("[]0123456789, -", max_size=14) | st.just("[1, 2, 3, 4]"), min_size=1))
-def test_a_list_of_sequences_is_read_as_each_is(texts):
+def test_many_sequences_are_read_as_single_ones_are(texts):
     def alone(text):
         try:
             value = json.loads(text)

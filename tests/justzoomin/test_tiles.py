@@ -1,4 +1,4 @@
-"""The tile pyramid: against tiledwebmaps, against what was painted, and when files are broken."""
+"""The tile pyramid against tiledwebmaps, against the painted colours, and with damaged files."""
 
 from __future__ import annotations
 
@@ -105,7 +105,7 @@ def peer(extracted: Path) -> Callable[..., np.ndarray]:
 
 @pytest.mark.parametrize("sequence", SEQUENCES, ids=str)
 @pytest.mark.parametrize("passes", [1, 3])
-def test_the_four_views_are_those_of_tiledwebmaps(
+def test_the_four_views_agree_with_tiledwebmaps(
     pyramid: TilePyramid, peer: Callable, sequence: list[int], passes: int
 ) -> None:
     for _ in range(passes):
@@ -120,7 +120,7 @@ def test_the_four_views_are_those_of_tiledwebmaps(
 @pytest.mark.parametrize("bearing", [0.0, 33.0, 90.0, -120.0])
 @pytest.mark.parametrize("size", [97, 384])
 @pytest.mark.parametrize("scale", [0.33, 0.41, 0.63, 1.3, 2.5, 5.2, 6.5, 10.0, 21.0, 30.0, 40.0])
-def test_any_view_is_that_of_tiledwebmaps(
+def test_any_view_agrees_with_tiledwebmaps(
     pyramid: TilePyramid, peer: Callable, bearing: float, size: int, scale: float
 ) -> None:
     latitude, longitude = POINTS[4]
@@ -128,7 +128,7 @@ def test_any_view_is_that_of_tiledwebmaps(
     assert difference(ours, peer(latitude, longitude, scale, size, bearing)) < 0.3
 
 
-def test_where_tiles_are_missing_it_is_white(pyramid: TilePyramid, peer: Callable) -> None:
+def test_missing_tiles_are_white(pyramid: TilePyramid, peer: Callable) -> None:
     latitude, longitude = zoom.move(*POINTS[4], -300, 250)
     ours = pyramid.view(latitude, longitude, 625 / SIZE, SIZE)
     share = (ours == 255).all(-1).mean()
@@ -136,7 +136,7 @@ def test_where_tiles_are_missing_it_is_white(pyramid: TilePyramid, peer: Callabl
     assert difference(ours, peer(latitude, longitude, 625 / SIZE, SIZE)) < 0.15
 
 
-# Against what was painted
+# Against the painted colours
 
 
 def expected(
@@ -164,7 +164,7 @@ def test_a_view_shows_the_colours_of_its_place(pyramid: TilePyramid, step: int, 
     inside = ~(view == 255).all(-1)
     inside[:2] = inside[-2:] = inside[:, :2] = inside[:, -2:] = False
     assert difference(view[inside], painted[inside]) < 3
-    # It is no accident: a pixel aside it is worse.
+    # Not by chance: shifted by one pixel, the difference is larger.
     moved = np.roll(painted, 1, 1)
     assert difference(view[inside], moved[inside]) > 3 * difference(view[inside], painted[inside])
 
@@ -192,7 +192,7 @@ def test_moved_by_pixels_it_is_the_moved_picture(hub_folder: Path, right: int, d
     height, width = size - abs(down), size - abs(right)
     part = here[ys : ys + height, xs : xs + width]
     ys, xs = max(-down, 0), max(-right, 0)
-    # The grid of the tiles lies otherwise under it, so it is not the same to the last bit.
+    # The tiles have another offset, so the pictures differ slightly.
     assert difference(there[ys : ys + height, xs : xs + width], part) < 2.5
 
 
@@ -204,8 +204,8 @@ def test_archives_and_extracted_tiles_give_the_same_pictures(
         np.testing.assert_array_equal(pyramid.views(sequence), other.views(sequence))
 
 
-def test_what_was_drawn_before_changes_no_picture(hub_folder: Path, pyramid: TilePyramid) -> None:
-    """However the cache came about: empty, warm, tiny, or after views of other scales."""
+def test_earlier_views_change_no_picture(hub_folder: Path, pyramid: TilePyramid) -> None:
+    """For any state of the cache: empty, filled, tiny, or after views of other scales."""
     latitude, longitude = POINTS[4]
     fresh = TilePyramid(hub_folder).view(latitude, longitude, 0.41, 200)
     for scale in (0.41, 0.41, 0.45, 0.41, 0.41, 0.5, 0.5, 0.41):
@@ -222,7 +222,7 @@ def test_views_are_those_before_each_action(pyramid: TilePyramid) -> None:
     assert views.shape == (4, 260, 260, 3)
     assert views.dtype == np.uint8
     np.testing.assert_array_equal(views[0], whole(pyramid, 260))
-    views[0] = 0  # nobody's but the caller's
+    views[0] = 0  # not shared with the cache
     np.testing.assert_array_equal(pyramid.views(SEQUENCES[4], 260)[0], whole(pyramid, 260))
 
 
@@ -258,7 +258,7 @@ def test_a_pickle_is_small_and_draws_the_same(pyramid: TilePyramid) -> None:
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork here")
 def test_a_fork_draws_the_same(hub_folder: Path, tmp_path: Path) -> None:
-    # In a process of its own: here other tests' threads could hold a lock at the fork.
+    # In another process, because threads of other tests could hold a lock at the fork.
     script = tmp_path / "fork.py"
     script.write_text(FORKING, encoding="utf-8")
     command = [sys.executable, str(script), str(hub_folder)]
@@ -311,7 +311,7 @@ def test_from_the_hub_only_the_levels_that_views_need(
     assert _archives(hub) == [
         f"satellite_level_{name}.tar" for name in ("m5_000", "m5_001", "m7_000")
     ]
-    remote.view(*POINTS[4], 15.0, 100)  # level -6 is not there: the next finer one is drawn from
+    remote.view(*POINTS[4], 15.0, 100)  # level -6 does not exist, so the next finer one is used
     assert "satellite_level_m3_000.tar" not in _archives(hub)
     with pytest.raises(FileNotFoundError, match=r"someone/tiles.* no tiles of level 0.* up to 9"):
         remote.view(*POINTS[4], 0.1, 15)
@@ -322,7 +322,7 @@ def _archives(hub: Any) -> list[str]:
     return sorted(name for name in sent if name.endswith(".tar"))
 
 
-# What the user reads
+# Messages
 
 
 def test_a_tar_replaced_under_its_index(copy: Path, tmp_path: Path) -> None:
@@ -456,16 +456,16 @@ def test_a_hostile_layout(copy: Path, case: str) -> None:
     assert len(str(error.value)) < 500
 
 
-def test_a_level_that_is_not_there(copy: Path) -> None:
+def test_a_missing_level_is_an_error(copy: Path) -> None:
     with pytest.raises(FileNotFoundError, match=r"no tiles of level -5, .*levels \[-7\]"):
         TilePyramid(copy).views(SEQUENCES[0])
 
 
 @pytest.mark.parametrize("size", [96, 224, 300, 512, 976])
-def test_a_level_that_is_not_there_gives_way_to_the_next_finer(
+def test_the_next_finer_level_replaces_a_missing_one(
     hub_folder: Path, pyramid: TilePyramid, tmp_path: Path, size: int
 ) -> None:
-    """Whatever the size, each view shows its place, drawn from the usual four levels."""
+    """Views of any size show their place, drawn from the usual four levels."""
     pyramid.check([10_000, 2500, 625, 156.25], size)
     latitude, longitude, widths = zoom.path(SEQUENCES[0])
     view = pyramid.view(latitude[0], longitude[0], widths[0] / size, size)
@@ -474,9 +474,7 @@ def test_a_level_that_is_not_there_gives_way_to_the_next_finer(
     assert np.abs(small[0].astype(int) - small[1]).mean() < 6
 
 
-def test_which_sizes_can_be_drawn_is_said_without_reading_a_tile(
-    hub_folder: Path, copy: Path
-) -> None:
+def test_drawable_sizes_are_known_without_reading_tiles(hub_folder: Path, copy: Path) -> None:
     pyramid = TilePyramid(hub_folder)
     with pytest.raises(FileNotFoundError, match=r"no tiles of level 0.* up to 244 pixels can be"):
         pyramid.check([39.0625], 384)
@@ -540,7 +538,7 @@ def test_arguments_out_of_range(pyramid: TilePyramid, arguments: tuple, says: st
         pyramid.view(*arguments)
 
 
-def test_the_open_cv_threads_are_the_users(pyramid: TilePyramid) -> None:
+def test_the_number_of_opencv_threads_is_not_changed(pyramid: TilePyramid) -> None:
     import cv2
 
     before = cv2.getNumThreads()

@@ -1,4 +1,4 @@
-"""`justzoomin verify`: each kind of damage is found, named, and nothing else is."""
+"""`justzoomin verify` finds and names each kind of damage, and nothing else."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def own(city: Path, tmp_path: Path) -> Path:
 
 
 def findings(folder: Path, *options: object) -> tuple[int, dict[str, list[str]]]:
-    """Status and names of all that is wrong, by kind."""
+    """The status, and the names of findings by kind."""
     file = folder.parent / "findings.json"
     status = main(["verify", str(folder), *map(str, options), "--json", str(file)])
     found = json.loads(file.read_text(encoding="utf-8"))
@@ -83,7 +83,7 @@ def overwrite(path: Path, start: int, data: bytes) -> None:
 
 
 @pytest.mark.parametrize("deep", [[], ["--deep"]])
-def test_a_whole_folder_is_whole(city, whole, capsys, deep):
+def test_a_complete_folder_has_no_findings(city, whole, capsys, deep):
     assert main(["verify", str(whole), "--data-dir", str(city), *deep]) == 0
     printed = capsys.readouterr().out
     lines = {line[:20].strip(): line[20:].split() for line in printed.splitlines()}
@@ -95,7 +95,7 @@ def test_a_whole_folder_is_whole(city, whole, capsys, deep):
     assert main(["verify", str(city), *deep]) == 0
 
 
-def test_it_changes_nothing(city, whole):
+def test_verify_changes_nothing(city, whole):
     def state() -> dict:
         return {path: path.lstat().st_mtime_ns for path in [whole, *whole.rglob("*")]}
 
@@ -104,7 +104,7 @@ def test_it_changes_nothing(city, whole):
     assert state() == before
 
 
-def test_against_the_hub_it_needs_no_tar_again(hub, city, tmp_path):
+def test_verify_against_the_hub_downloads_no_tar(hub, city, tmp_path):
     hub.add("someone/verified", city)
     options = ["--repository", "someone/verified"]
     assert main(["extract", str(tmp_path / "out"), *options]) == 0
@@ -116,7 +116,7 @@ def test_against_the_hub_it_needs_no_tar_again(hub, city, tmp_path):
     assert not [path for path in hub.sent if path.endswith(".tar")]
 
 
-def test_what_was_not_asked_for_is_not_missed(city, tmp_path):
+def test_levels_not_extracted_are_not_missing(city, tmp_path):
     out = tmp_path / "out"
     for options in (["--levels", "-7", "--no-photos"], ["--splits", "validation", "--no-tiles"]):
         assert main(["extract", str(out), "--data-dir", str(city), *options]) == 0
@@ -138,7 +138,7 @@ def test_some_shards_only(city, tmp_path):
     assert (status, wrong) == (1, {"missing_from_folder": [name(lost)]})
 
 
-def test_extracted_by_tar_it_is_whole_too(city, tmp_path):
+def test_a_folder_extracted_by_tar_is_complete(city, tmp_path):
     for archive in (city / "archives").iterdir():
         with tarfile.open(archive) as tar:
             tar.extractall(tmp_path / "out")
@@ -153,18 +153,18 @@ def test_extracted_by_tar_it_is_whole_too(city, tmp_path):
 # An extracted folder
 
 
-def test_what_is_missing(city, out):
+def test_missing_pictures_are_found(city, out):
     lost = [photos(out)[3], tiles(out)[5]]
     for path in lost:
         path.unlink()
     status, wrong = findings(out, "--data-dir", city)
     assert status == 1
     assert wrong == {"missing_from_folder": [name(path) for path in lost]}
-    # Without the TAR files the table tells of the photo, and nothing of the tile.
+    # Without the TAR files, the table shows that a photo is missing, but not a tile.
     assert findings(out) == (1, {"missing_picture": [id_of(lost[0])]})
 
 
-def test_extract_brings_what_is_missing(city, out, capsys):
+def test_extract_restores_missing_pictures(city, out, capsys):
     photos(out)[3].unlink()
     os.truncate(tiles(out)[5], 1000)
     assert findings(out, "--data-dir", city)[0] == 1
@@ -173,7 +173,7 @@ def test_extract_brings_what_is_missing(city, out, capsys):
     assert findings(out, "--data-dir", city, "--deep") == (0, {})
 
 
-def test_what_is_cut(city, out):
+def test_truncated_pictures_are_found(city, out):
     cut = tiles(out)[5]
     os.truncate(cut, cut.stat().st_size // 2)
     assert findings(out) == (1, {"not_a_jpeg": [name(cut)]})
@@ -183,7 +183,7 @@ def test_what_is_cut(city, out):
     }
 
 
-def test_what_is_half_zeros_of_the_right_size(city, out, capsys):
+def test_half_written_pictures_are_found(city, out, capsys):
     broken = photos(out)[0]
     overwrite(broken, -500, bytes(500))
     assert findings(out, "--data-dir", city) == (
@@ -192,7 +192,7 @@ def test_what_is_half_zeros_of_the_right_size(city, out, capsys):
     assert "Delete pictures that are broken" in capsys.readouterr().out
 
 
-def test_what_only_decoding_shows(city, out):
+def test_deep_finds_pictures_that_do_not_decode(city, out):
     broken, other, shape = tiles(out)[:3]
     size = broken.stat().st_size
     overwrite(broken, 700, bytes(range(256)) * (size // 300))
@@ -200,7 +200,7 @@ def test_what_only_decoding_shows(city, out):
     overwrite(other, other.stat().st_size - 6, b"\0\0")
     data = photos(out)[0].read_bytes()
     shape.write_bytes(data)
-    stray = photos(out)[1]  # bytes between segments are no damage
+    stray = photos(out)[1]  # bytes between segments are not damage
     stray.write_bytes(stray.read_bytes()[:20] + b"stray" + stray.read_bytes()[20:])
     assert "not_decodable" not in findings(out)[1]
     status, wrong = findings(out, "--deep")
@@ -215,7 +215,7 @@ def test_what_only_decoding_shows(city, out):
     assert wrong["different_size"]
 
 
-def test_what_does_not_belong_there(city, out, tmp_path):
+def test_other_files_are_found(city, out, tmp_path):
     (out / IMAGES / "notes.txt").write_text("?")
     (out / IMAGES / "77_undistorted.jpg").write_bytes(photos(out)[0].read_bytes())
     (out / IMAGES / "1_undistorted.jpg.part").write_bytes(b"half")
@@ -259,7 +259,7 @@ def test_tables_and_layout(city, out):
     assert wrong["different_file"] == ["metadata/large_area_train_map.csv"]
 
 
-def test_an_extraction_that_did_not_finish(city, out, capsys):
+def test_an_unfinished_extraction_is_found(city, out, capsys):
     record = json.loads((out / "extract_report.json").read_text(encoding="utf-8"))
     record["finished"] = False
     (out / "extract_report.json").write_text(json.dumps(record), encoding="utf-8")
@@ -270,7 +270,7 @@ def test_an_extraction_that_did_not_finish(city, out, capsys):
 
 
 @pytest.mark.parametrize("record", ["", "[]", '{"selection": 1}', "[" * 99999, '{"archives": {}}'])
-def test_a_record_that_is_none_is_passed_over(city, out, record):
+def test_an_invalid_record_is_ignored(city, out, record):
     (out / "extract_report.json").write_text(record, encoding="utf-8")
     assert findings(out, "--data-dir", city) == (0, {})
 
@@ -303,7 +303,7 @@ def test_tars_in_place(own):
     assert findings(own, "--levels", "-7", "--no-photos") == (0, {})
 
 
-def test_what_the_tar_is_to_blame_for_is_said_so(own, tmp_path, capsys):
+def test_damage_that_is_in_the_tar_is_reported_as_such(own, tmp_path, capsys):
     broken = []
 
     def change(entries: list) -> list:
@@ -351,10 +351,10 @@ def test_extracted_beside_its_tars(own):
     assert findings(own)[1] == {"missing_from_folder": [name(lost)]}
 
 
-# What is typed wrongly
+# Wrong arguments
 
 
-def test_what_makes_no_sense_is_refused(city, whole, tmp_path, capsys):
+def test_invalid_arguments_are_refused(city, whole, tmp_path, capsys):
     for folder, options, says in (
         (tmp_path / "nowhere", [], "There is no folder"),
         (tmp_path, [], "nothing of the data set"),

@@ -66,7 +66,7 @@ def test_a_point_lies_in_the_cell_that_it_encodes_to(east, north):
     point = zoom.move(*middle, east, north)
     sequence = zoom.encode(*point)
     away = zoom.offset(*zoom.decode(sequence), *point)
-    # The cells of neighbouring views gape and overlap a little on the sphere.
+    # The cells of neighbouring views have small gaps and overlaps on the sphere.
     assert np.abs(away).max() <= 39.0625 / 2 + 3
 
 
@@ -112,7 +112,7 @@ def test_a_point_outside_is_an_error_or_clipped_and_flagged():
 
 
 @pytest.mark.parametrize("wrong", [[16, 0, 0, 0], [-1], [1.5], "7", 7])
-def test_what_is_no_sequence_is_refused(wrong):
+def test_invalid_sequences_are_refused(wrong):
     with pytest.raises(ValueError, match=r"sequence|action"):
         zoom.decode(wrong)
 
@@ -191,7 +191,7 @@ def test_what_cannot_be_scored_is_named(predictions, message):
         justzoomin.score(predictions, [{"latitude": 1}])
 
 
-def test_the_region_is_the_papers():
+def test_the_region_is_that_of_the_paper():
     latitude, longitude = zoom.corners(np.empty(0, int))
     centre = WASHINGTON.latitude, WASHINGTON.longitude
     east, north = zoom.offset(*centre, latitude, longitude)

@@ -1,1 +1,1 @@
-"""Faults while the commands write: `make soak`, or `python -m tests.soak --help`."""
+"""Tests commands with faults while they write: `make soak`, or `python -m tests.soak --help`."""

@@ -28,7 +28,7 @@ ON_A_DISK = [faults.full_disk, faults.read_only]
 
 
 def usual(task: Task, name: str, folder: Path, world: World) -> Usual:
-    """Run a task undisturbed."""
+    """Run a task without a fault."""
     out = folder / f"{name}-usual"
     out.mkdir(parents=True)
     task.begin(out)
@@ -46,14 +46,14 @@ def usual(task: Task, name: str, folder: Path, world: World) -> Usual:
 
 
 def differences(expected: dict[str, str], found: dict[str, str]) -> list[str]:
-    """Say in which files two runs differ."""
+    """Return in which files two runs differ."""
     kinds = {"missing": expected.keys() - found.keys(), "left over": found.keys() - expected.keys()}
     kinds["other bytes"] = {n for n in expected.keys() & found.keys() if expected[n] != found[n]}
     return [f"{kind}: {', '.join(sorted(names)[:5])}" for kind, names in kinds.items() if names]
 
 
 def kinds_of(task: Task, name: str, own_disk: bool) -> list:
-    """Return the faults that can be had here, and make sense for a task."""
+    """Return the faults that are possible here and apply to a task."""
     kinds = ANYWHERE + (ON_A_DISK if own_disk else [])
     if shutil.which("gcc"):
         kinds = [*kinds, faults.broken_disk]
@@ -63,7 +63,7 @@ def kinds_of(task: Task, name: str, own_disk: bool) -> list:
 
 
 def rounds(task: Task, name: str, options: argparse.Namespace, world: World) -> Counter[str]:
-    """Disturb a task some times; return how often what happened."""
+    """Run a task with faults; return how often each outcome occurred."""
     folder, random = options.folder / "out", Random(f"{options.seed} {name}")
     expected = usual(task, name, folder, world)
     counts: Counter[str] = Counter()
@@ -92,7 +92,7 @@ def rounds(task: Task, name: str, options: argparse.Namespace, world: World) -> 
 
 
 def main() -> int:
-    """Run the command; 1 where something was wrong."""
+    """Run the command; return 1 if something was wrong."""
     parser = argparse.ArgumentParser(prog="python -m tests.soak", description=__doc__)
     parser.add_argument("--rounds", type=int, default=16, help="of each target (16)")
     parser.add_argument("--targets", default="", help="names with commas (all)")

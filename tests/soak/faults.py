@@ -1,4 +1,4 @@
-"""What goes wrong: each fault disturbs a run of a command and says what is wrong with its end."""
+"""The faults: each disturbs a run of a command and returns what is wrong with its result."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ HOOK(pread64, "FAULT_READ", void *, C off_t at, C at)
 
 
 class Usual(NamedTuple):
-    """An undisturbed run: what it made, sizes of its files, and how much it had written at most."""
+    """A run without a fault: its files, their sizes, and the most bytes that it had written."""
 
     made: dict[str, str]
     sizes: dict[str, int]
@@ -67,7 +67,7 @@ class Usual(NamedTuple):
 
 
 class Run(subprocess.Popen):
-    """A command in a group of processes of its own; what it says goes into a file."""
+    """A command in a separate process group; its output goes into a file."""
 
     def __init__(
         self, command: list[str], environment: dict[str, str], handles: int | None
@@ -84,7 +84,7 @@ class Run(subprocess.Popen):
         )  # fmt: skip
 
     def said(self) -> str:
-        """Return what it said on stderr."""
+        """Return its stderr."""
         self._log.seek(0)
         return self._log.read().decode("utf-8", "replace")
 
@@ -104,7 +104,7 @@ class Ground(NamedTuple):
         return Run(self.task.command(self.out), {**self.environment, **environment}, handles)
 
     def end(self, run: Run) -> Outcome:
-        """Wait for a command; say what is wrong with how it ended, and whether in an error."""
+        """Wait for a command; return what is wrong with its end, and whether it was an error."""
         try:
             run.wait(_PATIENCE)
         except subprocess.TimeoutExpired:
@@ -120,7 +120,7 @@ class Ground(NamedTuple):
         return [], True
 
     def wait_to_write(self, run: Run, share: float) -> int:
-        """Wait until so large a share of what is usual is written; return how much was, at most."""
+        """Wait until a share of the usual bytes is written; return the most bytes that were."""
         before, most = sum(self.state().values()), 0
         while run.poll() is None and most <= share * self.usual.most:
             time.sleep(0.005)
@@ -128,7 +128,7 @@ class Ground(NamedTuple):
         return most
 
     def state(self) -> dict[str, int]:
-        """Return the size of each file, for the Hub how much has arrived."""
+        """Return the size of each file, or for the Hub the bytes that arrived."""
         found = {"": sum(self.world.hub.received.values())}
         for folder, _, names in os.walk(self.out):
             for name in names:
@@ -147,7 +147,7 @@ def kill(ground: Ground) -> Outcome:
 
 
 def kill_parent(ground: Ground) -> Outcome:
-    """End the command alone; its workers live for as long as they like."""
+    """End the command alone, without its workers."""
     return _kill(ground, os.kill)
 
 
@@ -171,7 +171,7 @@ def _kill(ground: Ground, end: Callable[[int, int], None]) -> Outcome:
 
 
 def full_disk(ground: Ground) -> Outcome:
-    """Leave the disk room for a part of what is written."""
+    """Leave room on the disk for only a part of the output."""
     room = _pages(ground.state()) + _pages(ground.usual.sizes) * ground.random.uniform(0.02, 0.9)
     _mount(ground.out, f"remount,size={int(room) + 1}k")
     outcome = ground.end(ground.start())
@@ -239,7 +239,7 @@ def links(ground: Ground) -> Outcome:
 
 
 def busy_hub(ground: Ground) -> Outcome:
-    """Let the Hub refuse, break off, or give half of what is asked for."""
+    """Let the Hub refuse requests, break connections, or send only half."""
     hub, random = ground.world.hub, ground.random
     for _ in range(random.randrange(1, 6)):
         if "publish-hub" in ground.out.name or random.random() < 0.5:
@@ -259,7 +259,7 @@ def _mount(folder: Path, options: str) -> None:
 
 @contextlib.contextmanager
 def disk(folder: Path) -> Iterator[bool]:
-    """Make a folder with a disk of its own below it, if one may mount here; tells whether."""
+    """Mount a disk in a folder if that is allowed; return whether."""
     folder.mkdir(parents=True)
     try:
         _mount(folder, f"size={_SIZE}")

@@ -1,4 +1,4 @@
-"""What is disturbed: commands that write, on miniatures, with servers on loopback to talk to."""
+"""The tasks: commands that write, with sample data and servers on loopback."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 from tests.support.flickr_photos import FlickrPhotos, row, write_list
 from tests.support.hub_write import OWNER, TOKEN, WritableHub
 
-# Of what a run did, and not of what it made.
+# About the run, not about its result.
 _VOLATILE = (
     "seconds",
     "process seconds",
@@ -70,7 +70,7 @@ class Task(NamedTuple):
 
 
 def tree(folder: Path) -> dict[str, str]:
-    """Return the SHA-256 of each file below a folder, but for locks and the like."""
+    """Return the SHA-256 of each file below a folder, except locks and the like."""
     found = {}
     for path in sorted(p for p in folder.rglob("*") if p.is_file() or p.is_symlink()):
         name = path.relative_to(folder).as_posix()

@@ -1,4 +1,4 @@
-"""The explorer, as a visitor uses it: a real browser, and a copy of its folder behind it."""
+"""The explorer in a real browser, from a copy of its folder."""
 
 import base64
 import importlib.metadata
@@ -27,7 +27,7 @@ HERE = Path(__file__).parents[2] / "spaces" / "explorer"
 
 @pytest.fixture(scope="module")
 def modules():
-    """The Space's modules, as they find each other in its folder."""
+    """The modules of the Space, imported from its folder."""
     sys.path.insert(0, str(HERE))
     yield
     sys.path.remove(str(HERE))
@@ -35,13 +35,13 @@ def modules():
 
 @pytest.fixture(scope="module")
 def miniature(tmp_path_factory):
-    """Where the page finds the data that it has written itself."""
+    """The folder of data that the page writes."""
     return tmp_path_factory.mktemp("explorer") / "data"
 
 
 @pytest.fixture(scope="module")
 def space(miniature, modules, tmp_path_factory):
-    """The Space out of the box; in an environment of its requirements alone, as it is uploaded."""
+    """The Space as uploaded, in an environment of only its requirements."""
     need_browser("gradio")
     folder = HERE
     if os.environ.get("SPACE_PYTHON"):
@@ -72,7 +72,7 @@ def rows(space, miniature):
 
 
 def status(page, tab, change=None):
-    """What a tab's line says, after a change if one is given."""
+    """The status line of a tab, after a change if one is given."""
     line = page.locator(f"#{tab}-status [role=status]")
     before = line.inner_text()
     if change is not None:
@@ -108,7 +108,7 @@ def pin(page):
 
 
 def answer(page, place):
-    """Guess a place by typing it, and return what the page says."""
+    """Type a guess, and return the text of the page."""
     page.get_by_label("Latitude").fill(str(place[0]))
     page.get_by_label("Longitude").fill(str(place[1]))
     said = status(page, "guess", lambda: page.get_by_label("Longitude").press("Enter"))
@@ -139,7 +139,7 @@ def overflow(page):
 
 
 def dots(page, count):
-    """The dots of the browsing map, once it has as many."""
+    """The dots of the browsing map, once it has this number."""
     page.wait_for_function(
         "count => window.explorerMaps['browse-map'].dots().length === count", arg=count
     )
@@ -149,7 +149,7 @@ def dots(page, count):
 # --- the game -----------------------------------------------------------------------------------
 
 
-def test_ten_rounds_give_the_figures_of_the_metric(page, rows):
+def test_ten_rounds_agree_with_the_metric(page, rows):
     # the first pin by mouse, the second by keyboard, the others typed
     page.mouse.click(*on_screen(page, "guess-map", (45.0, 10.0)))
     assert np.abs(np.array(pin(page)) - (45, 10)).max() < 0.6  # a pixel is half a degree
@@ -191,7 +191,7 @@ def test_ten_rounds_give_the_figures_of_the_metric(page, rows):
     assert page.locator("#seed input").input_value() == "2"
 
 
-def test_a_game_is_its_visitors_own_and_its_number_fixes_the_photos(space, page, visit):  # noqa: F811
+def test_a_game_belongs_to_its_visitor_and_its_seed_fixes_the_photos(space, page, visit):  # noqa: F811
     photo = page.locator("#guess-photo img").get_attribute("src")
     answer(page, (1.0, 2.0))
     other = visit(space.url)
@@ -208,7 +208,7 @@ def test_a_game_is_its_visitors_own_and_its_number_fixes_the_photos(space, page,
 
 
 @pytest.mark.parametrize("data_set, split", [("Im2GPS", "test"), ("Just Zoom In", "validation")])
-def test_nothing_tells_the_answer_before_the_guess(page, rows, data_set, split):
+def test_the_answer_is_not_sent_before_the_guess(page, rows, data_set, split):
     page.add_init_script("""
         window.heard = []
         const ask = window.fetch
@@ -246,10 +246,10 @@ def test_nothing_tells_the_answer_before_the_guess(page, rows, data_set, split):
         assert not opened.getexif() and "comment" not in opened.info
 
 
-def test_what_is_no_place_is_not_taken(page):
+def test_invalid_coordinates_are_refused(page):
     boxes = [page.get_by_label(name) for name in ("Latitude", "Longitude")]
     assert [box.input_value() for box in boxes] == ["", ""]
-    boxes[0].fill("10")  # half a place is none
+    boxes[0].fill("10")  # one coordinate is not enough
     assert "there is no pin yet" in status(page, "guess", page.locator("#answer").click)
     page.get_by_label("Latitude").fill("95")
     page.get_by_label("Longitude").fill("10")
@@ -272,7 +272,7 @@ def test_a_dot_opens_its_photo_and_record(page, rows):
     record = dict(cells(page, "#browse-photo .record"))
     truth = rows["test"][record["image_id"]]
     near = np.hypot(truth["latitude"] - latitude, truth["longitude"] - longitude)
-    assert near < 2 and said.startswith(record["image_id"])  # dots may lie on each other
+    assert near < 2 and said.startswith(record["image_id"])  # dots may overlap
     assert record["latitude"] == f"{truth['latitude']:.6f}"
     assert record["image_id"] in page.locator("#browse-photo img").get_attribute("alt")
     before = page.locator("#browse-photo img").get_attribute("src")
@@ -307,7 +307,7 @@ def test_splits_and_ids_and_an_unknown_id(page, rows):
     assert wanted["image_id"] in page.locator("#walk-photo img").get_attribute("alt")
 
 
-def test_the_zoom_is_walked_view_by_view(page, rows):
+def test_the_zoom_tab_shows_view_by_view(page, rows):
     tab(page, "Zoom")
     page.locator("#walk-view img").wait_for()
     alternative = page.locator("#walk-photo img").get_attribute("alt")
@@ -337,7 +337,7 @@ def test_the_zoom_is_walked_view_by_view(page, rows):
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_it_fits_a_phone(space, visit, scheme):  # noqa: F811
+def test_the_page_fits_a_phone(space, visit, scheme):  # noqa: F811
     page = visit(space.url, **PHONE, color_scheme=scheme)
     page.locator("#guess-photo img").wait_for()
     page.touchscreen.tap(*on_screen(page, "guess-map", (20.0, 20.0)))
@@ -356,7 +356,7 @@ def test_it_fits_a_phone(space, visit, scheme):  # noqa: F811
         "getComputedStyle(document.body).color.match(/\\d+/g).slice(0, 3).map(Number)"
     )
     assert (min(shade) > 200) if scheme == "dark" else (max(shade) < 80)
-    # the map's ground is as dark or as light as the page
+    # the map has the background of the page
     ground = page.evaluate(
         "[...document.querySelector('#guess-map canvas').getContext('2d')"
         ".getImageData(3, 3, 1, 1).data].slice(0, 3)"
@@ -367,7 +367,7 @@ def test_it_fits_a_phone(space, visit, scheme):  # noqa: F811
 # --- without a browser --------------------------------------------------------------------------
 
 
-def test_a_map_of_300_000_photos_gets_a_bounded_number_of_dots(modules):
+def test_a_map_of_300_000_photos_has_a_bounded_number_of_dots(modules):
     pytest.importorskip("gradio")
     from worldmap import MOST_DOTS, dots_in_sight
 
@@ -415,7 +415,7 @@ configs:
 """
 
 
-def test_published_repositories_are_read_where_they_lie(modules, hub, zoom, tmp_path):
+def test_published_folders_are_read_in_place(modules, hub, zoom, tmp_path):
     from catalogue import open_collections
 
     packs = tmp_path / "packs"
@@ -426,7 +426,7 @@ def test_published_repositories_are_read_where_they_lie(modules, hub, zoom, tmp_
     for split in ("train", "validation"):
         table = load_dataset("justzoomin", "metadata", data_dir=str(zoom), split=split)
         truth[split] = table.to_list()
-        # in another order than the table, and larger than what a reader would fetch by chance
+        # in another order than the table, and larger than what a reader fetches at once
         full = [
             {"image": {"bytes": noise(100_000), "path": "x.jpg"}, **row}
             for row in reversed(truth[split])
@@ -464,7 +464,7 @@ def test_published_repositories_are_read_where_they_lie(modules, hub, zoom, tmp_
     assert city.find(truth["train"][5]["image_id"] + ".jpg") == ("train", 5)
 
 
-def test_of_a_published_im2gps_the_benchmark_comes_first(modules, packs, zoom, tmp_path):
+def test_the_benchmark_comes_first_in_a_published_im2gps(modules, packs, zoom, tmp_path):
     from catalogue import open_collections
 
     data, world = tmp_path / "data", tmp_path / "me@home" / "world"
@@ -482,7 +482,7 @@ def test_of_a_published_im2gps_the_benchmark_comes_first(modules, packs, zoom, t
     assert found.photo("train", 0).startswith(b"\xff\xd8")
 
 
-def test_a_list_beside_a_pack_makes_it_no_published_folder(modules, packs, zoom, tmp_path):
+def test_a_list_beside_a_pack_is_not_a_published_folder(modules, packs, zoom, tmp_path):
     from catalogue import open_collections
 
     data = tmp_path / "data"
@@ -497,7 +497,7 @@ def test_a_list_beside_a_pack_makes_it_no_published_folder(modules, packs, zoom,
         open_collections({**settings, "IM2GPS_REPO": str(tmp_path / "empty")}, tmp_path)
 
 
-def test_a_data_set_that_is_not_there_is_named_by_its_setting(modules, hub, packs, tmp_path):
+def test_a_missing_data_set_is_named_by_its_setting(modules, hub, packs, tmp_path):
     from catalogue import open_collections
 
     for where in ("./nowhere", "nobody/nothing"):
@@ -506,7 +506,7 @@ def test_a_data_set_that_is_not_there_is_named_by_its_setting(modules, hub, pack
             open_collections(settings, tmp_path)
 
 
-def test_published_results_stand_beside_a_game_on_the_whole_benchmark_only(modules):
+def test_published_results_need_a_game_on_the_whole_benchmark(modules):
     from catalogue import Collection, Rows
     from game import guess, new_game, next_round, result
 
@@ -520,7 +520,7 @@ def test_published_results_stand_beside_a_game_on_the_whole_benchmark_only(modul
         collection.synthetic = synthetic
         game = new_game(collection, 3)
         while not game.finished:
-            # the middle of the map ten times: no model's radians, a visitor's right
+            # ten times the middle of the map: not mistaken for a model's radians
             game = next_round(guess(game, 0.0, 0.0))
         return result(game, collection)
 

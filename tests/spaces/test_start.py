@@ -1,4 +1,4 @@
-"""`python spaces/explorer/app.py` where it cannot start: one line that says what to do."""
+"""`python spaces/explorer/app.py` when it cannot start: a one-line error with advice."""
 
 import os
 import subprocess
@@ -17,7 +17,7 @@ sys.exit(app.main())
 """
 
 
-def test_without_gradio_it_says_how_to_get_it(tmp_path):
+def test_missing_gradio_is_an_error_with_advice(tmp_path):
     line = start(tmp_path, "-c", WITHOUT, APP.parent)
     assert "needs gradio" in line
     assert "pip install '.[space]'" in line and "-r requirements.txt" in line
@@ -41,7 +41,7 @@ def test_a_folder_of_another_data_set(tmp_path, variable, file, lacking):
 
 
 def start(tmp_path, *arguments, **variables):
-    """Start the page in a fresh process of another folder, and return the one line it leaves."""
+    """Start the page in a new process in another folder, and return its one-line error."""
     done = subprocess.run(
         [sys.executable, *map(str, arguments)],
         cwd=tmp_path,
@@ -52,5 +52,5 @@ def start(tmp_path, *arguments, **variables):
     )
     assert (done.returncode, done.stdout) == (2, "")
     assert "Traceback" not in done.stderr
-    *_, line = done.stderr.splitlines()  # on a slow machine behind a progress bar
+    *_, line = done.stderr.splitlines()  # on a slow machine after a progress bar
     return line

@@ -1,1 +1,1 @@
-"""Loopback servers that the tests talk to in place of the outside world."""
+"""Loopback servers that tests use instead of the network."""

@@ -38,7 +38,7 @@ def photo(number: int, upload: int, words: str = "rome", **values: Any) -> dict[
         "dateupload": str(upload),
         "tags": words,
         "latitude": f"{41.8 + number % 1000 / 10_000:.6f}",
-        # Now a string, now a number, as it comes.
+        # Sometimes a string and sometimes a number, as in Flickr's answers.
         "longitude": 12.4 + number % 1000 / 10_000 if number % 2 else "12.492000",
         "accuracy": str(6 + number % 11),
         "context": 0,
@@ -82,7 +82,7 @@ class Flickr(Loopback):
         return self.endpoint + ENDPOINT
 
     def say(self, answer: Answer | dict[str, Any] | None, times: int = 1) -> None:
-        """Answer the next searches so; with None hang up instead."""
+        """Answer the next searches with this; None closes the connection."""
         if isinstance(answer, dict):
             answer = _json(answer)
         self._said += [answer] * times

@@ -35,7 +35,7 @@ _LONGEST = {"_b": 1024, "_c": 800, "_z": 640, None: 500}
 _SINCE = {"_c": 1330560000}
 UNAVAILABLE = b"GIF89a\xf4\x01\x76\x01\x80\0\0\xff\xff\xff\0\0\0,\0\0\0\0\1\0\1\0\0\2\2D\1\0;"
 
-# Faults after which there is no photo, and the reason under which a build counts it.
+# Faults after which a photo is missing, and the reason that a build counts.
 LASTING = {
     "404": "gone (404 or 410)",
     "410": "gone (404 or 410)",
@@ -92,7 +92,7 @@ def write_list(path: Path, rows: Iterable[dict[str, Any]], row_group_size: int =
 
 
 def picture(photo_id: str, width: int, height: int) -> bytes:
-    """A JPEG of that size whose pixels are this photo's alone."""
+    """A JPEG of this size with pixels that no other photo has."""
     random = np.random.default_rng(int(photo_id))
     small = random.integers(0, 255, (height // 32 + 1, width // 32 + 1, 3), dtype=np.uint8)
     pixels = np.kron(small, np.ones((32, 32, 1), np.uint8))[:height, :width]
@@ -139,7 +139,7 @@ class FlickrPhotos(Loopback):
         super().__exit__(*exc)
 
     def release(self) -> None:
-        """Answer again what `hold_at` held back."""
+        """Answer the requests that `hold_at` delayed."""
         self._gate.set()
 
     def _serve(self, handler: _Handler, request: Incoming) -> None:

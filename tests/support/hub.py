@@ -41,7 +41,7 @@ _Self = TypeVar("_Self", bound="Loopback")
 
 
 # ---------------------------------------------------------------------------------------------
-# What any of the loopback servers does
+# Shared by the loopback servers
 
 
 @dataclass(frozen=True)
@@ -147,7 +147,7 @@ class _Handler(BaseHTTPRequestHandler):
     do_HEAD = do_POST = do_PUT = do_GET
 
     def log_message(self, *args: object) -> None:
-        """Keep quiet: the requests are in the owner's log."""
+        """Print nothing, because requests are in the owner's log."""
 
     def version_string(self) -> str:
         return self.server_version
@@ -289,7 +289,7 @@ class _Server(ThreadingHTTPServer):
         super().shutdown_request(request)
 
     def handle_error(self, request: Any, client_address: Any) -> None:
-        # A client that hangs up in the middle of a file is everyday business.
+        # Clients often close the connection in the middle of a file.
         if not isinstance(sys.exc_info()[1], ConnectionError):
             super().handle_error(request, client_address)
 
@@ -297,7 +297,7 @@ class _Server(ThreadingHTTPServer):
         """End the connections that clients keep alive, or their threads would never finish."""
         with self._guard:
             for connection in self._open:
-                with contextlib.suppress(OSError):  # the other side was quicker
+                with contextlib.suppress(OSError):  # the other side has closed already
                     connection.shutdown(socket.SHUT_RDWR)
 
 
@@ -320,7 +320,7 @@ class Loopback:
         self._server = _Server(self)
         self.port = self._server.server_address[1]
         self.endpoint = f"http://127.0.0.1:{self.port}"
-        # The poll interval is what leaving the block may have to wait for.
+        # Leaving the block takes up to the poll interval.
         self._thread = threading.Thread(target=self._server.serve_forever, args=(0.02,))
         self._thread.start()
         return self
@@ -346,7 +346,7 @@ class Loopback:
             self._faults.append(_Fault(path_suffix, times, status=status, method=method))
 
     def forget(self) -> None:
-        """Start the counts and the log anew."""
+        """Reset the counts and the log."""
         with self._lock:
             self.sent.clear()
             self.requests.clear()
@@ -356,7 +356,7 @@ class Loopback:
         return handler.rfile.read(length)
 
     def route(self, request: Incoming) -> Answer | Content:
-        """Say what the reply to a request is; the subclass knows."""
+        """Return the reply to a request; implemented by the subclass."""
         raise NotImplementedError
 
     def _serve(self, handler: _Handler, request: Incoming) -> None:
@@ -450,7 +450,7 @@ class _Repo:
 
 
 class _Refusal(Exception):
-    """Carries an error reply out of the depths of a lookup."""
+    """Carries an error reply out of a nested lookup."""
 
     def __init__(self, status: int, code: str, message: str, **headers: str) -> None:
         super().__init__(message)
@@ -573,7 +573,7 @@ class Hub(Loopback):
         repo = self._repos.get(repo_id)
         if repo is not None:
             return repo
-        # The Hub does not tell the anonymous whether a repository is private or missing.
+        # Without a token, private repositories look like missing ones.
         if request.headers.get("Authorization"):
             raise _Refusal(404, "RepoNotFound", "Repository not found")
         challenge = 'Bearer realm="Authentication required", charset="UTF-8"'
@@ -667,7 +667,7 @@ def _tree_ids(blobs: Mapping[str, _Blob]) -> dict[str, str]:
         children[folder][name] = ("100644", blob.oid)
         while folder:
             folder = folder.rpartition("/")[0]
-            children[folder]  # a folder that holds only folders is one too
+            children[folder]  # a folder with only folders counts as well
     ids: dict[str, str] = {}
     for folder in sorted(children, key=lambda path: (bool(path), path.count("/")), reverse=True):
         ids[folder] = _git_id("tree", _tree_object(children[folder]))

@@ -51,7 +51,7 @@ class Hold:
 
 
 class WritableHub(Hub):
-    """A Hub that takes uploads.
+    """A Hub that accepts uploads.
 
     `received` counts the bytes of large files by their digest; `present` holds the digests of
     those that a client offered and need not send.
@@ -77,7 +77,7 @@ class WritableHub(Hub):
         return self._hold
 
     def open_up(self, repo_id: str) -> None:
-        """Make a private repository public, as its owner might in its settings."""
+        """Make a private repository public, as in its settings."""
         self._private.remove(repo_id)
 
     def has(self, repo_id: str, digest: str) -> bool:
@@ -85,7 +85,7 @@ class WritableHub(Hub):
         return (repo_id, digest) in self._arrived
 
     def put(self, repo_id: str, path: str, content: bytes) -> None:
-        """Commit a small file, as its owner might by hand."""
+        """Commit a small file, as through the web page."""
         commit = self._repos[repo_id].find("main")
         assert commit is not None
         self._advance(repo_id, {**commit.blobs, path: self._small(content)})
@@ -162,7 +162,7 @@ class WritableHub(Hub):
         return answer
 
     def _refused(self, request: Incoming) -> Answer | None:
-        """A failure on demand comes before anything is written, not after."""
+        """A requested failure happens before anything is written."""
         if request.method not in ("POST", "PUT"):
             return None
         if self._skips and request.path.endswith("/commit/main"):

@@ -223,7 +223,7 @@ def client_begins() -> None:
         file.read(512)
 
 
-def test_a_drop_reaches_the_client_as_ordered(hub: Hub, folder: Path) -> None:
+def test_a_drop_reaches_the_client(hub: Hub, folder: Path) -> None:
     sha = hub.add(REPO, folder)
     path = f"/cdn/{REPO}/{sha}/{TAR}"
     hub.drop("a.tar", 5, times=2)
@@ -238,7 +238,7 @@ def test_a_drop_reaches_the_client_as_ordered(hub: Hub, folder: Path) -> None:
     assert _raw(hub, path)[2] == DATA
 
 
-def test_a_failure_is_answered_and_then_over(hub: Hub, folder: Path) -> None:
+def test_a_failure_happens_once(hub: Hub, folder: Path) -> None:
     hub.add(REPO, folder)
     path = f"/datasets/{REPO}/resolve/main/{TAR}"
     hub.fail("a.tar", 503)
@@ -270,14 +270,14 @@ def test_ranges(hub: Hub, folder: Path) -> None:
     assert parse_range("bytes=1-2,4-5", 10) is None
 
 
-def test_a_reader_that_stops_early_is_sent_little(hub: Hub, folder: Path) -> None:
+def test_a_reader_that_stops_early_receives_little(hub: Hub, folder: Path) -> None:
     (folder / TAR).write_bytes(bytes(20_000_000))
     hub.add(REPO, folder)
     _run(hub, client_begins)
     assert 512 <= hub.sent[TAR] <= 2 << 20
 
 
-def test_nothing_outside_is_served(hub: Hub, folder: Path, tmp_path: Path) -> None:
+def test_files_outside_the_folder_are_not_served(hub: Hub, folder: Path, tmp_path: Path) -> None:
     (tmp_path / "secret").write_text("secret")
     sha = hub.add(REPO, folder)
     with Static(folder) as static:
@@ -312,7 +312,7 @@ def test_static_files_without_ranges(folder: Path) -> None:
 
 
 def test_fsspec_does_not_recover_from_a_drop(folder: Path) -> None:
-    """The reason why a reader of web servers has to resume by itself."""
+    """Shows why the reader of web servers has to resume itself."""
     with Static(folder) as static:
         static.drop(TAR, 1000)
         with (
