@@ -22,13 +22,12 @@ from justzoomin.findings import WHITE
 from justzoomin.layout import Layout, MapPoint
 from justzoomin.mosaic import Mosaic, TileFiles, Window, blur_radius, scratch
 from justzoomin.source import Source, as_source, level_name
-from justzoomin.zoom import path
+from justzoomin.zoom import MAX_SIZE, path
 
 with needed_for("Drawing overhead views", "tiles"):
     import cv2
 
 CACHE_BYTES = 256 * 2**20
-_MAX_SIZE = 16_384
 _MAX_SOURCE = 32_000  # OpenCV counts the pixels of a source in 16 bits
 _NOT_ENLARGED = 0.999  # pixels of a level per pixel of a view; the map's scale is not quite 1
 _log = logging.getLogger(__name__)
@@ -245,9 +244,9 @@ class TilePyramid:
         """Return the largest size in pixels of a view with this width, from existing levels."""
         there = self._files.levels
         if self.layout.max_zoom in there:
-            return _MAX_SIZE
+            return MAX_SIZE
         pixels = [width_m * self.layout.pixels_per_metre(point, z) / _NOT_ENLARGED for z in there]
-        return min(int(max(filter(_fits, pixels), default=0)), _MAX_SIZE)
+        return min(int(max(filter(_fits, pixels), default=0)), MAX_SIZE)
 
     def _matrix(
         self, point: MapPoint, level: int, scale: float, size: int, bearing: float
@@ -288,8 +287,8 @@ class _Own(NamedTuple):
 def _check(
     latitude: float, longitude: float, metres_per_pixel: float, size: int, bearing: float
 ) -> None:
-    if not 1 <= size <= _MAX_SIZE:
-        raise ValueError(f"size is {size}; it should be 1 to {_MAX_SIZE} pixels")
+    if not 1 <= size <= MAX_SIZE:
+        raise ValueError(f"size is {size}; it should be 1 to {MAX_SIZE} pixels")
     if not (math.isfinite(metres_per_pixel) and metres_per_pixel > 0):
         raise ValueError(f"metres_per_pixel is {metres_per_pixel}; it should be above 0")
     if not (math.isfinite(bearing) and abs(latitude) < 90 and math.isfinite(longitude)):

@@ -28,7 +28,7 @@ from justzoomin.source import Source
 from justzoomin.table import as_array
 
 SIZE = 384
-MIN_SIZE, MAX_SIZE = 8, 16_384  # pixels; the blur of a smaller view takes minutes
+MIN_SIZE = 8  # pixels; the blur of a smaller view takes minutes
 QUALITY = 95
 ROOT = "root"
 # All views before the last action but one.
@@ -45,10 +45,10 @@ def check_view_size(size: Any) -> int:
         pixels = 0 if isinstance(size, (bool, np.bool_)) else operator.index(size)
     except TypeError:
         pixels = 0
-    if not MIN_SIZE <= pixels <= MAX_SIZE:
+    if not MIN_SIZE <= pixels <= zoom.MAX_SIZE:
         raise ValueError(
-            f"size={size!r}: give a whole number of pixels, {MIN_SIZE} to {MAX_SIZE}, the side of "
-            "the square views"
+            f"size={size!r}: give the side of the square views in pixels, "
+            f"a whole number from {MIN_SIZE} to {zoom.MAX_SIZE}"
         )
     return pixels
 

@@ -16,6 +16,7 @@ import numpy.typing as npt
 EARTH_RADIUS_M = 6_378_137.0
 GRID = 4
 DEPTH = 4
+MAX_SIZE = 16_384  # pixels of the side of a view
 
 
 class Region(NamedTuple):

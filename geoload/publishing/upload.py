@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import functools
-import hashlib
 import re
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
@@ -24,6 +23,7 @@ from huggingface_hub.utils import (  # type: ignore[attr-defined]
     HfHubHTTPError,
     RepositoryNotFoundError,
 )
+from huggingface_hub.utils.sha import git_hash
 
 from gcd_metric.names import counted
 from geoload.messages import format_bytes
@@ -127,7 +127,7 @@ class Repository:
             _say(f"{self.repo_id}: {sent}")
         stale = _stale_shards(files, self.files)
         content = card.encode()
-        if parts or stale or self.files.get("README.md") != (len(content), _git_id(content)):
+        if parts or stale or self.files.get("README.md") != (len(content), git_hash(content)):
             last: list[Any] = [CommitOperationDelete(name) for name in stale]
             self._commit([*last, CommitOperationAdd("README.md", content)], "Add the card", check)
 
@@ -154,11 +154,7 @@ def _is_same(file: File, found: tuple[int, str] | None) -> bool:
         return False
     if len(found[1]) == len(file.sha256):
         return found[1] == file.sha256
-    return found[1] == _git_id(file.path.read_bytes())
-
-
-def _git_id(content: bytes) -> str:
-    return hashlib.sha1(f"blob {len(content)}\0".encode() + content).hexdigest()
+    return found[1] == git_hash(file.path.read_bytes())
 
 
 def _stale_shards(files: list[File], there: Iterable[str]) -> list[str]:

@@ -1,15 +1,9 @@
 """Fixtures: small GeoTIFFs, and a way to run a new process."""
 
-import os
-import subprocess
-import sys
-from pathlib import Path
-
 import numpy as np
 import pytest
 
-ROOT = Path(__file__).parents[2]
-CACHES = ("HF_HOME", "HF_MODULES_CACHE", "HF_DATASETS_CACHE", "HF_EVALUATE_CACHE")
+from tests.support.process import python  # noqa: F401
 
 
 @pytest.fixture(scope="session")
@@ -44,21 +38,3 @@ def write(tmp_path_factory):
         return path
 
     return make
-
-
-@pytest.fixture()
-def python(tmp_path):
-    """Runs Python in a new process and returns its output."""
-
-    def run(*arguments, cwd, on_path=True):
-        environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
-        environment |= {name: str(tmp_path / name.lower()) for name in CACHES}
-        environment["HF_HUB_OFFLINE"] = "1"
-        if on_path:
-            environment["PYTHONPATH"] = str(ROOT)
-        command = [sys.executable, *map(str, arguments)]
-        done = subprocess.run(command, cwd=cwd, env=environment, capture_output=True, text=True)
-        assert done.returncode == 0, done.stderr
-        return done.stdout
-
-    return run

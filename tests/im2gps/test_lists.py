@@ -304,7 +304,7 @@ def test_the_test_packs_photographers_are_removed(tmp_path, packs, capsys):
         return pq.read_table(output)["photo_id"].to_pylist()
 
     assert left(packs / "gps_query_imgs.zip") == ["3", "4"]
-    assert "2 by 1 excluded photographers" in capsys.readouterr().out
+    assert "2 by 1 excluded photographer" in capsys.readouterr().out
     assert left(packs) == ["3", "4"]
     names = [name for path in packs.glob("*.zip") for name in zipfile.ZipFile(path).namelist()]
     owners = {name.rpartition("_")[2] for name in names}

@@ -383,7 +383,7 @@ def test_members_outside_samples_are_counted(tmp_path, cache, caplog):
 
 def test_shards_without_any_pair_are_an_error(tmp_path):
     write_shard(tmp_path / "a.tar", [("x/a.jpg", jpeg()), ("y/a.json", b'{"lat": 1, "lon": 2}')])
-    with pytest.raises(ValueError, match="has 1 photo and 1 JSON,, but no two of the"):
+    with pytest.raises(ValueError, match="has 1 photo and 1 JSON, but no two of the"):
         foreign(str(tmp_path / "a.tar"))
 
 

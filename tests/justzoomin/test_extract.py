@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import json
 import os
 import shutil
@@ -19,6 +18,7 @@ from hypothesis import strategies as st
 from justzoomin import zoom
 from justzoomin.cli import main
 from justzoomin.members import path_of
+from tests.support.shards import write_shard
 
 IMAGES = Path("streetview", "images")
 PICTURE = b"\xff\xd8 a picture \xff\xd9"
@@ -45,22 +45,6 @@ def by_tar(folder: Path) -> dict[str, bytes]:
 
 def record_of(folder: Path) -> dict:
     return json.loads((folder / "extract_report.json").read_text(encoding="utf-8"))
-
-
-def pack(path: Path, entries: list[tuple[str | tarfile.TarInfo, bytes]]) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with tarfile.open(path, "w", format=tarfile.GNU_FORMAT) as tar:
-        for name, data in entries:
-            info = name if isinstance(name, tarfile.TarInfo) else tarfile.TarInfo(name)
-            if info.type == tarfile.REGTYPE:
-                info.size = len(data)
-            tar.addfile(info, io.BytesIO(data))
-
-
-@pytest.fixture
-def own(city: Path, tmp_path: Path) -> Path:
-    """A copy of the miniature, to be damaged."""
-    return Path(shutil.copytree(city, tmp_path / "own"))
 
 
 def run(code: str, *arguments: object) -> subprocess.CompletedProcess:
@@ -298,7 +282,9 @@ def test_a_second_extraction_at_the_same_time_is_refused(city, tmp_path, capsys)
 def test_another_version_of_the_data_is_refused(own, tmp_path, capsys):
     command = ["extract", str(tmp_path / "out"), "--data-dir", str(own)]
     assert main(command) == 0
-    pack(own / "archives" / "satellite_level_m7_000.tar", [("satellite/-7/1/2.jpg", PICTURE)])
+    write_shard(
+        own / "archives" / "satellite_level_m7_000.tar", [("satellite/-7/1/2.jpg", PICTURE)]
+    )
     assert main(command) == 2
     assert "was extracted from another satellite_level_m7_000.tar" in capsys.readouterr().err
 
@@ -356,9 +342,11 @@ def test_hostile_members_are_left_out_and_counted(own, tmp_path, capsys):
     folder = [(member("../../evil", tarfile.DIRTYPE), b"")]
     bad = [(name, PICTURE) for name in OUTSIDE]
     twice = [("./streetview/images/21_undistorted.jpg", PICTURE + b"other")]
-    pack(own / "archives" / "streetview_images_000.tar", [*links, *good, *bad, *folder, *twice])
+    write_shard(
+        own / "archives" / "streetview_images_000.tar", [*links, *good, *bad, *folder, *twice]
+    )
     tiles = [("satellite/-7/1/2.jpg", b"no picture"), *((name, PICTURE) for name in TILES_OUTSIDE)]
-    pack(own / "archives" / "satellite_level_m7_000.tar", tiles)
+    write_shard(own / "archives" / "satellite_level_m7_000.tar", tiles)
     before = files_below(tmp_path)
 
     assert main(["extract", str(tmp_path / "out"), "--data-dir", str(own)]) == 0
@@ -417,7 +405,7 @@ def test_the_first_of_two_tars_with_one_picture_is_used(own, tmp_path):
     photo = "streetview/images/21_undistorted.jpg"
     for number in range(4):
         others = [(f"streetview/images/3{i}_undistorted.jpg", PICTURE) for i in range(9 - number)]
-        pack(
+        write_shard(
             own / "archives" / f"streetview_images_00{number}.tar",
             [*others, (photo, PICTURE + bytes([number]) * (number + 1))],
         )

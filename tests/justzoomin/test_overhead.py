@@ -452,7 +452,9 @@ def test_invalid_sizes_are_refused_everywhere(usual, rendered, tmp_path, size):
         options = {"data_dir": str(usual), "split": "train", "streaming": True}
         doors.append(functools.partial(load_dataset, "justzoomin", name, size=size, **options))
     for door in doors:
-        with pytest.raises(ValueError, match=r"size=.*: give a whole number of pixels, 8 to 16384"):
+        with pytest.raises(
+            ValueError, match=r"size=.*: give the side .*, a whole number from 8 to 16384"
+        ):
             door()
     assert not list(tmp_path.iterdir())
 
@@ -502,7 +504,7 @@ def test_the_shard_stores_which_views_are_white(usual, patchy, tmp_path, cache, 
         "views_48.tar: view" in caplog.text
         and caplog.text.count("Further white views are not logged") == 1
     )
-    with pytest.raises(ValueError, match="photos with white views"):
+    with pytest.raises(ValueError, match="photos? with white views"):
         list(load_dataset("justzoomin", "zoom", strict=True, **options))
     assert main(["preview", str(tmp_path / "x.gif"), "--data-dir", str(usual), "--size", "48",
                  "--skip", "1"]) == 0  # fmt: skip

@@ -12,7 +12,6 @@ import sys
 import tarfile
 from pathlib import Path
 
-import numpy as np
 import pandas as pd
 import pytest
 from datasets import Image, load_dataset
@@ -21,6 +20,7 @@ from datasets.distributed import split_dataset_by_node
 import justzoomin
 from justzoomin.cli import main
 from justzoomin.sample import write_sample
+from tests.support.shards import rewrite
 
 
 def ids(rows) -> list[str]:
@@ -42,24 +42,6 @@ def many(tmp_path_factory) -> Path:
     """Four shards of 700 small photos."""
     folder = tmp_path_factory.mktemp("many")
     write_sample(folder, train=630, validation=70, shards=4, width=16)
-    return folder
-
-
-@pytest.fixture(scope="module")
-def heavy(tmp_path_factory) -> Path:
-    """Two shards of 14 MB each, photos of the real size, one in ten of them of validation."""
-    folder = tmp_path_factory.mktemp("heavy")
-    write_sample(folder, train=360, validation=40, shards=2, width=16)
-    rng = np.random.default_rng(0)
-    for path in (folder / "archives").iterdir():
-        with tarfile.open(path) as archive:
-            names = archive.getnames()
-        with tarfile.open(path, "w") as archive:
-            for name in names:
-                info = tarfile.TarInfo(name)
-                info.size = 70_000
-                picture = b"\xff\xd8" + rng.bytes(info.size - 4) + b"\xff\xd9"
-                archive.addfile(info, io.BytesIO(picture))
     return folder
 
 
@@ -267,17 +249,6 @@ def test_a_wrong_published_index_is_named(hub, zoom, tmp_path, change, message):
     assert message in str(error.value)
 
 
-def repack(path: Path, change) -> None:
-    with tarfile.open(path) as old:
-        content = [(m.name, old.extractfile(m).read()) for m in old.getmembers()]
-    with tarfile.open(f"{path}.part", "w") as new:
-        for name, data in change(content):
-            info = tarfile.TarInfo(name)
-            info.size = len(data)
-            new.addfile(info, io.BytesIO(data))
-    os.replace(f"{path}.part", path)
-
-
 @pytest.fixture
 def own(zoom, tmp_path) -> Path:
     shutil.copytree(zoom, tmp_path / "own")
@@ -288,7 +259,7 @@ def test_an_index_of_a_repacked_shard_is_refused(hub, own):
     path = own / "archives" / "streetview_images_000.tar"
     assert main(["index", str(own)]) == 0
     size = path.stat().st_size
-    repack(path, reversed)
+    rewrite(path, reversed)
     assert path.stat().st_size == size
     commit = hub.add("someone/repacked", own)
     with pytest.raises(ValueError, match=r"000\.json is not an index .* with another digest"):
@@ -306,7 +277,7 @@ def test_the_first_of_two_pictures_with_one_name_is_read(own, cache, capsys, cap
         other = next(data for name, data in content if name != content[0][0])
         return [*content, (content[0][0], other)]
 
-    repack(path, doubled)
+    rewrite(path, doubled)
     options = {"data_dir": str(own), "cache_dir": cache}
     for split in ("train", "validation"):
         copied = load_dataset("justzoomin", split=split, **options)
@@ -319,7 +290,7 @@ def test_the_first_of_two_pictures_with_one_name_is_read(own, cache, capsys, cap
 
 @pytest.mark.parametrize("name", ["Wow!", "a::b", "a?b*", "[x] #%20"])
 def test_odd_names_of_folders_and_members(own, cache, name):
-    repack(own / "archives" / "streetview_images_000.tar",
+    rewrite(own / "archives" / "streetview_images_000.tar",
            lambda content: [(f"./{member}", data) for member, data in content])  # fmt: skip
     odd = own.with_name(name)
     own.rename(odd)
@@ -332,7 +303,7 @@ def test_odd_names_of_folders_and_members(own, cache, name):
 
 
 def test_a_broken_picture_gives_no_row_in_place(own, cache, caplog):
-    repack(own / "archives" / "streetview_images_000.tar",
+    rewrite(own / "archives" / "streetview_images_000.tar",
            lambda content: [(content[0][0], b"hello"), *content[1:]])  # fmt: skip
     options = {"data_dir": str(own), "cache_dir": cache}
     count = sum(len(justzoomin.photos(split, **options)) for split in ("train", "validation"))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import json
 import os
 import shutil
@@ -25,6 +24,7 @@ from justzoomin import zoom
 from justzoomin.cli import main
 from justzoomin.layout import Layout
 from justzoomin.sample_tiles import paint
+from tests.support.shards import rewrite
 
 BACK = pyproj.Transformer.from_crs("epsg:26985", "epsg:4326", always_xy=True)
 COLUMNS = ["image", "level", "x", "y", "south", "west", "north", "east", "latitude", "longitude",
@@ -52,22 +52,6 @@ def in_tars(folder: Path, pattern: str = "satellite_*") -> dict[tuple[int, ...],
                 key = tuple(map(int, member.name[len("satellite/") : -len(".jpg")].split("/")))
                 found[key] = tar.extractfile(member).read()  # type: ignore[union-attr]
     return found
-
-
-def rewrite(path: Path, change) -> None:
-    with tarfile.open(path) as archive:
-        entries = [(m.name, archive.extractfile(m).read()) for m in archive]  # type: ignore[union-attr]
-    with tarfile.open(path, "w", format=tarfile.GNU_FORMAT) as archive:
-        for name, data in change(entries):
-            info = tarfile.TarInfo(name)
-            info.size = len(data)
-            archive.addfile(info, io.BytesIO(data))
-
-
-@pytest.fixture
-def own(city: Path, tmp_path: Path) -> Path:
-    """A copy of the miniature, to be damaged."""
-    return Path(shutil.copytree(city, tmp_path / "own"))
 
 
 @pytest.fixture(scope="module")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import json
 import re
 import shutil
@@ -21,6 +20,7 @@ from hypothesis import strategies as st
 import justzoomin
 from justzoomin.sample import picture, write_sample
 from justzoomin.table import TableError, parse_sequences, read_table
+from tests.support.shards import rewrite
 
 COLUMNS = ["image_id", "latitude", "longitude", "sequence"]
 
@@ -53,18 +53,6 @@ def extracted(zoom, tmp_path) -> Path:
 
 def shard(zoom: Path, number: int = 0) -> Path:
     return zoom / "archives" / f"streetview_images_{number:03d}.tar"
-
-
-def rewrite(path: Path, change) -> None:
-    """Let `change` edit the list of (name or TarInfo, bytes) of a TAR file."""
-    with tarfile.open(path) as archive:
-        entries = [(m.name, archive.extractfile(m).read()) for m in archive]
-    entries = change(entries)
-    with tarfile.open(path, "w", format=tarfile.GNU_FORMAT) as archive:
-        for name, data in entries:
-            info = name if isinstance(name, tarfile.TarInfo) else tarfile.TarInfo(name)
-            info.size = len(data)
-            archive.addfile(info, io.BytesIO(data))
 
 
 @pytest.fixture

@@ -30,6 +30,7 @@ from justzoomin.sample import LAYOUT
 from justzoomin.sample_tiles import paint, write_tiles
 from justzoomin.source import Hub
 from justzoomin.tiles import TilePyramid
+from tests.support.shards import write_shard
 
 SIZE = 384
 RNG = np.random.default_rng(5)
@@ -331,7 +332,7 @@ def test_a_tar_replaced_under_its_index(copy: Path, tmp_path: Path) -> None:
     with tarfile.open(path) as tar:
         content = [(m.name, tar.extractfile(m).read()) for m in tar]  # type: ignore[union-attr]
     names, pictures = zip(*content, strict=True)
-    _write(path, list(zip(names, reversed(pictures), strict=True)))
+    write_shard(path, list(zip(names, reversed(pictures), strict=True)))
     after = whole(TilePyramid(copy))
     assert difference(before, after) > 10
 
@@ -352,16 +353,6 @@ def test_a_truncated_tar(copy: Path) -> None:
         ValueError, match=r"m7_000\.tar is cut inside satellite/-7/\d+/\d+\.jpg: .* Get the file"
     ):
         whole(TilePyramid(copy))
-
-
-def _write(path: Path, content: list[tuple[str, bytes]]) -> None:
-    import io
-
-    with tarfile.open(path, "w") as tar:
-        for name, data in content:
-            info = tarfile.TarInfo(name)
-            info.size = len(data)
-            tar.addfile(info, io.BytesIO(data))
 
 
 def _jpeg(width: int, height: int) -> bytes:
@@ -394,7 +385,7 @@ def test_a_corrupt_tile(copy: Path, breaks: Callable[[bytes], bytes], says: str)
         content = [(m.name, tar.extractfile(m).read()) for m in tar]  # type: ignore[union-attr]
     name, data = content[len(content) // 2]
     content[len(content) // 2] = (name, breaks(data))
-    _write(path, content)
+    write_shard(path, content)
     with pytest.raises(ValueError) as error:
         whole(TilePyramid(copy))
     assert says in str(error.value)

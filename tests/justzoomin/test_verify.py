@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import io
 import json
 import os
 import shutil
 import tarfile
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from justzoomin.cli import main
+from tests.support.shards import rewrite
 
 IMAGES = Path("streetview", "images")
 
@@ -29,12 +28,6 @@ def whole(city: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 def out(whole: Path, tmp_path: Path) -> Path:
     """A copy of the extracted miniature, to be damaged."""
     return Path(shutil.copytree(whole, tmp_path / "out", symlinks=True))
-
-
-@pytest.fixture
-def own(city: Path, tmp_path: Path) -> Path:
-    """A copy of the miniature as on the Hub, to be damaged."""
-    return Path(shutil.copytree(city, tmp_path / "own"))
 
 
 def findings(folder: Path, *options: object) -> tuple[int, dict[str, list[str]]]:
@@ -61,16 +54,6 @@ def name(path: Path) -> str:
 
 def id_of(path: Path) -> str:
     return path.name.removesuffix("_undistorted.jpg")
-
-
-def repack(path: Path, change: Callable[[list], list]) -> None:
-    with tarfile.open(path) as tar:
-        entries = [(m.name, tar.extractfile(m).read()) for m in tar]  # type: ignore[union-attr]
-    with tarfile.open(path, "w", format=tarfile.GNU_FORMAT) as tar:
-        for member, data in change(entries):
-            info = tarfile.TarInfo(member)
-            info.size = len(data)
-            tar.addfile(info, io.BytesIO(data))
 
 
 def overwrite(path: Path, start: int, data: bytes) -> None:
@@ -289,7 +272,7 @@ def test_tars_in_place(own):
         cut = (kept["broken"], entries[1][1][:-100])
         return [cut, *entries[2:], (kept["twice"], b""), stranger, outside]
 
-    repack(shard, change)
+    rewrite(shard, change)
     status, wrong = findings(own)
     assert status == 1
     assert wrong == {
@@ -310,7 +293,7 @@ def test_damage_that_is_in_the_tar_is_reported_as_such(own, tmp_path, capsys):
         broken.append(entries[0][0])
         return [(entries[0][0], entries[0][1][:-100]), *entries[1:], ("../x", b"")]
 
-    repack(own / "archives" / "streetview_images_001.tar", change)
+    rewrite(own / "archives" / "streetview_images_001.tar", change)
     assert main(["extract", str(tmp_path / "out"), "--data-dir", str(own)]) == 0
     for deep in ([], ["--deep"]):
         status, wrong = findings(tmp_path / "out", "--data-dir", own, *deep)

@@ -1,10 +1,11 @@
-"""WebDataset shards of tiny photos, each with a JSON before it."""
+"""Writes and changes TAR files, such as WebDataset shards of tiny photos."""
 
 from __future__ import annotations
 
 import io
 import json
 import tarfile
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from PIL import Image as PillowImage
@@ -17,13 +18,21 @@ def jpeg(number: int = 0, **options) -> bytes:
     return buffer.getvalue()
 
 
-def write_shard(path: Path, members: list[tuple[str, bytes]]) -> None:
+def write_shard(path: Path, members: Iterable[tuple[str | tarfile.TarInfo, bytes]]) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
-    with tarfile.open(path, "w") as archive:
+    with tarfile.open(path, "w", format=tarfile.GNU_FORMAT) as archive:
         for name, data in members:
-            info = tarfile.TarInfo(name)
-            info.size = len(data)
+            info = name if isinstance(name, tarfile.TarInfo) else tarfile.TarInfo(name)
+            if info.type == tarfile.REGTYPE:
+                info.size = len(data)
             archive.addfile(info, io.BytesIO(data))
+
+
+def rewrite(path: Path, change: Callable[[list[tuple[str, bytes]]], Iterable]) -> None:
+    """Let `change` edit the list of names and bytes of a TAR file."""
+    with tarfile.open(path) as archive:
+        entries = [(member.name, archive.extractfile(member).read()) for member in archive]
+    write_shard(path, change(entries))
 
 
 def pair(name: str, record, photo: bytes, suffix: str = "jpg") -> list[tuple[str, bytes]]:
