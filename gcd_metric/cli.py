@@ -102,7 +102,7 @@ def _parser() -> argparse.ArgumentParser:
     add("predictions", type=expand, help=help_text)
     help_text = "a CSV or Parquet file, or any name that load_dataset opens (im2gps, a folder, …)"
     add("--references", required=True, metavar="NAME", type=expand, help=help_text)
-    add("--config", help="configuration of the data set (justzoomin: metadata)")
+    add("--config", help="configuration of the data set (default for justzoomin: metadata)")
     help_text = "split of the data set (default: the only one, else test; justzoomin: validation)"
     add("--split", help=help_text)
     add("--data-dir", type=expand, help="folder with the files of the data set")
@@ -115,7 +115,7 @@ def _parser() -> argparse.ArgumentParser:
         "the five thresholds of published results)"
     )
     add("--metric-config", choices=list(CONFIGURATIONS), help=help_text)
-    help_text = "thresholds to use instead, in the unit of the configuration: 1,25,200 or 1 25 200"
+    help_text = "other thresholds, in the unit of the configuration: 1,25,200 or 1 25 200"
     add("--thresholds", type=_distances, metavar="DISTANCES", help=help_text)
     add("--unit", choices=["km", "m"], help="unit of thresholds and errors")
     help_text = "distance on a sphere (haversine, the default) or on the WGS 84 ellipsoid"

@@ -23,7 +23,7 @@ _NOTE = (
 def add_command(commands: Any) -> None:
     """Add the command to a parser's commands."""
     parser = spec.add_command(commands, run)
-    parser.add_argument("--coordinates", help="table of im2gps3k and photos; see load_dataset")
+    parser.add_argument("--coordinates", help="table of coordinates for im2gps3k and photos")
     parser.add_argument("--validation-fraction", type=float, metavar="SHARE",
                         help="share of the photographers whose training photos become the split "
                         f"validation (default: {VALIDATION_FRACTION})")  # fmt: skip

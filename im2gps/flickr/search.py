@@ -250,7 +250,7 @@ def add_command(commands: Any) -> None:
     add("-o", "--output", required=True, metavar="LISTS_DIR", help=text)
     text = f"first day of upload, in UTC (default {FLICKR_OPENED})"
     add("--from", dest="start", type=day, metavar="DATE", help=text)
-    text = "last day of upload (default: until now)"
+    text = "last day of upload (default: today)"
     add("--to", dest="stop", type=day, metavar="DATE", help=text)
     add("--api", default=API, metavar="URL", help=f"default: {API}")
     text = "time between the starts of two requests (default 1)"
