@@ -86,7 +86,9 @@ def read(values: Any, name: str = "coordinates") -> Coordinates:
     if not hasattr(values, "iloc") and hasattr(values, "__array__"):
         values = np.ma.asanyarray(values)
         if values.dtype.kind in "fiu":
-            return _from_array(np.ma.getdata(_filled(values)), values.dtype, name)
+            array = np.ma.getdata(_filled(values)).astype(np.float64, copy=False)
+            small = float(values.dtype.name in _SMALL)
+            return Coordinates(_checked_shape(array, name), {}, values.dtype.name, small)
         return _from_rows(values.tolist(), name)._replace(stored=values.dtype.name)
     index = values.index if hasattr(values, "iloc") else None
     if not isinstance(values, Iterable):
@@ -119,11 +121,6 @@ def _dense(tensor: Any, name: str) -> Any:
     if tensor.is_meta or tensor.is_nested or str(tensor.layout) != "torch.strided":
         raise ValueError(f"{name}: pass a dense tensor (n, 2), not a sparse, nested or meta one")
     return tensor.detach().cpu()
-
-
-def _from_array(array: np.ndarray, dtype: np.dtype, name: str) -> Coordinates:
-    degrees = _checked_shape(array.astype(np.float64, copy=False), name)
-    return Coordinates(degrees, {}, dtype.name, float(dtype.name in _SMALL))
 
 
 def _filled(array: np.ndarray) -> np.ndarray:

@@ -173,7 +173,8 @@ def read_predictions(path: str | Path) -> Columns:
         if suffix in (".jsonl", ".ndjson"):
             names, read = _read_json_lines(Path(path))
         elif suffix == ".parquet":
-            names, read = _read_parquet(Path(path))
+            table = pa.parquet.read_table(path)
+            names, read = table.column_names, lambda known: table.select(known).to_pydict()
         elif is_table(path):
             names, read = _read_csv(Path(path))
         else:
@@ -208,11 +209,6 @@ def _read_csv(path: Path) -> _Opened:
         return columns
 
     return names, read
-
-
-def _read_parquet(path: Path) -> _Opened:
-    table = pa.parquet.read_table(path)
-    return table.column_names, lambda known: table.select(known).to_pydict()
 
 
 def _read_json_lines(path: Path) -> _Opened:

@@ -132,7 +132,10 @@ class Conversion:
         if stale:
             print(f"{self._label}: {stale}: starting again", flush=True)
         if stale or manifest is None:
-            self._discard(manifest)
+            _empty(self._out, self._work)
+            for form in FORMATS.values():
+                for _, final in self._paths(manifest, form.suffix) if manifest else ():
+                    self._out.remove(final)
             manifest = Manifest(self._key)
         elif manifest.shards and not manifest.complete:
             count = len(manifest.shards)
@@ -196,12 +199,6 @@ class Conversion:
             (f"{self._work}/{number:05d}.{suffix}", f"{self._split.config}/{name}")
             for number, name in enumerate(names)
         ]
-
-    def _discard(self, manifest: Manifest | None) -> None:
-        _empty(self._out, self._work)
-        for form in FORMATS.values():
-            for _, final in self._paths(manifest, form.suffix) if manifest else ():
-                self._out.remove(final)
 
     def _write(self, manifest: Manifest) -> None:
         rows = self._published_rows(manifest)

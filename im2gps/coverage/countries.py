@@ -57,7 +57,9 @@ class Countries:
         polygons = [_polygons(country, arcs) for country in countries]
         self.parts = np.array([part for some in polygons for part in some])
         self.owners = np.repeat(np.arange(len(polygons)), [len(some) for some in polygons])
-        flat = shapely.transform(shapely.segmentize(self.parts, _STEP), _equal_area)
+        flat = shapely.transform(  # so that areas in the plane are areas in m²
+            shapely.segmentize(self.parts, _STEP), lambda at: np.column_stack(_cylinder()(*at.T))
+        )
         self.land_km2 = np.bincount(self.owners, shapely.area(flat) / 1e6, len(polygons))
         self._tree = shapely.STRtree(self.parts)
         shapely.prepare(self.parts)
@@ -191,11 +193,6 @@ def area_km2(degrees: float, latitudes: np.ndarray) -> np.ndarray:
     """Return areas on WGS 84 between consecutive latitudes, over some degrees of longitude."""
     x, y = _cylinder()(np.full(len(latitudes), degrees), latitudes)
     return np.asarray(x[1:] * np.diff(y) / 1e6)
-
-
-def _equal_area(degrees: np.ndarray) -> np.ndarray:
-    """Project longitude and latitude, shape (n, 2), so that areas in the plane are areas in m²."""
-    return np.column_stack(_cylinder()(*degrees.T))
 
 
 @cache

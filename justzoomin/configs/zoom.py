@@ -46,13 +46,10 @@ class Zoom(StreetView):
 
     def _open(self, source: Source) -> Views:
         """Return the views, which all parts share."""
-        if self._views is None:
-            self._views = self._open_anew(source)
+        if self._views is None and (rendered := find_views(self, source, self.size or SIZE)):
+            self._views = RenderedViews(rendered, self.size)
+        elif self._views is None:
+            sequences = read_table(source.table("validation")).sequence
+            depth = len(sequences[0]) if sequences else DEPTH
+            self._views = open_views(self.data_dir or source, self.size or SIZE, depth)
         return self._views
-
-    def _open_anew(self, source: Source) -> Views:
-        if rendered := find_views(self, source, self.size or SIZE):
-            return RenderedViews(rendered, self.size)
-        sequences = read_table(source.table("validation")).sequence
-        depth = len(sequences[0]) if sequences else DEPTH
-        return open_views(self.data_dir or source, self.size or SIZE, depth)

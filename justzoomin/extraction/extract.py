@@ -245,7 +245,12 @@ class _Extraction:
     def run(self, workers: int) -> None:
         """Write everything."""
         for path, file in self._side_files.items():
-            self._copy(file, path)
+            with open(file, "rb") as opened:
+                data = opened.read(_MAX_SIDE_FILE + 1)
+            if len(data) > _MAX_SIDE_FILE:
+                raise ValueError(f"{file} is larger than {_MAX_SIDE_FILE:,} bytes.")
+            if self._target.size(path) != len(data) or self._target.read(path, len(data)) != data:
+                self._target.write(path, data)
         total = sum(archive.size for archive in self._archives)
         with (
             progress_bar("Extracting", total) as bar,
@@ -266,14 +271,6 @@ class _Extraction:
             archive = self._archives[number]
             with self._open(archive) as tar:
                 self._target.write(path, _read(archive, member, tar))
-
-    def _copy(self, file: str, path: str) -> None:
-        with open(file, "rb") as opened:
-            data = opened.read(_MAX_SIDE_FILE + 1)
-        if len(data) > _MAX_SIDE_FILE:
-            raise ValueError(f"{file} is larger than {_MAX_SIDE_FILE:,} bytes.")
-        if self._target.size(path) != len(data) or self._target.read(path, len(data)) != data:
-            self._target.write(path, data)
 
     def _extract(self, number: int, bar: tqdm) -> Findings:
         archive, report, position = self._archives[number], Findings(), 0
