@@ -55,7 +55,7 @@ def read_exactly(read: Callable[[int], bytes | None], size: int) -> bytes:
         pieces.append(data)
         rest -= len(data)
     if rest < 0:  # from a server that does not support ranges
-        raise OSError(f"{size - rest:,} bytes came where {size:,} were requested")
+        raise OSError(f"{size - rest:,} bytes were received instead of {size:,}")
     return b"".join(pieces)
 
 

@@ -151,7 +151,7 @@ def _picture_errors() -> Iterator[None]:
     try:
         yield
     except UnidentifiedImageError as error:  # its message contains a memory address
-        raise PictureError("it cannot be decoded (no picture that Pillow knows)") from error
+        raise PictureError("it cannot be decoded (not a format that Pillow reads)") from error
     except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
         raise PictureError(f"it cannot be decoded ({error})") from error
 

@@ -106,7 +106,9 @@ class _HttpFile(AbstractBufferedFile):  # type: ignore[misc]
                 try:
                     return bytes(await answer.content.readexactly(last + 1 - start))
                 except asyncio.IncompleteReadError as error:
-                    raise aiohttp.ClientPayloadError(f"{self.path} broke off") from error
+                    raise aiohttp.ClientPayloadError(
+                        f"{self.path}: the connection was closed early"
+                    ) from error
 
         return cast(bytes, sync(self.fs.loop, fetch))
 
@@ -123,7 +125,9 @@ def _named_errors(url: str) -> Iterator[None]:
         raise OSError(f"{url} redirects to an invalid address ({error})") from error
     except (aiohttp.ClientError, asyncio.TimeoutError) as error:
         name = type(error).__name__
-        raise ConnectionError(f"{url}: the connection broke off ({name}: {error})") from error
+        raise ConnectionError(
+            f"{url}: the connection was closed early ({name}: {error})"
+        ) from error
 
 
 async def _get(system: Any, url: str, wanted: dict[str, str]) -> Any:

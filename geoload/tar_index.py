@@ -20,7 +20,6 @@ from typing import Any, BinaryIO
 
 import numpy as np
 
-from gcd_metric.names import counted
 from geoload.files import atomic_write, file_lock, write_json
 from geoload.messages import progress_bar
 from geoload.tar import BLOCK, Member, members, read_member
@@ -159,7 +158,7 @@ class TarIndex:
         ):
             if wrong:
                 raise ValueError(
-                    f"{self.path}: {counted(len(wrong), problem)} (first: {wrong[0]!r}); a "
+                    f"{self.path}: {problem}: {len(wrong)} (first: {wrong[0]!r}); a "
                     "published index cannot describe them. Write the TAR file without them."
                 )
         files = {member.name: {"offset": member.data, "size": member.size} for member in found}

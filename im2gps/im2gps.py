@@ -87,7 +87,7 @@ class Im2GPS(Builder):
         if chosen is not None and not set(chosen) <= set(names):
             if self._lacks_shards() and set(chosen) & {"train", "validation"}:
                 raise ValueError(f"splits={chosen}: {self._no_shards()}")
-            raise ValueError(f"splits={chosen}: there is {', '.join(names)}.")
+            raise ValueError(f"splits={chosen}: the splits are {', '.join(names)}.")
         return [name for name in names if chosen is None or name in chosen]
 
     def _lacks_shards(self) -> bool:

@@ -71,13 +71,11 @@ def write_sample(
         Another seed gives other photos.
     """
     if width < 8 or min([0, *dict(counts or {}).values()]) < 0:
-        raise ValueError("a miniature has pictures of 8 pixels or more and 0 photos or more")
+        raise ValueError("width must be at least 8, and numbers of photos at least 0")
     try:
         os.makedirs(folder, exist_ok=True)
     except (FileExistsError, NotADirectoryError) as error:
-        raise NotADirectoryError(
-            f"{folder} is a file or inside one: the miniature is written into a folder."
-        ) from error
+        raise NotADirectoryError(f"{folder} is a file or inside one: give a folder.") from error
     sizes = {name: usual for name, (_, usual) in PACKS.items()} | dict(counts or {})
     with progress_bar("Im2GPS miniature", sum(sizes.values()), "photo") as bar:
         for number, (name, (archive, _)) in enumerate(PACKS.items()):

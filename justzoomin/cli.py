@@ -267,7 +267,7 @@ def _selection(options: dict[str, Any]) -> dict[str, Any]:
     if no_photos and (options["splits"] or options["shards"]):
         raise ValueError("--no-photos and --splits or --shards contradict each other.")
     if no_tiles and no_photos:
-        raise ValueError("Without photos and tiles there is nothing left.")
+        raise ValueError("Nothing is selected: leave out --no-photos or --no-tiles.")
     if no_tiles:
         options["levels"] = ()
     elif "all" in (options["levels"] or ()):

@@ -251,7 +251,7 @@ def image_ids(values: Any, what: str) -> list[str]:
             )
         ids.append(found)
     if repeated := [one for one, count in Counter(ids).items() if count > 1]:
-        raise ValueError(f"{what}: {_some(repeated)} occur twice; keep one of each")
+        raise ValueError(f"{what}: repeated ids: {_some(repeated)}; keep one of each")
     return ids
 
 

@@ -70,7 +70,7 @@ def write_sample(
         Decides places and photos.
     """
     if width < 8 or shards < 1 or min(train, validation) < 0:
-        raise ValueError("a miniature has photos of 8 or more pixels and at least 1 shard")
+        raise ValueError("width must be at least 8, and shards at least 1")
     rng = np.random.default_rng(seed)
     count = train + validation
     sequences = rng.integers(GRID * GRID, size=(count, DEPTH))

@@ -195,7 +195,7 @@ def _stated(name: str, column: dict[str, Any]) -> dict[str, Any]:
         return {"dtype": "image"}
     if kind in LISTS and column["feature"]["_type"] == "Value":
         return {"list": column["feature"]["dtype"]}
-    raise ValueError(f"column {name} is a {kind}, which the card cannot state")
+    raise ValueError(f"column {name} is a {kind}, which the card cannot list")
 
 
 def _dicts(header: dict[str, Any], key: str) -> list[dict[str, Any]]:

@@ -191,7 +191,9 @@ class _Run:
             _say(f"{split.config}, {split.name}: {what}")
         who = "only you can read" if settings.private else "everybody can read"
         where = f"{settings.repo_id}, which {who}" if settings.repo_id else str(self._folder)
-        _say(f"In all {format_bytes(all_bytes)} would go to {where}. Nothing was written or sent.")
+        _say(
+            f"In total, {format_bytes(all_bytes)} would go to {where}. Nothing was written or sent."
+        )
 
     def _measure(self, split: Split) -> tuple[int, int, dict[str, int], str]:
         if self._folder.is_dir():

@@ -163,7 +163,7 @@ def _report(job: Job, numbers: range) -> dict[str, Any]:
     for number in numbers:
         statistics = job.finished(number)
         if statistics is None:
-            raise BuildError(f"{job.shard(number)} has vanished: run the same command once more")
+            raise BuildError(f"{job.shard(number)} was deleted: run the same command again")
         sums.update({name: statistics[name] for name in _SUMS})
         sizes.update(statistics["sizes"])
         lost.update({reason: len(ids) for reason, ids in statistics["missing"].items()})

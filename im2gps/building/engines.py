@@ -157,7 +157,7 @@ def _on_cluster(
         try:
             for done in as_completed([pool.submit(run, number) for number in numbers]):
                 if (error := done.exception()) is not None:
-                    raise BuildError(f"{name} gave up ({_summary(error)}). {_CONTINUE}") from error
+                    raise BuildError(f"{name} failed ({_summary(error)}). {_CONTINUE}") from error
                 rows, message = done.result()
                 _check(message)
                 advance(rows)
@@ -178,7 +178,7 @@ def _start(name: str, start: Callable[[], Any]) -> Any:
     try:
         return start()
     except Exception as error:  # the libraries' errors have no common base
-        raise BuildError(f"{name} does not start here ({_summary(error)})") from error
+        raise BuildError(f"{name} cannot be started ({_summary(error)})") from error
 
 
 def _check(message: str) -> None:

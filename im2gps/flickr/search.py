@@ -87,7 +87,7 @@ def read_queries(path: str | Path) -> Queries:
     """Read a query file: a keyword or phrase a line, with a minus before words to exclude.
 
     Blank lines and lines that start with `#` are skipped, and so are keywords that differ from an
-    earlier one only in case. Raises FileNotFoundError, or ValueError if the file names no places
+    earlier one only in case. Raises FileNotFoundError, or ValueError if the file has no keywords
     or is not UTF-8.
     """
     if not Path(path).is_file():
@@ -110,7 +110,7 @@ def read_queries(path: str | Path) -> Queries:
         elif line and not line.startswith("#"):
             keywords.setdefault(line.casefold(), line)
     if not keywords:
-        raise ValueError(f"{path} names no places: write a keyword or phrase a line into it.")
+        raise ValueError(f"{path} contains no keywords: write one keyword or phrase per line.")
     return Queries(list(keywords.values()), exclusions)
 
 

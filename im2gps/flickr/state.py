@@ -105,7 +105,7 @@ class SearchState:
         size = path.stat().st_size if path.exists() else 0
         if word not in self.lists:
             if size:
-                raise ValueError(f"{path} exists, but not from this search: move it away.")
+                raise ValueError(f"{path} exists, but was not written by this search: move it.")
             self.lists[word] = Progress(self.search["from"])
             self._digests[word] = hashlib.sha256()
             self.append(word, b"")  # so that `search.json` names the list before it has content

@@ -116,7 +116,7 @@ def list_name(word: str) -> str:
     """
     name = _UNSAFE.sub(lambda found: "".join(f"%{b:02X}" for b in found[0].encode()), word) + ".txt"
     if len(name.encode()) > 240:
-        raise ValueError(f"the keyword {word[:40]!r}… is too long to name a file")
+        raise ValueError(f"the keyword {word[:40]!r}… is too long for a file name")
     return name
 
 

@@ -110,7 +110,9 @@ class RenderedGrid(_Overhead):
                     picture = stem, data or b""
                 elif suffix == "json":
                     if picture is None or picture[0] != stem:
-                        raise ShardError(f"{part}: {member.name} follows no picture of its name.")
+                        raise ShardError(
+                            f"{part}: no picture of the same name precedes {member.name}."
+                        )
                     yield stem, _view_row(part, member.name, picture[1], data or b"")
                     picture = None
 

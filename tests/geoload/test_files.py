@@ -196,7 +196,7 @@ def test_read_exactly_reads_all_bytes_or_to_the_end(data, most, size):
 
 
 def test_a_read_of_too_many_bytes_is_an_error():
-    with pytest.raises(OSError, match="300 bytes came where 100 were requested"):
+    with pytest.raises(OSError, match="300 bytes were received instead of 100"):
         read_exactly(lambda rest: bytes(300), 100)
 
 

@@ -433,7 +433,7 @@ def test_folders_of_other_searches_are_not_changed(tmp_path, capsys):
         lists.mkdir()
         (lists / "Rome.txt").write_text("photo: 1 a 1\n", encoding="utf-8")
         assert main(command(server, tmp_path)) == 2
-        assert "Rome.txt exists, but not from this search" in capsys.readouterr().err
+        assert "Rome.txt exists, but was not written by" in capsys.readouterr().err
         assert (lists / "Rome.txt").read_text(encoding="utf-8") == "photo: 1 a 1\n"
         (lists / "Rome.txt").unlink()
         assert main(command(server, tmp_path)) == 0
@@ -474,7 +474,7 @@ def test_two_searches_do_not_write_into_one_folder(tmp_path, capsys):
 def test_query_files_without_keywords_are_refused(tmp_path, capsys):
     with Flickr([], KEY) as server:
         assert main(command(server, tmp_path, queries="# nothing\n-birthday\n")) == 2
-        assert "names no places" in capsys.readouterr().err
+        assert "contains no keywords" in capsys.readouterr().err
         (tmp_path / "latin").write_bytes(b"Malm\xf6\n")
         options = command(server, tmp_path)
         assert main(["search", str(tmp_path / "latin"), *options[2:]]) == 2
@@ -483,4 +483,4 @@ def test_query_files_without_keywords_are_refused(tmp_path, capsys):
         error = capsys.readouterr().err
         assert "gone: there is no such file" in error and "one keyword or phrase a line" in error
         assert main(command(server, tmp_path, queries="x" * 300)) == 2
-        assert "too long to name a file" in capsys.readouterr().err
+        assert "too long for a file name" in capsys.readouterr().err

@@ -161,7 +161,7 @@ def test_an_empty_validation_split_is_reported_with_advice(built, cache, caplog)
 def test_training_options_are_refused_without_shards(packs, caplog):
     with pytest.raises(ValueError, match=r"contains no training shards.*`im2gps build"):
         load_dataset("im2gps", data_dir=str(packs), splits=["train"])
-    with pytest.raises(ValueError, match=r"splits=\['tset'\]: there is test"):
+    with pytest.raises(ValueError, match=r"splits=\['tset'\]: the splits are test"):
         load_dataset("im2gps", data_dir=str(packs), splits=["tset"])
     with pytest.raises(ValueError, match=r"validation_fraction= has no effect.*`im2gps build"):
         im2gps.Im2GPS(data_dir=str(packs), validation_fraction=0.1)

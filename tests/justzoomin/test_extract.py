@@ -154,7 +154,7 @@ def test_cached_files_are_not_downloaded_again(hub, city, tmp_path):
         (["--shards", "9"], "--shards [9]: {city} has the shards [0, 1, 2, 3]."),
         (["--levels", "-7", "--no-tiles"], "--levels and --no-tiles contradict each other"),
         (["--no-photos", "--splits", "train"], "--no-photos and --splits or --shards contradict"),
-        (["--no-photos", "--no-tiles"], "Without photos and tiles there is nothing left."),
+        (["--no-photos", "--no-tiles"], "Nothing is selected: leave out"),
         (["--workers", "0"], "workers is 0; it should be 1 or more."),
     ],
 )

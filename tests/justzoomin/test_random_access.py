@@ -285,7 +285,7 @@ def test_the_first_of_two_pictures_with_one_name_is_read(own, cache, capsys, cap
         assert pictures(copied) == pictures(placed)
     assert "1 repeated picture" in caplog.text
     assert main(["index", str(own)]) == 2
-    assert "1 repeated member" in " ".join(capsys.readouterr().err.split())
+    assert "repeated members: 1" in " ".join(capsys.readouterr().err.split())
 
 
 @pytest.mark.parametrize("name", ["Wow!", "a::b", "a?b*", "[x] #%20"])

@@ -94,7 +94,7 @@ def test_other_ids_are_counted_and_named(truth, found):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (lambda rows: rows[:-1] + [rows[0]], r"predictions: 1 \(\d+\) occur twice"),
+        (lambda rows: rows[:-1] + [rows[0]], r"predictions: repeated ids: 1 \(\d+\)"),
         (lambda rows: [{**row, "image_id": 1e300} for row in rows], "is 1e\\+300, which is not"),
         (lambda rows: [{**row, "image_id": None} for row in rows], "id 0 is None, which is not"),
         (lambda rows: [{**row, "pred_sequence": 0} for row in rows], "pred_sequence may contain"),
