@@ -7,13 +7,13 @@ source.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from gcd_metric.polygons import PolygonMap, by_part
 from geoload.messages import needed_for
 
 with needed_for("countries", "coverage"):
@@ -21,12 +21,8 @@ with needed_for("countries", "coverage"):
     import pyproj
     import shapely
 
-OFF_LAND = -1
-_KM_PER_DEGREE = 111.195  # of latitude
 _POLE = -89.99  # a ring south of it is the edge of the source's map and not a coast
 _STEP = 0.02  # degrees; edges are straight in longitude and latitude
-_ROWS, _COLUMNS = 180, 360  # the cells of one degree that speed up the search
-_VERTICES = 16  # in a piece of outline; the nearest of many small pieces is found quickly
 
 
 class Countries:
@@ -61,11 +57,7 @@ class Countries:
             shapely.segmentize(self.parts, _STEP), lambda at: np.column_stack(_cylinder()(*at.T))
         )
         self.land_km2 = np.bincount(self.owners, shapely.area(flat) / 1e6, len(polygons))
-        self._tree = shapely.STRtree(self.parts)
-        shapely.prepare(self.parts)
-        self._whole, self._edge_cells, self._edge_parts = self._sort_cells()
-        self._outlines, self._outline_owners = self._cut_outlines()
-        self._coasts: dict[int, tuple[shapely.STRtree, np.ndarray]] = {}
+        self._map = PolygonMap(self.parts, self.owners)
 
     def locate(
         self, latitude: np.ndarray, longitude: np.ndarray, coast_km: float = 0
@@ -87,23 +79,13 @@ class Countries:
         inside : ndarray of bool, shape (n,)
             Whether the place is inside the country's polygons, not just near them.
         """
-        row = np.minimum(latitude + 90, _ROWS - 1).astype(np.intp)
-        cell = row * _COLUMNS + np.minimum(longitude + 180, _COLUMNS - 1).astype(np.intp)
-        country = self._whole[cell]
-        for part, rows in _by_part(*self._on_edges(cell)):
-            hits = rows[shapely.intersects_xy(self.parts[part], longitude[rows], latitude[rows])]
-            country[hits] = self.owners[part]
-        inside = country != OFF_LAND
-        if coast_km > 0:
-            rows = np.flatnonzero(~inside)
-            country[rows] = self._nearest(latitude[rows], longitude[rows], coast_km)
-        return country, inside
+        return self._map.locate(latitude, longitude, coast_km)
 
     def touch(self, west: Any, south: Any, east: Any, north: Any) -> np.ndarray:
         """Return which boxes, given by their edges in degrees, contain land: bool, shape (n,)."""
         boxes = shapely.box(west, south, east, north)
         found = np.zeros(len(boxes), bool)
-        for part, rows in _by_part(*self._tree.query(boxes)):
+        for part, rows in by_part(*self._map.tree.query(boxes)):
             rows = rows[~found[rows]]
             found[rows] = shapely.intersects(self.parts[part], boxes[rows])
         return found
@@ -111,76 +93,6 @@ class Countries:
     def outlines(self) -> list[np.ndarray]:
         """Return borders and coasts as arrays of longitude and latitude."""
         return [shapely.get_coordinates(ring) for ring in shapely.get_rings(self.parts)]
-
-    def _sort_cells(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Return the country of each cell inside one, and pairs of other cells and their parts.
-
-        Most places are in the former and need no search. The pairs are ordered by part.
-        """
-        south, west = np.divmod(np.arange(_ROWS * _COLUMNS), _COLUMNS)
-        boxes = shapely.box(west - 180, south - 90, west - 179, south - 89)
-        whole = np.full(len(boxes), OFF_LAND)
-        cells, parts = [], []
-        for part, near in _by_part(*self._tree.query(boxes)):
-            near = near[shapely.intersects(self.parts[part], boxes[near])]
-            covered = shapely.covers(self.parts[part], boxes[near])
-            whole[near[covered]] = self.owners[part]
-            cells.append(near[~covered])
-            parts.append(np.full(len(cells[-1]), part))
-        return whole, np.concatenate(cells), np.concatenate(parts)
-
-    def _on_edges(self, cell: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Return pairs of a place and a part that may contain it, for places by their cells."""
-        order = np.argsort(cell, kind="stable")
-        starts = np.searchsorted(cell[order], self._edge_cells)
-        stops = np.searchsorted(cell[order], self._edge_cells, side="right")
-        many = stops - starts
-        # The places of each cell are a run of `order`; count on from where each run starts.
-        first = np.repeat(starts - np.cumsum(many) + many, many)
-        return order[first + np.arange(len(first))], np.repeat(self._edge_parts, many)
-
-    def _nearest(self, latitude: np.ndarray, longitude: np.ndarray, coast_km: float) -> np.ndarray:
-        """Return the country with the nearest outline, or `OFF_LAND` beyond `coast_km`.
-
-        Distances are measured in a plane for each degree of latitude, which is exact enough for
-        a few km.
-        """
-        country = np.full(len(latitude), OFF_LAND)
-        bands = np.floor(latitude).astype(int)
-        reach = coast_km / _KM_PER_DEGREE
-        for band in np.unique(bands):
-            rows = np.flatnonzero(bands == band)
-            scale = np.cos(np.radians(band + 0.5))
-            tree, owners = self._coast(band, scale, reach)
-            places = shapely.points(longitude[rows] * scale, latitude[rows])
-            near, piece = tree.query_nearest(places, max_distance=reach, all_matches=False)
-            country[rows[near]] = owners[piece]
-        return country
-
-    def _coast(self, band: int, scale: float, reach: float) -> tuple[shapely.STRtree, np.ndarray]:
-        """Return the outlines around a degree of latitude in its plane, and their owners."""
-        if band not in self._coasts:
-            south, north = shapely.bounds(self._outlines)[:, [1, 3]].T
-            here = (north >= band - reach) & (south <= band + 1 + reach)
-            scaled = shapely.transform(self._outlines[here], lambda xy: xy * (scale, 1))
-            self._coasts[band] = shapely.STRtree(scaled), self._outline_owners[here]
-        return self._coasts[band]
-
-    def _cut_outlines(self) -> tuple[np.ndarray, np.ndarray]:
-        """Return outlines in short pieces, those near the antimeridian on both sides of it."""
-        lines: list[shapely.LineString] = []
-        owners: list[int] = []
-        rings, parts = shapely.get_rings(self.parts, return_index=True)
-        for ring, owner in zip(rings, self.owners[parts], strict=True):
-            points = shapely.get_coordinates(ring)
-            for start in range(0, len(points) - 1, _VERTICES):
-                piece = points[start : start + _VERTICES + 1]
-                pieces = [piece]
-                if np.abs(piece[:, 0]).max() > 179:
-                    pieces.append(piece - (np.sign(piece[0, 0]) * 360, 0))
-                lines += map(shapely.LineString, pieces)
-                owners += [owner] * len(pieces)
-        return np.array(lines), np.array(owners)
 
 
 @cache
@@ -198,14 +110,6 @@ def area_km2(degrees: float, latitudes: np.ndarray) -> np.ndarray:
 @cache
 def _cylinder() -> pyproj.Proj:
     return pyproj.Proj("+proj=cea +ellps=WGS84")
-
-
-def _by_part(rows: np.ndarray, parts: np.ndarray) -> Iterator[tuple[int, np.ndarray]]:
-    """Group the result of a tree's query: yield each part with its rows."""
-    order = np.argsort(parts, kind="stable")
-    rows, parts = rows[order], parts[order]
-    starts = np.flatnonzero(np.diff(parts, prepend=-1))
-    yield from zip(parts[starts], np.split(rows, starts[1:]), strict=False)
 
 
 def _polygons(country: dict[str, Any], arcs: list[np.ndarray]) -> list[shapely.Polygon]:

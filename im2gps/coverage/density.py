@@ -12,11 +12,12 @@ import numpy as np
 import pandas as pd
 
 from gcd_metric.columns import ADVICE, Unclear, find_pair
+from gcd_metric.polygons import OFF_LAND
 from gcd_metric.tables import is_table, open_csv
 from geoload.files import is_clutter
 from geoload.messages import progress_bar
 from geoload.report import Findings, Kind
-from im2gps.coverage.countries import OFF_LAND, Countries, area_km2, load
+from im2gps.coverage.countries import Countries, area_km2, load
 
 PAPER_PHOTOS_PER_KM2 = 0.0435
 PAPER = "Hays and Efros, IM2GPS, CVPR 2008"

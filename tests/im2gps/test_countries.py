@@ -12,6 +12,7 @@ from hypothesis.extra.numpy import arrays
 shapely = pytest.importorskip("shapely")
 
 from gcd_metric import haversine
+from gcd_metric.polygons import OFF_LAND
 from im2gps.coverage import countries
 
 COAST_KM = 10
@@ -25,7 +26,7 @@ def world():
 def located(world, places, coast_km=COAST_KM):
     latitude, longitude = np.array(places, float).T
     found, _ = world.locate(latitude, longitude, coast_km)
-    return [None if i == countries.OFF_LAND else world.names[i] for i in found]
+    return [None if i == OFF_LAND else world.names[i] for i in found]
 
 
 PLACES = {
@@ -129,7 +130,7 @@ def test_locating_many_agrees_with_trying_each_polygon(world, at, part, whole_de
     for i, (y, x) in enumerate(zip(latitude, longitude, strict=True)):
         owners = world.owners[shapely.intersects_xy(world.parts, x, y)]
         assert inside[i] == bool(len(owners))
-        assert found[i] in (owners if len(owners) else [countries.OFF_LAND])
+        assert found[i] in (owners if len(owners) else [OFF_LAND])
 
 
 @settings(max_examples=40, deadline=None)
@@ -146,7 +147,7 @@ def test_places_near_a_coast_are_assigned_by_distance(world, vertex, bearing, km
         return
     coast = outlines_around(world, *place[0])
     distance = haversine(np.repeat(place, len(coast), 0), coast).min() if len(coast) else np.inf
-    if found[0] == countries.OFF_LAND:
+    if found[0] == OFF_LAND:
         assert distance > 0.9 * COAST_KM
     else:
         assert distance < 1.1 * COAST_KM
