@@ -1,6 +1,7 @@
 """Great-circle distance metric; importing this package registers it with `evaluate.load`.
 
-`GcdMetric` is imported only on first use, because importing `evaluate` takes seconds.
+`GcdMetric` and `find_places` are imported only on first use, because importing `evaluate` takes
+seconds, and pandas a moment.
 """
 
 from typing import TYPE_CHECKING, Any
@@ -15,11 +16,13 @@ from .slices import slices
 
 if TYPE_CHECKING:
     from .gcd_metric import GcdMetric
+    from .places import find_places
 
 __all__ = [
     "CONFIGURATIONS",
     "GcdMetric",
     "compare",
+    "find_places",
     "geodesic",
     "haversine",
     "photographers",
@@ -34,4 +37,8 @@ def __getattr__(name: str) -> Any:
         from .gcd_metric import GcdMetric
 
         return GcdMetric
+    if name == "find_places":
+        from .places import find_places
+
+        return find_places
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -4,15 +4,19 @@
     hf upload --repo-type space OWNER/geo_attributes OUT
 
 `evaluate.load("OWNER/geo_attributes")` copies only the files that the metric's file imports
-relatively. So imports from our packages become relative, and that file imports every module.
+relatively. So imports from our packages become relative, that file imports every module, and the
+file of the world's regions becomes text in a module.
 """
 
 from __future__ import annotations
 
+import base64
 import re
 import shutil
 import sys
 from pathlib import Path
+
+from gcd_metric import region_file
 
 _METRIC = "geo_attributes"
 _IMPORT = re.compile(r"^( *)from (gcd_metric|geo_attributes|)\.(\w+) import ", re.MULTILINE)
@@ -34,6 +38,7 @@ def bundle(folder: str | Path) -> None:
             if sources.setdefault(module, where / f"{module}.py").parent != where:
                 raise ValueError(f"both packages have a module {module}: rename one of them")
         texts[name] = _IMPORT.sub(r"\1from .\3 import ", text)
+    texts["region_file"] = _region_module()
     names = sorted(texts.keys() - {_METRIC})
     lines = [f"from .{name} import __name__ as _{name}\n" for name in names]
     texts[_METRIC] += "\n# so that evaluate copies these files, too\n" + "".join(lines)
@@ -42,6 +47,17 @@ def bundle(folder: str | Path) -> None:
         (folder / f"{name}.py").write_text(text, encoding="utf-8")
     for name in ("README.md", "requirements.txt"):
         shutil.copy(_HERE / name, folder)
+
+
+def _region_module() -> str:
+    """Return a module that stands for gcd_metric/region_file.py and contains the file."""
+    content = base64.b85encode(region_file.read_regions()).decode("ascii")
+    return (
+        '"""Holds the file of the world\'s regions."""\n\nimport base64\n\n\n'
+        "def read_regions() -> bytes:\n"
+        '    """The content of the file regions.npz."""\n'
+        f'    return base64.b85decode("{content}")\n'
+    )
 
 
 if __name__ == "__main__":

@@ -1,6 +1,7 @@
-"""Metric that compares what a raster map shows at predicted and at true places.
+"""Metric that compares attributes of predicted and true places: a raster map's, or place names.
 
-Coordinates are read and checked as in gcd_metric; raster.py looks up the cells.
+Coordinates are read and checked as in gcd_metric; raster.py looks up the cells, and place_names.py
+compares countries, regions and cities.
 """
 
 from __future__ import annotations
@@ -8,7 +9,8 @@ from __future__ import annotations
 import math
 import os
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -18,15 +20,18 @@ import pandas as pd
 # no installed package
 from gcd_metric.checks import examine
 from gcd_metric.figures import SIDES
-from gcd_metric.intervals import wilson_interval
+from gcd_metric.groups import Groups, labels_of, make_groups
 from gcd_metric.matching import pair
 from gcd_metric.options import MISSING, as_numbers, check_choice, refuse_unknown
 from gcd_metric.pair_metric import PairMetric
+from gcd_metric.places import METHODS
+from geo_attributes.place_names import hit_rate, score_places
 from geo_attributes.raster import Raster
 
 _DESCRIPTION = """\
-Compares what a raster map shows at predicted and true places: agreement of classes (land cover, \
-urban or rural), error of quantities (population density, elevation) and of the terrain's gradient.
+Compares attributes of predicted and true places: their country, region and city, or what a \
+raster map shows there: agreement of classes (land cover, urban or rural), error of quantities \
+(population density, elevation) and of the terrain's gradient.
 """
 
 _INPUTS = """
@@ -35,7 +40,8 @@ Args:
         shape (n, 2), a data frame, or rows with `latitude` and `longitude`.
     references: the true coordinates, in the same forms.
     raster: path of a GeoTIFF on this disk, or of a `.vrt` that puts several together.
-    kind: "classes", "quantity", or "gradient" (of an elevation raster, in metres per metre).
+    kind: "classes", "quantity", or "gradient" (of an elevation raster, in metres per metre) for a
+        raster; "places" for names of places, which needs no raster.
     band: which band of the raster, from 1.
     classes: names of classes: {code: name} for a raster of codes, where several codes may have
         one name; or the names between thresholds, from the lowest up.
@@ -44,20 +50,35 @@ Args:
     nodata: a value, or several, that the raster uses for "no value" without declaring it.
     fill_value: the value of cells without a value, such as 0 people at sea.
     missing: "error", or "miss" to count a prediction of None or NaN as one without a value.
+    groups: for classes and places, groups of photos, such as those of one photographer, for which
+        the intervals account: labels, a column or `place:500m`, as in `gcd_metric`.
     return_values: also return the values at predictions and references.
+    method: of places: "polygons" (the default) looks up the country and region that contain the
+        point; "nearest_place" takes all names from the nearest populated place, as OSV-5M and
+        PLONK do.
+    return_places: also return the names of places.
 
 Returns:
+    For places `acc_country`, `acc_region`, `acc_area` and `acc_city` (0 to 1), each with
+    `acc_country_ci95` … (low, high) and `n_country` …, the number of pairs whose true place has a
+    name at that level; `n` and `n_missing`; with groups `acc_country_n_effective` … and `n_groups`;
+    with return_places `prediction_places` and `reference_places`.
     For classes `accuracy` (0 to 1), `accuracy_ci95` (low, high), `balanced_accuracy`, `labels`,
     `confusion_matrix` (rows: references) and `per_class`; otherwise `mean_absolute_error`,
     `median_absolute_error`, `mean_error`, `spearman`, and with log
     `mean_absolute_error_log10`, `median_absolute_error_log10`. Always `n` and the counts
     `n_references_outside`, `n_references_nodata`, `n_predictions_outside`,
     `n_predictions_nodata`, `n_missing`; with return_values `prediction_values` and
-    `reference_values`.
+    `reference_values`; for classes with groups `accuracy_n_effective` and `n_groups`.
 
 Examples:
     >>> import evaluate
     >>> metric = evaluate.load("geo_attributes")
+    >>> result = metric.compute(
+    ...     predictions=[[48.86, 2.35]], references=[[45.76, 4.84]], kind="places"
+    ... )
+    >>> result["acc_country"], result["acc_region"]
+    (1.0, 0.0)
     >>> result = metric.compute(
     ...     predictions=[[48.86, 2.35]],
     ...     references=[[51.51, -0.13]],
@@ -69,7 +90,8 @@ Examples:
 """
 
 _MOST_CLASSES = 1000
-_FINEST_CELL_KM = 0.03  # of global maps; coordinates should be exact enough for such cells
+# Coordinates should be exact enough for the cells of global maps, and for the polygons of regions.
+_FINEST_CELL_KM, _FINEST_PLACE_KM = 0.03, 1.0
 
 
 # --- classes ------------------------------------------------------------------------------------
@@ -191,11 +213,11 @@ def spearman(a: np.ndarray, b: np.ndarray) -> float:
 
 
 def agreement(labels: Sequence[str], predicted: np.ndarray, true: np.ndarray) -> dict[str, Any]:
-    """Figures of classes, from the index of each label; a prediction of -1 (no value) is wrong.
+    """Figures of each class, from the index of each label; a prediction of -1 (no value) is wrong.
 
     A class without references has no recall (NaN), and one that is never predicted no precision.
     """
-    k, n = len(labels), len(true)
+    k = len(labels)
     answered = predicted >= 0
     pairs = true[answered] * k + predicted[answered]
     confusion = np.bincount(pairs, minlength=k * k).reshape(k, k)
@@ -204,8 +226,6 @@ def agreement(labels: Sequence[str], predicted: np.ndarray, true: np.ndarray) ->
     with np.errstate(invalid="ignore"):
         recall, precision = hits / support, hits / guessed
     return {
-        "accuracy": float(hits.sum() / n),
-        "accuracy_ci95": wilson_interval(int(hits.sum()), n),
         "balanced_accuracy": float(recall[support > 0].mean()),
         "labels": list(labels),
         "confusion_matrix": confusion.tolist(),
@@ -246,7 +266,7 @@ def errors(predictions: np.ndarray, references: np.ndarray, log: bool) -> dict[s
 
 # --- from places to figures ---------------------------------------------------------------------
 
-KINDS = ("classes", "quantity", "gradient")
+KINDS = ("classes", "quantity", "gradient", "places")
 
 
 def score(
@@ -256,6 +276,7 @@ def score(
     kind: str,
     classes: Classes,
     log: bool,
+    groups: Groups | None = None,
 ) -> tuple[dict[str, Any], np.ndarray, np.ndarray]:
     """Look up both sides, in degrees of shape (n, 2), and compare the values.
 
@@ -282,7 +303,8 @@ def score(
         )
     if kind == "classes":
         labels, predicted, true = classify(guess[known], truth[known], classes, raster.path)
-        result = agreement(labels, predicted, true)
+        result = hit_rate("accuracy", predicted == true, groups and groups.take(known))
+        result |= agreement(labels, predicted, true)
         result["n"] = int(known.sum())
     else:
         both = known & ~np.isnan(guess)
@@ -294,8 +316,11 @@ def score(
 # --- the metric ---------------------------------------------------------------------------------
 
 
+Measure = Callable[[np.ndarray, np.ndarray, Groups | None], dict[str, Any]]
+
+
 class GeoAttributes(PairMetric):
-    """Agreement of predicted and true places on a raster map.
+    """Agreement of predicted and true places on a raster map, or of their names.
 
     Parameters
     ----------
@@ -327,7 +352,10 @@ class GeoAttributes(PairMetric):
         nodata: Any = None,
         fill_value: float | None = None,
         missing: str = "error",
+        groups: Any = None,
         return_values: bool = False,
+        method: str | None = None,
+        return_places: bool = False,
         **unknown: Any,
     ) -> dict[str, Any] | None:
         """Score predictions that are given here or were added before.
@@ -341,47 +369,86 @@ class GeoAttributes(PairMetric):
         TypeError
             For an unknown option; the message suggests a known one.
         ImportError
-            If rasterio is not installed.
+            If rasterio, or a library for place names, is not installed.
         """
         refuse_unknown(unknown, GeoAttributes.compute.__kwdefaults__)
         check_choice("kind", kind, KINDS)
         check_choice("missing", missing, MISSING)
-        if kind != "classes" and not (classes is None and threshold is None):
-            raise ValueError(f"classes and threshold are for kind='classes', not for {kind!r}")
-        if kind == "classes" and log:
-            raise ValueError("log is for kind='quantity' and kind='gradient'")
-        made = make_classes(classes, threshold) if kind == "classes" else Classes()
-        if raster is None:
-            raise ValueError(
-                "raster is the path of the map to look values up in, such as a GeoTIFF"
+        given: dict[str, Any] = {"method": method, "return_places": return_places}
+        if kind == "places":
+            given = {"raster": raster, "band": band, "classes": classes, "threshold": threshold}
+            given |= {"log": log, "nodata": nodata, "fill_value": fill_value}
+            given |= {"return_values": return_values}
+        for name, value in given.items():
+            if value is not (GeoAttributes.compute.__kwdefaults__ or {})[name]:
+                of = "rasters" if kind == "places" else "places"
+                raise ValueError(f"{name} is an option for {of}, not for kind={kind!r}")
+        if groups is not None and kind not in ("classes", "places"):
+            raise ValueError(f"groups is for kind='classes' and kind='places', not for {kind!r}")
+        measure: Measure
+        if kind == "places":
+            method = "polygons" if method is None else method
+            check_choice("method", method, METHODS)
+            measure = partial(score_places, method=method, return_places=return_places)
+        else:
+            made = _comparison(kind, classes, threshold, log)
+            if raster is None:
+                raise ValueError(
+                    "raster is the path of the map to look values up in, such as a GeoTIFF"
+                )
+            scaled = kind != "classes" or threshold is not None  # codes are not quantities
+            opened = (raster, band, nodata, fill_value, scaled)
+            measure = partial(
+                _score_raster, raster=opened, comparison=made, return_values=return_values
             )
-        scaled = kind != "classes" or threshold is not None  # codes are not quantities
+        settings = {"groups": labels_of(groups, references), "missing": missing}
+        finest_km = _FINEST_PLACE_KM if kind == "places" else _FINEST_CELL_KM
         return self._score(
-            predictions,
-            references,
-            missing=missing,
-            raster=(raster, band, nodata, fill_value, scaled),
-            comparison=(kind, made, log),
-            return_values=return_values,
+            predictions, references, measure=measure, finest_km=finest_km, **settings
         )
 
     def _compute(
         self,
         predictions: Any,
         references: Any,
+        measure: Measure,
+        finest_km: float,
+        groups: Any,
         missing: str,
-        raster: tuple[Any, ...],
-        comparison: tuple[Any, ...],
-        return_values: bool,
     ) -> dict[str, Any]:
         sides = pair(predictions, references, SIDES)
-        checked = examine(*sides, missing, _FINEST_CELL_KM)
+        checked = examine(*sides, missing, finest_km)
         for note in checked.notes:
             warnings.warn(note, stacklevel=4)
-        with Raster(*raster) as opened:
-            result, guess, truth = score(
-                checked.predictions, checked.references, opened, *comparison
-            )
-        if return_values:  # as lists, because evaluate.save writes JSON
-            result |= {"prediction_values": guess.tolist(), "reference_values": truth.tolist()}
-        return result
+        made = None if groups is None else make_groups(groups, checked.references)
+        result = measure(checked.predictions, checked.references, made)
+        return result if made is None else result | {"n_groups": len(made.sizes)}
+
+
+def _comparison(
+    kind: str | None, classes: Any, threshold: Any, log: bool
+) -> tuple[str | None, Classes, bool]:
+    """The options of a raster's kind, checked."""
+    if kind != "classes" and not (classes is None and threshold is None):
+        raise ValueError(f"classes and threshold are for kind='classes', not for {kind!r}")
+    if kind == "classes" and log:
+        raise ValueError("log is for kind='quantity' and kind='gradient'")
+    return kind, make_classes(classes, threshold) if kind == "classes" else Classes(), log
+
+
+def _score_raster(
+    predictions: np.ndarray,
+    references: np.ndarray,
+    groups: Groups | None,
+    raster: tuple[Any, ...],
+    comparison: tuple[Any, ...],
+    return_values: bool,
+) -> dict[str, Any]:
+    """The figures of `score`, with the values if asked for."""
+    kind, classes, log = comparison
+    with Raster(*raster) as opened:
+        sides = predictions, references
+        result, guess, truth = score(*sides, opened, kind, classes, log, groups)
+    if return_values:  # as lists, because evaluate.save writes JSON
+        result |= {"prediction_values": guess.tolist(), "reference_values": truth.tolist()}
+    return result

@@ -9,6 +9,7 @@ import pytest
 import yaml
 
 pytest.importorskip("rasterio", exc_type=ImportError)
+pytest.importorskip("reverse_geocoder")
 
 import geo_attributes
 
@@ -32,14 +33,16 @@ def test_the_examples_run(write, tmp_path, monkeypatch, capsys):
     for name, array in maps.items():
         shutil.copy(write(array), tmp_path / f"{name}.tif")
     blocks = re.findall(r"```python\n(.*?)```", CARD, flags=re.DOTALL)
-    assert len(blocks) == 4
+    assert len(blocks) == 5
     monkeypatch.chdir(tmp_path)
     exec("\n".join(blocks), {})
-    classes, urban, density, gradient = capsys.readouterr().out.splitlines()
+    classes, urban, density, gradient, *levels = capsys.readouterr().out.splitlines()
     assert re.match(r"[\d.]+ \([\d.]+, [\d.]+\) \[\[", classes)
     assert urban.startswith("{'n': ") and "'recall'" in urban
     assert all(float(figure) < 5 for figure in density.split())
     assert gradient.endswith(" 4")
+    assert [line.split()[0] for line in levels] == ["country", "region", "area", "city"]
+    assert levels[0].startswith("country 0.5 (")  # one guess is in Belgium, and one in Switzerland
 
 
 def test_every_result_is_explained(write):
@@ -52,3 +55,11 @@ def test_every_result_is_explained(write):
         described = geo_attributes.GeoAttributes().inputs_description
         for name in result:
             assert f"**{name}**" in CARD and f"`{name}`" in described, name
+    result = geo_attributes.GeoAttributes().compute(
+        predictions=[[48.86, 2.35]] * 2,
+        references=[[48.86, 2.35]] * 2,
+        kind="places",
+        groups=["a", "b"],
+        return_places=True,
+    )
+    assert all(f"**{name}**" in CARD for name in result)

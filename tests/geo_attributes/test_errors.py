@@ -102,7 +102,10 @@ def test_shapes(world, kind):
 
 
 OPTIONS = {
-    "no kind": ({"kind": None}, "kind must be one of 'classes', 'quantity', 'gradient', not None"),
+    "no kind": (
+        {"kind": None},
+        "kind must be one of 'classes', 'quantity', 'gradient', 'places', not None",
+    ),
     "kind": ({"kind": "slope"}, "not 'slope'"),
     "missing": ({"missing": "ignore"}, "missing must be one of 'error', 'miss'"),
     "classes": ({"classes": {1: "a"}}, "are for kind='classes', not for 'quantity'"),

@@ -71,6 +71,20 @@ def test_classes_of_codes(codes):
     assert counts(result) == [0] * 5
 
 
+def test_groups_of_photos(codes):
+    guess, truth = [0, 1, 1, 0] * 10, [0, 1, 1, 1] * 10
+    alone = compute([*guess, 4], [*truth, 4], codes, "classes")
+    labels = [*np.repeat(list("abcdefghij"), 4), "k"]  # k has no value at the true place
+    grouped = compute([*guess, 4], [*truth, 4], codes, "classes", groups=labels)
+    assert grouped["accuracy"] == alone["accuracy"] == 0.75 and grouped["n_groups"] == 11
+    assert grouped["accuracy_ci95"] != alone["accuracy_ci95"]
+    assert 0 < grouped["accuracy_n_effective"] <= 40
+    own = compute([*guess, 4], [*truth, 4], codes, "classes", groups=range(41))
+    assert own["accuracy_ci95"] == pytest.approx(alone["accuracy_ci95"])
+    with pytest.raises(ValueError, match="groups is for kind='classes' and kind='places'"):
+        compute(guess, truth, codes, "quantity", groups=labels[:-1])
+
+
 def test_named_and_grouped_codes(codes):
     names = {10: "water", 20: "land", 30: "land", 40: "ice"}
     result = compute([0, 1, 2, 0], [0, 3, 5, 1], codes, "classes", classes=names)

