@@ -23,7 +23,7 @@ with needed_for("Drawing overhead views", "tiles"):
     import cachetools
     import cv2
 
-_WHITE = 255
+WHITE_PIXEL = 255
 _MAX_TILE_BYTES = 64 * 2**20
 _MAX_SCRATCH = 16 * 2**20  # bytes
 _thread = threading.local()
@@ -121,10 +121,11 @@ class Mosaic:
         self._lock = threading.Lock()
         self._last_sigma: dict[int, float] = {}
 
-    def picture(self, window: Window) -> tuple[np.ndarray, int, int]:
+    def picture(self, window: Window) -> tuple[np.ndarray | None, int, int]:
         """Return the blurred picture of a window, its number of tiles, and how many are missing.
 
-        The picture is in memory that the next call in the same thread overwrites.
+        The picture is in memory that the next call in the same thread overwrites. It is None if
+        all tiles are missing: most views of a region with few tiles, and not worth a blur.
         """
         width, height = self._layout.tile_px
         columns = range(window.left // width, (window.right - 1) // width + 1)
@@ -133,6 +134,9 @@ class Mosaic:
         keys = [(window.zoom, column, -row - 1) for row in rows for column in columns]
         sigma = window.sigma if self._should_blur_tiles(window, keys) else 0.0
         tiles = [self._tile(key, sigma) for key in keys]
+        missing = tiles.count(None)
+        if missing == len(tiles):
+            return None, len(tiles), missing
         shape = len(rows), len(columns)
         whole = scratch("mosaic", (shape[0] * height, shape[1] * width, 3))
         _join([tile and tile.picture for tile in tiles], shape, whole)
@@ -142,7 +146,7 @@ class Mosaic:
         picture = whole[top:, left:][: window.bottom - window.top, : window.right - window.left]
         if window.sigma > 0 and sigma == 0:
             picture = _blur(picture, window.sigma, scratch("blurred", picture.shape))
-        return picture, len(tiles), tiles.count(None)
+        return picture, len(tiles), missing
 
     def _should_blur_tiles(self, window: Window, keys: list[Key]) -> bool:
         """Return whether to blur and cache each tile instead of blurring the picture.
@@ -211,7 +215,7 @@ def _join(pictures: list[np.ndarray | None], shape: tuple[int, int], whole: np.n
     cells = whole.reshape(rows, height, columns, width, 3)
     for number, picture in enumerate(pictures):
         row, column = divmod(number, columns)
-        cells[row, :, column] = _WHITE if picture is None else picture
+        cells[row, :, column] = WHITE_PIXEL if picture is None else picture
 
 
 def _blur_seams(

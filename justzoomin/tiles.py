@@ -20,7 +20,7 @@ from geoload.messages import needed_for
 from geoload.report import Findings
 from justzoomin.findings import WHITE
 from justzoomin.layout import Layout, MapPoint
-from justzoomin.mosaic import Mosaic, TileFiles, Window, blur_radius, scratch
+from justzoomin.mosaic import WHITE_PIXEL, Mosaic, TileFiles, Window, blur_radius, scratch
 from justzoomin.source import Source, as_source, level_name
 from justzoomin.zoom import MAX_SIZE, path
 
@@ -146,8 +146,9 @@ class TilePyramid:
         window = _window(matrix, level, scale, size)
         picture, tiles, missing = self._process.mosaic.picture(window)
         _thread.tiles = tiles, missing
-        if tiles == missing:
+        if picture is None:
             self._report_white(latitude, longitude, level)
+            return np.full((size, size, 3), WHITE_PIXEL, np.uint8)
         matrix[:, 2] -= window.left, window.top
         return _sample(picture, matrix, size)
 
