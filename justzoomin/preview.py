@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import textwrap
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +21,8 @@ ATTRIBUTION = (
 )
 _ADVICE = "Give another path."
 _GRID, _CHOSEN, _TRUTH = (255, 255, 255), (255, 210, 0), (230, 30, 60)
-_STEPS, _HOLD = 12, 6  # frames between two views, and at each view
+_STEPS = 12  # frames between two views
+_FRAME_MS, _HOLD_MS = 70, 420  # how long a frame is shown, and a view
 
 
 def sheet(rows: Sequence[dict[str, Any]], path: str | os.PathLike[str]) -> None:
@@ -66,10 +67,11 @@ def animation(row: dict[str, Any], path: str | os.PathLike[str], size: int = 384
     kind = Path(path).suffix.lower()
     if kind not in (".gif", ".webp"):
         raise ValueError(f"{path}: the name of an animation should end in .gif or .webp")
-    frames = list(_frames(row, size))
-    options: dict[str, Any] = {"save_all": True, "append_images": frames[1:], "loop": 0}
+    # Opened first, so that a path that cannot be written is an error before the work.
     with explain_disk_errors(path, _ADVICE), atomic_write(Path(path)) as file:
-        frames[0].save(file, format=kind[1:].upper(), duration=70, **options)
+        frames, durations = zip(*_frames(row, size), strict=True)
+        frames[0].save(file, format=kind[1:].upper(), save_all=True, append_images=frames[1:],
+                       duration=durations, loop=0)  # fmt: skip
 
 
 def annotated(row: dict[str, Any], step: int) -> Image.Image:
@@ -108,12 +110,14 @@ def _position(row: dict[str, Any], step: int, side: float) -> tuple[float, float
     return float(side / 2 + east * scale), float(side / 2 - north * scale)
 
 
-def _frames(row: dict[str, Any], size: int) -> Any:
-    """Show each view for a while, then enlarge the chosen cell until it is the next view."""
+def _frames(row: dict[str, Any], size: int) -> Iterator[tuple[Image.Image, int]]:
+    """Yield each view, and frames that enlarge the chosen cell until it is the next view.
+
+    With each frame comes how long it is shown, in milliseconds.
+    """
     for step, view in enumerate(row["views"]):
         picture = annotated(row, step).resize((size, size), Image.Resampling.LANCZOS)
-        for _ in range(_HOLD):
-            yield _captioned(picture, row, step)
+        yield _captioned(picture, row, step), _HOLD_MS
         if step + 1 == len(row["views"]):
             return
         left, top = _cell(row["sequence"][step], view.width)
@@ -125,7 +129,7 @@ def _frames(row: dict[str, Any], size: int) -> Any:
             crop = view.convert("RGB").resize(
                 (size, size), Image.Resampling.BICUBIC, (*box, box[0] + width, box[1] + width)
             )
-            yield _captioned(crop, row, step)
+            yield _captioned(crop, row, step), _FRAME_MS
 
 
 def _captioned(picture: Image.Image, row: dict[str, Any], step: int) -> Image.Image:
