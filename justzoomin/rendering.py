@@ -168,6 +168,8 @@ def _render_parts(
                 "A worker process was killed, perhaps because memory ran out. Run the same command "
                 "again with fewer --workers: the views that are finished are kept."
             ) from error
+        finally:
+            pool.shutdown(cancel_futures=True)  # after an error, the rest would meet it too
 
 
 _pyramid: TilePyramid
