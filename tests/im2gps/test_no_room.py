@@ -12,21 +12,11 @@ from im2gps.cli import main
 from im2gps.lists.sample import write_lists
 from tests.support.flickr import Flickr, photo
 from tests.support.flickr_photos import FlickrPhotos, row, write_list
+from tests.support.limits import small_files_only
 
-resource = pytest.importorskip("resource")
+pytest.importorskip("resource")
 WHOLE = (".zip", ".tar", ".parquet", ".csv", ".md")
 KEY = "0123456789abcdef0123456789abcdef"
-
-
-@contextlib.contextmanager
-def small_files_only(size: int):
-    """Limit the size of files, which gives an error like that of a full disk."""
-    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
-    try:
-        yield
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
 
 
 @pytest.fixture(params=["sample", "lists of a sample", "lists", "build", "publish", "search"])

@@ -22,6 +22,7 @@ from datasets import load_dataset
 from justzoomin.cli import main
 import justzoomin.extraction.extract
 if limit:
+    sys.dont_write_bytecode = True  # it would be cut short
     resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))
 try:
     exec(code)

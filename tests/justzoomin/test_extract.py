@@ -18,6 +18,7 @@ from hypothesis import strategies as st
 from justzoomin import zoom
 from justzoomin.cli import main
 from justzoomin.members import path_of
+from tests.support.limits import small_files_only
 from tests.support.shards import write_shard
 
 IMAGES = Path("streetview", "images")
@@ -510,13 +511,8 @@ def test_a_small_disk(hub, city, tmp_path):
 
 
 def test_a_limit_on_files_is_a_full_disk_too(city, tmp_path, capsys):
-    resource = pytest.importorskip("resource")
-    before = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, before[1]))
-    try:
+    with small_files_only(20_000):
         assert main(["extract", str(tmp_path), "--data-dir", str(city)]) == 2
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, before)
     assert "File too large, after 50 files" in capsys.readouterr().err
     whole = by_tar(city)
     left = files_below(tmp_path)
