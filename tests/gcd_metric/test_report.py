@@ -161,6 +161,7 @@ def test_missing_matplotlib_is_an_error_with_advice(files, monkeypatch, capsys):
 FULL = """
 import resource, signal, sys
 from gcd_metric.cli import main
+sys.dont_write_bytecode = True  # it would be cut short
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
 resource.setrlimit(resource.RLIMIT_FSIZE, (50_000, 50_000))  # as a disk with so much room
 sys.exit(main(sys.argv[1:]))
@@ -320,8 +321,8 @@ def named(*names):
     return scored(places, *guesses, thresholds=(20.0, 200.0), names=names)
 
 
-@pytest.fixture()
-def drawn(monkeypatch):
+@pytest.fixture(scope="module")
+def drawn():
     """The figure of a report, when it has been drawn; every warning is an error."""
     figures = []
 
@@ -330,7 +331,7 @@ def drawn(monkeypatch):
         return b"<svg></svg>"
 
     def make(report):
-        with monkeypatch.context() as patch, warnings.catch_warnings():
+        with pytest.MonkeyPatch.context() as patch, warnings.catch_warnings():
             patch.setattr("gcd_metric.report._render", render)
             _overview(report)
             warnings.simplefilter("error")
@@ -340,14 +341,20 @@ def drawn(monkeypatch):
     return make
 
 
+@pytest.fixture(scope="module")
+def room(drawn):
+    """Where the plots are in a report with plain names."""
+    return [axes.get_window_extent() for axes in drawn(named("plain", "other")).axes[:3]]
+
+
 @pytest.mark.parametrize("name", NAMES)
-def test_long_names_in_the_legend_leave_room_for_the_plot(drawn, name):
-    plain, odd = drawn(named("plain", "other")), drawn(named(name, "other"))
+def test_long_names_in_the_legend_leave_room_for_the_plot(drawn, room, name):
+    odd = drawn(named(name, "other"))
     first, second = odd.axes[0].get_legend().get_texts()
     assert second.get_text() == "other" and first.get_text()
     assert not first.get_parse_math()
-    for before, after in zip(plain.axes[:3], odd.axes[:3], strict=True):
-        wanted, found = before.get_window_extent(), after.get_window_extent()
+    for wanted, axes in zip(room, odd.axes[:3], strict=True):
+        found = axes.get_window_extent()
         assert found.width > 0.9 * wanted.width and found.height > 0.9 * wanted.height
     box = odd.get_tightbbox()
     assert box.width <= 11.5  # inches; the figure has 11
