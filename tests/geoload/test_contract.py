@@ -22,6 +22,7 @@ from packaging.version import Version
 import im2gps
 import justzoomin
 import justzoomin.sample
+from tests.support.forked import Forks, needs_fork
 
 ROOT = Path(im2gps.__file__).parents[1]
 SCRIPTS = Version(datasets.__version__) < Version("4")
@@ -98,32 +99,18 @@ def test_builder_classes_need_no_registration(packs, cache):
 
 
 LOADING = """
-import json, os, sys, time
-import datasets, im2gps, justzoomin
-datasets.disable_progress_bars()
+import json, sys
+import im2gps, justzoomin
+from datasets import load_dataset, load_dataset_builder
 packs, zoom = sys.argv[1:]
-start = time.perf_counter()
-rows = datasets.load_dataset("im2gps", data_dir=packs, split="test")
-stream = datasets.load_dataset("justzoomin", data_dir=zoom, split="train", streaming=True)
-first = next(iter(stream))
-seconds = time.perf_counter() - start
-key = datasets.load_dataset_builder("im2gps", data_dir=packs).cache_dir
-print(json.dumps([len(rows), first["image_id"], key, seconds]))
+rows = load_dataset("im2gps", data_dir=packs, split="test")
+stream = load_dataset("justzoomin", data_dir=zoom, split="train", streaming=True)
+key = load_dataset_builder("im2gps", data_dir=packs).cache_dir
+print(json.dumps([len(rows), next(iter(stream))["image_id"], key]))
 """
 
 
-def _load_in(folder: Path, *arguments: object) -> list:
-    # Not `-c`: that would put the current folder on the import path.
-    script = folder.parent / "loading.py"
-    script.write_text(LOADING, encoding="utf-8")
-    result = subprocess.run(
-        [sys.executable, str(script), *map(str, arguments)],
-        cwd=folder, capture_output=True, text=True, check=False,
-    )  # fmt: skip
-    assert result.returncode == 0, result.stderr
-    return json.loads(result.stdout.splitlines()[-1])
-
-
+@needs_fork
 def test_the_current_folder_does_not_matter(packs, zoom, tmp_path):
     empty, crowded, shadow = (tmp_path / name for name in ("empty", "crowded", "shadow"))
     for folder in (empty, crowded, shadow / "im2gps", shadow / "justzoomin"):
@@ -131,7 +118,11 @@ def test_the_current_folder_does_not_matter(packs, zoom, tmp_path):
     for i in range(3000):
         (crowded / f"{i}.jpg").touch()
     (shadow / "im2gps" / "rows.csv").write_text("a\n1\n", encoding="utf-8")
-    found = [_load_in(folder, packs, zoom)[:3] for folder in (empty, crowded, shadow, ROOT)]
+    with Forks(["datasets"]) as forks:
+        folders = empty, crowded, shadow, ROOT
+        said = [forks.run(LOADING, str(packs), str(zoom), folder=folder) for folder in folders]
+    assert [done.code for done in said] == [0] * 4, said
+    found = [json.loads(done.out.splitlines()[-1]) for done in said]
     assert found[0][0] == 12
     assert found == [found[0]] * 4
 
