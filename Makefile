@@ -5,18 +5,26 @@ PYTHON ?= python3
 TORCH ?= torch==2.13.0
 VENV := .venv
 BIN := $(VENV)/bin
+# A module is compiled when it is first imported, which takes less time than to compile all that is
+# installed. The bytecode is kept even where this variable is set: the tests start hundreds of
+# processes, and each would compile its modules again.
+unexport PYTHONDONTWRITEBYTECODE
+PIP_INSTALL := $(BIN)/pip install --quiet --no-compile
 
 .PHONY: demo test docs compat bench fuzz soak space metric-space space-check explorer-check clean
 
 demo: $(VENV)/.ready
 	HF_HUB_OFFLINE=1 $(BIN)/python examples/demo.py demo
 
+# Each worker gets half of the tests in their order, so that few fixtures are made twice, and takes
+# over some of the other half when it is done.
 test: $(VENV)/.tests
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
-	cd spaces/explorer && "$(CURDIR)/$(BIN)/mypy" --config-file ../../pyproject.toml *.py
-	$(BIN)/python -m pytest -n 2
+	cd spaces/explorer && "$(CURDIR)/$(BIN)/mypy" --config-file ../../pyproject.toml \
+	  --cache-dir ../../.mypy_cache *.py
+	$(BIN)/python -m pytest -n 2 --dist worksteal $(PYTEST_OPTIONS)
 
 # Build the documentation into build/site. The code of its tutorials is run in build/docs.
 docs: $(VENV)/.docs
@@ -68,18 +76,18 @@ clean:
 
 $(VENV)/.ready: pyproject.toml
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/pip install --quiet --upgrade pip
-	$(BIN)/pip install --quiet --editable ".[all]"
+	$(PIP_INSTALL) --upgrade pip
+	$(PIP_INSTALL) --editable ".[all]"
 	touch $@
 
 $(VENV)/.space: $(VENV)/.ready
-	$(BIN)/pip install --quiet --editable ".[space]"
+	$(PIP_INSTALL) --editable ".[space]"
 	touch $@
 
 $(VENV)/.docs: $(VENV)/.tests
-	$(BIN)/pip install --quiet --editable ".[docs]"
+	$(PIP_INSTALL) --editable ".[docs]"
 	touch $@
 
 $(VENV)/.tests: $(VENV)/.ready
-	$(BIN)/pip install --quiet --editable ".[dev]" "$(TORCH)" torchdata
+	$(PIP_INSTALL) --editable ".[dev]" "$(TORCH)" torchdata
 	touch $@

@@ -44,7 +44,7 @@ def compat(session: nox.Session, versions: str) -> None:
     python, *requirements = MATRIX[versions]
     target = environment(session, versions, python, "-e", ".[test]", *requirements)
     tests = session.posargs or ROW_TESTS.get(versions, LOADING_TESTS)
-    session.run(target, "-m", "pytest", "-n", "2", *tests)
+    session.run(target, "-m", "pytest", "-n", "2", "--dist", "worksteal", *tests)
 
 
 @nox.session(python=False)
