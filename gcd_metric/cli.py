@@ -3,54 +3,22 @@
 from __future__ import annotations
 
 import argparse
-import difflib
-import importlib
-import importlib.util
 import json
 import os
 import re
-import shlex
 import sys
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
-import pandas as pd
-
-from . import groups, report, scoring, tables, text
-from .columns import ROLES, find_columns
+from . import groups, inputs, report, scoring, text
+from .columns import ROLES
+from .inputs import WORDING
 from .names import listed
 from .options import CONFIGURATIONS, make_options
-from .scoring import Run, Scored, Task, Wording, published
+from .scoring import Run, Scored, Task, published
 from .terminal import run_command
 
-_WORDING = Wording(
-    "choose one with --{}-column", "choose the column with --id-column", "--missing miss"
-)
-# prefixes of the options that choose columns
-_TABLES = {
-    "": "predictions",
-    "compare-": "predictions of --compare",
-    "reference-": "references",
-}
-# extensions of files that are neither tables nor data sets
-_OTHER_FILES = frozenset(
-    [".json", ".jsonl", ".ndjson", ".txt", ".xlsx", ".xls", ".ods", ".feather", ".arrow", ".npy"]
-    + [".npz", ".pkl", ".pickle", ".pt", ".h5", ".zip", ".tar", ".geojson", ".gpx", ".kml", ".md"]
-)
 _NUMBERS = re.compile(r"^[-+.,\deE]*\d[-+.,\deE]*$")
-_DATASET_DEFAULTS = {"justzoomin": ("metadata", "validation")}
-# files by which a folder in the original layout of a data set is recognised
-_LAYOUTS = {
-    "im2gps": ("*_test.zip", "gps_query_imgs*"),
-    "justzoomin": ("metadata/large_area_*_map.csv", "archives/streetview_images_*.tar"),
-}
-# what to suggest for names that are close to these; a configuration is not a data set
-_CLOSE_TO = {
-    **{name: name for name in _LAYOUTS},
-    "im2gps3k": "im2gps --config im2gps3k",
-    "just_zoom_in": "justzoomin",
-}
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -106,7 +74,7 @@ def _parser() -> argparse.ArgumentParser:
     help_text = "split of the data set (default: the only one, else test; justzoomin: validation)"
     add("--split", help=help_text)
     add("--data-dir", type=expand, help="folder with the files of the data set")
-    for prefix, what in _TABLES.items():
+    for prefix, what in inputs.TABLES.items():
         for role in ROLES:
             help_text = f"{role} column of the {what}"
             add(f"--{prefix}{role}-column", metavar="COLUMN", help=help_text)
@@ -168,130 +136,6 @@ def _with_one_value(arguments: Sequence[str]) -> list[str]:
     return found
 
 
-# --- input --------------------------------------------------------------------------------------
-
-
-def _columns(arguments: argparse.Namespace, prefix: str) -> dict[str, str | None]:
-    return {role: getattr(arguments, f"{prefix}{role}_column".replace("-", "_")) for role in ROLES}
-
-
-def _advice(prefix: str) -> str:
-    return f"choose one with --{prefix}{{}}-column"
-
-
-def _check_predictions(path: str) -> None:
-    """Refuse what cannot be predictions, before anything is read."""
-    if not path.strip():
-        raise ValueError("the name of the predictions is empty; give a .csv or .parquet file")
-    if Path(path).is_dir():
-        raise ValueError(f"{path} is a folder; predictions are one .csv or .parquet file")
-    if not Path(path).is_file():
-        raise ValueError(f"{path}: no such file")
-    if not tables.is_table(path):
-        raise ValueError(f"{path}: predictions are a .csv or .parquet file")
-
-
-def _check_references(arguments: argparse.Namespace) -> None:
-    """Refuse what cannot be references, before anything is read."""
-    name = arguments.references
-    if not name.strip():
-        raise ValueError("--references is empty; give a .csv or .parquet file, or a data set")
-    if tables.is_table(name):
-        for option in ("config", "split", "data_dir"):
-            if (value := getattr(arguments, option)) is not None:
-                raise ValueError(
-                    f"--{option.replace('_', '-')} is for data sets, and {name} is a "
-                    f"file{_thresholds_hint(value)}"
-                )
-    elif Path(name).is_file() or (_is_named_as_a_file(name) and not Path(name).is_dir()):
-        raise ValueError(f"{name}: references are a .csv or .parquet file, or a data set's name")
-    elif name.startswith((".", "/", "~")) and not Path(name).exists():
-        raise ValueError(f"{name}: no such file or folder")
-    else:
-        _refuse_mistaken(name)
-
-
-def _is_named_as_a_file(name: str) -> bool:
-    ending = Path(name).suffix.lower()
-    # owner/data.v2 may be on the Hub
-    return ending in _OTHER_FILES or ("/" not in name and ending[1:].isalpha())
-
-
-def _thresholds_hint(config: str | None) -> str:
-    if config not in CONFIGURATIONS:
-        return ""
-    return f"; --metric-config {config} chooses the thresholds of that name"
-
-
-def _load_references(
-    arguments: argparse.Namespace, chosen: dict[str, str | None], also: list[str]
-) -> pd.DataFrame:
-    """Read id, latitude and longitude of a data set, and the columns `also`, without its images."""
-    import datasets
-
-    name = arguments.references
-    if _is_module(name):
-        importlib.import_module(name)  # registers the builder of that name
-    config, split = _DATASET_DEFAULTS.get(name, (None, None))
-    where = {"name": arguments.config or config, "data_dir": arguments.data_dir}
-    try:
-        split = arguments.split or split or _only_split(name, where)
-        rows = datasets.load_dataset(name, split=split, streaming=True, **where)
-        # a column of images may be named like an id, so only columns of plain values count
-        features = rows.features or dict.fromkeys(next(iter(rows)), datasets.Value("null"))
-        names = [key for key, kind in features.items() if isinstance(kind, datasets.Value)]
-        columns = find_columns(
-            names, chosen, of="references", where=name, advice=_advice("reference-")
-        )
-        if rows.info.builder_name == "csv":  # read ids as text, or they lose leading zeros
-            converters = {"converters": {columns["id"]: str}}
-            rows = datasets.load_dataset(name, split=split, streaming=True, **where, **converters)
-        kept = tables.others(names, also)
-        wanted = [*columns.values(), *kept]
-        table = [tuple(map(row.get, wanted)) for row in rows.select_columns(wanted)]
-    except Exception as error:  # a builder may raise anything; the user gets one line
-        message = error if isinstance(error, ValueError) else f"--references {name}: {error}"
-        hint = _thresholds_hint(arguments.config) if "BuilderConfig" in str(error) else ""
-        raise ValueError(f"{message}{hint}") from error
-    return tables.tidy(table, columns, name, kept=kept)
-
-
-def _refuse_mistaken(name: str) -> None:
-    """Refuse a name that is not of a data set, before searching the Hub."""
-    path = Path(name)
-    if name in _LAYOUTS:  # even if there is a folder of that name, which --data-dir would choose
-        return
-    if path.is_dir():
-        for original, signs in _LAYOUTS.items():
-            if any(any(path.glob(sign)) for sign in signs):
-                raise ValueError(
-                    f"{name} is a folder in the original layout: use --references {original} "
-                    f"--data-dir {shlex.quote(name)}"
-                )
-    elif not (path.exists() or "/" in name or _is_module(name)):  # owner/im2gps may be on the Hub
-        for close in difflib.get_close_matches(name.lower(), _CLOSE_TO, n=1, cutoff=0.8):
-            raise ValueError(
-                f"--references {name}: no such data set; did you mean {_CLOSE_TO[close]}?"
-            )
-
-
-def _is_module(name: str) -> bool:
-    return name.isidentifier() and importlib.util.find_spec(name) is not None
-
-
-def _only_split(name: str, where: dict[str, Any]) -> str:
-    import datasets
-
-    splits: list[str] = datasets.get_dataset_split_names(
-        name, config_name=where["name"], data_dir=where["data_dir"]
-    )
-    if len(splits) == 1:
-        return splits[0]
-    if "test" in splits:
-        return "test"
-    raise ValueError(f"{name} has the splits {', '.join(splits)}; choose one with --split")
-
-
 # --- published results --------------------------------------------------------------------------
 
 
@@ -310,7 +154,7 @@ def _benchmark(arguments: argparse.Namespace) -> tuple[str | None, str | None]:
         return config, None
     if not published(name):
         return None, None
-    if config in (None, name, _DATASET_DEFAULTS.get(name, (None, None))[0]):
+    if config in (None, name, inputs.DATASET_DEFAULTS.get(name, (None, None))[0]):
         return name, None
     return None, f"no published results of {_references_name(arguments)} are known here"
 
@@ -328,9 +172,9 @@ def _run(arguments: argparse.Namespace) -> int:
         groups.parse_size(arguments.groups)
     benchmark, none_known = _benchmark(arguments)
     references_name = _references_name(arguments)
-    _check_references(arguments)
+    inputs.check_references(arguments)
     for path in files.values():
-        _check_predictions(path)
+        inputs.check_predictions(path)
     is_justzoomin = "justzoomin" in (arguments.references, benchmark)
     config_name = arguments.metric_config or ("justzoomin" if is_justzoomin else "standard")
     options = make_options(
@@ -341,10 +185,10 @@ def _run(arguments: argparse.Namespace) -> int:
         missing=arguments.missing,
         strict=arguments.strict,
     )
-    predictions, references = _read(arguments, files)
+    predictions, references = inputs.read(arguments, files)
     paths = list(files.values())
     asked = arguments.groups or (groups.JUSTZOOMIN if is_justzoomin else None)
-    task = Task(references, references_name, options, _WORDING, benchmark, none_known, groups=asked)
+    task = Task(references, references_name, options, WORDING, benchmark, none_known, groups=asked)
     runs = scoring.join(list(zip(text.names_of(paths), paths, predictions, strict=True)), task)
     if not arguments.allow_partial:
         _refuse_partial(runs, len(references))
@@ -360,37 +204,6 @@ def _run(arguments: argparse.Namespace) -> int:
     if arguments.report:
         print(f"Wrote {arguments.report}", file=sys.stderr if arguments.json else sys.stdout)
     return 0
-
-
-def _read(
-    arguments: argparse.Namespace, files: dict[str, str]
-) -> tuple[list[pd.DataFrame], pd.DataFrame]:
-    """Predictions, then references, which may have to be downloaded."""
-    hint = "" if arguments.missing == "miss" else _WORDING.count_missing
-    ways = [(path, _columns(arguments, prefix), _advice(prefix)) for prefix, path in files.items()]
-    name, chosen = arguments.references, _columns(arguments, "reference-")
-    reference_advice = _advice("reference-")
-    also = [arguments.groups] if arguments.groups else [*groups.COLUMNS]
-    predictions = []
-    for path, columns, advice in ways:
-        table = tables.read_coordinates(
-            path,
-            *columns.values(),
-            of="predictions",
-            allow_missing=True,
-            advice=advice,
-            also=also,
-        )
-        tables.refuse_unscorable(table, path, hint)
-        predictions.append(table)
-    if tables.is_table(name):
-        table = tables.read_coordinates(
-            name, *chosen.values(), of="references", advice=reference_advice, also=also
-        )
-    else:
-        table = _load_references(arguments, chosen, also)
-    tables.refuse_unscorable(table, name)
-    return predictions, table
 
 
 def _refuse_partial(runs: list[Run], n_references: int) -> None:

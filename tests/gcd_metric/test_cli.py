@@ -569,7 +569,7 @@ def test_the_benchmark_follows_the_configuration(references, config, benchmark, 
 
 @pytest.mark.parametrize("bad", ["nowhere.csv", "empty.csv", "twice.csv"])
 def test_predictions_are_checked_before_references_are_loaded(run, files, monkeypatch, bad):
-    monkeypatch.setattr("gcd_metric.cli._load_references", lambda *_: pytest.fail("loaded"))
+    monkeypatch.setattr("gcd_metric.inputs.load_references", lambda *_: pytest.fail("loaded"))
     write("empty.csv", [["id", "lat"]])
     write("twice.csv", [HEADER, ["a", 1, 2], ["a", 1, 2]])
     references = ["--references", "im2gps"]
