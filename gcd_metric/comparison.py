@@ -237,7 +237,7 @@ def sign_flip_p_value(differences: np.ndarray) -> float:
     Returns
     -------
     float
-        At most 1; values too small for a float are 2.2e-308.
+        At most 1, rounded to 12 digits; values too small for a float are 2.2e-308.
 
     References
     ----------
@@ -272,7 +272,8 @@ def sign_flip_p_value(differences: np.ndarray) -> float:
     further = np.arange(period // 2)
     tail = probabilities[(observed + further) % period] @ np.exp(-tilt * further)
     scale = counts @ (np.logaddexp(tilt * values, -tilt * values) - math.log(2)) - tilt * observed
-    return float(np.clip(2 * tail * np.exp(scale), sys.float_info.min, 1))
+    p_value = np.clip(2 * tail * np.exp(scale), sys.float_info.min, 1)
+    return float(f"{p_value:.12g}")  # so that rounding errors do not show
 
 
 def _compare_medians(

@@ -249,7 +249,7 @@ def test_groups_may_name_a_column_of_the_references():
 def test_one_group_has_no_interval_and_cannot_differ():
     result = compare(at(*[100] * 9), at(*[900] * 9), np.zeros((9, 2)), groups=["me"] * 9)
     first = result["acc@200km"]
-    assert first["p_value"] == pytest.approx(1) and np.isnan(first["ci95"]).all()
+    assert first["p_value"] == 1 and np.isnan(first["ci95"]).all()
     assert np.isnan(result["median_km"]["ci95"]).all()
 
 
