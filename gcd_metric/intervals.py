@@ -113,7 +113,7 @@ def are_approximate(hits: np.ndarray, groups: Groups) -> np.ndarray:
     These are the intervals of proportions for which fewer than 10 groups have a hit, or a miss, so
     that little is known about how alike the photos of a group are. In the simulation of
     `benchmarks/intervals.py`, intervals cover at least 92 % of the true values where 10 or more
-    groups have a hit on average, and 80 % or more with fewer. Groups of (almost) one pair each are
+    groups have a hit on average, and 90 % with fewer. Groups of (almost) one pair each are
     Wilson's case and not meant.
 
     Parameters
