@@ -26,6 +26,7 @@ def test_the_examples_run(python, tmp_path):
     assert out[0].startswith("0.5 (0.0945") and out[0].endswith(" 173.1")
     assert out[1].startswith("0.5 ") and out[2] == "1.0" and out[3] == "0.5 1"
     assert out[4] == "0.5 0.5"
+    assert out[5].startswith("3 (")
 
 
 def test_the_example_in_the_docstring_is_correct():
