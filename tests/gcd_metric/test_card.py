@@ -4,6 +4,7 @@ import re
 from pathlib import Path
 
 import evaluate
+import pytest
 import yaml
 
 import gcd_metric
@@ -37,6 +38,19 @@ def test_the_example_in_the_docstring_is_correct():
     assert str(printed) in gcd_metric.GcdMetric().inputs_description
 
 
+@pytest.mark.parametrize("benchmark", ["im2gps", "im2gps3k", "justzoomin"])
+def test_rows_of_the_table_are_plausible_and_have_a_source(benchmark):
+    rows = published(benchmark)
+    assert len({row["n"] for row in rows}) == 1
+    assert len({row["method"] for row in rows}) == len(rows)
+    for row in rows:
+        assert row["source"] and row["comparison"] in ("", "<", "<=")
+        assert row["distance"] in ("", "WGS 84", "sphere 6371 km", "sphere 6378.137 km")
+        values = [float(row[key]) for key in row if key.startswith("acc@") and row[key]]
+        assert len(values) >= 3 and values == sorted(values) and 0 < values[0] < values[-1] < 100
+        assert not row["year"] or 2008 <= int(row["year"]) <= 2026
+
+
 def test_published_values_of_the_card_are_those_of_the_table():
     known = {}
     for benchmark in ("im2gps", "im2gps3k", "justzoomin"):
@@ -48,7 +62,7 @@ def test_published_values_of_the_card_are_those_of_the_table():
         "m": ["acc@40m", "acc@50m", "acc@100m", "median_m"],
     }
     shown = re.findall(r"^\| (Im2GPS|Im2GPS3k|Just Zoom In) \|(.*)\|$", CARD, flags=re.MULTILINE)
-    assert len(shown) == 6
+    assert len(shown) == 10
     for benchmark, rest in shown:
         n, method, *values = [cell.strip() for cell in rest.split("|")]
         row = known[benchmark.lower().replace(" ", ""), method]
