@@ -15,6 +15,7 @@ from .columns import ROLES
 from .inputs import WORDING
 from .names import listed
 from .options import CONFIGURATIONS, make_options
+from .places import METHODS
 from .scoring import Run, Scored, Task, published
 from .terminal import run_command
 
@@ -104,6 +105,13 @@ def _parser() -> argparse.ArgumentParser:
         "or sequences, where columns or Flickr file names tell them; justzoomin: place:500m)"
     )
     add("--groups", metavar="COLUMN", help=help_text)
+    help_text = "also compare countries, regions and cities (nearest_place: as OSV-5M and PLONK do)"
+    add("--places", choices=METHODS, nargs="?", const=METHODS[0], help=help_text)
+    help_text = (
+        "also score the photos of each value of this column of the references, worst first; may be "
+        "repeated (country and continent need no column)"
+    )
+    add("--by", metavar="COLUMN", action="append", default=[], help=help_text)
     help_text = "predictions of a second model for the same images, to test the differences"
     add("--compare", metavar="FILE", type=expand, help=help_text)
     add("--json", action="store_true", help="print JSON instead of a table")
@@ -187,8 +195,9 @@ def _run(arguments: argparse.Namespace) -> int:
     )
     predictions, references = inputs.read(arguments, files)
     paths = list(files.values())
-    asked = arguments.groups or (groups.JUSTZOOMIN if is_justzoomin else None)
-    task = Task(references, references_name, options, WORDING, benchmark, none_known, groups=asked)
+    task = Task(references, references_name, options, WORDING, benchmark, none_known)
+    task.groups = arguments.groups or (groups.JUSTZOOMIN if is_justzoomin else None)
+    task.places, task.by = arguments.places, arguments.by
     runs = scoring.join(list(zip(text.names_of(paths), paths, predictions, strict=True)), task)
     if not arguments.allow_partial:
         _refuse_partial(runs, len(references))
@@ -229,6 +238,14 @@ def _print_tables(scored: Scored) -> None:
     print(text.wrapped(text.columns(scored)))
     if scored.published:
         print(text.wrapped(text.sources(scored)))
+    if scored.runs[0].places:
+        print("\n" + text.wrapped(text.PLACES))
+        print(text.grid(*text.place_table(scored)))
+    for run in scored.runs:
+        for name, found in run.by.items():
+            print("\n" + text.wrapped(text.slice_title(run, name)))
+            print(text.terminal_slices(name, found, scored.options, scored.labels))
+            print(text.wrapped(text.slice_remark(found, scored.options)))
     if scored.comparison is not None:
         print("\n" + text.wrapped(text.paired_title(scored)))
         print(text.grid(*text.paired_table(scored.comparison)))
@@ -254,6 +271,14 @@ def _print_json(
                 "predictions": run.file,
                 "columns": run.columns,
                 "scores": run.scores,
+                "places": run.places or None,
+                "by": {
+                    name: [
+                        {"value": one.value, "is_small": one.is_small, **one.scores}
+                        for one in found
+                    ]
+                    for name, found in run.by.items()
+                },
                 "unmatched_predictions": run.unmatched_predictions,
                 "unmatched_references": run.unmatched_references,
                 "ambiguous": run.ambiguous,

@@ -127,7 +127,9 @@ def load_references(
         message = error if isinstance(error, ValueError) else f"--references {name}: {error}"
         hint = _thresholds_hint(arguments.config) if "BuilderConfig" in str(error) else ""
         raise ValueError(f"{message}{hint}") from error
-    return tables.tidy(table, columns, name, kept=kept)
+    tidied = tables.tidy(table, columns, name, kept=kept)
+    tidied.attrs["names"] = names
+    return tidied
 
 
 def _refuse_mistaken(name: str) -> None:
@@ -175,6 +177,7 @@ def read(
     name, chosen = arguments.references, _columns(arguments, "reference-")
     reference_advice = _advice("reference-")
     also = [arguments.groups] if arguments.groups else [*groups.COLUMNS]
+    also += arguments.by
     predictions = []
     for path, columns, advice in ways:
         table = tables.read_coordinates(

@@ -235,6 +235,14 @@ def tables_html(scored: Scored) -> str:
         parts.append(f"<h2>{as_html(title, _HEADING)}</h2>")
         parts.append(html_table(*text.paired_table(scored.comparison), title))
         parts.append(paragraphs([text.paired_remark(scored)]))
+    if scored.runs[0].places:
+        parts.append(f"<h2>{text.PLACES}</h2>{html_table(*text.place_table(scored), text.PLACES)}")
+    for run in scored.runs:
+        for name, found in run.by.items():
+            title = text.slice_title(run, name)
+            table = text.slice_table(name, found, scored.options, scored.labels)
+            parts.append(f"<h2>{as_html(title, _HEADING)}</h2>{html_table(*table, title)}")
+            parts.append(paragraphs([text.slice_remark(found, scored.options)]))
     return "".join(parts)
 
 

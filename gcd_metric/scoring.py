@@ -13,6 +13,7 @@ import numpy as np
 import pandas as pd
 
 from .checks import examine
+from .columns import plain
 from .comparison import compare_distances
 from .coordinates import Coordinates
 from .distances import measure
@@ -22,6 +23,9 @@ from .intervals import FEW_GROUPS
 from .matching import match_ids, why_none_match
 from .names import listed, shortened
 from .options import Options
+from .place_scores import score_places
+from .places import find_places
+from .slices import Column, Slice, make_column, slice_distances
 
 _MOST_GROUPS = 10  # of ambiguous ids that are listed
 
@@ -45,6 +49,8 @@ class Task:
     benchmark: str | None = None  # whose published results are shown if they are comparable
     none_known: str | None = None  # a note for a benchmark without published results
     groups: str | None = None  # as for `find_labels`
+    places: str | None = None  # a method of places.py, to compare the names of places
+    by: Sequence[str] = ()  # columns of the references, for whose values scores are computed
 
 
 @dataclass
@@ -63,6 +69,8 @@ class Run:
     ambiguous: list[tuple[list[str], list[str]]] = field(default_factory=list)
     measured: np.ndarray = field(default_factory=lambda: np.empty(0))  # distances, shape (n,)
     scores: dict[str, Any] = field(default_factory=dict)  # as `compute` returns them
+    places: dict[str, Any] = field(default_factory=dict)  # as `score_places` returns them
+    by: dict[str, list[Slice]] = field(default_factory=dict)  # scores for the values of columns
 
 
 @dataclass
@@ -187,6 +195,7 @@ def score_runs(runs: list[Run], task: Task) -> Scored:
     truth = references[["latitude", "longitude"]].to_numpy(dtype=np.float64)
     labels = find_labels(task.groups, {run.file: run.table for run in runs}, references)
     groups = make_groups(labels.values, truth) if labels else None
+    columns = [_column(name, references) for name in task.by]
     doubts = []
     for run in runs:
         try:
@@ -201,6 +210,12 @@ def score_runs(runs: list[Run], task: Task) -> Scored:
         doubts += [f"WARNING: {run.file}: {note}" for note in checked.notes]
         run.measured = measure(checked.predictions, checked.references, options)
         run.scores = summarise(run.measured, options, groups)
+        if task.places:
+            run.places = score_places(checked.predictions, truth, groups, task.places, False)
+        run.by = {
+            column.name: slice_distances(run.measured, column, options, groups)
+            for column in columns
+        }
     comparison = None
     if len(runs) > 1:
         comparison = compare_distances([run.measured for run in runs], options, groups)
@@ -224,6 +239,19 @@ def score_runs(runs: list[Run], task: Task) -> Scored:
         labels,
         notes,
     )
+
+
+def _column(name: str, references: pd.DataFrame) -> Column:
+    """The column of the references with that name, or the countries or continents of the places."""
+    for known in references.columns:
+        if plain(known) == plain(name):
+            return make_column(references[known], len(references), str(known))
+    if plain(name) in ("country", "continent"):
+        places = find_places(references[["latitude", "longitude"]].to_numpy(), levels=["country"])
+        names = places["country_name" if plain(name) == "country" else "continent"]
+        return make_column(names, len(references), name)
+    there = listed(references.attrs.get("names", references.columns))
+    raise ValueError(f"--by: the references have no column {name!r}; they have {there}")
 
 
 def _notes(runs: Sequence[Run], task: Task) -> list[str]:

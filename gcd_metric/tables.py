@@ -79,7 +79,9 @@ def read_coordinates(
     chosen = {"id": id_column, "latitude": latitude_column, "longitude": longitude_column}
     columns = find_columns(names, chosen, of=of, where=where, advice=advice)
     kept = others(names, also)
-    return tidy(read([*columns.values(), *kept]), columns, where, allow_missing, kept)
+    tidied = tidy(read([*columns.values(), *kept]), columns, where, allow_missing, kept)
+    tidied.attrs["names"] = names
+    return tidied
 
 
 def others(names: Iterable[str], wanted: Iterable[str]) -> list[str]:

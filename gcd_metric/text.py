@@ -14,6 +14,7 @@ import numpy as np
 from .groups import Labels
 from .names import shortened
 from .options import Options
+from .places import LEVELS
 from .scoring import Run, Scored
 from .slices import FEWEST_GROUPS, FEWEST_PHOTOS, Slice, ranked_by
 
@@ -22,6 +23,7 @@ Table = tuple[list[str], list[list[str]]]  # headers, rows
 WIDTH = 100  # of a line on a terminal
 _NARROWEST_NAME = 16
 _MOST_SLICES = 50  # with more, only some are listed
+PLACES = "Predictions in the same place as the truth, in percent"
 _ENDS = 10  # slices that are listed at each end
 _UNNAMED = Labels((), "groups", "")
 
@@ -74,22 +76,28 @@ def scope(scored: Scored) -> str:
         for run in scored.runs
         if run.scores.get("n_missing")
     ]
-    return "; ".join([f"n = {_count(scored)}", *missing])
+    return "; ".join([f"n = {_photos(scored)}", *missing])
 
 
 def _count(scored: Scored) -> str:
-    """The number of images and of groups: `2,997 photos by 198 photographers`."""
     n, whole = len(scored.ids), scored.n_references
-    count = f"{n:,}" if n == whole else f"{n:,} of {whole:,}"
+    return f"{n:,}" if n == whole else f"{n:,} of {whole:,}"
+
+
+def _photos(scored: Scored) -> str:
+    """The number of images and of groups: `2,997 photos by 198 photographers`."""
     if not scored.labels:
-        return count
-    return f"{count} photos {scored.labels.counted(scored.runs[0].scores['n_groups'])}"
+        return _count(scored)
+    groups = scored.labels.counted(scored.runs[0].scores["n_groups"])
+    return f"{_count(scored)} photos {groups}"
 
 
 def summary(scored: Scored, run: Run) -> str:
     """One line of the figures that a terminal's table has no room for."""
     rows = {row[0]: row for row in table(scored)[1]}
-    mean, geoscore, n = rows[run.name][-3:]
+    mean, geoscore, _ = rows[run.name][-3:]
+    missing = run.scores.get("n_missing")
+    n = _photos(scored) + (f", {missing:,} without a prediction" if missing else "")
     return f"{run.name}: mean error {mean} {scored.options.unit}, GeoScore {geoscore}, n = {n}"
 
 
@@ -133,6 +141,11 @@ def paired_remark(scored: Scored) -> str:
     return _PAIRED_GROUPS.format(scored.labels.what) if scored.labels else _PAIRED
 
 
+def slice_title(run: Run, name: str) -> str:
+    """The title of a table of slices."""
+    return f"{run.name} by {shortened(name)}"
+
+
 # --- tables -------------------------------------------------------------------------------------
 
 
@@ -167,7 +180,7 @@ def table(scored: Scored) -> Table:
             for key in (median, mean, "geoscore")
         ]
         missing = run.scores.get("n_missing")
-        n = _count(scored) + (f", {missing:,} without a prediction" if missing else "")
+        n = _count(scored) + (f", {missing:,} missing" if missing else "")
         rows.append([run.name, *accuracies, *others, n])
         if missing:
             shares = (run.scores[f"{key}_answered"] for key in keys)
@@ -233,13 +246,13 @@ def slice_table(
 
 
 def _slice_count(one: Slice, labels: Labels | None) -> str:
-    """How many photos a slice has: `235 by 12 photographers, 7 without an answer, small`."""
+    """How many photos a slice has: `235 by 12 photographers, 7 without a prediction, small`."""
     groups, missing = one.scores.get("n_groups"), one.scores.get("n_missing")
     count = f"{one.scores['n']:,}"
     if groups:
         count += f" {(labels or _UNNAMED).counted(groups)}"
     if missing:
-        count += f", {missing:,} without an answer"
+        count += f", {missing:,} without a prediction"
     return f"{count}, small" if one.is_small else count
 
 
@@ -251,6 +264,21 @@ def slice_remark(slices: Sequence[Slice], options: Options) -> str:
     grouped = any("n_groups" in one.scores for one in slices)
     groups = f" or {FEWEST_GROUPS} effective groups" if grouped else ""
     return f"{line} Small slices, of fewer than {FEWEST_PHOTOS} photos{groups}, are not ranked."
+
+
+def place_table(scored: Scored) -> Table:
+    """The shares of predictions in the same country, region, area and city."""
+    rows = []
+    for run in scored.runs:
+        places = run.places
+        shares = [
+            _percent(places[f"acc_{key}"], places[f"acc_{key}_ci95"]) if places[f"n_{key}"] else ""
+            for key in LEVELS
+        ]
+        rows.append([run.name, *shares])
+    counts = (scored.runs[0].places[f"n_{key}"] for key in LEVELS)
+    rows.append(["n, whose true place has a name", *(f"{count:,}" for count in counts)])
+    return ["", *(f"% {key}" for key in LEVELS)], rows
 
 
 def worst_rows(scored: Scored, run: Run, count: int) -> Table:

@@ -1,6 +1,6 @@
 """Metric that compares attributes of predicted and true places: a raster map's, or place names.
 
-Coordinates are read and checked as in gcd_metric; raster.py looks up the cells, and place_names.py
+Coordinates are read and checked as in gcd_metric; raster.py looks up the cells, and place_scores.py
 compares countries, regions and cities.
 """
 
@@ -24,8 +24,8 @@ from gcd_metric.groups import Groups, labels_of, make_groups
 from gcd_metric.matching import pair
 from gcd_metric.options import MISSING, as_numbers, check_choice, refuse_unknown
 from gcd_metric.pair_metric import PairMetric
+from gcd_metric.place_scores import hit_rate, score_places
 from gcd_metric.places import METHODS
-from geo_attributes.place_names import hit_rate, score_places
 from geo_attributes.raster import Raster
 
 _DESCRIPTION = """\

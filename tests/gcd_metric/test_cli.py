@@ -132,6 +132,48 @@ def test_groups_can_be_chosen(run, files, truth):
     assert "write the size of a cell as in place:500m" in run(*files, "--groups", "place:", code=2)
 
 
+def test_scores_by_the_values_of_columns(run, files, truth, guess):
+    scene = np.where(np.arange(N) < 100, "indoor", "street")
+    truth.assign(S3_Label=scene, year=np.arange(N) % 3 + 2005).to_csv("truth.csv", index=False)
+    out = run(*files, "--by", "s3-label", "--by", "year", "--groups", "none")
+    assert "guess by S3_Label" in out and "guess by year" in out
+    assert out.index("street") < out.index("indoor")  # the errors grow along the table
+    by = json.loads(run(*files, "--by", "S3_Label", "--json"))["runs"][0]["by"]["S3_Label"]
+    assert [one["value"] for one in by] == ["street", "indoor"]
+    ours = GcdMetric().compute(
+        predictions=guess[["pred_lat", "pred_lng"]].to_numpy()[100:],
+        references=truth[["LAT", "LON"]].to_numpy()[100:],
+        groups=truth["AUTHOR"][100:],
+    )
+    assert by[0]["acc@200km"] == ours["acc@200km"] and by[0]["n"] == 137
+    assert by[0]["acc@200km_ci95"] == pytest.approx(ours["acc@200km_ci95"])
+    assert "no column 'scene'; they have IMG_ID, AUTHOR, LAT" in " ".join(
+        run(*files, "--by", "scene", code=2).split()
+    )
+
+
+def test_scores_by_country_and_continent_need_no_column(run, files):
+    pytest.importorskip("shapely")
+    by = json.loads(run(*files, "--by", "continent", "--by", "Country", "--json"))["runs"][0]["by"]
+    assert {one["value"] for one in by["continent"]} >= {"Africa", "Asia", None}
+    assert sum(one["n"] for one in by["Country"]) == N
+
+
+def test_places_are_compared_by_name(run, files, truth):
+    pytest.importorskip("shapely")
+    near = pd.DataFrame({"IMG_ID": ["a", "b", "c"], "lat": [48.86, 45.76, 41.9]})
+    near["lon"] = [2.35, 4.84, 12.5]  # Paris, Lyon, Rome
+    near.to_csv("truth.csv", index=False)
+    near.assign(lat=[48.85, 48.86, 48.86], lon=2.36).to_csv("guess.csv", index=False)
+    out = run(*files, "--places")
+    assert "% country" in out and "66.7 [" in out
+    for method in ("polygons", "nearest_place"):
+        document = json.loads(run(*files, "--places", method, "--json"))
+        places = document["runs"][0]["places"]
+        assert places["acc_country"] == pytest.approx(2 / 3)
+        assert places["acc_region"] == pytest.approx(1 / 3) and places["n_city"] == 3
+
+
 def test_just_zoom_in_is_grouped_by_place(run, files):
     found = groups_of(run(*files, "--json", "--benchmark", "justzoomin"))
     assert found["what"] == "cells of 500 m"

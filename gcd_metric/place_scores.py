@@ -7,10 +7,10 @@ from typing import Any
 
 import numpy as np
 
-from gcd_metric.figures import accuracies
-from gcd_metric.groups import Groups
-from gcd_metric.intervals import NONE
-from gcd_metric.places import LEVELS, UNKNOWN, as_table, look_up
+from .figures import accuracies
+from .groups import Groups
+from .intervals import NONE
+from .places import LEVELS, UNKNOWN, as_table, look_up
 
 
 def score_places(
