@@ -12,6 +12,7 @@ from __future__ import annotations
 import os
 import re
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -31,6 +32,7 @@ UNANSWERED = "Include photos without a prediction"
 TITLES = {"im2gps": "Im2GPS", "im2gps3k": "Im2GPS3k", "justzoomin": "Just Zoom In"}
 _FOLDER = "GCD_METRIC_REFERENCES"  # an environment variable
 _MOST_COLUMNS = 100
+_MOST_BY = 3  # columns for whose values scores are computed
 _LONGEST_ID = 255  # characters, as in a file name
 _WORDING = scoring.Wording(
     ADVICE, "both need the names of the same photos", f"ticking “{UNANSWERED}”"
@@ -58,12 +60,15 @@ class Upload(NamedTuple):
         return Path(self.file).name if self.file else f"pasted {self.what}.csv"
 
 
-def read(upload: Upload) -> pd.DataFrame:
-    """Read a visitor's table; a ValueError says why it is not a good CSV, or too large."""
+def read(upload: Upload, also: Sequence[str] = ()) -> pd.DataFrame:
+    """Read a visitor's table, and its columns `also`, if it has them.
+
+    A ValueError says why it is not a good CSV, or too large.
+    """
     if upload.file and (upload.pasted or "").strip():
         raise ValueError(f"{upload.what}: there is a file and pasted text; remove one of them")
     if upload.file:
-        return _read_file(Path(upload.file), upload)
+        return _read_file(Path(upload.file), upload, also)
     pasted = upload.pasted or ""
     if len(pasted) > MOST_PASTED:
         raise ValueError(
@@ -72,10 +77,10 @@ def read(upload: Upload) -> pd.DataFrame:
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder, "pasted.csv")
         path.write_text(pasted.strip() + "\n", encoding="utf-8", newline="")
-        return _read_file(path, upload)
+        return _read_file(path, upload, also)
 
 
-def _read_file(path: Path, upload: Upload) -> pd.DataFrame:
+def _read_file(path: Path, upload: Upload, also: Sequence[str]) -> pd.DataFrame:
     name = upload.name
     if path.suffix.lower() not in (".csv", ".tsv"):
         raise ValueError(
@@ -89,7 +94,7 @@ def _read_file(path: Path, upload: Upload) -> pd.DataFrame:
         of="references" if is_truth else "predictions",
         allow_missing=not is_truth,
         where=name,
-        also=groups.COLUMNS,
+        also=[*groups.COLUMNS, *also],
     )
     long = table["image_id"].str.len().to_numpy() > _LONGEST_ID
     if long.any():
@@ -138,15 +143,15 @@ def check_references_folder() -> None:
         )
 
 
-def _read_references(benchmark: str, upload: Upload) -> tuple[pd.DataFrame, str]:
+def _read_references(
+    benchmark: str, upload: Upload, also: Sequence[str]
+) -> tuple[pd.DataFrame, str]:
     path = truth_of(benchmark)
     if not upload.is_nothing:
-        table, name = read(upload), upload.name
+        table, name = read(upload, also), upload.name
     elif path is not None:
-        table, name = (
-            tables.read_coordinates(path, of="references", where=path.name, also=groups.COLUMNS),
-            path.name,
-        )
+        name, kept = path.name, [*groups.COLUMNS, *also]
+        table = tables.read_coordinates(path, of="references", where=name, also=kept)
     else:
         lacking = f"the truth of {TITLES.get(benchmark, benchmark)} is not on this page"
         raise ValueError(
@@ -167,13 +172,15 @@ def score(
     benchmark: str = OWN,
     config_name: str = AUTOMATIC,
     count_missing: bool = False,
+    by: str = "",
 ) -> Scored:
     """Score what a visitor sent; a ValueError says why it cannot be scored.
 
     `others` are the predictions of a second model. They and the references may be missing. The
     benchmark decides which truth to use, if the page has it, and which published results to show.
     `config_name` is a key of `CONFIGURATIONS`, by default the benchmark's. With `count_missing`,
-    photos without a prediction count as wrong.
+    photos without a prediction count as wrong. `by` are columns of the truth, separated by commas,
+    for whose values scores are computed, too.
     """
     if predictions.is_nothing:
         raise ValueError("there are no predictions: upload a CSV file or paste one")
@@ -185,9 +192,13 @@ def score(
     files = [one.name for one in uploads]
     for file, table in zip(files, read_tables, strict=True):
         tables.refuse_unscorable(table, file, hint)
-    truth, truth_name = _read_references(benchmark, references)
+    columns = [part.strip() for part in by.split(",") if part.strip()]
+    if len(columns) > _MOST_BY:
+        raise ValueError(f"scores by {len(columns)} columns; name at most {_MOST_BY}")
+    truth, truth_name = _read_references(benchmark, references, columns)
     named = list(zip(text.names_of(files), files, read_tables, strict=True))
     task = scoring.Task(truth, truth_name, options, _WORDING, benchmark or None)
+    task.by = columns
     if benchmark == "justzoomin":
         task.groups = groups.JUSTZOOMIN
     return scoring.score_runs(scoring.join(named, task), task)

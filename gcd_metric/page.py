@@ -77,7 +77,7 @@ class _Results(NamedTuple):
         return {self.status: status, self.figures: "", self.pictures: gr.update(visible=False)}
 
 
-_EMPTY = [None, "", None, "", None, "", OWN, AUTOMATIC, False]  # the form's inputs
+_EMPTY = [None, "", None, "", None, "", OWN, AUTOMATIC, False, ""]  # the form's inputs
 
 
 def build() -> gr.Blocks:
@@ -135,11 +135,18 @@ def _form() -> _Form:
         benchmark = gr.Dropdown(choices, value=OWN, label="Benchmark", min_width=300)
         config_name = gr.Dropdown(thresholds, value=AUTOMATIC, label="Distances", min_width=300)
     count_missing = gr.Checkbox(label=UNANSWERED, info="They count as wrong at every distance.")
+    by = gr.Textbox(
+        label="Also score by (optional)",
+        placeholder="country, continent",
+        info="Columns of the truth, separated by commas; country and continent need no column.",
+        max_lines=1,
+        elem_id="by",
+    )
     with gr.Row():
         go = gr.Button("Score", variant="primary", elem_id="score")
         example = gr.Button("Example (synthetic)", elem_id="example")
         clear = gr.Button("Clear", elem_id="clear")
-    inputs = [*predictions, *others, *truth, benchmark, config_name, count_missing]
+    inputs = [*predictions, *others, *truth, benchmark, config_name, count_missing, by]
     return _Form(inputs, second, go, example, clear)
 
 

@@ -28,9 +28,9 @@ browse the photos, and view the overhead images of a zoom.
 """
 _ABOUT = """
 Distances are great-circle distances on a sphere. Scores are computed with the metric `gcd_metric`,
-with 95 % Wilson intervals. GeoScore is 5,000 for a perfect guess and falls by a factor of e every
-1,492.7 km. Maps show latitude and longitude without projection, with coastlines from Natural Earth
-(public domain). The page uses no tile server and stores no data about visitors.
+with 95 % confidence intervals. GeoScore is 5,000 for a perfect guess and falls by a factor of e
+every 1,492.7 km. Maps show latitude and longitude without projection, with coastlines from Natural
+Earth (public domain). The page uses no tile server and stores no data about visitors.
 """
 
 

@@ -194,6 +194,20 @@ def test_every_benchmark_with_published_results_is_offered():
     assert set(intake.TITLES) == set(benchmarks())
 
 
+def test_scores_by_a_column_and_by_country():
+    truth = pasted(
+        "id,lat,lon,scene\na,48.85,2.29,city\nb,41.9,12.5,city\nc,51,7,forest\n", "truth"
+    )
+    guess = pasted("id,lat,lon\na,48.86,2.35\nb,0,0\nc,51,7\n", "predictions")
+    (run,) = score(guess, nothing(), truth, by="Scene, country").runs
+    assert {one.value: one.scores["n"] for one in run.by["scene"]} == {"city": 2, "forest": 1}
+    assert {one.value for one in run.by["country"]} == {"France", "Italy", "Germany"}
+    with pytest.raises(ValueError, match="no column 'tag'; they have id, lat, lon, scene"):
+        score(guess, nothing(), truth, by="tag")
+    with pytest.raises(ValueError, match="by 4 columns; name at most 3"):
+        score(guess, nothing(), truth, by="a,b,c,d")
+
+
 def test_the_example_is_synthetic_by_name_and_the_same_each_time(tmp_path):
     one, two = (write_sample(tmp_path / name) for name in "ab")
     assert [path.name for path in one] == list(NAMES)

@@ -183,7 +183,11 @@ def test_ten_rounds_agree_with_the_metric(page, rows):
         for key in (f"acc@{t}km" for t in (1, 25, 200, 750, 2500))
         for low, high in [result[f"{key}_ci95"]]
     ]
-    rest = [f"{result[name]:,.1f}" for name in ("median_km", "mean_km", "geoscore")]
+    rest = [
+        f"{result[key]:,.1f}\n[{low:,.1f}, {high:,.1f}]"
+        for key in ("median_km", "mean_km", "geoscore")
+        for low, high in [result[f"{key}_ci95"]]
+    ]
     assert mine == ["you", *shown, *rest, "10"]
     assert "synthetic, so published results" in page.locator("#result").inner_text()
     assert page.evaluate("window.explorerMaps['guess-map'].scene().arcs.length") == 10
