@@ -82,6 +82,17 @@ def arrays(metric: GcdMetric, n: int) -> None:
     )
 
 
+def groups(metric: GcdMetric) -> None:
+    a, b = points(MILLION, 1), points(MILLION, 2)
+    labels = np.random.default_rng(3).integers(0, 100_000, MILLION)
+    times = compare(
+        f"compute with 100,000 groups, {MILLION:,} pairs",
+        lambda: metric.compute(predictions=a, references=b, groups=labels),
+        {"without groups": lambda: metric.compute(predictions=a, references=b)},
+    )
+    verdict("time / without groups", times["ours"] / times["without groups"], 3)
+
+
 def lists(metric: GcdMetric) -> None:
     a, b = points(MILLION, 1), points(MILLION, 2)
     rows_a, rows_b = a.tolist(), b.tolist()
@@ -135,6 +146,7 @@ def main() -> None:
     metric = GcdMetric()
     arrays(metric, MILLION)
     arrays(metric, IM2GPS_TRAINING)
+    groups(metric)
     lists(metric)
     libraries(metric)
 
