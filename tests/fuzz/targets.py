@@ -14,6 +14,7 @@ import re
 import struct
 import tarfile
 import tempfile
+import time
 import zipfile
 import zlib
 from collections import Counter
@@ -24,6 +25,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from PIL import Image
 
+from gcd_metric.answers import KINDS, parse_answer
 from gcd_metric.matching import match_ids
 from gcd_metric.tables import read_coordinates
 from geo_attributes.geo_attributes import Raster
@@ -49,6 +51,7 @@ KEY = "0123456789abcdef0123456789abcdef"
 _BLOCK = 512
 _SIZE = 10**6
 _PIXELS = 2**22  # of pictures that Pillow decodes for comparison
+_ANSWER = 2**14  # bytes of an answer; every step is traced
 _folder = Path(tempfile.mkdtemp(prefix="fuzz-"))
 
 
@@ -295,6 +298,24 @@ def ids(data: bytes) -> object:
         used = [pair[side] for pair in pairs]
         assert len(set(used)) == len(used) and all(0 <= i < count for i in used)
     return pairs
+
+
+@_target()
+def answers(data: bytes) -> object:
+    text = data[:_ANSWER].decode("utf-8", "replace")
+    start = time.process_time()
+    found = parse_answer(text)
+    once = time.process_time() - start
+    assert found.kind in KINDS
+    given = found.kind == "coordinates"
+    assert given == (abs(found.latitude) <= 90 and abs(found.longitude) <= 180)
+    assert given <= (found.span is not None) and bool(found.place) == (found.kind == "place")
+    if found.span is not None:
+        assert 0 <= found.span[0] < found.span[1] <= len(text), "not in the text"
+    start = time.process_time()
+    parse_answer(text * 2)
+    assert time.process_time() - start < 4 * once + 0.5, "more than linear time"
+    return found
 
 
 @_target(ValueError)
