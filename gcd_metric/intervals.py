@@ -96,13 +96,10 @@ def proportion_intervals(hits: np.ndarray, groups: Groups) -> tuple[list[Interva
     Methodology 7 (3), 2019, pp. 334-364.
     L. Kish, "Survey Sampling", 1965, chapters 5 and 8 (design effect).
     """
-    n = int(groups.sizes.sum())
     if len(groups.sizes) == 1:
         return [NONE] * len(hits), np.full(len(hits), math.nan)
-    n_effective = n / _design_effects(hits, groups.sizes)
-    few_groups = (_t_quantile(n - 1) / _t_quantile(groups.effective - 1)) ** 2
-    reduced = np.clip(n_effective * few_groups, 1e-9, n)
-    shares = hits.sum(axis=1) / n
+    n_effective, reduced = _effective_sizes(hits, groups)
+    shares = hits.sum(axis=1) / groups.sizes.sum()
     pairs = zip(shares.tolist(), reduced.tolist(), strict=True)
     return [wilson_interval(share * size, size) for share, size in pairs], n_effective
 
@@ -163,19 +160,16 @@ def median_and_interval(values: np.ndarray, groups: Groups | None = None) -> tup
     if not n:
         return math.nan, NONE
     middle = [(n - 1) // 2, n // 2]
-    if groups is None:
-        low, high = wilson_interval(n / 2, n)
-        ends = _ranks(low, high, n)
-        ordered = np.partition(values, [*middle, *ends])
-        interval = (float(ordered[ends[0]]), float(ordered[ends[1]]))
-        return float(ordered[middle].mean()), interval if n > 1 else NONE
-    ordered = np.partition(values, middle)
+    # without groups, select all values at once
+    ordered = np.partition(values, [*middle, *([] if groups else _ranks(n, n))])
     median = float(ordered[middle].mean())
-    ((low, high),), _ = proportion_intervals(groups.sums(values <= median)[None], groups)
-    if math.isnan(low):
+    if (n if groups is None else len(groups.sizes)) < 2:
         return median, NONE
-    ends = _ranks(low, high, n)
-    ordered.partition(ends)
+    ends = _ranks(n, n)
+    if groups:
+        _, (size,) = _effective_sizes(groups.sums(values <= median)[None], groups)
+        ends = _ranks(float(size), n)
+        ordered.partition(ends)
     return median, (float(ordered[ends[0]]), float(ordered[ends[1]]))
 
 
@@ -194,9 +188,21 @@ def _sum_of_squares(values: np.ndarray, centre: float) -> float:
     return math.fsum(float(np.square(part - centre).sum()) for part in parts)
 
 
-def _ranks(low: float, high: float, n: int) -> list[int]:
-    """The ranks, from 0, nearest to the ends; for any n they cover 93 to 98.5 % of medians."""
+def _ranks(size: float, n: int) -> list[int]:
+    """The ranks, from 0, of the interval of a median of n values with that effective sample size.
+
+    They are nearest to the ends; for any n they cover 93 to 98.5 % of medians.
+    """
+    low, high = wilson_interval(size / 2, size)
     return [max(round(low * n) - 1, 0), min(round(high * n), n - 1)]
+
+
+def _effective_sizes(hits: np.ndarray, groups: Groups) -> tuple[np.ndarray, np.ndarray]:
+    """The effective sample sizes, and these reduced for the degrees of freedom."""
+    n = int(groups.sizes.sum())
+    n_effective = n / _design_effects(hits, groups.sizes)
+    few_groups = (_t_quantile(n - 1) / _t_quantile(groups.effective - 1)) ** 2
+    return n_effective, np.clip(n_effective * few_groups, 1e-9, n)
 
 
 def _design_effects(hits: np.ndarray, sizes: np.ndarray) -> np.ndarray:

@@ -337,7 +337,7 @@ def test_the_table_has_every_interval_and_marks_small_slices():
     cells = {row[0]: row for row in rows}
     assert list(cells)[-2:] == ["cave", "(none)"]
     assert set(cells) == {"city", "forest or wood", "cave", "(none)"}
-    assert cells["city"][-1] == "50 in 25 groups, 2 without an answer"
+    assert cells["city"][-1] == "50 in 25 groups, 2 without a prediction"
     assert cells["cave"][-1] == "3 in 2 groups, small"
     city = next(one for one in found if one.value == "city").scores
     low, high = city["acc@200km_ci95"]
