@@ -16,6 +16,7 @@ from .inputs import WORDING
 from .names import listed
 from .options import CONFIGURATIONS, make_options
 from .places import METHODS
+from .readers import FORMATS
 from .scoring import Run, Scored, Task, published
 from .terminal import run_command
 
@@ -67,10 +68,16 @@ def _parser() -> argparse.ArgumentParser:
     add = parser.add_argument
     add("--version", action=_Version, nargs=0, help="show the version and exit")
     expand = os.path.expanduser
-    help_text = "CSV or Parquet file with an id, a latitude and a longitude for each image"
+    help_text = (
+        f"file ({FORMATS}; text may be compressed) with an id, a latitude and a longitude for each "
+        "image, and perhaps the truth; - is standard input"
+    )
     add("predictions", type=expand, help=help_text)
-    help_text = "a CSV or Parquet file, or any name that load_dataset opens (im2gps, a folder, …)"
-    add("--references", required=True, metavar="NAME", type=expand, help=help_text)
+    help_text = (
+        "such a file, or any name that load_dataset opens (im2gps, a folder, …); not needed if the "
+        "predictions are beside the truth (pred_lat, pred_lon, true_lat, true_lon)"
+    )
+    add("--references", metavar="NAME", type=expand, help=help_text)
     add("--config", help="configuration of the data set (default for justzoomin: metadata)")
     help_text = "split of the data set (default: the only one, else test; justzoomin: validation)"
     add("--split", help=help_text)
@@ -149,13 +156,13 @@ def _with_one_value(arguments: Sequence[str]) -> list[str]:
 
 def _references_name(arguments: argparse.Namespace) -> str:
     """The name of the data set, with its configuration if that differs."""
-    name, config = arguments.references, arguments.config
+    name, config = inputs.named(inputs.references(arguments)), arguments.config
     return f"{name} ({config})" if config and config != name else name
 
 
 def _benchmark(arguments: argparse.Namespace) -> tuple[str | None, str | None]:
     """The benchmark of these references, and a note if it has no published results."""
-    name, config = arguments.references, arguments.config
+    name, config = inputs.references(arguments), arguments.config
     if arguments.benchmark:
         return arguments.benchmark, None
     if config and published(config):
@@ -180,9 +187,7 @@ def _run(arguments: argparse.Namespace) -> int:
         groups.parse_size(arguments.groups)
     benchmark, none_known = _benchmark(arguments)
     references_name = _references_name(arguments)
-    inputs.check_references(arguments)
-    for path in files.values():
-        inputs.check_predictions(path)
+    inputs.check(arguments, files)
     is_justzoomin = "justzoomin" in (arguments.references, benchmark)
     config_name = arguments.metric_config or ("justzoomin" if is_justzoomin else "standard")
     options = make_options(
@@ -194,7 +199,7 @@ def _run(arguments: argparse.Namespace) -> int:
         strict=arguments.strict,
     )
     predictions, references = inputs.read(arguments, files)
-    paths = list(files.values())
+    paths = [inputs.named(path) for path in files.values()]
     task = Task(references, references_name, options, WORDING, benchmark, none_known)
     task.groups = arguments.groups or (groups.JUSTZOOMIN if is_justzoomin else None)
     task.places, task.by = arguments.places, arguments.by
@@ -257,7 +262,7 @@ def _print_json(
 ) -> None:
     document = {
         "references": {
-            "name": arguments.references,
+            "name": inputs.named(inputs.references(arguments)),
             "config": arguments.config,
             "n": scored.n_references,
             "columns": scored.reference_columns,

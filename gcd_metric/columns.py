@@ -23,6 +23,18 @@ def _of(words: str) -> frozenset[str]:
 
 
 _IDS = _of("imageid imgid id image filename name photoid key")
+# names that are ids where there is none of the above, or where they join better
+_OTHER_IDS = _of(
+    "imagefile imagefilename imagename imagepath imagekey imgfile imgname imgpath img file "
+    "filepath path photo photofile photoname photopath picture sampleid uid uuid ids imageids "
+    "imgids photoids filenames paths"
+)
+# columns of texts that models returned
+_TEXTS = _of(
+    "rawresponse response responses modelresponse llmresponse responsetext answer answers "
+    "modelanswer rawanswer output rawoutput modeloutput outputtext completion generatedtext "
+    "prediction predictions predictiontext rawprediction"
+)
 # "answer" and "query" are not here, because they may be on either side
 _MARKS = {
     "truth": _of(
@@ -171,13 +183,14 @@ def find_columns(
     of: str | None = None,
     where: str = "table",
     advice: str = ADVICE,
+    several_ids: bool = False,
 ) -> dict[str, str]:
     """Find the columns of id, latitude and longitude; a ValueError names what is unclear.
 
     `chosen` contains the columns that a user chose, by role. `of` is "predictions" or "references":
     columns marked as ground truth are never taken for predictions, nor those marked as predictions
     for references. Errors name the table as `where` and end with `advice`, in which `{}` stands for
-    the role.
+    the role. With `several_ids`, the first of `find_ids` is taken; the caller compares them all.
     """
     names = list(names)
     if any("\0" in name for name in names):
@@ -185,8 +198,9 @@ def find_columns(
     try:
         found = {role: _named(names, name, role) for role, name in (chosen or {}).items() if name}
         if "id" not in found:
-            ids = [name for name in names if "".join(_split(name, _WORDS[1])) in _IDS]
-            found["id"] = _only(ids, "id", names)
+            ids = find_ids(names)
+            usual = [name for name in ids if _is_called(name, _IDS)]
+            found["id"] = ids[0] if ids and several_ids else _only(usual or ids, "id", names)
         pair = {role: name for role, name in found.items() if role != "id"}
         found |= find_pair(names, pair, of=of)
         for name in found.values():
@@ -198,6 +212,50 @@ def find_columns(
         hint = "the first line does not look like a header; " if no_header else ""
         raise ValueError(f"{where}: {unclear}; {hint}{advice.format(unclear.role)}") from None
     return {role: found[role] for role in ROLES}
+
+
+def find_ids(names: Iterable[str]) -> list[str]:
+    """The columns that may contain ids of images, the usual names first."""
+    names = list(names)
+    return [name for known in (_IDS, _OTHER_IDS) for name in names if _is_called(name, known)]
+
+
+def is_usual_id(name: str) -> bool:
+    """Whether a column of this name contains ids, not only perhaps."""
+    return _is_called(name, _IDS)
+
+
+def _is_called(name: str, known: frozenset[str]) -> bool:
+    return "".join(_split(name, _WORDS[1])) in known
+
+
+def find_texts(names: Iterable[str]) -> list[str]:
+    """The columns that may contain answers of a model as texts."""
+    return [name for name in names if _is_called(name, _TEXTS)]
+
+
+def find_both(
+    names: Sequence[str],
+    chosen: Mapping[str, str],
+    chosen_truth: Mapping[str, str],
+) -> tuple[dict[str, str], dict[str, str]]:
+    """Find the pair of predictions and that of the truth in one table; else raise Unclear.
+
+    Without marks on one side, the marks of the other tell them apart. `chosen` and `chosen_truth`
+    are the columns of latitude and longitude that a user chose.
+    """
+    names = [name for name in names if not _is_called(name, _TEXTS)]
+    truth = find_pair(names, chosen_truth) if chosen_truth else None
+    rest = [name for name in names if truth is None or name not in truth.values()]
+    if chosen:
+        predictions = find_pair(rest, chosen, of="predictions")
+    else:
+        marked = [one.column for one in _coordinates(rest) if one.marks == {"prediction"}]
+        predictions = find_pair(marked or rest, of="predictions")
+    if truth is None:
+        rest = [name for name in names if name not in predictions.values()]
+        truth = find_pair(rest, of="references")
+    return {axis: predictions[axis] for axis in _ACROSS}, {axis: truth[axis] for axis in _ACROSS}
 
 
 def find_pair(
@@ -264,6 +322,16 @@ def _refuse_mixed(latitude: str, longitude: str) -> None:
     if len(marks) > 1:
         both = f"{shortened(latitude)} and {shortened(longitude)}"
         raise Unclear(f"{both} do not form a pair", "longitude")
+
+
+def has_coordinates(names: Iterable[str], of: str = "") -> bool:
+    """Whether a column names a coordinate that may be of this side."""
+    return any(_OPPOSITE.get(of) not in one.marks for one in _coordinates(names))
+
+
+def find_named(names: Sequence[str], wanted: str) -> str:
+    """The column that a user chose as the ids; else raise Unclear."""
+    return _named(names, wanted, "id")
 
 
 def _named(names: Sequence[str], wanted: str, role: str) -> str:

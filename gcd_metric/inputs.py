@@ -7,6 +7,8 @@ import difflib
 import importlib
 import importlib.util
 import shlex
+import tempfile
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +17,9 @@ import pandas as pd
 from . import groups, tables
 from .columns import ROLES, find_columns
 from .options import CONFIGURATIONS
+from .readers import FORMATS, STDIN, STDIN_NAME, is_table, save_stdin
 from .scoring import Wording
+from .summaries import compare_summary
 
 WORDING = Wording(
     "choose one with --{}-column", "choose the column with --id-column", "--missing miss"
@@ -28,8 +32,13 @@ TABLES = {
 }
 # extensions of files that are neither tables nor data sets
 _OTHER_FILES = frozenset(
-    [".json", ".jsonl", ".ndjson", ".txt", ".xlsx", ".xls", ".ods", ".feather", ".arrow", ".npy"]
-    + [".npz", ".pkl", ".pickle", ".pt", ".h5", ".zip", ".tar", ".geojson", ".gpx", ".kml", ".md"]
+    [".xls", ".ods", ".feather", ".arrow", ".pkl", ".pickle", ".pt", ".h5", ".zip", ".tar"]
+    + [".geojson", ".gpx", ".kml", ".md"]
+)
+_DATA_SET_OPTIONS = ("config", "split", "data_dir")
+_ONE_FILE = (
+    "give the truth with --references, or name the columns of one file with --latitude-column and "
+    "--reference-latitude-column"
 )
 DATASET_DEFAULTS = {"justzoomin": ("metadata", "validation")}
 # files by which a folder in the original layout of a data set is recognised
@@ -53,32 +62,48 @@ def _advice(prefix: str) -> str:
     return f"choose one with --{prefix}{{}}-column"
 
 
-def check_predictions(path: str) -> None:
-    """Refuse what cannot be predictions, before anything is read."""
+def check(arguments: argparse.Namespace, files: dict[str, str]) -> None:
+    """Refuse what cannot be predictions or references, before anything is read."""
+    if [*files.values(), arguments.references].count(STDIN) > 1:
+        raise ValueError(f"{STDIN} is standard input, which can be only one of the files")
+    if arguments.references is None:
+        for option in _DATA_SET_OPTIONS:
+            if getattr(arguments, option) is not None:
+                raise ValueError(
+                    f"--{option.replace('_', '-')} is for data sets; name one with --references"
+                )
+    else:
+        _check_references(arguments)
+    for path in files.values():
+        _check_predictions(path)
+
+
+def _check_predictions(path: str) -> None:
+    if path == STDIN:
+        return
     if not path.strip():
-        raise ValueError("the name of the predictions is empty; give a .csv or .parquet file")
+        raise ValueError(f"the name of the predictions is empty; give a {FORMATS} file")
     if Path(path).is_dir():
-        raise ValueError(f"{path} is a folder; predictions are one .csv or .parquet file")
+        raise ValueError(f"{path} is a folder; predictions are one file ({FORMATS})")
     if not Path(path).is_file():
         raise ValueError(f"{path}: no such file")
-    if not tables.is_table(path):
-        raise ValueError(f"{path}: predictions are a .csv or .parquet file")
+    if not is_table(path):
+        raise ValueError(f"{path}: predictions are a {FORMATS} file")
 
 
-def check_references(arguments: argparse.Namespace) -> None:
-    """Refuse what cannot be references, before anything is read."""
+def _check_references(arguments: argparse.Namespace) -> None:
     name = arguments.references
     if not name.strip():
-        raise ValueError("--references is empty; give a .csv or .parquet file, or a data set")
-    if tables.is_table(name):
-        for option in ("config", "split", "data_dir"):
+        raise ValueError(f"--references is empty; give a {FORMATS} file, or a data set")
+    if is_file(name):
+        for option in _DATA_SET_OPTIONS:
             if (value := getattr(arguments, option)) is not None:
                 raise ValueError(
-                    f"--{option.replace('_', '-')} is for data sets, and {name} is a "
+                    f"--{option.replace('_', '-')} is for data sets, and {named(name)} is a "
                     f"file{_thresholds_hint(value)}"
                 )
     elif Path(name).is_file() or (_is_named_as_a_file(name) and not Path(name).is_dir()):
-        raise ValueError(f"{name}: references are a .csv or .parquet file, or a data set's name")
+        raise ValueError(f"{name}: references are a {FORMATS} file, or a data set's name")
     elif name.startswith((".", "/", "~")) and not Path(name).exists():
         raise ValueError(f"{name}: no such file or folder")
     else:
@@ -172,29 +197,88 @@ def read(
     arguments: argparse.Namespace, files: dict[str, str]
 ) -> tuple[list[pd.DataFrame], pd.DataFrame]:
     """Predictions, then references, which may have to be downloaded."""
-    hint = "" if arguments.missing == "miss" else WORDING.count_missing
-    ways = [(path, _columns(arguments, prefix), _advice(prefix)) for prefix, path in files.items()]
-    name, chosen = arguments.references, _columns(arguments, "reference-")
-    reference_advice = _advice("reference-")
     also = [arguments.groups] if arguments.groups else [*groups.COLUMNS]
     also += arguments.by
-    predictions = []
-    for path, columns, advice in ways:
-        table = tables.read_coordinates(
-            path,
-            *columns.values(),
-            of="predictions",
-            allow_missing=True,
-            advice=advice,
-            also=also,
-        )
-        tables.refuse_unscorable(table, path, hint)
+    with tempfile.TemporaryDirectory() as folder:
+        stdin = STDIN in (*files.values(), arguments.references) and save_stdin(folder)
+
+        def place(name: str) -> Path:
+            return stdin if stdin and name == STDIN else Path(name)
+
+        predictions, truth = _read_predictions(arguments, files, place, also)
+        if truth is None:
+            truth = _read_references(arguments, place, also)
+    name = named(references(arguments))
+    tables.refuse_unscorable(truth, name)
+    if arguments.references is not None:
+        truth.attrs["notes"] += compare_summary(name, truth.attrs.get("summary", []), {})
+    shown = list(zip(map(named, files.values()), predictions, strict=True))
+    tables.choose_ids(shown, (name, truth), WORDING.column.format("id"))
+    return predictions, truth
+
+
+def _read_predictions(
+    arguments: argparse.Namespace,
+    files: dict[str, str],
+    place: Callable[[str], Path],
+    also: list[str],
+) -> tuple[list[pd.DataFrame], pd.DataFrame | None]:
+    """Read the predictions, and the truth if the first file contains it."""
+    hint = "" if arguments.missing == "miss" else WORDING.count_missing
+    predictions, truth = [], None
+    for prefix, path in files.items():
+        chosen, where = _columns(arguments, prefix), named(path)
+        if prefix == "" and arguments.references is None:
+            way = tables.Way(where, also=also)
+            chosen_truth = _columns(arguments, "reference-")
+            table, truth = tables.read_both(place(path), chosen, chosen_truth, way, _ONE_FILE)
+        else:
+            table = tables.read_coordinates(
+                place(path),
+                *chosen.values(),
+                of="predictions",
+                allow_missing=True,
+                advice=_advice(prefix),
+                where=where,
+                also=also,
+                lenient=True,
+            )
+        tables.refuse_unscorable(table, where, hint)
         predictions.append(table)
-    if tables.is_table(name):
-        table = tables.read_coordinates(
-            name, *chosen.values(), of="references", advice=reference_advice, also=also
-        )
-    else:
-        table = load_references(arguments, chosen, also)
-    tables.refuse_unscorable(table, name)
-    return predictions, table
+    return predictions, truth
+
+
+def _read_references(
+    arguments: argparse.Namespace, place: Callable[[str], Path], also: list[str]
+) -> pd.DataFrame:
+    name, chosen = arguments.references, _columns(arguments, "reference-")
+    if not is_file(name):
+        return load_references(arguments, chosen, also)
+    return tables.read_coordinates(
+        place(name),
+        *chosen.values(),
+        of="references",
+        advice=_advice("reference-"),
+        where=named(name),
+        also=also,
+        lenient=True,
+    )
+
+
+# --- names --------------------------------------------------------------------------------------
+
+
+def references(arguments: argparse.Namespace) -> str:
+    """The file or data set that contains the truth."""
+    name: str = arguments.references
+    return arguments.predictions if name is None else name
+
+
+def named(path: str) -> str:
+    """The name of a file in messages."""
+    return STDIN_NAME if path == STDIN else path
+
+
+def is_file(name: str) -> bool:
+    """Whether references of this name are a file, not a data set."""
+    return name == STDIN or is_table(name)

@@ -26,6 +26,7 @@ from .options import Options
 from .place_scores import score_places
 from .places import find_places
 from .slices import Column, Slice, make_column, slice_distances
+from .summaries import compare_summary
 
 _MOST_GROUPS = 10  # of ambiguous ids that are listed
 
@@ -67,6 +68,7 @@ class Run:
     unmatched_predictions: list[str] = field(default_factory=list)
     unmatched_references: list[str] = field(default_factory=list)
     ambiguous: list[tuple[list[str], list[str]]] = field(default_factory=list)
+    summary: list[list[str]] = field(default_factory=list)  # lines after the data, left out
     measured: np.ndarray = field(default_factory=lambda: np.empty(0))  # distances, shape (n,)
     scores: dict[str, Any] = field(default_factory=dict)  # as `compute` returns them
     places: dict[str, Any] = field(default_factory=dict)  # as `score_places` returns them
@@ -127,6 +129,7 @@ def join(files: Sequence[tuple[str, str, pd.DataFrame]], task: Task) -> list[Run
         columns, notes = table.attrs["columns"], table.attrs["notes"]
         run = Run(name, np.empty(0), file, columns, notes, positions, ordered)
         run.unmatched_predictions, run.unmatched_references = lost, unanswered
+        run.summary = table.attrs.get("summary", [])
         run.ambiguous = match.ambiguous
         runs.append(run)
     if len(runs) > 1:
@@ -264,6 +267,7 @@ def _notes(runs: Sequence[Run], task: Task) -> list[str]:
             f"{wording.count_missing} counts the others as wrong"
         )
     for run in runs:
+        notes += compare_summary(run.file, run.summary, run.scores)
         if run.scores[f"mean_{options.unit}"] == 0:
             columns = ", ".join(map(shortened, run.columns.values()))
             notes.append(

@@ -1,54 +1,55 @@
-"""Reads coordinates of images from CSV and Parquet files, and checks every cell."""
+"""Reads coordinates of images from tables, and checks every cell."""
 
 from __future__ import annotations
 
-import bz2
-import csv
-import gzip
-import lzma
 import math
 import re
-import zlib
-from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
-from contextlib import closing
-from io import TextIOWrapper
-from itertools import chain
-from operator import itemgetter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
 
-from .columns import ADVICE, ROLES, find_columns, plain
+from .columns import (
+    ADVICE,
+    ROLES,
+    Unclear,
+    find_both,
+    find_columns,
+    find_ids,
+    find_named,
+    find_texts,
+    has_coordinates,
+    is_usual_id,
+    plain,
+)
 from .coordinates import parse_number, runs_to_360
-from .names import refuse_duplicates, shortened
+from .matching import match_ids
+from .names import listed, refuse_duplicates, shortened
+from .opened import Opened, Row
+from .readers import open_table
+from .summaries import with_point
 
-Row = tuple[Any, ...]
+ROW_NUMBER = "row number"  # in place of the column of ids
 TIDY = ("image_id", "latitude", "longitude")  # the columns that `tidy` makes
 _LIMITS = {"latitude": 90, "longitude": 180}
-_SEPARATORS = {".csv": ",", ".tsv": "\t"}
-_DECIMAL_COMMA = re.compile(r"^(\s*[-+\u2010-\u2015\u2212]?\d+),(\d+\s*°?\s*)$")
 # what spreadsheets and data frames make of long ids; a short id with ".0" has lost no digit
 _ROUNDED_ID = re.compile(r"^\d(?:[.,]\d+)?E\+\d+$|^\d{6,}\.0$", re.IGNORECASE)
-_NOT_UTF_8 = "this is not UTF-8 text; save it as a UTF-8 CSV"
 _LARGEST_EXACT = 2**53  # beyond it a float loses digits of an integer
-_LONGEST_LINE = 10_000_000  # characters
-_END = "\x1e the end \x1e"
-# this limit is for all readers of the process, so it is never lowered
-csv.field_size_limit(max(csv.field_size_limit(), _LONGEST_LINE))
 
 
-def is_table(path: str | Path) -> bool:
-    """Whether `read_coordinates` can read a file of this name."""
-    return _suffix(path) in (*_SEPARATORS, ".parquet")
+@dataclass
+class Way:
+    """How a table is read."""
 
-
-def _suffix(path: str | Path) -> str:
-    suffixes = [suffix.lower() for suffix in Path(path).suffixes]
-    if suffixes and suffixes[-1] in (".gz", ".bz2", ".xz", ".zst"):
-        suffixes.pop()
-    return suffixes[-1] if suffixes else ""
+    where: str  # its name in errors
+    allow_missing: bool | str = False
+    also: Iterable[str] = ()  # names of further columns that are kept
+    # "one": it must be clear which column contains the ids; "several": all that may are kept for
+    # `choose_ids`; "optional": rows are numbered if there are no ids
+    ids: str = "one"
 
 
 def read_coordinates(
@@ -62,26 +63,185 @@ def read_coordinates(
     advice: str = ADVICE,
     where: str | None = None,
     also: Iterable[str] = (),
+    lenient: bool = False,
 ) -> pd.DataFrame:
-    """Read the coordinates of images from a CSV or TSV (may be compressed) or a Parquet file.
+    """Read the coordinates of images from a file of any format in readers.py.
 
     Columns that are not named are found by `find_columns`, which explains `of` and `advice`.
     `allow_missing` says whether an empty coordinate becomes NaN; with "any", so does everything
     else that is not a coordinate, and ids are not checked. Errors call the table `where`, by
-    default its path. The columns that are called as one of `also` (see `plain`) are kept. Returns
-    what `tidy` returns.
+    default its path. The columns that are called as one of `also` (see `plain`) are kept. With
+    `lenient`, several columns may be the ids, of which `choose_ids` chooses, and a summary after
+    the data is left out. Returns what `tidy` returns.
     """
-    path = Path(path)
-    where = str(path) if where is None else where
+    path, where = Path(path), str(path) if where is None else where
+    opened = _open(path, where, lenient)
+    chosen = {"id": id_column, "latitude": latitude_column, "longitude": longitude_column}
+    if of == "predictions" and not (latitude_column or longitude_column):
+        _refuse_texts(opened.names, where)
+    columns = find_columns(
+        opened.names, chosen, of=of, where=where, advice=advice, several_ids=lenient
+    )
+    ids = "several" if lenient and not id_column else "one"
+    return _read(opened, columns, Way(where, allow_missing, also, ids))
+
+
+def read_both(
+    path: Path,
+    chosen: Mapping[str, str | None],
+    chosen_truth: Mapping[str, str | None],
+    way: Way,
+    advice: str,
+) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Read predictions and truth from the rows of one file; see `find_both`.
+
+    Of several columns of ids the first without repeated ids is taken. Without such a column, rows
+    are numbered. Returns two tables as `tidy` returns them.
+    """
+    opened = _open(path, way.where, True)
+    named = {role: name for role, name in chosen.items() if name}
+    id_column = named.pop("id", None)
+    truth_named = {role: name for role, name in chosen_truth.items() if name and role != "id"}
+    try:
+        pairs = find_both(opened.names, named, truth_named)
+        ids = [id_column] if id_column else find_ids(opened.names)
+        first = find_named(opened.names, ids[0]) if ids else ROW_NUMBER
+    except Unclear as unclear:
+        raise ValueError(f"{way.where}: {unclear}; {advice}") from None
+    way = replace(way, ids="one" if id_column else "optional")
+    tables = []
+    for pair in pairs:
+        missing = pair is pairs[0]
+        tables.append(_read(opened, {"id": first, **pair}, replace(way, allow_missing=missing)))
+        opened.summary = []
+    if len(tables[0]) != len(tables[1]):
+        raise ValueError(f"{way.where}: the last rows have coordinates on one side only")
+    read = (" and ".join(map(shortened, pair.values())) for pair in pairs)
+    tables[0].attrs["notes"].insert(
+        0,
+        "{}: predictions are read from {}, the truth from {}; --references, --latitude-column and "
+        "--reference-latitude-column choose otherwise".format(way.where, *read),
+    )
+    return tables[0], tables[1]
+
+
+def _open(path: Path, where: str, lenient: bool) -> Opened:
     if not path.is_file():
         raise ValueError(f"{where}: no such file")
-    names, read = (_open_parquet if _suffix(path) == ".parquet" else open_csv)(path, where)
-    chosen = {"id": id_column, "latitude": latitude_column, "longitude": longitude_column}
-    columns = find_columns(names, chosen, of=of, where=where, advice=advice)
-    kept = others(names, also)
-    tidied = tidy(read([*columns.values(), *kept]), columns, where, allow_missing, kept)
-    tidied.attrs["names"] = names
-    return tidied
+    return open_table(path, where, summary=lenient)
+
+
+def _refuse_texts(names: list[str], where: str) -> None:
+    """Refuse texts of a model, which are the only predictions in a table."""
+    # here the texts could be parsed to coordinates
+    texts = find_texts(names)
+    if texts and not has_coordinates(names, "predictions"):
+        raise ValueError(
+            f"{where}: there are texts in {listed(texts)}, and no columns of coordinates; write "
+            "the coordinates that they name into columns such as pred_lat and pred_lon"
+        )
+
+
+def _read(opened: Opened, columns: dict[str, str], way: Way) -> pd.DataFrame:
+    """Read the chosen columns; `attrs["ids"]` are the texts of each column that may be the ids."""
+    kept = others(opened.names, way.also)
+    candidates = find_ids(opened.names) if way.ids != "one" else []
+    columns = dict(columns)
+    wanted = [*columns.values(), *kept, *candidates]
+    if columns["id"] == ROW_NUMBER:
+        wanted[0] = columns["latitude"]  # in place of ids
+    rows = list(opened.read(wanted))
+    ids = _usable(candidates, rows)
+    if way.ids == "optional" and not ids and not is_usual_id(columns["id"]):
+        columns["id"] = ROW_NUMBER
+        rows = [(f"row {number}", *row[1:]) for number, row in enumerate(rows, 1)]
+    elif ids and columns["id"] not in ids:
+        columns["id"] = next(iter(ids))
+        rows = [(one, *row[1:]) for one, row in zip(ids[columns["id"]], rows, strict=True)]
+    table = tidy(rows, columns, way.where, way.allow_missing, kept)
+    table.attrs["notes"] = opened.notes + table.attrs["notes"]
+    table.attrs |= {"names": opened.names, "summary": opened.summary}
+    if way.ids == "several" and len(ids) > 1:
+        table.attrs["ids"] = ids
+    return table
+
+
+def _usable(candidates: list[str], rows: list[Row]) -> dict[str, list[str]]:
+    """The texts of the columns, at the end of the rows, that can be ids: none empty or repeated."""
+    usable = {}
+    for at, name in enumerate(candidates, -len(candidates)):
+        texts, faults = zip(*(_id(row[at]) for row in rows), strict=True) if rows else ((), ())
+        if not any(faults) and len(set(texts)) == len(texts):
+            usable[name] = list(texts)
+    return usable
+
+
+# --- choosing ids -------------------------------------------------------------------------------
+
+
+class _Side(NamedTuple):
+    """A column of ids and how it fits the truth."""
+
+    name: str
+    n_matched: int
+    pairs: tuple[bytes, bytes]  # the positions that match
+
+
+def choose_ids(
+    files: Sequence[tuple[str, pd.DataFrame]], truth: tuple[str, pd.DataFrame], advice: str
+) -> None:
+    """Choose the columns of ids of predictions and references that match best, and note it.
+
+    `files` and `truth` are names and tables, whose `image_id` is changed. If two choices match
+    equally many ids and pair rows differently, a ValueError names them and ends with `advice`.
+    """
+    sides = [*files, truth]
+    if not any("ids" in table.attrs for _, table in sides):
+        return
+    # taken out, because pandas copies `attrs` with every table
+    ids = [table.attrs.pop("ids", None) or _only_ids(table) for _, table in sides]
+    options = []
+    for name, texts in ids[-1].items():
+        fits = [_fits(one, texts) for one in ids[:-1]]
+        options.append((sum(fit[0].n_matched for fit in fits), name, fits))
+    most = max(count for count, _, _ in options)
+    best = [option for option in options if option[0] == most]
+    _, name, fits = best[0]
+    chosen = [*(fit[0].name for fit in fits), name]
+    ties: list[dict[Any, str]] = [{side.pairs: side.name for side in fit} for fit in fits]
+    ties.append({tuple(fit[0].pairs for fit in fits): name for _, name, fits in best})
+    for (where, table), texts, column, tie in zip(sides, ids, chosen, ties, strict=True):
+        if most and len(tie) > 1:
+            raise ValueError(
+                f"{where}: the ids may be in {listed(tie.values())}, which match equally many and "
+                f"pair the rows differently; {advice}"
+            )
+        if len(texts) > 1 and most:
+            table["image_id"] = texts[column]
+            table.attrs["columns"] = {**table.attrs["columns"], "id": column}
+            rest = listed(one for one in texts if one != column)
+            table.attrs["notes"].append(
+                f"{where}: the ids are read from {shortened(column)}, which matches best "
+                f"(other columns: {rest}); an --id-column option chooses another one"
+            )
+
+
+def _only_ids(table: pd.DataFrame) -> dict[str, list[str]]:
+    return {table.attrs["columns"]["id"]: table["image_id"].tolist()}
+
+
+def _fits(columns: dict[str, list[str]], truth: list[str]) -> list[_Side]:
+    """The columns that match the most ids of the truth."""
+    sides = []
+    for name, texts in columns.items():
+        match = match_ids(texts, truth)
+        pairs = (match.left.tobytes(), match.right.tobytes())
+        sides.append(_Side(name, len(match.left), pairs))
+    most = max(side.n_matched for side in sides)
+    return [side for side in sides if side.n_matched == most]
+
+
+# --- the table ----------------------------------------------------------------------------------
 
 
 def others(names: Iterable[str], wanted: Iterable[str]) -> list[str]:
@@ -101,132 +261,6 @@ def refuse_unscorable(table: pd.DataFrame, where: str, hint: str = "") -> None:
             f"{hint} counts them as wrong"
         )
     refuse_duplicates(table["image_id"].tolist(), where)
-
-
-# --- CSV ----------------------------------------------------------------------------------------
-
-
-def open_csv(path: Path, where: str) -> tuple[list[str], Callable[[list[str]], Iterator[Row]]]:
-    """Open a CSV or TSV with a header, which may be compressed; errors call it `where`.
-
-    Returns the names of the columns, and a function which takes the columns of id, latitude and
-    longitude, and others, and yields their cells as text, row by row. Decimal commas in
-    coordinates become points where they do not separate columns. Both raise a ValueError for text
-    that is not CSV.
-    """
-    if path.suffix.lower() in (".csv", ".tsv", ".txt"):  # not compressed
-        with path.open("rb") as file:
-            if b"\0" in file.read(4096):  # UTF-16
-                raise ValueError(f"{where}: {_NOT_UTF_8}")
-    usual = _SEPARATORS.get(_suffix(path), ",")
-    headers = {usual: _header(path, where, usual)}
-    if len(headers[usual]) < len(ROLES):  # too few for an id and coordinates
-        headers = {separator: _header(path, where, separator) for separator in ",;\t"}
-    separator = max(headers, key=lambda it: (len(headers[it]), it == usual))
-    names = headers[separator]
-
-    def read(columns: list[str]) -> Iterator[Row]:
-        pick = itemgetter(*map(names.index, columns))
-        named = max(at for at, name in enumerate(names, 1) if name.strip())
-        for number, row in enumerate(_records(path, where, separator)):
-            if not number:
-                continue
-            cells = pick(row + [""] * (len(names) - len(row)))
-            extra = len(row) > len(names) or any(cell.strip() for cell in row[named:])
-            # a further field is harmless after 48.86, but 48,86,2,35 would be read as 48 and 86
-            shifted = extra and separator == "," and _without_fraction(cells[1:3])
-            if shifted or any(cell.strip() for cell in row[len(names) :]):
-                raise ValueError(
-                    f"{where}: row {number} has more fields than the header ({len(row):,} and "
-                    f"{named:,}); put quotation marks around cells with a separator, and "
-                    "separate columns by semicolons if numbers have decimal commas"
-                )
-            degrees = (_DECIMAL_COMMA.sub(r"\1.\2", cell) for cell in cells[1:3])
-            yield (cells[0], *degrees, *cells[3:])
-
-    return names, read
-
-
-def _without_fraction(cells: Row) -> bool:
-    """Whether there are numbers, but none with a decimal point."""
-    return any(map(str.strip, cells)) and not any(re.search(r"\.\d|\d\.", it) for it in cells)
-
-
-def _header(path: Path, where: str, separator: str) -> list[str]:
-    with closing(_records(path, where, separator)) as records:
-        return next(records)
-
-
-def _records(path: Path, where: str, separator: str) -> Generator[list[str], None, None]:
-    """The header and the rows of a CSV, without blank lines."""
-    count = 0
-    try:
-        with _open_text(path) as file:
-            # a marker as the last line: it is part of a cell if a quotation mark was not closed
-            for record in csv.reader(chain(_lines(file), [_END]), delimiter=separator):
-                if record == [_END]:
-                    break
-                if record and record[-1].endswith(_END):
-                    raise csv.Error("a quotation mark is never closed")
-                if len(record) > 1 or "".join(record).strip():
-                    count += 1
-                    yield record
-    except csv.Error as error:
-        cause = "a quotation mark is never closed" if "field limit" in str(error) else error
-        at = f"row {count}" if count else "the header"
-        raise ValueError(f"{where}: {at} cannot be read: {cause}") from None
-    except (UnicodeError, EOFError, OSError, zlib.error, lzma.LZMAError) as error:
-        why = _NOT_UTF_8 if isinstance(error, UnicodeError) else _one_line(error)
-        raise ValueError(f"{where}: {why}") from None
-    if not count:
-        raise ValueError(f"{where}: the file is empty")
-
-
-def _open_text(path: Path) -> TextIO:
-    ending = path.suffix.lower()
-    if ending == ".zst":
-        import pyarrow
-
-        binary: Any = pyarrow.CompressedInputStream(pyarrow.OSFile(str(path)), "zstd")
-    else:
-        opener: Any = {".gz": gzip.open, ".bz2": bz2.open, ".xz": lzma.open}.get(ending, open)
-        binary = opener(path, "rb")
-    return TextIOWrapper(binary, encoding="utf-8-sig", newline="")
-
-
-def _lines(file: TextIO) -> Iterator[str]:
-    while line := file.readline(_LONGEST_LINE):
-        if len(line) == _LONGEST_LINE:
-            raise csv.Error(f"a line of more than {_LONGEST_LINE:,} characters")
-        yield line
-
-
-# --- Parquet ------------------------------------------------------------------------------------
-
-
-def _open_parquet(path: Path, where: str) -> tuple[list[str], Callable[[list[str]], Iterator[Row]]]:
-    import pyarrow
-    from pyarrow import parquet
-
-    try:
-        names = parquet.read_schema(path).names
-    except (pyarrow.ArrowException, OSError) as error:
-        raise ValueError(f"{where}: {_one_line(error)}") from None
-
-    def read(columns: list[str]) -> Iterator[Row]:
-        try:
-            with parquet.ParquetFile(path) as file:
-                for batch in file.iter_batches(columns=columns):
-                    # as Python values: pandas would turn integers with a gap into floats
-                    yield from zip(*(batch[name].to_pylist() for name in columns), strict=True)
-        except (pyarrow.ArrowException, OSError, ValueError) as error:
-            raise ValueError(f"{where}: {_one_line(error)}") from None
-
-    return names, read
-
-
-def _one_line(error: BaseException) -> str:
-    return " ".join(str(error).split()) or type(error).__name__
 
 
 # --- cells --------------------------------------------------------------------------------------
@@ -281,9 +315,10 @@ def _degrees(cells: list[Any], column: str, where: str, allow_missing: bool | st
     values = numbers.to_numpy(dtype=np.float64, na_value=np.nan, copy=True)
     named = f"column {shortened(column)}"
     for index in np.flatnonzero(np.isnan(values)).tolist():
-        number = parse_number(cells[index])
+        cell = cells[index]
+        number = parse_number(with_point(cell) if isinstance(cell, str) else cell)
         if number is None and allow_missing != "any":
-            cell = shortened(repr(cells[index]))
+            cell = shortened(repr(cell))
             raise ValueError(f"{where}: row {index + 1}, {named} contains {cell}, not a number")
         if number is not None and math.isnan(number) and not allow_missing:
             raise ValueError(f"{where}: row {index + 1}, {named} is empty")

@@ -15,9 +15,10 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet
 
+from gcd_metric.csv_files import is_csv, open_csv
 from gcd_metric.matching import match_ids
 from gcd_metric.names import listed, shortened
-from gcd_metric.tables import is_table, open_csv, tidy
+from gcd_metric.tables import tidy
 from justzoomin.members import photo_id
 from justzoomin.table import parse_sequences
 
@@ -175,7 +176,7 @@ def read_predictions(path: str | Path) -> Columns:
         elif suffix == ".parquet":
             table = pa.parquet.read_table(path)
             names, read = table.column_names, lambda known: table.select(known).to_pydict()
-        elif is_table(path):
+        elif is_csv(path):
             names, read = _read_csv(Path(path))
         else:
             raise ValueError("predictions are a .csv, .tsv, .parquet or .jsonl file")
@@ -194,7 +195,8 @@ _Opened = tuple[list[str], Callable[[list[str]], Columns]]
 
 
 def _read_csv(path: Path) -> _Opened:
-    names, rows = open_csv(path, str(path))
+    opened = open_csv(path, str(path))
+    names, rows = opened.names, opened.read
 
     def read(known: list[str]) -> Columns:
         cells = list(rows(known))

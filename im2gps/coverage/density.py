@@ -12,8 +12,8 @@ import numpy as np
 import pandas as pd
 
 from gcd_metric.columns import ADVICE, Unclear, find_pair
+from gcd_metric.csv_files import is_csv, open_csv
 from gcd_metric.polygons import OFF_LAND
-from gcd_metric.tables import is_table, open_csv
 from geoload.files import is_clutter
 from geoload.messages import progress_bar
 from geoload.report import Findings, Kind
@@ -250,13 +250,13 @@ def find_table(source: str | Path) -> Path:
     """
     path = Path(source)
     if path.is_file():
-        if not is_table(path):
+        if not _is_table(path):
             raise ValueError(f"{path}: a table of coordinates is a .csv, .tsv or .parquet file")
         return path
     if not path.is_dir():
         raise ValueError(f"{path}: there is no such file or folder")
     files = [file for file in path.iterdir() if file.is_file() and not is_clutter(file.name)]
-    tables = sorted(file for file in files if is_table(file))
+    tables = sorted(file for file in files if _is_table(file))
     usual = [table for table in tables if table.name == TRAINING_TABLE]
     if len(usual or tables) != 1:
         found = ", ".join(table.name for table in tables[:5]) or "none"
@@ -265,6 +265,10 @@ def find_table(source: str | Path) -> Path:
             "the file itself"
         )
     return (usual or tables)[0]
+
+
+def _is_table(path: Path) -> bool:
+    return is_csv(path) or path.suffix.lower() == ".parquet"
 
 
 def read_batches(path: Path, findings: Findings) -> Iterator[tuple[np.ndarray, np.ndarray]]:
@@ -333,7 +337,8 @@ def _parquet(path: Path, bar: Any) -> Iterator[Columns]:
 
 
 def _csv(path: Path) -> Iterator[Columns]:
-    names, read = open_csv(path, str(path))
+    opened = open_csv(path, str(path))
+    names, read = opened.names, opened.read
     rows = read([names[0], *_coordinate_columns(path, names)])
     while batch := list(islice(rows, _BATCH_ROWS)):
         latitude, longitude = ([row[at] for row in batch] for at in (1, 2))

@@ -530,8 +530,8 @@ def test_a_split_must_be_chosen_where_there_are_several(run, files, truth):
 
 
 def test_several_columns_name_the_option(run, files, truth):
-    truth.assign(lat=0.0, id="x").to_csv("truth.csv", index=False)
-    assert "choose one with --reference-id-column" in run(*files, code=2)
+    truth.assign(lat=0.0).to_csv("truth.csv", index=False)
+    assert "choose one with --reference-latitude-column" in run(*files, code=2)
 
 
 # what the output must tell the reader

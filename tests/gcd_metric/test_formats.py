@@ -1,0 +1,505 @@
+"""The same predictions in every format give the same scores, and what is unclear is said."""
+
+import gzip
+import io
+import json
+import sys
+import zipfile
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from gcd_metric import GcdMetric
+from gcd_metric.cli import main
+
+N = 40
+
+
+@pytest.fixture(autouse=True)
+def here(monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
+
+
+@pytest.fixture()
+def guess():
+    truth = places()
+    return truth.assign(lat=truth["lat"] + np.geomspace(0.001, 25, N).round(6))
+
+
+def places():
+    random = np.random.default_rng(0)
+    ids = [f"{index:05d}" for index in range(N)]
+    lat, lon = random.uniform(-60, 60, N).round(6), random.uniform(-170, 170, N).round(6)
+    return pd.DataFrame({"image_id": ids, "lat": lat, "lon": lon})
+
+
+@pytest.fixture()
+def run(capsys):
+    """Run the command; what it prints on stdout and on stderr, where lines are joined."""
+
+    def call(*arguments, code=0):
+        capsys.readouterr()
+        assert main(list(map(str, arguments))) == code
+        printed = capsys.readouterr()
+        return printed.out, " ".join(printed.err.split())
+
+    return call
+
+
+@pytest.fixture()
+def score(run):
+    """The scores of a file against truth.csv, or against itself."""
+
+    def call(name, *more, references=True):
+        places().to_csv("truth.csv", index=False)
+        options = ["--references", "truth.csv"] if references else []
+        out, said = run(name, *options, "--groups", "none", "--json", *more)
+        return json.loads(out)["runs"][0]["scores"], said
+
+    return call
+
+
+def write(name, text, encoding="utf-8"):
+    data = text.encode(encoding)
+    with (gzip.open if name.endswith(".gz") else open)(name, "wb") as file:
+        file.write(data)
+    return name
+
+
+def rows_of(frame):
+    return frame.to_dict("records")
+
+
+def lines_of(frame):
+    return "".join(f"{json.dumps(row)}\n" for row in rows_of(frame))
+
+
+def both(frame, names="image_id,gt_lat,gt_long,predicted_lat,predicted_long"):
+    truth = places()
+    columns = [frame["image_id"], truth["lat"], truth["lon"], frame["lat"], frame["lon"]]
+    return pd.DataFrame(dict(zip(names.split(","), columns, strict=True)))
+
+
+# --- one score for all formats ------------------------------------------------------------------
+
+SEMICOLONS = {"sep": ";", "decimal": ",", "index": False}
+WRITERS = {
+    "p.csv": lambda frame, name: frame.to_csv(name, index=False),
+    "p.tsv": lambda frame, name: frame.to_csv(name, index=False, sep="\t"),
+    "p.txt": lambda frame, name: write(name, frame.to_csv(index=False, sep="\t"), "utf-16"),
+    "bom.csv": lambda frame, name: write(name, frame.to_csv(index=False), "utf-8-sig"),
+    "utf16.csv": lambda frame, name: write(name, frame.to_csv(index=False), "utf-16"),
+    "big.csv": lambda frame, name: write(
+        name, "\ufeff" + frame.to_csv(index=False, sep="\t"), "utf-16-be"
+    ),
+    "semicolons.csv": lambda frame, name: frame.to_csv(name, **SEMICOLONS),
+    "semicolons.txt": lambda frame, name: frame.to_csv(name, **SEMICOLONS),
+    "p.csv.gz": lambda frame, name: frame.to_csv(name, index=False),
+    "p.csv.bz2": lambda frame, name: frame.to_csv(name, index=False),
+    "p.tsv.xz": lambda frame, name: frame.to_csv(name, index=False, sep="\t"),
+    "p.json.gz": lambda frame, name: write(name, json.dumps(rows_of(frame))),
+    "p.jsonl": lambda frame, name: write(name, lines_of(frame)),
+    "p.jsonl.gz": lambda frame, name: write(name, lines_of(frame)),
+    "windows.jsonl": lambda frame, name: write(
+        name, lines_of(frame).replace("\n", "\r\n"), "utf-8-sig"
+    ),
+    "rows.json": lambda frame, name: write(name, json.dumps(rows_of(frame), indent=1)),
+    "columns.json": lambda frame, name: write(name, json.dumps(frame.to_dict("list"))),
+    "pandas.json": lambda frame, name: write(name, json.dumps(frame.to_dict())),
+    "split.json": lambda frame, name: write(name, json.dumps(frame.to_dict("split"))),
+    "within.json": lambda frame, name: write(
+        name, json.dumps({"model": "m", "results": rows_of(frame)})
+    ),
+    "ids.json": lambda frame, name: write(
+        name, json.dumps(frame.set_index("image_id").to_dict("index"))
+    ),
+    "pairs.json": lambda frame, name: write(
+        name, json.dumps({i: [lat, lon] for i, lat, lon in frame.itertuples(index=False)})
+    ),
+    "nested.jsonl": lambda frame, name: write(
+        name,
+        "\n".join(
+            json.dumps({"id": i, "prediction": {"lat": lat, "lng": lon}})
+            for i, lat, lon in frame.itertuples(index=False)
+        ),
+    ),
+    "p.parquet": lambda frame, name: frame.to_parquet(name),
+    "columns.npz": lambda frame, name: np.savez(
+        name,
+        image_id=frame["image_id"].to_numpy(str),
+        latitude=frame["lat"],
+        longitude=frame["lon"],
+    ),
+    "pairs.npz": lambda frame, name: np.savez_compressed(
+        name,
+        ids=frame["image_id"].to_numpy(str),
+        predictions=frame[["lat", "lon"]],
+        features=np.zeros((N, 8)),
+        loss=np.float64(0.1),
+    ),
+    "p.npy": lambda frame, name: (
+        np.save(name, frame[["lat", "lon"]].to_numpy()),
+        write("p.txt", "\n".join(frame["image_id"]) + "\n"),
+    ),
+    "csv.npy": lambda frame, name: (
+        np.save(name, frame[["lat", "lon"]].to_numpy()),
+        frame[["image_id"]].to_csv("csv.csv", index=False),
+    ),
+    "records.npy": lambda frame, name: np.save(
+        name,
+        frame.astype({"image_id": "S5"}).to_records(index=False, column_dtypes={"image_id": "S5"}),
+    ),
+    "p.xlsx": lambda frame, name: frame.to_excel(name, index=False),
+    "commas.xlsx": lambda frame, name: (
+        frame.astype(str).replace(r"\.", ",", regex=True).to_excel(name, index=False)
+    ),
+}
+
+
+@pytest.mark.parametrize("name", WRITERS)
+def test_every_format_gives_the_same_scores(score, guess, name):
+    if name.endswith(".xlsx"):
+        pytest.importorskip("openpyxl")
+    expected = GcdMetric("standard").compute(
+        predictions=guess[["lat", "lon"]].to_numpy(), references=places()[["lat", "lon"]].to_numpy()
+    )
+    WRITERS[name](guess, name)
+    found, _ = score(name)
+    assert found["n"] == N and list(found) == list(expected)
+    for key, value in expected.items():
+        assert found[key] == pytest.approx(value, rel=1e-12)
+
+
+@pytest.mark.parametrize("kind", ["csv", "tsv", "json", "jsonl", "csv.gz"])
+def test_standard_input_gives_the_same_scores(score, guess, monkeypatch, kind):
+    expected, _ = score(write("p.csv", guess.to_csv(index=False)))
+    name = f"stdin.{kind}"
+    WRITERS[{"json": "rows.json"}.get(kind, f"p.{kind}")](guess, name)
+    with open(name, "rb") as file:
+        monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(file.read())))
+    found, _ = score("-")
+    assert found == expected
+
+
+def test_references_are_read_in_the_same_formats(run, score, guess, monkeypatch):
+    expected, _ = score(write("p.csv", guess.to_csv(index=False)))
+    places().to_json("t.jsonl", orient="records", lines=True)
+    np.savez("t.npz", ids=places()["image_id"].to_numpy(str), labels=places()[["lat", "lon"]])
+    for name in ("t.jsonl", "t.npz"):
+        out, _ = run("p.csv", "--references", name, "--groups", "none", "--json")
+        assert json.loads(out)["runs"][0]["scores"] == expected
+    text = places().to_csv(index=False).encode()
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(text)))
+    out, _ = run("p.csv", "--references", "-", "--groups", "none")
+    assert "references (image_id, lat, lon)" in " ".join(out.split())
+    assert "only one of the files" in run("-", "--references", "-", code=2)[1]
+
+
+# --- one file with the truth --------------------------------------------------------------------
+
+HEADERS = [
+    "img_id,gt_lat,gt_long,predicted_lat,predicted_long",
+    "id,true_lat,true_lon,pred_lat,pred_lon",
+    "id,lat,lon,pred_lat,pred_lon",
+    "IMG_ID,LAT,LON,lat_predict,lon_predict",
+    "id,lat_true,lon_true,lat,lon",
+    "id,label.lat,label.lng,output_lat,output_lng",
+]
+
+
+@pytest.mark.parametrize("header", HEADERS)
+@pytest.mark.parametrize("ids", [True, False])
+def test_one_file_may_contain_the_truth(score, guess, header, ids):
+    expected, _ = score(write("p.csv", guess.to_csv(index=False)))
+    frame = both(guess, header)
+    id_column, *names = header.split(",")
+    if not ids:
+        del frame[id_column]
+    frame.to_csv("both.csv", index=False)
+    found, said = score("both.csv", references=False)
+    assert found == expected
+    truth, predictions = (" and ".join(pair) for pair in (names[:2], names[2:]))
+    assert f"predictions are read from {predictions}, the truth from {truth}; --references" in said
+
+
+def test_one_file_of_other_formats_with_the_truth(score, guess):
+    expected, _ = score(write("p.csv", guess.to_csv(index=False)))
+    pairs = both(guess)
+    np.savez("b.npz", predictions=pairs.iloc[:, 3:], targets=pairs.iloc[:, 1:3])
+    lines = (
+        json.dumps({"path": i, "gt": [a, b], "pred": [c, d]})
+        for i, a, b, c, d in pairs.itertuples(index=False)
+    )
+    write("b.jsonl", "\n".join(lines))
+    pairs.to_csv("b.csv", **SEMICOLONS)
+    for name in ("b.npz", "b.jsonl", "b.csv"):
+        assert score(name, references=False)[0] == expected
+
+
+def test_columns_of_one_file_can_be_chosen(score, guess):
+    expected, _ = score(write("p.csv", guess.to_csv(index=False)))
+    frame = both(guess, "id,LAT,LON,lat_p,lon_p")
+    frame.to_csv("both.csv", index=False)
+    assert score("both.csv", "--latitude-column", "lat_p", references=False)[0] == expected
+    assert score("both.csv", "--reference-longitude-column", "LON", references=False)[0] == expected
+
+
+@pytest.mark.parametrize(
+    ("header", "said"),
+    [
+        ("id,lat,lon", "p.csv: no column for the latitude among ['id']"),
+        ("id,LAT,LON,lat_p,lon_p", "several columns fit the latitude: LAT, lat_p"),
+        ("id,pred_lat,pred_lon", "no column for the latitude among ['id']"),
+        ("id,gt_lat,gt_lon", "no latitude of predictions, only gt_lat, marked as truth"),
+    ],
+)
+def test_references_are_required_otherwise(run, header, said):
+    write("p.csv", f"{header}\na,1,2,3,4\n")
+    error = run("p.csv", code=2)[1]
+    assert said in error and "give the truth with --references" in error
+    assert "name one with --references" in run("p.csv", "--config", "x", code=2)[1]
+
+
+def test_rows_are_the_pairs_of_one_file_without_ids(run):
+    write("p.csv", "place,lat,lon,pred_lat,pred_lon\nRome,1,2,1,2\nRome,3,4,3,5\n")
+    out, _ = run("p.csv", "--json")
+    document = json.loads(out)
+    assert document["runs"][0]["scores"]["n"] == 2
+    assert document["runs"][0]["columns"]["id"] == "row number"
+    write("p.csv", "image_id,lat,lon,pred_lat,pred_lon\nRome,1,2,1,2\nRome,3,4,3,5\n")
+    assert "1 duplicate id: Rome" in run("p.csv", code=2)[1]
+    assert "no column 'nothing'" in run("p.csv", "--id-column", "nothing", code=2)[1]
+
+
+# --- ids ----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "name", ["image_file", "filename", "img_id", "photo", "path", "key", "ImagePath", "uuid"]
+)
+def test_names_of_ids(score, guess, name):
+    found, said = score(
+        write("p.csv", guess.rename(columns={"image_id": name}).to_csv(index=False))
+    )
+    assert found["n"] == N and not said
+
+
+def test_the_column_of_ids_that_matches_best_is_taken(score, run, guess):
+    expected, _ = score(write("p.csv", guess.to_csv(index=False)))
+    guess.assign(id=range(N), path=[f"x/{i}.png" for i in range(N)]).to_csv("q.csv", index=False)
+    found, said = score("q.csv")
+    assert found == expected
+    assert "q.csv: the ids are read from image_id, which matches best (other columns: id" in said
+    frame = guess.rename(columns={"image_id": "photo"}).assign(id=range(1000, 1000 + N))
+    frame.to_csv("q.csv", index=False)
+    found, said = score("q.csv")
+    assert found == expected and "the ids are read from photo" in said
+    error = run("q.csv", "--references", "truth.csv", "--id-column", "id", code=2)[1]
+    assert "none of its ids (first: 1000)" in error
+    # the references may have several, too
+    places().rename(columns={"image_id": "file"}).assign(id=range(N)).to_csv("t.csv", index=False)
+    out, said = run("p.csv", "--references", "t.csv", "--json", "--groups", "none")
+    assert json.loads(out)["references"]["columns"]["id"] == "file"
+    assert json.loads(out)["runs"][0]["scores"] == expected and "t.csv: the ids are read" in said
+
+
+def test_columns_with_the_same_ids_are_no_tie_and_others_are(run):
+    write("t.csv", "id,lat,lon\na,1,2\nb,3,4\n")
+    write("p.csv", "image_id,filename,lat,lon\na,x/a.jpg,1,2\nb,x/b.jpg,3,4\n")
+    assert "read from image_id" in run("p.csv", "--references", "t.csv")[1]
+    write("p.csv", "image_id,filename,lat,lon\na,b.jpg,1,2\nb,a.jpg,3,4\n")
+    error = run("p.csv", "--references", "t.csv", code=2)[1]
+    assert "the ids may be in image_id, filename, which match equally many" in error
+    assert "choose one with --id-column" in error
+    run("p.csv", "--references", "t.csv", "--id-column", "filename")
+
+
+# --- summaries ----------------------------------------------------------------------------------
+
+STREETS = ["Street (1 km)", "City (25 km)", "≤200km"]
+LABELS = ["acc@1km", "acc@25km", "acc@200km"]
+SUMMARIES = {
+    "pairs": lambda a: "\n" + "\n".join(f"{k},{v:.4f}" for k, v in zip(LABELS, a, strict=True)),
+    "no blank line": lambda a: "\n".join(f"{k},{v:.4f}" for k, v in zip(LABELS, a, strict=True)),
+    "labels above": lambda a: f"\n{','.join(LABELS)}\n" + ",".join(f"{v:.4f}" for v in a),
+    "percent": lambda a: f"\n,1 km,25 km,200 km\nmodel,{','.join(f'{100 * v:.2f}' for v in a)}",
+    "text": lambda a: (
+        "\n" + "\n".join(f"{k}: {100 * v:.1f}%" for k, v in zip(LABELS, a, strict=True))
+    ),
+    "street level": lambda a: (
+        "\nmetric,value\n" + "\n".join(f"{k},{v:.3f}" for k, v in zip(STREETS, a, strict=True))
+    ),
+    "spreadsheet": lambda a: (
+        ",,,\n,,,\n" + "\n".join(f"{k},{v:.4f},," for k, v in zip(LABELS, a, strict=True))
+    ),
+    "row": lambda a: f"accuracy @ 25km,{a[1]:.4f},,",
+}
+
+
+@pytest.mark.parametrize("kind", SUMMARIES)
+def test_summaries_are_left_out_and_compared(score, guess, kind):
+    text = guess.to_csv(index=False)
+    expected, _ = score(write("p.csv", text))
+    accuracies = [expected[label] for label in LABELS]
+    assert len(set(accuracies)) == 3
+    found, said = score(write("p.csv", text + SUMMARIES[kind](accuracies) + "\n"))
+    assert found == expected
+    assert "a summary, left out; its accuracies are equal to these (" in said and "acc@25km" in said
+    wrong = [accuracies[0], accuracies[1] + 0.1, accuracies[2]]
+    found, said = score(write("p.csv", text + SUMMARIES[kind](wrong) + "\n"))
+    assert found == expected
+    there = f"acc@25km is {100 * wrong[1]:.4g} % there and {100 * accuracies[1]:.4g} % here"
+    assert "WARNING: p.csv: the last" in said and there in said and "acc@1km" not in said
+
+
+@pytest.mark.parametrize("last", ["mean,,,812.4", "\nmodel,gpt\n", "Average error,812.4,"])
+def test_other_summaries_are_left_out_and_counted(score, guess, last):
+    text = guess.assign(error=1.5).to_csv(index=False)
+    expected, _ = score(write("p.csv", text))
+    found, said = score(write("p.csv", text + last))
+    assert found == expected and "p.csv: the last 1 line, a summary, left out (first: " in said
+
+
+def test_summaries_in_other_formats(score, guess):
+    pytest.importorskip("openpyxl")
+    expected, _ = score(write("p.csv", guess.to_csv(index=False)))
+    lines = [{"acc@25km": expected["acc@25km"], "mean_km": 3}]
+    write("p.jsonl", "\n".join(map(json.dumps, [*rows_of(guess), *lines])))
+    last = pd.DataFrame({"image_id": [None, "acc@25km"], "lat": [None, expected["acc@25km"]]})
+    pd.concat([guess, last]).to_excel("p.xlsx", index=False)
+    both(guess).to_csv("both.csv", index=False)
+    with open("both.csv", "a") as file:
+        file.write(f"\nacc@25km,{expected['acc@25km']}\n")
+    for name in ("p.jsonl", "p.xlsx", "both.csv"):
+        found, said = score(name, references=name != "both.csv")
+        assert found["mean_km"] == pytest.approx(expected["mean_km"], rel=1e-12)
+        assert "left out; its accuracies are equal to these (acc@25km)" in said
+
+
+@pytest.mark.parametrize(
+    ("last", "said"),
+    [
+        ("mean,1.5,2.5", "row 41 is called mean and has coordinates; if it is a summary, remove"),
+        ("x,acc", "row 41, column lat (latitude) contains 'acc', not a"),
+        ("\nx,1.x,2", "row 41, column lat (latitude) contains '1.x', not a"),
+        ("\nacc@25km,0.27\ny,1,2", "row 41, column lon is empty|row 41"),
+        ("\nz,5", "row 41"),
+    ],
+)
+def test_rows_that_may_be_data_are_not_left_out(run, guess, last, said):
+    places().to_csv("truth.csv", index=False)
+    write("p.csv", guess.to_csv(index=False) + last + "\n")
+    error = run("p.csv", "--references", "truth.csv", code=2)[1]
+    assert any(one in error for one in said.split("|"))
+
+
+@pytest.mark.parametrize("last", ["\nx9,1.5,2.5", "mean_street.jpg,1,2", "\n12m,1,2", "25 km,1,2"])
+def test_rows_with_coordinates_are_data(score, guess, last):
+    found, said = score(write("p.csv", guess.to_csv(index=False) + last + "\n"))
+    assert found["n"] == N and "predictions without a reference, not scored: 1" in said
+    assert "summary" not in said
+
+
+def test_photos_without_a_prediction_are_no_summary(score, guess):
+    guess.loc[N - 2 :, ["lat", "lon"]] = None
+    found, said = score(write("p.csv", guess.to_csv(index=False)), "--missing", "miss")
+    assert found["n_missing"] == 2 and "summary" not in said
+    blank = guess.to_csv(index=False).replace("00039,", "\n00039,")
+    found, said = score(write("p.csv", blank), "--missing", "miss")
+    assert found["n_missing"] == 2 and "summary" not in said
+
+
+# --- what is refused ----------------------------------------------------------------------------
+
+BAD = {
+    "deep.json": (b"[" * 100_000, "not JSON: it is nested too deeply"),
+    "deep.jsonl": (b'{"id": 1, "lat": 1, "lon": 1}\n' + b'{"a":' * 100_000, "line 2 is not JSON"),
+    "cut.json": (b'[{"id": "a", "lat": 1', "this is not JSON: "),
+    "cut.jsonl": (b'{"id": "a", "lat": 1, "lon": 2}\n{"id": "b", "la', "line 2 is not JSON: "),
+    "list.jsonl": (b'{"id": "a", "lat": 1, "lon": 2}\n["b", 1, 2]', "line 2 is not an object"),
+    "twice.json": (b'{"a": [1, 2], "a": [3, 4]}', "a occurs twice in one object"),
+    "number.json": (b"12", "this is not JSON: it begins with '1'"),
+    "list.json": (b"[[1, 2], [3, 4]]", "expected a list of objects, an object of columns"),
+    "lengths.json": (b'{"id": ["a"], "lat": [1, 2], "lon": [1]}', "id has 1, lat has 2, lon has 1"),
+    "two.json": (b'{"a": [{"id": 1}], "b": [{"id": 2}]}', "rows may be in a, b"),
+    "value.json": (b'{"a": [1, 2], "b": 3}', "b is neither an object nor a pair"),
+    "empty.json": (b" \n", "the file is empty"),
+    "none.json": (b"{}", "there are no rows"),
+    "digits.json": (b'[{"id": 1, "lat": ' + b"9" * 5000 + b', "lon": 1}]', "not JSON"),
+    "inf.json": (b'[{"id": 1, "lat": Infinity, "lon": 1}]', "beyond"),
+    "one.json": (b'{"id": "a", "lat": 91, "lon": 2}', "row 1, column lat contains 91"),
+    "one.jsonl": (b'{"id": "a", "x": {"lat": 91, "lon": 2}}', "column x.lat contains"),
+    "no.npz": (b"PK\x03\x04", "not a zip file"),
+    "no.xlsx": (b"PK\x03\x04", "not a zip file"),
+    "no.npy": (b"id,lat", "the array "),
+    "utf16.csv": ("id,lat,lon\na,1,2\n".encode("utf-16-le"), "this is not UTF-8 text"),
+    "odd.csv": ("id,lat,lon\na,1,2\n".encode("utf-16")[:-1], "this is not UTF-8 text"),
+    "p.xlsx.gz": (b"", "unpack it; of compressed files, only text is read"),
+}
+
+
+@pytest.mark.parametrize("name", BAD)
+def test_bad_files_are_one_error(run, name):
+    data, said = BAD[name]
+    with open(name, "wb") as file:
+        file.write(data)
+    write("truth.csv", "id,lat,lon\na,1,2\n")
+    error = run(name, "--references", "truth.csv", code=2)[1]
+    assert error.startswith(f"gcd-metric: {name}: ") and said in error
+
+
+def refused(run, name):
+    write("truth.csv", "id,lat,lon\na,1,2\n")
+    return run(name, "--references", "truth.csv", code=2)[1]
+
+
+def test_archives_that_unpack_to_much_are_refused(run, monkeypatch):
+    for limited in ("binary_files", "json_files"):
+        monkeypatch.setattr(f"gcd_metric.{limited}.LARGEST", 100_000)
+    np.savez_compressed("p.npz", id=["a"] * 20_000, lat=np.zeros(20_000), lon=np.ones(20_000))
+    assert "lat has more than 100,000 bytes" in refused(run, "p.npz")
+    with zipfile.ZipFile("p.xlsx", "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("xl/worksheets/sheet1.xml", b"x" * 200_000)
+    assert "p.xlsx: more than 100,000 bytes; save it as CSV" in refused(run, "p.xlsx")
+    write("p.json.gz", "[" + " " * 200_000 + "]")
+    assert "p.json.gz: more than 100,000 characters" in refused(run, "p.json.gz")
+
+
+def test_arrays_that_cannot_be_trusted_are_refused(run):
+    np.savez("p.npz", ids=np.array(["a", None], object), predictions=np.zeros((2, 2)))
+    assert "ids contains Python objects, which are never loaded" in refused(run, "p.npz")
+    np.savez("p.npz", ids=np.array(["a"]), predictions=np.zeros((2, 2)))
+    assert "arrays have different numbers of rows: ids has 1" in refused(run, "p.npz")
+    header = b"{'descr': '<f8', 'fortran_order': False, 'shape': (1000000000, 2), }\n"
+    data = b"\x93NUMPY\x01\x00" + len(header).to_bytes(2, "little") + header + b"\0" * 32
+    with open("p.npy", "wb") as file:
+        file.write(data)
+    with zipfile.ZipFile("p.npz", "w") as archive:
+        archive.writestr("predictions.npy", data)
+    assert "is shorter than its header says" in refused(run, "p.npy")
+    assert "predictions is shorter than its header says" in refused(run, "p.npz")
+    np.save("p.npy", np.zeros((2, 2)))
+    assert "there are no ids; write them, one a line, into p.txt" in refused(run, "p.npy")
+    write("p.txt", "a\nb\nc\nd\n")
+    assert "2 pairs, and 4 ids in p.txt" in refused(run, "p.npy")
+
+
+def test_a_sheet_is_named_where_there_are_several(score, guess):
+    openpyxl = pytest.importorskip("openpyxl")
+    with pd.ExcelWriter("p.xlsx") as writer:
+        pd.DataFrame({"run": ["a"]}).to_excel(writer, sheet_name="About", index=False)
+        guess.to_excel(writer, sheet_name="Answers", index=False)
+    found, said = score("p.xlsx")
+    assert found["n"] == N and "the sheet Answers is read, of About, Answers; save another" in said
+    workbook = openpyxl.Workbook()
+    workbook.active.append(["image_id", "lat", "lon"])
+    workbook.active.cell(1_048_576, 16_384, "far away")
+    workbook.save("far.xlsx")
+    with pytest.raises(AssertionError):
+        score("far.xlsx")
+
+
+def test_texts_of_models_are_named(run):
+    write("p.csv", "id,raw_response\na,Paris\n")
+    assert "there are texts in raw_response, and no columns of coord" in refused(run, "p.csv")
