@@ -86,6 +86,11 @@ def _parser() -> argparse.ArgumentParser:
         for role in ROLES:
             help_text = f"{role} column of the {what}"
             add(f"--{prefix}{role}-column", metavar="COLUMN", help=help_text)
+        if prefix != "reference-":
+            help_text = f"column of the {what} with answers of a model as texts"
+            add(f"--{prefix}answer-column", metavar="COLUMN", help=help_text)
+    help_text = "look up places that texts name without coordinates (extra [geonames])"
+    add("--answer-places", choices=["geonames"], help=help_text)
     help_text = (
         "thresholds, unit and radius (default: justzoomin for that benchmark, otherwise standard, "
         "the five thresholds of published results)"
@@ -98,8 +103,11 @@ def _parser() -> argparse.ArgumentParser:
     add("--method", choices=["haversine", "geodesic"], default="haversine", help=help_text)
     help_text = "count an error that equals the distance as a miss (default: as a hit)"
     add("--strict", action="store_true", help=help_text)
-    help_text = "images without a prediction are an error (default) or count as wrong (miss)"
-    add("--missing", choices=["error", "miss"], default="error", help=help_text)
+    help_text = (
+        "images without a prediction are an error (default) or count as wrong (miss, the default "
+        "if predictions are texts)"
+    )
+    add("--missing", choices=["error", "miss"], help=help_text)
     help_text = "score only the images that have a prediction"
     add("--allow-partial", action="store_true", help=help_text)
     help_text = (
@@ -195,10 +203,12 @@ def _run(arguments: argparse.Namespace) -> int:
         arguments.thresholds,
         arguments.unit,
         method=arguments.method,
-        missing=arguments.missing,
+        missing=arguments.missing or "error",
         strict=arguments.strict,
     )
     predictions, references = inputs.read(arguments, files)
+    if arguments.missing is None and inputs.has_answers(predictions):
+        options = options._replace(missing="miss")
     paths = [inputs.named(path) for path in files.values()]
     task = Task(references, references_name, options, WORDING, benchmark, none_known)
     task.groups = arguments.groups or (groups.JUSTZOOMIN if is_justzoomin else None)

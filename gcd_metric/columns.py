@@ -197,10 +197,7 @@ def find_columns(
         raise ValueError(f"{where}: this is not UTF-8 text; save it as a UTF-8 CSV")
     try:
         found = {role: _named(names, name, role) for role, name in (chosen or {}).items() if name}
-        if "id" not in found:
-            ids = find_ids(names)
-            usual = [name for name in ids if _is_called(name, _IDS)]
-            found["id"] = ids[0] if ids and several_ids else _only(usual or ids, "id", names)
+        found["id"] = find_id(names, found.get("id"), several_ids)
         pair = {role: name for role, name in found.items() if role != "id"}
         found |= find_pair(names, pair, of=of)
         for name in found.values():
@@ -220,6 +217,18 @@ def find_ids(names: Iterable[str]) -> list[str]:
     return [name for known in (_IDS, _OTHER_IDS) for name in names if _is_called(name, known)]
 
 
+def find_id(names: Sequence[str], wanted: str | None = None, several: bool = False) -> str:
+    """The column of ids that a user chose, or the only one; else raise Unclear.
+
+    With `several`, it is the first of several.
+    """
+    if wanted:
+        return _named(names, wanted, "id")
+    ids = find_ids(names)
+    usual = [name for name in ids if is_usual_id(name)]
+    return ids[0] if ids and several else _only(usual or ids, "id", names)
+
+
 def is_usual_id(name: str) -> bool:
     """Whether a column of this name contains ids, not only perhaps."""
     return _is_called(name, _IDS)
@@ -229,8 +238,10 @@ def _is_called(name: str, known: frozenset[str]) -> bool:
     return "".join(_split(name, _WORDS[1])) in known
 
 
-def find_texts(names: Iterable[str]) -> list[str]:
-    """The columns that may contain answers of a model as texts."""
+def find_texts(names: Sequence[str], wanted: str | None = None) -> list[str]:
+    """The columns that may contain answers of a model as texts, or the one that a user chose."""
+    if wanted:
+        return [_named(names, wanted, "answer")]
     return [name for name in names if _is_called(name, _TEXTS)]
 
 
@@ -327,11 +338,6 @@ def _refuse_mixed(latitude: str, longitude: str) -> None:
 def has_coordinates(names: Iterable[str], of: str = "") -> bool:
     """Whether a column names a coordinate that may be of this side."""
     return any(_OPPOSITE.get(of) not in one.marks for one in _coordinates(names))
-
-
-def find_named(names: Sequence[str], wanted: str) -> str:
-    """The column that a user chose as the ids; else raise Unclear."""
-    return _named(names, wanted, "id")
 
 
 def _named(names: Sequence[str], wanted: str, role: str) -> str:

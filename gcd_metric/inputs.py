@@ -8,7 +8,7 @@ import importlib
 import importlib.util
 import shlex
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -212,6 +212,10 @@ def read(
     tables.refuse_unscorable(truth, name)
     if arguments.references is not None:
         truth.attrs["notes"] += compare_summary(name, truth.attrs.get("summary", []), {})
+    if arguments.missing is None and has_answers(predictions):
+        predictions[0].attrs["notes"].append(
+            "answers without coordinates count as wrong; --missing error refuses them"
+        )
     shown = list(zip(map(named, files.values()), predictions, strict=True))
     tables.choose_ids(shown, (name, truth), WORDING.column.format("id"))
     return predictions, truth
@@ -224,12 +228,13 @@ def _read_predictions(
     also: list[str],
 ) -> tuple[list[pd.DataFrame], pd.DataFrame | None]:
     """Read the predictions, and the truth if the first file contains it."""
-    hint = "" if arguments.missing == "miss" else WORDING.count_missing
     predictions, truth = [], None
     for prefix, path in files.items():
         chosen, where = _columns(arguments, prefix), named(path)
+        column = getattr(arguments, f"{prefix}answer_column".replace("-", "_"))
+        answers = tables.AnswerOptions(column, arguments.answer_places)
         if prefix == "" and arguments.references is None:
-            way = tables.Way(where, also=also)
+            way = tables.Way(where, also=also, answers=answers)
             chosen_truth = _columns(arguments, "reference-")
             table, truth = tables.read_both(place(path), chosen, chosen_truth, way, _ONE_FILE)
         else:
@@ -242,8 +247,10 @@ def _read_predictions(
                 where=where,
                 also=also,
                 lenient=True,
+                answers=answers,
             )
-        tables.refuse_unscorable(table, where, hint)
+        missing = arguments.missing or ("miss" if has_answers([table]) else "error")
+        tables.refuse_unscorable(table, where, "" if missing == "miss" else WORDING.count_missing)
         predictions.append(table)
     return predictions, truth
 
@@ -272,6 +279,11 @@ def references(arguments: argparse.Namespace) -> str:
     """The file or data set that contains the truth."""
     name: str = arguments.references
     return arguments.predictions if name is None else name
+
+
+def has_answers(predictions: Iterable[pd.DataFrame]) -> bool:
+    """Whether coordinates were read from answers of a model as texts."""
+    return any("answer" in table.attrs["columns"] for table in predictions)
 
 
 def named(path: str) -> str:

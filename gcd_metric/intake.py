@@ -93,6 +93,7 @@ def _read_file(path: Path, upload: Upload, also: Sequence[str]) -> pd.DataFrame:
         path,
         of="references" if is_truth else "predictions",
         allow_missing=not is_truth,
+        answers=None if is_truth else tables.AnswerOptions(),
         where=name,
         also=[*groups.COLUMNS, *also],
     )

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from .columns import Unclear, find_pair, has_coordinates
+from .columns import Unclear, find_ids, find_pair, find_texts, has_coordinates
 from .names import listed, shortened
 from .opened import LARGEST, Opened, Row, naming, open_text, suffix_of
 
@@ -135,7 +135,7 @@ def _is_rows(value: Any) -> bool:
 
 
 def _of_columns(document: Cells, where: str) -> list[Cells] | None:
-    """The rows of an object of columns; None if its keys do not name coordinates."""
+    """The rows of an object of columns; None if its keys do not name columns."""
     columns = {
         name: list(value.values()) if isinstance(value, dict) else value
         for name, value in document.items()
@@ -144,7 +144,8 @@ def _of_columns(document: Cells, where: str) -> list[Cells] | None:
     try:
         find_pair(list(columns))
     except Unclear as unclear:
-        if not str(unclear).startswith("several") and not _lists_of_pairs(columns):
+        texts = find_ids(columns) and find_texts(list(columns))
+        if not (str(unclear).startswith("several") or texts or _lists_of_pairs(columns)):
             return None
     numbers = {name: list(value) for name, value in document.items() if isinstance(value, dict)}
     if len({tuple(keys) for keys in numbers.values()}) > 1:

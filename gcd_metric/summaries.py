@@ -55,9 +55,13 @@ def leave_out(
 ) -> Iterator[Record]:
     """Yield the rows of data; lines after them that are a summary are appended to `found`.
 
-    `places` are those of latitude and longitude in a row, and `width` is the number of columns. A
+    `places` are those of latitude and longitude in a row (or twice that of a text, in which nothing
+    is left out), and `width` is the number of columns. A
     ValueError names a last row that is called like a summary and has coordinates.
     """
+    if places[0] == places[1]:  # texts, which may be as any summary
+        yield from records
+        return
     waiting: deque[Record] = deque()
     after_blank = False
     for record in records:

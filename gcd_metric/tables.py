@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -18,8 +18,9 @@ from .columns import (
     Unclear,
     find_both,
     find_columns,
+    find_id,
     find_ids,
-    find_named,
+    find_pair,
     find_texts,
     has_coordinates,
     is_usual_id,
@@ -40,6 +41,13 @@ _ROUNDED_ID = re.compile(r"^\d(?:[.,]\d+)?E\+\d+$|^\d{6,}\.0$", re.IGNORECASE)
 _LARGEST_EXACT = 2**53  # beyond it a float loses digits of an integer
 
 
+class AnswerOptions(NamedTuple):
+    """What a user chose about answers of models as texts."""
+
+    column: str | None = None
+    places: str | None = None  # as for `parse_answers`
+
+
 @dataclass
 class Way:
     """How a table is read."""
@@ -50,6 +58,7 @@ class Way:
     # "one": it must be clear which column contains the ids; "several": all that may are kept for
     # `choose_ids`; "optional": rows are numbered if there are no ids
     ids: str = "one"
+    answers: AnswerOptions = field(default_factory=AnswerOptions)
 
 
 def read_coordinates(
@@ -64,6 +73,7 @@ def read_coordinates(
     where: str | None = None,
     also: Iterable[str] = (),
     lenient: bool = False,
+    answers: AnswerOptions | None = None,
 ) -> pd.DataFrame:
     """Read the coordinates of images from a file of any format in readers.py.
 
@@ -72,18 +82,28 @@ def read_coordinates(
     else that is not a coordinate, and ids are not checked. Errors call the table `where`, by
     default its path. The columns that are called as one of `also` (see `plain`) are kept. With
     `lenient`, several columns may be the ids, of which `choose_ids` chooses, and a summary after
-    the data is left out. Returns what `tidy` returns.
+    the data is left out. With `answers`, predictions may be texts, from which `parse_answers` reads
+    coordinates. Returns what `tidy` returns.
     """
     path, where = Path(path), str(path) if where is None else where
     opened = _open(path, where, lenient)
+    ids = "several" if lenient and not id_column else "one"
+    way = Way(where, allow_missing, also, ids, answers or AnswerOptions())
+    texts: list[str] = []
+    if answers and not (latitude_column or longitude_column):
+        try:
+            if answers.column or not has_coordinates(opened.names, "predictions"):
+                texts = find_texts(opened.names, answers.column)
+            first = find_id(opened.names, id_column, lenient) if texts else ""
+        except Unclear as unclear:
+            raise ValueError(f"{where}: {unclear}; {advice.format(unclear.role)}") from None
+    if texts:
+        return _read(opened, {"id": first}, way, texts)
     chosen = {"id": id_column, "latitude": latitude_column, "longitude": longitude_column}
-    if of == "predictions" and not (latitude_column or longitude_column):
-        _refuse_texts(opened.names, where)
     columns = find_columns(
         opened.names, chosen, of=of, where=where, advice=advice, several_ids=lenient
     )
-    ids = "several" if lenient and not id_column else "one"
-    return _read(opened, columns, Way(where, allow_missing, also, ids))
+    return _read(opened, columns, way)
 
 
 def read_both(
@@ -99,30 +119,45 @@ def read_both(
     are numbered. Returns two tables as `tidy` returns them.
     """
     opened = _open(path, way.where, True)
+    names = opened.names
     named = {role: name for role, name in chosen.items() if name}
     id_column = named.pop("id", None)
     truth_named = {role: name for role, name in chosen_truth.items() if name and role != "id"}
     try:
-        pairs = find_both(opened.names, named, truth_named)
-        ids = [id_column] if id_column else find_ids(opened.names)
-        first = find_named(opened.names, ids[0]) if ids else ROW_NUMBER
+        found, texts = _sides(names, named, truth_named, way.answers.column)
+        first = find_id(names, id_column, True) if id_column or find_ids(names) else ROW_NUMBER
     except Unclear as unclear:
         raise ValueError(f"{way.where}: {unclear}; {advice}") from None
     way = replace(way, ids="one" if id_column else "optional")
-    tables = []
-    for pair in pairs:
-        missing = pair is pairs[0]
-        tables.append(_read(opened, {"id": first, **pair}, replace(way, allow_missing=missing)))
-        opened.summary = []
-    if len(tables[0]) != len(tables[1]):
+    missing = replace(way, allow_missing=True)
+    predictions = _read(opened, {"id": first, **found[0]}, missing, texts)
+    opened.summary = []
+    truth = _read(opened, {"id": first, **found[1]}, way)
+    if len(predictions) != len(truth):
         raise ValueError(f"{way.where}: the last rows have coordinates on one side only")
-    read = (" and ".join(map(shortened, pair.values())) for pair in pairs)
-    tables[0].attrs["notes"].insert(
+    columns = ([*table.attrs["columns"].values()][1:] for table in (predictions, truth))
+    read = (" and ".join(map(shortened, names)) for names in columns)
+    predictions.attrs["notes"].insert(
         0,
         "{}: predictions are read from {}, the truth from {}; --references, --latitude-column and "
         "--reference-latitude-column choose otherwise".format(way.where, *read),
     )
-    return tables[0], tables[1]
+    return predictions, truth
+
+
+def _sides(
+    names: list[str], chosen: dict[str, str], chosen_truth: dict[str, str], answers: str | None
+) -> tuple[tuple[dict[str, str], dict[str, str]], list[str]]:
+    """The pairs of predictions and truth; or no pair of predictions, and the columns of texts."""
+    texts = find_texts(names, answers)
+    try:
+        if not answers:
+            return find_both(names, chosen, chosen_truth), []
+    except Unclear:
+        if chosen or not texts:
+            raise
+    rest = [name for name in names if name not in texts]
+    return ({}, find_pair(rest, chosen_truth, of="references")), texts
 
 
 def _open(path: Path, where: str, lenient: bool) -> Opened:
@@ -131,23 +166,18 @@ def _open(path: Path, where: str, lenient: bool) -> Opened:
     return open_table(path, where, summary=lenient)
 
 
-def _refuse_texts(names: list[str], where: str) -> None:
-    """Refuse texts of a model, which are the only predictions in a table."""
-    # here the texts could be parsed to coordinates
-    texts = find_texts(names)
-    if texts and not has_coordinates(names, "predictions"):
-        raise ValueError(
-            f"{where}: there are texts in {listed(texts)}, and no columns of coordinates; write "
-            "the coordinates that they name into columns such as pred_lat and pred_lon"
-        )
+def _read(
+    opened: Opened, columns: Mapping[str, str], way: Way, texts: Sequence[str] = ()
+) -> pd.DataFrame:
+    """Read the chosen columns, or coordinates from one of the columns of texts.
 
-
-def _read(opened: Opened, columns: dict[str, str], way: Way) -> pd.DataFrame:
-    """Read the chosen columns; `attrs["ids"]` are the texts of each column that may be the ids."""
+    `attrs["ids"]` are the texts of each column that may be the ids.
+    """
     kept = others(opened.names, way.also)
     candidates = find_ids(opened.names) if way.ids != "one" else []
-    columns = dict(columns)
-    wanted = [*columns.values(), *kept, *candidates]
+    pair = dict.fromkeys(_LIMITS, texts[0]) if texts else {}
+    columns = {**columns, **pair}
+    wanted = [*columns.values(), *kept, *texts, *candidates]
     if columns["id"] == ROW_NUMBER:
         wanted[0] = columns["latitude"]  # in place of ids
     rows = list(opened.read(wanted))
@@ -158,12 +188,36 @@ def _read(opened: Opened, columns: dict[str, str], way: Way) -> pd.DataFrame:
     elif ids and columns["id"] not in ids:
         columns["id"] = next(iter(ids))
         rows = [(one, *row[1:]) for one, row in zip(ids[columns["id"]], rows, strict=True)]
+    notes = list(opened.notes)
+    if texts and rows:
+        at = len(columns) + len(kept)
+        cells = {name: [row[at + index] for row in rows] for index, name in enumerate(texts)}
+        column, degrees, said = _parse(cells, way)
+        rows = [(row[0], *place, *row[3:]) for row, place in zip(rows, degrees, strict=True)]
+        notes += said
     table = tidy(rows, columns, way.where, way.allow_missing, kept)
-    table.attrs["notes"] = opened.notes + table.attrs["notes"]
+    table.attrs["notes"] = notes + table.attrs["notes"]
     table.attrs |= {"names": opened.names, "summary": opened.summary}
+    if texts:
+        table.attrs["columns"] = {"id": columns["id"], "answer": column}
     if way.ids == "several" and len(ids) > 1:
         table.attrs["ids"] = ids
     return table
+
+
+def _parse(cells: Mapping[str, list[Any]], way: Way) -> tuple[str, list[list[float]], list[str]]:
+    """The column of texts with the most coordinates, its coordinates, and notes on its answers."""
+    from .answers import parse_answers
+
+    parsed = {name: parse_answers(texts, way.answers.places) for name, texts in cells.items()}
+    column = max(parsed, key=lambda name: parsed[name].counts["coordinates"])
+    found = parsed[column]
+    kinds = ((kind.replace("_", " "), count) for kind, count in found.counts.items() if count)
+    counts = ", ".join(f"{kind} {count:,}" for kind, count in kinds)
+    rest = listed(name for name in parsed if name != column)
+    others = f" (other columns: {rest}; --answer-column chooses one)" if rest else ""
+    notes = [f"answers are read from the texts in {shortened(column)}{others}: {counts}"]
+    return column, found.degrees.tolist(), [f"{way.where}: {one}" for one in notes + found.notes]
 
 
 def _usable(candidates: list[str], rows: list[Row]) -> dict[str, list[str]]:

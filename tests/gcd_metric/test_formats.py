@@ -4,7 +4,6 @@ import gzip
 import io
 import json
 import sys
-import zipfile
 
 import numpy as np
 import pandas as pd
@@ -410,96 +409,67 @@ def test_photos_without_a_prediction_are_no_summary(score, guess):
     assert found["n_missing"] == 2 and "summary" not in said
 
 
-# --- what is refused ----------------------------------------------------------------------------
-
-BAD = {
-    "deep.json": (b"[" * 100_000, "not JSON: it is nested too deeply"),
-    "deep.jsonl": (b'{"id": 1, "lat": 1, "lon": 1}\n' + b'{"a":' * 100_000, "line 2 is not JSON"),
-    "cut.json": (b'[{"id": "a", "lat": 1', "this is not JSON: "),
-    "cut.jsonl": (b'{"id": "a", "lat": 1, "lon": 2}\n{"id": "b", "la', "line 2 is not JSON: "),
-    "list.jsonl": (b'{"id": "a", "lat": 1, "lon": 2}\n["b", 1, 2]', "line 2 is not an object"),
-    "twice.json": (b'{"a": [1, 2], "a": [3, 4]}', "a occurs twice in one object"),
-    "number.json": (b"12", "this is not JSON: it begins with '1'"),
-    "list.json": (b"[[1, 2], [3, 4]]", "expected a list of objects, an object of columns"),
-    "lengths.json": (b'{"id": ["a"], "lat": [1, 2], "lon": [1]}', "id has 1, lat has 2, lon has 1"),
-    "two.json": (b'{"a": [{"id": 1}], "b": [{"id": 2}]}', "rows may be in a, b"),
-    "value.json": (b'{"a": [1, 2], "b": 3}', "b is neither an object nor a pair"),
-    "empty.json": (b" \n", "the file is empty"),
-    "none.json": (b"{}", "there are no rows"),
-    "digits.json": (b'[{"id": 1, "lat": ' + b"9" * 5000 + b', "lon": 1}]', "not JSON"),
-    "inf.json": (b'[{"id": 1, "lat": Infinity, "lon": 1}]', "beyond"),
-    "one.json": (b'{"id": "a", "lat": 91, "lon": 2}', "row 1, column lat contains 91"),
-    "one.jsonl": (b'{"id": "a", "x": {"lat": 91, "lon": 2}}', "column x.lat contains"),
-    "no.npz": (b"PK\x03\x04", "not a zip file"),
-    "no.xlsx": (b"PK\x03\x04", "not a zip file"),
-    "no.npy": (b"id,lat", "the array "),
-    "utf16.csv": ("id,lat,lon\na,1,2\n".encode("utf-16-le"), "this is not UTF-8 text"),
-    "odd.csv": ("id,lat,lon\na,1,2\n".encode("utf-16")[:-1], "this is not UTF-8 text"),
-    "p.xlsx.gz": (b"", "unpack it; of compressed files, only text is read"),
-}
+# --- texts of models ----------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("name", BAD)
-def test_bad_files_are_one_error(run, name):
-    data, said = BAD[name]
-    with open(name, "wb") as file:
-        file.write(data)
-    write("truth.csv", "id,lat,lon\na,1,2\n")
-    error = run(name, "--references", "truth.csv", code=2)[1]
-    assert error.startswith(f"gcd-metric: {name}: ") and said in error
+def said_as_text(lat, lon):
+    return f'I think this is {{"latitude": {lat}, "longitude": {lon}}}.\nSure, "yes".'
 
 
-def refused(run, name):
-    write("truth.csv", "id,lat,lon\na,1,2\n")
-    return run(name, "--references", "truth.csv", code=2)[1]
+@pytest.mark.parametrize("name", ["a.csv", "a.jsonl", "a.json", "a.parquet", "both.csv"])
+@pytest.mark.parametrize("column", ["raw_response", "prediction"])
+def test_answers_as_texts_give_the_same_scores(score, guess, name, column):
+    expected, _ = score(write("p.csv", guess.to_csv(index=False)))
+    texts = [said_as_text(*row[1:]) for row in guess.itertuples(index=False)]
+    frame = guess[["image_id"]].assign(**{column: texts})
+    if name == "both.csv":
+        frame = frame.assign(lat=places()["lat"], lon=places()["lon"])
+    writer = {"a.json": "columns.json", "both.csv": "p.csv"}.get(name, name.replace("a.", "p."))
+    WRITERS[writer](frame, name)
+    found, said = score(name, references=name != "both.csv")
+    for key in ("acc@25km", "median_km", "geoscore"):
+        assert found[key] == pytest.approx(expected[key], rel=1e-12)
+    assert found["n_missing"] == 0
+    assert f"{name}: answers are read from the texts in {column}: coordinates 40" in said
 
 
-def test_archives_that_unpack_to_much_are_refused(run, monkeypatch):
-    for limited in ("binary_files", "json_files"):
-        monkeypatch.setattr(f"gcd_metric.{limited}.LARGEST", 100_000)
-    np.savez_compressed("p.npz", id=["a"] * 20_000, lat=np.zeros(20_000), lon=np.ones(20_000))
-    assert "lat has more than 100,000 bytes" in refused(run, "p.npz")
-    with zipfile.ZipFile("p.xlsx", "w", zipfile.ZIP_DEFLATED) as archive:
-        archive.writestr("xl/worksheets/sheet1.xml", b"x" * 200_000)
-    assert "p.xlsx: more than 100,000 bytes; save it as CSV" in refused(run, "p.xlsx")
-    write("p.json.gz", "[" + " " * 200_000 + "]")
-    assert "p.json.gz: more than 100,000 characters" in refused(run, "p.json.gz")
+def test_refusals_count_as_wrong_unless_they_are_refused(run, score, guess):
+    texts = [said_as_text(*row[1:]) for row in guess.itertuples(index=False)]
+    texts[0], texts[1] = "I'm sorry, but I cannot help with that.", ""
+    guess[["image_id"]].assign(id=7, response=texts, answer="?").to_csv("a.csv", index=False)
+    found, said = score("a.csv")
+    assert (found["n"], found["n_missing"]) == (N, 2)
+    assert "response (other columns: answer; --answer-column chooses one): coordinates 38" in said
+    assert "refusal 1, no answer 1" in said
+    assert "answers without coordinates count as wrong; --missing error refuses them" in said
+    error = run("a.csv", "--references", "truth.csv", "--missing", "error", code=2)[1]
+    assert "a.csv: row 1 (00000) has no coordinates" in error
+    assert score("a.csv", "--answer-column", "answer")[0]["n_missing"] == N
+    error = run("a.csv", "--references", "truth.csv", "--answer-column", "x", code=2)[1]
+    assert "no column 'x'" in error
 
 
-def test_arrays_that_cannot_be_trusted_are_refused(run):
-    np.savez("p.npz", ids=np.array(["a", None], object), predictions=np.zeros((2, 2)))
-    assert "ids contains Python objects, which are never loaded" in refused(run, "p.npz")
-    np.savez("p.npz", ids=np.array(["a"]), predictions=np.zeros((2, 2)))
-    assert "arrays have different numbers of rows: ids has 1" in refused(run, "p.npz")
-    header = b"{'descr': '<f8', 'fortran_order': False, 'shape': (1000000000, 2), }\n"
-    data = b"\x93NUMPY\x01\x00" + len(header).to_bytes(2, "little") + header + b"\0" * 32
-    with open("p.npy", "wb") as file:
-        file.write(data)
-    with zipfile.ZipFile("p.npz", "w") as archive:
-        archive.writestr("predictions.npy", data)
-    assert "is shorter than its header says" in refused(run, "p.npy")
-    assert "predictions is shorter than its header says" in refused(run, "p.npz")
-    np.save("p.npy", np.zeros((2, 2)))
-    assert "there are no ids; write them, one a line, into p.txt" in refused(run, "p.npy")
-    write("p.txt", "a\nb\nc\nd\n")
-    assert "2 pairs, and 4 ids in p.txt" in refused(run, "p.npy")
+def test_columns_of_coordinates_precede_texts(score, guess):
+    expected, _ = score(write("p.csv", guess.to_csv(index=False)))
+    frame = guess.rename(columns={"lat": "pred_lat", "lon": "pred_lon"}).assign(response="1, 2")
+    frame.to_csv("p.csv", index=False)
+    assert score("p.csv")[0] == expected
+
+
+def test_answers_are_no_summary(score, guess):
+    texts = [said_as_text(*row[1:]) for row in guess.itertuples(index=False)]
+    frame = guess[["image_id"]].assign(answer=texts)
+    text = frame.to_csv(index=False) + "\n00040,within 25 km of 1.5, 2.5\n"
+    assert "summary" not in score(write("a.csv", text.replace("1.5, 2.5", "Rome")))[1]
+
+
+# --- sheets -------------------------------------------------------------------------------------
 
 
 def test_a_sheet_is_named_where_there_are_several(score, guess):
-    openpyxl = pytest.importorskip("openpyxl")
+    pytest.importorskip("openpyxl")
     with pd.ExcelWriter("p.xlsx") as writer:
         pd.DataFrame({"run": ["a"]}).to_excel(writer, sheet_name="About", index=False)
         guess.to_excel(writer, sheet_name="Answers", index=False)
     found, said = score("p.xlsx")
     assert found["n"] == N and "the sheet Answers is read, of About, Answers; save another" in said
-    workbook = openpyxl.Workbook()
-    workbook.active.append(["image_id", "lat", "lon"])
-    workbook.active.cell(1_048_576, 16_384, "far away")
-    workbook.save("far.xlsx")
-    with pytest.raises(AssertionError):
-        score("far.xlsx")
-
-
-def test_texts_of_models_are_named(run):
-    write("p.csv", "id,raw_response\na,Paris\n")
-    assert "there are texts in raw_response, and no columns of coord" in refused(run, "p.csv")
