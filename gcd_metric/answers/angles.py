@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 
 from .words import AMBIGUOUS, COMPASS, LATITUDE, LONGITUDE, compass_letter
 
-_NUMBER = r"[0-9]{1,3}(?:\.[0-9]{1,20})?(?:e-[0-9]{2})?(?![0-9])"
+_NUMBER = r"(?:[0-9]{1,3}(?:\.[0-9]{1,20})?|[0-9]{4,6}\.[0-9]{1,20})(?:e-[0-9]{2})?(?![0-9])"
 _DECIMAL_COMMA = r"[0-9]{1,3},[0-9]{1,20}(?![0-9]|[.,][0-9])"
 _PART = rf"(?:[0-9]{{1,2}},[0-9]{{1,20}}|{_NUMBER})"  # minutes or seconds
 _DEGREES = (
@@ -32,13 +32,14 @@ _SECONDS = (
     r"|秒|(?i:se[cgk](?:ond[eis]?s?|undos?|unden?)?\.?|secs?\.?)(?![a-z])|s(?![a-z])"
 )
 _LABEL = rf"(?:{LATITUDE}|{LONGITUDE})"
-_VALUE_AHEAD = r"[\s:=\"'(|]{0,6}(?:(?:is|of|about|approximately|ist|est|es|è|é)\s)?[-+]?[0-9]"
+_VALUE_AHEAD = r"[\s:=\"'(|]{0,6}(?:(?:is|of|about|approximately|ist|est|es|è|é)\s)?[-+]?\s?[0-9]"
 
 _ANGLE = re.compile(
     rf"""
-    (?:(?<![0-9A-Za-z_.])|(?<=[0-9°'"][NSEWOL])|(?<=[lL]at|[lL]on))
+    (?:(?<![0-9A-Za-z_.])|(?<=[0-9°'"][NSEWOL])|(?<=(?i:lat|lon|lng|ude))|(?<=_)(?=-)
+      |(?<=[0-9])(?=[NSEWOL][0-9]))
     (?:(?P<before>[NSEWOL])[\s:=]{{0,3}})?
-    (?P<sign>[-+](?<![0-9°'"NSEWOL][-+]))?
+    (?P<sign>[-+](?<![0-9°][-+])(?<![0-9]['"NSEWOL][-+]))?
     (?P<degrees>{_DECIMAL_COMMA}|{_NUMBER})
     (?:
         \s{{0,3}}(?P<mark>{_DEGREES})
@@ -53,7 +54,7 @@ _ANGLE = re.compile(
     )?
     (?(before)|(?:
         [\s(]{{0,3}}(?:(?:de|di)\s)?(?:{_LABEL}\s{{1,2}})?
-        (?P<after>[NSEWOL](?![A-Za-z0-9'])|(?<=[0-9°'"])[NSEWOLnsew](?![A-Za-z])
+        (?P<after>[NSEWOL](?![A-Za-zÀ-ÿ0-9'])|(?<=[0-9°'"])[NSEWOLnsew](?![A-Za-zÀ-ÿ])
           |(?i:{COMPASS})(?![A-Za-zà-ÿ]))
         (?:\s{{1,2}}(?i:{_LABEL}|br|l)(?![A-Za-z])\.?(?!{_VALUE_AHEAD}))?
       |\s{{0,2}}[\s(](?:(?:de|di)\s)?(?P<label>(?i:{_LABEL})(?![A-Za-z_]))
@@ -71,8 +72,8 @@ _LABELS = re.compile(
     (?:
         (?P<both>lat(?:itude)?[\s_/,&|]{{0,3}}l(?:on|ng|ong)(?:itude)?(?![a-z]))
       | (?P<reversed>l(?:on|ng|ong)(?:itude)?[\s_/,&|]{{0,3}}lat(?:itude)?(?![a-z]))
-      | (?P<latitude>{LATITUDE})(?![a-zà-ÿ])
-      | (?P<longitude>{LONGITUDE})(?![a-zà-ÿ])
+      | (?:(?P<latitude>{LATITUDE})|(?P<longitude>{LONGITUDE}))(?![a-zà-ÿ])
+        (?:\s?\((?P<side>(?-i:[NSEWO]))\))?
       | (?P<point>{COMPASS})(?![a-zà-ÿ])
     )
     """,
@@ -84,6 +85,7 @@ _UNIT = re.compile(
     r"|(?:stars?|points?|people)\b)"
 )
 _AXES = {"N": "latitude", "S": "latitude"}
+_HYPHEN_NOTE = "a hyphen right behind a word was not taken as a minus"
 _SIGN_NOTE = "a hemisphere contradicts the sign; the sign was taken"
 
 
@@ -129,13 +131,19 @@ def angles(text: str) -> Iterator[Angle | None]:
     at = 0
     while (digits := _DIGITS.search(text, at)) is not None:
         lead = _LEAD.search(text, max(at, digits.start() - 5), digits.start())
-        start = lead.start() if lead else digits.start()
-        match = _ANGLE.match(text, start) or _ANGLE.match(text, digits.start())
+        number = digits.start()
+        # in "FINAL: -22.3" the L is no hemisphere, but the sign is one
+        sign = number - (number > at and text[number - 1] in "+-")
+        starts = (lead.start() if lead else sign, sign, number)
+        match = next(filter(None, (_ANGLE.match(text, start) for start in starts)), None)
         if match is None:
             at = digits.end()
             continue
         at = match.end()
-        yield _angle_of(match)
+        found = _angle_of(match)
+        if found and sign < number and match.start() == number and text[sign] == "-":
+            found.notes += [_HYPHEN_NOTE] if text[sign - 1 : sign].isalpha() else []
+        yield found
 
 
 def _angle_of(match: re.Match[str]) -> Angle | None:
@@ -190,13 +198,15 @@ def labels(text: str, start: int, end: int) -> Iterator[tuple[int, str, str]]:
                 letter = compass_letter(word)
                 yield match.end(), _AXES.get(letter, "longitude"), letter
         else:
-            yield match.end(), "latitude" if match["latitude"] else "longitude", ""
+            yield match.end(), "latitude" if match["latitude"] else "longitude", match["side"] or ""
 
 
 def single_angle(text: str) -> Angle | None:
     """The angle of a value that holds one latitude or longitude only, or None."""
     if len(text) > 200:
         return None
+    if re.fullmatch(r"\s*[-+]?[0-9]{4,15}(?:\.[0-9]*)?\s*", text):  # beyond any angle
+        return Angle(0, len(text), float(text))
     found = [one for one in angles(text) if one is not None]
     if len(found) != 1 or has_unit(text, found[0]):
         return None

@@ -40,7 +40,8 @@ _BEFORE = (
     "|bei|aus|à|en|em|a|dans|nahe|près de|cerca de|perto de|vicino a"
 )
 _IN = re.compile(
-    rf"\b(?:{_BEFORE}) (?:the )?(?:city of |town of |stadt )?({_NAME}(?:, {_NAME}){{1,3}})"
+    rf"\b(?:{_BEFORE}) (?:the )?(?:city of |town of |stadt |[0-9]{{1,4}}[a-zA-Z]? )?"
+    rf"({_NAME}(?:, {_NAME}){{1,3}})"
 )
 # words before a single name
 _ALONE = re.compile(
@@ -55,6 +56,7 @@ _MARKED = re.compile(
     r"[\s:=\"'({\[]{0,6}(?:(?:is|would be|it's|location is)\s)?[:=\s]{0,2}"
     rf"(?:(?:in|near|around|that this is)\s)?({_NAME}(?:, {_NAME}){{0,3}})(?=[\s.,;)\]}}<\"'(]|$)"
 )
+_LIKELY = re.compile(r"\b(?:most likely|probably)\b")
 _NO_PLACE = words_of(
     "yes no sure none ok okay hello hi thanks thank image photo picture outdoor indoor urban rural "
     "street answer location coordinates latitude longitude error the this that here there i it "
@@ -96,8 +98,8 @@ def _labelled(text: str) -> Place | None:
 
 
 def _marked(text: str) -> Place | None:
-    """A place directly behind "final answer" or "best guess"."""
-    for pattern in (FINAL, GUESS):
+    """A place directly behind "final answer", "best guess" or "most likely"."""
+    for pattern in (FINAL, GUESS, _LIKELY):
         for marker in reversed(list(pattern.finditer(text))[-20:]):
             match = _MARKED.match(text, marker.end())
             if match is not None and _is_name(match[1]):

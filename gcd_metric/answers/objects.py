@@ -30,6 +30,7 @@ _TOKEN = re.compile(
     """,
     re.VERBOSE,
 )
+_OPENING = re.compile(r"\{|\[(?=\s{0,20}\{)")
 _ESCAPE = re.compile(r"\\(?:u[0-9a-fA-F]{4}|[\s\S])")
 
 
@@ -66,18 +67,16 @@ def _unescaped(match: re.Match[str]) -> str:
 
 def objects(text: str) -> list[Node]:
     """The outermost objects of a text, in their order; those that were cut off too."""
-    found = []
-    at = text.find("{")
-    while at >= 0:
-        node, end = _read(text, at)
+    found, end = [], 0
+    while (opening := _OPENING.search(text, end)) is not None:
+        node, end = _read(text, opening.start())
         found.append(node)
-        at = text.find("{", end)
     return found
 
 
 def _read(text: str, start: int) -> tuple[Node, int]:
-    """Read from a brace to the one that closes it, or to the end of the text."""
-    root = Node(False, start)
+    """Read from a bracket to the one that closes it, or to the end of the text."""
+    root = Node(text[start] == "[", start)
     stack, skipped = [root], 0
     key, last = "", None  # the key that waits for its value, the last scalar
     for kind, match in _tokens(text, start + 1):

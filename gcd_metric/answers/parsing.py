@@ -20,16 +20,21 @@ from .members import Candidate, candidates, chosen
 from .members import is_error as reports_error
 from .naming import named_place
 from .objects import Node, objects
-from .prose import Pair, pairs
+from .prose import SENTENCE, Pair, pairs
 from .words import (
-    CHARACTERS,
-    EXAMPLE,
+    BEHIND,
     FINAL,
     GUESS,
+    INSTEAD,
+    LATITUDE,
+    LONGITUDE,
+    OFFERED,
+    PERHAPS,
     REASONING,
     is_doubt,
     is_error,
     is_refusal,
+    plain,
     says_nothing,
 )
 
@@ -43,11 +48,19 @@ KINDS = (
     "out_of_range",
 )
 _HALF = 2**16  # characters that are read at both ends of a long text, without its reasoning
+_CUT = re.compile(r"[-+\u2212\w.,°'\" ]{0,80}")
+_CONFIDENCE = re.compile(  # behind a pair, in its line
+    r"[^0-9\n]{0,40}(?:(?i:confidence|probability|likelihood|prob)\W{0,5}|[(-] ?(?=[0-9.]+ ?%))"
+    r"([0-9]{1,3}(?:\.[0-9]{1,6})?|\.[0-9]{1,6})"
+)
+_LABEL_ONLY = re.compile(
+    rf"(?:^|\n)[\W\d]{{0,12}}(?:{LATITUDE}|{LONGITUDE})\W{{1,12}}$", re.IGNORECASE
+)
 _REACH = 400  # characters between "final answer" and its pair
 _RADIANS_FROM = 10  # answers
 _DIRECT = re.compile(r"[^\n]*|[^A-Za-z]*")  # between "final answer" and its pair
 _NEAR = 60  # characters between "final answer" and its object
-_EXAMPLES_BEFORE = 60  # characters
+_EXAMPLES_BEFORE = 100  # characters
 _EXAMPLE_NOTE = "a pair that a refusal gives as an example was left out"
 
 Root = tuple[Node, list[Candidate]]
@@ -199,9 +212,9 @@ def _parse(whole: str) -> tuple[Answer, Place | None]:
     text, gap = text[before:].rstrip(), 0
     if len(text) > 2 * _HALF:
         gap = len(text) - 2 * _HALF
-        text = f"{text[:_HALF]}{text[-_HALF:]}"
+        text = _ends(text)
         notes.append("the middle of a long text was not read")
-    text = text.translate(CHARACTERS)
+    text = plain(text)
     roots = [(root, candidates(root, text)) for root in objects(text)]
     item, examples = _final(text, roots)
     if item is None:
@@ -218,6 +231,14 @@ def _parse(whole: str) -> tuple[Answer, Place | None]:
         return Answer(kind="unparsable", span=span, notes=tuple(notes)), None
     notes.append("beyond 90 degrees of latitude or 180 of longitude")
     return Answer(kind="out_of_range", span=span, notes=tuple(notes)), None
+
+
+def _ends(text: str) -> str:
+    """Both ends of a long text, without what the cuts left of numbers."""
+    head, tail = text[: _HALF - 1], text[-_HALF:]
+    kept = _CUT.match(head[::-1]).end()  # type: ignore[union-attr]
+    cut = _CUT.match(tail).end()  # type: ignore[union-attr]
+    return f"{head[: len(head) - kept]}{' ' * kept}\0{' ' * cut}{tail[cut:]}"
 
 
 def _without_reasoning(text: str) -> tuple[str, bool]:
@@ -245,7 +266,8 @@ def _final(text: str, roots: list[Root]) -> tuple[_Item | None, bool]:
     """The pair that counts, and whether any was left out as an example in a refusal."""
     covered = _spans(root for root, offers in roots if any(one.asked for one in offers))
     marks = [m.end() for m in FINAL.finditer(text) if not _within(covered, m.start())]
-    structured = _structured(text, roots, marks)
+    refused = is_refusal(text)
+    structured = _structured(text, roots, marks, refused)
     if structured is not None and not marks:
         return structured, False
     linked, rest = linked_pairs(text)
@@ -253,7 +275,7 @@ def _final(text: str, roots: list[Root]) -> tuple[_Item | None, bool]:
     cut = _spans(root for root, _ in roots if root.end < 0 and root.items)
     found = [pair for pair in found if not (_within(cut, pair.start) and _unsure(pair, text))]
     items = sorted((_Item(pair, pair.start) for pair in found), key=lambda item: item.start)
-    if items and is_refusal(text):
+    if items and refused:
         items = [item for item in items if not _is_example(text, item)]
     if structured is not None:
         # behind a mark that precedes the object, only a pair right there is another answer
@@ -267,11 +289,27 @@ def _final(text: str, roots: list[Root]) -> tuple[_Item | None, bool]:
     if marked is None and items:
         marked = _marked(items, [match.end() for match in GUESS.finditer(text)], _REACH)
     if marked is None and items:
-        marked = ([item for item in items if item.pair.in_range] or items)[-1]
+        marked = _unmarked([item for item in items if item.pair.in_range] or items, text)
     return marked, len(items) < len(found)
 
 
-def _structured(text: str, roots: list[Root], marks: list[int]) -> _Item | None:
+def _unmarked(items: list[_Item], text: str) -> _Item:
+    """Of pairs without a mark the most confident, or one below `Latitude:`, or the last."""
+    if len(items) > 1:
+        found = [_CONFIDENCE.match(text, item.pair.end) for item in items]
+        levels = [float(level[1]) for level in found if level is not None]
+        if len(levels) == len(items):
+            return items[levels.index(max(levels))]
+    blocks = [item for item in items if item.pair.labelled and _is_block(text, item.start)]
+    return (blocks or items)[-1]
+
+
+def _is_block(text: str, start: int) -> bool:
+    """Whether nothing but a label stands before a number in its line."""
+    return _LABEL_ONLY.search(text[max(0, start - _NEAR) : start]) is not None
+
+
+def _structured(text: str, roots: list[Root], marks: list[int], refused: bool) -> _Item | None:
     """The pair of the object that counts: the one behind a mark, else the last complete one."""
     found, last = [], -1
     for root, offers in roots:
@@ -282,7 +320,9 @@ def _structured(text: str, roots: list[Root], marks: list[int]) -> _Item | None:
             at = bisect_right(marks, root.start) - 1
             marked = at >= 0 and last < marks[at] >= root.start - _NEAR
             order = (marked, one.pair.in_range, one.node.end >= 0)
-            found.append((order, _Item(one.pair, root.start, note)))
+            item = _Item(one.pair, root.start, note)
+            if not (refused and _is_example(text, item)):
+                found.append((order, item))
             last = root.start
     # `max` returns the first of equal ones
     return max(reversed(found), key=lambda each: each[0])[1] if found else None
@@ -315,7 +355,17 @@ def _unsure(pair: Pair, text: str) -> bool:
 
 
 def _is_example(text: str, item: _Item) -> bool:
-    return EXAMPLE.search(text[max(0, item.start - _EXAMPLES_BEFORE) : item.start]) is not None
+    """Whether a pair of a refusal shows a format, quotes the prompt or holds a place free."""
+    pair = item.pair
+    digits = re.sub(r"[^0-9]", "", text[pair.start : pair.end])
+    if pair.latitude == pair.longitude == 0 or (len(digits) > 3 and digits in "1234567890" * 3):
+        return True
+    before = text[max(0, item.start - _EXAMPLES_BEFORE) : item.start]
+    behind = text[pair.end : pair.end + _EXAMPLES_BEFORE]
+    if INSTEAD.search(before):
+        return True
+    sentence = SENTENCE.split(before)[-1] + SENTENCE.split(behind)[0]
+    return not OFFERED.search(sentence) and bool(PERHAPS.search(before) or BEHIND.match(behind))
 
 
 def _without_pair(text: str, roots: list[Root]) -> tuple[str, Place | None, list[str]]:
@@ -327,10 +377,12 @@ def _without_pair(text: str, roots: list[Root]) -> tuple[str, Place | None, list
     if any(reports_error(root) for root, _ in roots) or (not offers and is_error(text)):
         return "error", None, []
     asked = [offer for offer in offers if offer.asked]
-    if asked:
-        return ("unparsable" if any(offer.digits for offer in asked) else "no_answer"), None, []
     refused = is_refusal(text)
     doubtful = refused or is_doubt(text)
+    if asked and any(offer.digits for offer in asked):
+        return "unparsable", None, []
+    if asked:
+        return ("refusal" if doubtful else "no_answer"), None, []
     if not doubtful and says_nothing(text):
         return "no_answer", None, []
     place = named_place(text, refused)

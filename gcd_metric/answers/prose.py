@@ -15,16 +15,16 @@ _LETTERS = re.compile(r"[^\W\d_]")
 _LABEL_REACH = 60  # characters between "latitude" and its number
 _PAIR_REACH = 200  # between two labelled numbers
 _LETTER_REACH = 40  # between two numbers with hemispheres
-_SENTENCE = re.compile(r"[.!?]\s{1,3}[A-ZÀ-Ý]|\n\s{0,20}\n")
+SENTENCE = re.compile(r"[.!?]\s{1,3}(?=[A-ZÀ-Ý])|\n\s{0,20}\n")
 _SEPARATOR = re.compile(
-    r"[\s\"'\])}|]{0,6}(?P<mark>[,;/|&]|\\n|(?:and|und|et|y|e)(?=\s))?[\s\"'\[({|]{0,6}"
+    r"[\s\"'\])}|]{0,6}(?P<mark>[,;/|&]|\\n|(?:and|und|et|y|e)(?=\s))?[\s\"'\[({|]{0,10}"
     r"(?P<reopened>\))?"
 )
 _RANGE = re.compile(r"\s?-\s?|\s(?:to|bis|à)\s")
 _AND = re.compile(r"\s(?:and|und|et|y|e)\s")
 _BETWEEN = re.compile(r"\b(?:between|and|zwischen|und|entre|et|y|e|tra|fra)\s$", re.IGNORECASE)
 _COORDINATES = re.compile(
-    r"(?:coord\w{0,10}|koord\w{0,10}|gps|lat\w{0,10}|location|position|answer|guess|estimate\w?"
+    r"(?<![a-z])(?:coord\w{0,10}|koord\w{0,10}|gps|lat\w{0,10}|location|position|answer|guess|estimate\w?"
     r"|point|ubicaci\w{0,4}|localiza\w{0,5}|posizione|standort|prediction|boxed)"
     r"[^0-9\n.;]{0,30}$",
     re.IGNORECASE,
@@ -81,6 +81,8 @@ def _angles(text: str) -> list[Angle]:
         if waiting:
             _take_label(text, angle, waiting)
         last = angle.end
+        if abs(angle.value) >= 1000 and not angle.label:  # a price, a year
+            continue
         if found and (merged := _merged(text, found[-1], angle)) is not None:
             found[-1] = merged
         else:
@@ -94,20 +96,22 @@ def _take_label(text: str, angle: Angle, waiting: list[tuple[int, str, str]]) ->
     while waiting:
         end, axis, letter = waiting.pop(0)
         gap = text[end : angle.start]
-        if end > angle.start or len(gap) > _LABEL_REACH or _SENTENCE.search(gap):
+        table = "|-" in gap or "|:-" in gap or "| -" in gap
+        reach = _PAIR_REACH if table else _LABEL_REACH
+        if end > angle.start or len(gap) > reach or SENTENCE.search(gap):
             continue
+        if table and not (angle.decimals or angle.marked):  # the number of the row
+            waiting.insert(0, (end, axis, letter))
+            return
         while waiting and waiting[0][1] == axis and waiting[0][0] <= angle.start:
             end, _, other = waiting.pop(0)  # "north latitude", "latitude north"
             letter = letter or other
-        gap = text[end : angle.start]
         if angle.label or angle.letter:
             angle.label = angle.label or axis
         else:
             angle.label, angle.parts = axis, None
             if letter:
-                angle.letter, angle.sure = letter, False
-        if re.search(r"[:=]\s{0,3}-\s{1,2}$", gap) and angle.value > 0:
-            angle.value = -angle.value
+                angle.letter, angle.sure = letter, text[end - 1] == ")"  # "latitude (S)"
         return
 
 
@@ -196,7 +200,7 @@ def _fit(text: str, first: Angle, second: Angle) -> bool:
     gap = text[first.end : second.start]
     if first.label and second.label:
         return len(gap) <= _PAIR_REACH
-    return len(gap) <= _LETTER_REACH and not _SENTENCE.search(gap)
+    return len(gap) <= _LETTER_REACH and not SENTENCE.search(gap)
 
 
 def _beside(text: str, first: Angle, second: Angle) -> str:
@@ -223,6 +227,8 @@ def _bare_pairs(text: str, angles: list[Angle], whole: str) -> list[Pair]:
             runs.append([angle])
     found = []
     for run in runs:
+        if len(run) == 3 and not run[0].decimals and run[1].decimals and run[2].decimals:
+            del run[0]  # "1) 48.85, 2.29"
         # a third number is an altitude or a confidence; four may be a bounding box
         if len(run) in (2, 3) and _is_pair(text, run[0], run[1], len(run)):
             if _REVERSED.match(text, run[-1].end):
@@ -308,10 +314,10 @@ def pair_of(first: Angle, second: Angle, whole: str) -> Pair:
         notes.append(_O_NOTES[longitude.letter])
     values = [latitude.signed(), longitude.signed()]
     notes = [*notes, *latitude.notes, *longitude.notes]
-    letters = latitude.letter and longitude.letter
-    if 90 < abs(values[0]) <= 180 and abs(values[1]) <= 90 and not letters:
+    labelled = bool(first.label and second.label)
+    sure = labelled or (latitude.letter and longitude.letter)
+    if 90 < abs(values[0]) <= 180 and abs(values[1]) <= 90 and not sure:
         values.reverse()
         notes.append(_SWAPPED_NOTE)
     start, end = min(first.start, second.start), max(first.end, second.end)
-    labelled = bool(first.label and second.label)
     return Pair(values[0], values[1], start, end, tuple(dict.fromkeys(notes)), labelled)

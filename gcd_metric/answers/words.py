@@ -6,7 +6,7 @@ English, German, French, Spanish, Portuguese and Italian, with the Chinese and J
 from __future__ import annotations
 
 import re
-from functools import lru_cache
+from functools import lru_cache, partial
 
 
 def words_of(text: str) -> frozenset[str]:
@@ -17,7 +17,7 @@ def words_of(text: str) -> frozenset[str]:
 # --- characters ---------------------------------------------------------------------------------
 
 _ALIKE = {
-    "-": "\u2010\u2011\u2012\u2013\u2014\u2015\u2212\ufe63\uff0d",
+    "-": "\u2010\u2011\u2012\u2013\u2212\ufe63\uff0d",
     " ": "\u00a0\u2000\u2001\u2002\u2003\u2004\u2005\u2006\u2007\u2008\u2009\u200a\u200b\u200e"
     "\u200f\u202f\u205f\u2066\u2067\u2068\u2069\u3000\ufeff`*$~\u2248",  # also Markdown and LaTeX
     "'": "\u2032\u2018\u2019\u00b4\u02b9\u02bc\uff07",
@@ -26,7 +26,7 @@ _ALIKE = {
     ",": "\uff0c\u3001\u060c",
     ".": "\uff0e\u066b",
     ";": "\uff1b",
-    ":": "\uff1a",
+    ":": "\uff1a\u2014\u2015",  # a dash this long is no minus
     "(": "\uff08",
     ")": "\uff09",
     "[": "\u3010",
@@ -40,6 +40,39 @@ CHARACTERS = {
     **{ord(other): plain for plain, others in _ALIKE.items() for other in others},
     **{zero + digit: str(digit) for zero in _ZEROS for digit in range(10)},
 }
+_SPACED_MINUS = re.compile(r"(?<![0-9°NSEW])(?<![0-9°NSEW] )\u2212([ \u00a0*]{1,4})(?=[0-9])")
+_REWRITTEN = [
+    (re.compile(pattern), replacement)
+    for pattern, replacement in (
+        # LaTeX: \\text{N}, spaces, and the comma of 48{,}85
+        (r"\\(?:text|math|operatorname)[a-z]{0,2}\{([^{}\\]{0,60})\}", r"\1"),
+        (r"\\(?:[,;:! ]|q?quad(?![a-z])|(?:left|right)(?![a-z])|(?=-[0-9]))", ""),
+        (r"([0-9])\{,\}([0-9]{1,20})", r"\1,\2"),
+        # a minus with a gap behind it; at the start of a line it may be a bullet
+        (r"(?<=[(\[,;:=|])( {0,3})-( {1,4})(?=[0-9])", r"\1\2-"),
+        (r"(?<![^\n])-( {1,3})(?=[0-9.]{1,20}°? ?[,;] {0,4}-[0-9])", r"\1-"),
+        (
+            r"(?<!\w)(?<!\b[ao][lru] )(?<!\bo )(?<!elo )"  # not "o menos", "au moins"
+            r"(?i:minus|negative?|menos|moins|meno)\s{1,3}(?=[0-9])",
+            "-",
+        ),
+    )
+]
+
+
+def plain(text: str) -> str:
+    """A text in plain characters and signs, each about where it was."""
+    text = _SPACED_MINUS.sub(r"\1-", text).translate(CHARACTERS)
+    for pattern, replacement in _REWRITTEN:
+        text = pattern.sub(partial(_same_length, replacement), text)
+    return text
+
+
+def _same_length(replacement: str, match: re.Match[str]) -> str:
+    rewritten = match.expand(replacement)
+    blanks = " " * (len(match.group()) - len(rewritten))
+    return blanks + rewritten if rewritten.endswith("-") else rewritten + blanks
+
 
 # --- compass ------------------------------------------------------------------------------------
 
@@ -134,7 +167,9 @@ GUESS = re.compile(
             rf"{word}[\"'\s]{{0,3}}[:=]"
             for word in ("answer", "prediction", "antwort", "réponse", "respuesta")
         ),
-        r"guess(?<!first guess)(?<!initial guess)[\"'\s]{0,3}[:=]",
+        r"guess(?<!(?:irst|tial|cond|dary|tive|ther) guess)[\"'\s]{0,3}[:=]",
+        r"top[ #-]{0,2}1\b",
+        r"guess[ #-]{0,2}1\b",
         r"resposta[\"'\s]{0,3}[:=]",
         r"risposta[\"'\s]{0,3}[:=]",
         r"beste schätzung",
@@ -146,10 +181,33 @@ GUESS = re.compile(
     )
 )
 
-EXAMPLE = re.compile(
-    r"(?:\be\.?g\b|\bfor (?:example|instance)\b|\bsuch as\b|\bexample\b|\bformat\b|\bz\.\s?b\b"
-    r"|\bzum beispiel\b|\bpar exemple\b|\bpor ejemplo\b|\bpor exemplo\b|\bad esempio\b)"
-    r"[^0-9]{0,40}$",
+# what makes a pair of a refusal no answer: words before it, which nothing overrules ...
+_INSTEAD = (
+    r"\be\.?g\b\.?|\bfor (?:example|instance)|\bsuch as\b|\bexample|\bsample|\btemplate"
+    r"|placeholder|\bz\.\s?b\b\.?|beispiel|\bvorlage|platzhalter|\bexempl[eo]"
+    r"|\bp(?:ar|or|\.) ?e[xj](?:\b\.?|emp)|\bejemplo|\besempio|\bmodèle|\bplantilla"
+    r"|\bsegnaposto|\bprompt|\bgenannten|\bvous avez"
+    r"|\byou (?:gave|mention|provid|suggest|wrote|quote|list)|\b(?:default|fall back|revert)"
+    r"|\byour (?:message|question|request|text|hint|caption|instruction)"
+    r"|\b(?:ihrer?|votre|[ts]u|su?a|[ts]uo|[ts]ua) (?:nachricht|an?frage|question|demande|mensaje"
+    r"|pregunta|solicitud|mensagem|pergunta|messaggio|domanda|richiesta)"
+)
+# ... or words beside it, unless the sentence calls it a guess
+_PERHAPS = (
+    r"\bformat|\bformul|\b(?:in|has|have) the (?:form|style)|\blike(?: this)?:|\bsomething like"
+    r"|\b(?:could|may|might|will|would|they|usually|typically) look|\b(?:would|could) be"
+    r"|\bwould (?:mean|correspond|point|give)|\bwäre|\bso (?:aus|etwas wie)\b|\betwa so"
+    r"|\bserai(?:t|ent)|\bseríam?\b|\bseriam?\b|\bserían\b|\bsarebbe|\bde la forme|\bd[eo]l? tipo"
+    r"|\b(?:quelque chose comme|algo como|qualcosa come)"
+)
+_BETWEEN = r"(?:[^0-9.!?]|\.(?!\s)){0,60}"
+INSTEAD = re.compile(rf"(?:{_INSTEAD}){_BETWEEN}$", re.IGNORECASE)
+PERHAPS = re.compile(rf"(?:{_PERHAPS}){_BETWEEN}$", re.IGNORECASE)
+BEHIND = re.compile(rf"[^0-9.!?\n]{{0,40}}(?:{_INSTEAD}|{_PERHAPS})", re.IGNORECASE)
+OFFERED = re.compile(  # "my best estimate, in the format that you ask for, is"
+    r"(?:not|n't|nicht|\bpas|\bnon?|\bnão)\b.{0,30}\b(?:sure|certain|sicher|genau|sûr|segur|cert)"
+    r"|asegurar|guess|approximat|roughly|likely|probabl|\bschätz|vermut|wahrscheinlich|ungefähr"
+    r"|devin|environ|estim|aproximad|supo|palpite|stima|circa|i(?:'d| would) say|\bich würde",
     re.IGNORECASE,
 )
 
@@ -180,7 +238,13 @@ _REFUSAL = re.compile(
     rf"|\b(?:unable|impossible|not possible|not able|declin\w+)(?: for me)? to (?:\w+ly )?{_FIND}"
     r"|\b(?:could|might|may) be (?:almost |practically )?any(?:where| place)\b|\bno idea\b"
     r"|\bagainst (?:my|our|the) (?:\w+ )?(?:guideline|polic)|\bprivacy (?:concern|reason|polic)"
-    r"|\bprefer not to\b"
+    r"|\bfor (?:\w+,? (?:and |or )?){1,3}reasons\b|\b(?:respect|protect)\w* (?:\w+ ){0,3}privacy"
+    r"|\bviolat\w* (?:\w+ ){0,3}(?:polic|guideline|terms|privacy)"
+    r"|\bnot (?:allowed|permitted|authori[sz]ed|comfortable)"
+    r"|\b(?:i|we) (?:don't|do not|never|am not going to|'m not going to|must not) (?:\w+ ){0,2}"
+    rf"(?:disclos|reveal|speculat|(?!see|view|find|determin|tell|say){_FIND})"
+    r"|\bprefer not to\b|\bbeyond my (?:cap|abil)"
+    r"|^\W*(?:refus(?:ed|al)|declined|blocked)\W*$"
     r"|\brequest (?:denied|refused|blocked)\b|\b(?:isn't|is not|not) something i\b"
     r"|\b(?:don't|do not) see (?:any|an|the) (?:image|photo|picture)"
     r"|\bno (?:image|photo|picture) (?:is|was|has|attached|provided|uploaded)"
@@ -189,15 +253,24 @@ _REFUSAL = re.compile(
     r"|\btut mir (?:sehr )?leid\b|\bich kann\b[^.\n]{0,80}\b(?:nicht|kein\w{0,2})\b"
     r"|\bkann (?:ich )?(?:leider )?(?:nicht|kein)|\bunmöglich\b|\bich weiß (?:es )?nicht\b"
     r"|\bnicht (?:\w+ )?(?:möglich|bestimm|feststell|erkenn|identifizier)|\bnicht in der lage\b"
+    r"|\baus \w*(?:datenschutz|sicherheits|privat)|\baus gründen de[rs]\b|\bschutz der privatsphäre"
+    r"|\b(?:gebe|nenne|mache|verrate|darf|möchte|werde) (?:\w+ ){0,6}(?:kein\w{0,2}|nicht)\b"
     # French
-    r"|\bdésolée?\b|\bje (?:ne|n') ?(?:peux|suis pas|sais|parviens|arrive|dispose)\b"
+    r"|\bdésolée?\b|\bje (?:ne|n') ?(?:peux|suis pas|sais|parviens|arrive|dispose"
+    r"|fournis|donne|communique|partage|révèle|divulgue|souhaite|vais|veux)\b"
+    r"|\bpour des (?:raisons|motifs)\b|\bvie privée\b|\bconfidentialité"
     r"|\bimpossible (?:de|d')|\bil n'est pas possible\b|\bje regrette\b"
     # Spanish and Portuguese
-    r"|\blo (?:siento|lamento)\b|\bno (?:puedo|es posible|me es posible|soy capaz|sé)\b"
+    r"|\blo (?:siento|lamento)\b|\bno (?:puedo|es posible|me es posible|soy capaz|sé|proporciono"
+    r"|comparto|doy|revelo|divulgo|debo|voy a|est(?:oy|á) autorizad|está permitido)"
+    r"|\bp(?:or|er) (?:razones|motivos|cuestiones|razões|questões|motivi|ragioni) d|\bprivacidad"
     r"|\b(?:des|dis)culpe\b|\blamento\b|\bsinto muito\b|\bimposible\b|\bimpossível\b"
-    r"|\bnão (?:posso|consigo|é possível|sou capaz|sei)\b"
+    r"|\bnão (?:posso|consigo|é possível|sou capaz|sei|forneço|compartilho|partilho"
+    r"|divulgo|revelo|devo|vou|me é permitido|estou autorizad)"
     # Italian
-    r"|\bmi dispiace\b|\bnon (?:posso|è possibile|sono in grado|riesco|so)\b|\bimpossibile\b"
+    r"|\bmi dispiace\b|\bnon (?:posso|è possibile|sono in grado|riesco|so|fornisco|condivido|rivelo"
+    r"|divulgo|devo|fornirò|mi è (?:consentito|permesso)|sono autorizzat)"
+    r"|\briservatezza\b|\bimpossibile\b"
     # Chinese and Japanese
     r"|抱歉|对不起|無法|无法|不能确定|申し訳|できません|わかりません",
     re.IGNORECASE,
@@ -208,7 +281,10 @@ _DOUBT = re.compile(
     r"|\b(?:not|isn't|aren't|without|no|lacks?|lacking|insufficient|limited|keine|pas|sin|sem|senza)"
     r" (?:\w+ ){0,2}?(?:information|context|detail|clue|evidence|landmark|indicat|hinweis|indice"
     r"|pista|indizi|sign)"
-    r"|\b(?:more|additional|further) (?:information|context|details)\b|\bambiguous\b",
+    r"|\b(?:more|additional|further) (?:information|context|details)\b|\bambiguous\b"
+    r"|\bno (?:\w+ ){1,3}can be\b|\bnothing (?:\w+ ){0,6}(?:reveal|indicat|suggest|show|tell|give)"
+    r"|\blässt sich (?:\w+ ){0,5}nicht\b|\bne permet(?:tent)? pas\b"
+    r"|\b(?:no|não|non) (?:permite|permette|consente|contiene|contém)\b",
     re.IGNORECASE,
 )
 _ERROR = re.compile(
@@ -222,12 +298,14 @@ _ERROR = re.compile(
     r"|\b(?:error code|status code|http)[: ]{1,3}[45][0-9][0-9]\b|\brate_limit_exceeded\b"
     r"|\binvalid_request_error\b|\boverloaded_error\b|\bcontent_policy_violation\b"
     r"|\bserver_error\b|\bauthentication_error\b|\binsufficient_quota\b|\bRESOURCE_EXHAUSTED\b"
-    r"|\btimed out\b|\bcontent[ _]filter"
+    r"|\btimed out\b|\bquota exceeded|\bblock_?reason\b"
+    r"|\bfinish_?reason\W{1,4}(?:safety|recitation|blocklist|prohibited)|\bcontent[ _]filter"
     r"|\bcuda out of memory\b|\bcontext_length_exceeded\b|\bmax retries exceeded\b",
     re.IGNORECASE,
 )
 _FIELD = re.compile(
-    rf"[\W\d_]*(?:{LATITUDE}|{LONGITUDE}|coord\w*|gps|city|state|country|location|place|answer)\W*",
+    rf"[\W\d_]*(?:{LATITUDE}|{LONGITUDE}|coord\w*|gps|city|state|country|location|place"
+    r"|(?:(?:my|best|final) ?){0,3}(?:answer|guess))\W*",
     re.IGNORECASE,
 )
 _ENDS = 4000  # characters at both ends, where errors and refusals stand
@@ -242,7 +320,7 @@ def says_nothing(text: str) -> bool:
     """Whether all parts of an answer say nothing: "nan, nan", "Latitude: N/A; Longitude: N/A"."""
     if is_nothing(text):
         return True
-    parts = re.split(r"[,;|:=\n()\[\]]", text) if len(text) < 500 else [text]
+    parts = re.split(r"[,;|:=\n()\[\]]|</?\w{1,20}>", text) if len(text) < 500 else [text]
     return all(is_nothing(part) or _FIELD.fullmatch(part) for part in parts)
 
 

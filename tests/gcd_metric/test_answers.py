@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -11,6 +12,8 @@ from hypothesis import strategies as st
 
 from gcd_metric.answers import parse_answer
 
+# "blind": written by somebody who had not seen the parser, the others by its authors
+ANSWERS = [json.loads(line) for line in Path(__file__).with_name("answers.jsonl").open("rb")]
 TOWER = (48.8584, 2.2945)
 SYDNEY = (-33.8568, 151.2153)
 
@@ -230,6 +233,15 @@ def test_coordinates(text, expected):
     assert 0 <= start < end <= len(text)
 
 
+@pytest.mark.parametrize("case", ANSWERS, ids=[case["id"] for case in ANSWERS])
+def test_whole_answers(case):
+    answer = parse_answer(case["text"])
+    assert answer.kind == case["kind"], case["why"]
+    if answer.kind == "coordinates":
+        expected = case["latitude"], case["longitude"]
+        assert (answer.latitude, answer.longitude) == pytest.approx(expected, abs=1e-5)
+
+
 def test_plus_code():
     answer = parse_answer("The plus code is 8FW4V75V+8Q.")
     assert (answer.latitude, answer.longitude) == pytest.approx((48.8583, 2.2944), abs=1e-4)
@@ -257,7 +269,8 @@ def test_span_is_where_the_coordinates_stand():
         ("-33.86° N, 151.2° E", (-33.86, 151.2), "contradicts the sign"),
         ("40.7° N, -74.0° E", (40.7, -74.0), "contradicts the sign"),
         ("151.2, -33.9", (-33.9, 151.2), "swapped"),
-        ('{"lat": 151.2, "lon": -33.9}', (-33.9, 151.2), "swapped"),
+        ("[151.2, -33.9]", (-33.9, 151.2), "swapped"),
+        ("Musina-22.3, 30.0", (22.3, 30.0), "right behind a word"),
         ("Latitude: 2.3° E, Longitude: 48.9° N", (48.9, 2.3), "swapped"),
         ("48-49° N, 2-3° E", (48.5, 2.5), "range"),
         ('{"lat": 1.5, "lon": 2.5, "why": "cut o', (1.5, 2.5), "cut off"),

@@ -309,6 +309,10 @@ def test_long_texts_are_read_at_both_ends():
     answer = parse_answer(text)
     start, end = answer.span
     assert text[start:end] == "48.8584, 2.2945"
+    # the cut leaves no half of a number: "-22.3" is not 22.3
+    for shift in range(8):
+        answer = parse_answer(f"{filler}-22.3488, 30.0407 {'x ' * (2**15 - shift)}")
+        assert answer.kind != "coordinates" or answer.latitude == -22.3488
     # reasoning does not count
     answer = parse_answer(f"<think>{filler}</think>48.8584, 2.2945")
     assert answer.kind == "coordinates" and not answer.notes
