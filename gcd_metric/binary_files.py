@@ -218,7 +218,7 @@ def open_xlsx(path: Path, where: str) -> Opened:
         with _workbook(path, where) as workbook:
             places = [names.index(name) for name in columns]
             records = _records(workbook[title], len(names), where)
-            for record in leave_out(records, places[1:3], len(names), opened.summary, where):
+            for record in leave_out(records, opened, columns, where):
                 cells = [record.cells[at] for at in places]
                 yield (cells[0], *map(with_point, cells[1:3]), *cells[3:])
 

@@ -16,6 +16,7 @@ from .opened import Opened, Row, naming, open_text, suffix_of
 from .summaries import Record, leave_out, with_point
 
 _SEPARATORS = {".csv": ",", ".tsv": "\t"}
+_SEPARATOR_LINE = re.compile(r"sep=.")  # which Excel reads as the choice of a separator
 _LONGEST_LINE = 10_000_000  # characters
 _END = "\x1e the end \x1e"
 # this limit is for all readers of the process, so it is never lowered
@@ -48,7 +49,7 @@ def open_csv(path: Path, where: str, summary: bool = False) -> Opened:
         records: Iterator[Record] = _records(path, where, separator)
         next(records)
         if summary:
-            records = leave_out(records, places[1:3], len(names), opened.summary, where)
+            records = leave_out(records, opened, columns, where)
         for number, _, row in records:
             cells = pick(row + [""] * (len(names) - len(row)))
             extra = len(row) > len(names) or any(cell.strip() for cell in row[named:])
@@ -87,6 +88,8 @@ def _records(path: Path, where: str, separator: str) -> Generator[Record, None, 
                     break
                 if record and record[-1].endswith(_END):
                     raise csv.Error("a quotation mark is never closed")
+                if not count and _SEPARATOR_LINE.fullmatch(separator.join(record)):
+                    continue
                 if len(record) < 2 and not "".join(record).strip():
                     after_blank = True
                     continue

@@ -31,8 +31,16 @@ class Opened:
     names: list[str]
     read: Callable[[list[str]], Iterator[Row]]
     notes: list[str] = field(default_factory=list)  # what was assumed, and how to choose otherwise
+    # pairs of columns with coordinates, by which rows of data are known; by default those read
+    pairs: list[tuple[str, str]] = field(default_factory=list)
     # lines after the data that are no rows of it, as texts; complete when all rows were read
     summary: list[list[str]] = field(default_factory=list)
+
+    def places(self, columns: list[str]) -> list[tuple[int, int]]:
+        """Where the pairs of coordinates are in a row; one column of texts is no pair."""
+        pairs = self.pairs or [(columns[1], columns[2])]
+        at = self.names.index
+        return [(at(one), at(other)) for one, other in pairs if one != other]
 
 
 def suffix_of(path: str | Path) -> str:

@@ -13,7 +13,8 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from .coordinates import parse_number
-from .names import counted, shortened
+from .names import shortened
+from .opened import Opened
 
 _MOST_LINES = 200
 _DECIMAL_COMMA = re.compile(r"^(\s*[-+\u2010-\u2015\u2212]?\d+),(\d+\s*°?\s*)$")
@@ -51,15 +52,16 @@ def with_point(cell: str) -> str:
 
 
 def leave_out(
-    records: Iterable[Record], places: Sequence[int], width: int, found: list[list[str]], where: str
+    records: Iterable[Record], opened: Opened, columns: list[str], where: str
 ) -> Iterator[Record]:
-    """Yield the rows of data; lines after them that are a summary are appended to `found`.
+    """Yield the rows of data; lines after them that are a summary are put into `opened.summary`.
 
-    `places` are those of latitude and longitude in a row (or twice that of a text, in which nothing
-    is left out), and `width` is the number of columns. A
-    ValueError names a last row that is called like a summary and has coordinates.
+    `columns` are those that are read. In a table without coordinates nothing is left out, because
+    texts may be as any summary. A ValueError names a last row that is called like a summary and has
+    coordinates.
     """
-    if places[0] == places[1]:  # texts, which may be as any summary
+    places = opened.places(columns)
+    if not places:
         yield from records
         return
     waiting: deque[Record] = deque()
@@ -72,16 +74,18 @@ def leave_out(
         after_blank = False
         if len(waiting) > _MOST_LINES:
             yield waiting.popleft()
-    tail = _Tail(list(waiting), places, width)
+    tail = _Tail(list(waiting), places, len(opened.names))
     cut = tail.start(where)
-    found += [record.cells for record in tail.records[cut:]]
+    opened.summary = [record.cells for record in tail.records[cut:]]
     yield from tail.records[:cut]
 
 
 class _Tail:
     """The last rows of a table."""
 
-    def __init__(self, records: list[Record], places: Sequence[int], width: int) -> None:
+    def __init__(
+        self, records: list[Record], places: Sequence[tuple[int, int]], width: int
+    ) -> None:
         self.records, self.places, self.width = records, places, width
 
     def start(self, where: str) -> int:
@@ -98,21 +102,22 @@ class _Tail:
                 )
         return len(self.records)
 
-    def _coordinates(self, record: Record) -> list[str]:
-        return [record.cells[at] if at < len(record.cells) else "" for at in self.places]
+    def _coordinates(self, record: Record) -> list[list[str]]:
+        cells = record.cells + [""] * (self.width - len(record.cells))
+        return [[with_point(cells[at]) for at in pair] for pair in self.places]
 
     def _has_place(self, record: Record) -> bool:
         """Whether it may be a row with coordinates, in the columns of the header."""
         if any(cell.strip() for cell in record.cells[self.width :]):
             return False
-        numbers = [parse_number(with_point(cell)) for cell in self._coordinates(record)]
-        return all(number is not None and number == number for number in numbers)
+        pairs = (map(parse_number, pair) for pair in self._coordinates(record))
+        return any(all(one is not None and one == one for one in pair) for pair in pairs)
 
     def _may_begin(self, record: Record) -> bool:
         if self._has_place(record):
             return False
         filled, first = _filled(record), _first(record)
-        half = any(cell.strip() for cell in self._coordinates(record))
+        half = any(cell.strip() for pair in self._coordinates(record) for cell in pair)
         if len(filled) > 1 and (_LABEL.fullmatch(first) or (half and _key(first))):
             return True
         if not record.after_blank or len(filled) >= self.width > 1 and not _is_labels(record):
@@ -210,7 +215,8 @@ def compare_summary(
     """A note on the lines that were left out, and on how their accuracies differ from `scores`."""
     if not lines:
         return []
-    left_out = f"{name}: the last {counted(len(lines), 'lines')}, a summary, left out"
+    last = "line is" if len(lines) == 1 else f"{len(lines):,} lines are"
+    left_out = f"{name}: the last {last} left out as a summary"
     known = {key: one for key, one in stated_accuracies(lines).items() if key in scores}
     wrong = [
         f"{key} is {one.percent:.4g} % there and {100 * scores[key]:.4g} % here"
@@ -220,5 +226,5 @@ def compare_summary(
     if wrong:
         return [f"WARNING: {left_out}; {'; '.join(wrong)}"]
     if known:
-        return [f"{left_out}; its accuracies are equal to these ({', '.join(known)})"]
+        return [f"{left_out}; its accuracies equal those computed here ({', '.join(known)})"]
     return [f"{left_out} (first: {shortened(', '.join(lines[0]))})"]

@@ -129,9 +129,9 @@ def read_both(
     except Unclear as unclear:
         raise ValueError(f"{way.where}: {unclear}; {advice}") from None
     way = replace(way, ids="one" if id_column else "optional")
+    opened.pairs = [(pair["latitude"], pair["longitude"]) for pair in found if pair]
     missing = replace(way, allow_missing=True)
     predictions = _read(opened, {"id": first, **found[0]}, missing, texts)
-    opened.summary = []
     truth = _read(opened, {"id": first, **found[1]}, way)
     if len(predictions) != len(truth):
         raise ValueError(f"{way.where}: the last rows have coordinates on one side only")

@@ -1,6 +1,5 @@
 """The same predictions in every format give the same scores, and what is unclear is said."""
 
-import gzip
 import io
 import json
 import sys
@@ -10,75 +9,7 @@ import pandas as pd
 import pytest
 
 from gcd_metric import GcdMetric
-from gcd_metric.cli import main
-
-N = 40
-
-
-@pytest.fixture(autouse=True)
-def here(monkeypatch, tmp_path):
-    monkeypatch.chdir(tmp_path)
-
-
-@pytest.fixture()
-def guess():
-    truth = places()
-    return truth.assign(lat=truth["lat"] + np.geomspace(0.001, 25, N).round(6))
-
-
-def places():
-    random = np.random.default_rng(0)
-    ids = [f"{index:05d}" for index in range(N)]
-    lat, lon = random.uniform(-60, 60, N).round(6), random.uniform(-170, 170, N).round(6)
-    return pd.DataFrame({"image_id": ids, "lat": lat, "lon": lon})
-
-
-@pytest.fixture()
-def run(capsys):
-    """Run the command; what it prints on stdout and on stderr, where lines are joined."""
-
-    def call(*arguments, code=0):
-        capsys.readouterr()
-        assert main(list(map(str, arguments))) == code
-        printed = capsys.readouterr()
-        return printed.out, " ".join(printed.err.split())
-
-    return call
-
-
-@pytest.fixture()
-def score(run):
-    """The scores of a file against truth.csv, or against itself."""
-
-    def call(name, *more, references=True):
-        places().to_csv("truth.csv", index=False)
-        options = ["--references", "truth.csv"] if references else []
-        out, said = run(name, *options, "--groups", "none", "--json", *more)
-        return json.loads(out)["runs"][0]["scores"], said
-
-    return call
-
-
-def write(name, text, encoding="utf-8"):
-    data = text.encode(encoding)
-    with (gzip.open if name.endswith(".gz") else open)(name, "wb") as file:
-        file.write(data)
-    return name
-
-
-def rows_of(frame):
-    return frame.to_dict("records")
-
-
-def lines_of(frame):
-    return "".join(f"{json.dumps(row)}\n" for row in rows_of(frame))
-
-
-def both(frame, names="image_id,gt_lat,gt_long,predicted_lat,predicted_long"):
-    truth = places()
-    columns = [frame["image_id"], truth["lat"], truth["lon"], frame["lat"], frame["lon"]]
-    return pd.DataFrame(dict(zip(names.split(","), columns, strict=True)))
-
+from tests.gcd_metric.formats import N, both, lines_of, places, rows_of, write
 
 # --- one score for all formats ------------------------------------------------------------------
 
@@ -93,6 +24,7 @@ WRITERS = {
         name, "\ufeff" + frame.to_csv(index=False, sep="\t"), "utf-16-be"
     ),
     "semicolons.csv": lambda frame, name: frame.to_csv(name, **SEMICOLONS),
+    "excel.csv": lambda frame, name: write(name, "sep=;\n" + frame.to_csv(**SEMICOLONS)),
     "semicolons.txt": lambda frame, name: frame.to_csv(name, **SEMICOLONS),
     "p.csv.gz": lambda frame, name: frame.to_csv(name, index=False),
     "p.csv.bz2": lambda frame, name: frame.to_csv(name, index=False),
@@ -312,101 +244,6 @@ def test_columns_with_the_same_ids_are_no_tie_and_others_are(run):
     assert "the ids may be in image_id, filename, which match equally many" in error
     assert "choose one with --id-column" in error
     run("p.csv", "--references", "t.csv", "--id-column", "filename")
-
-
-# --- summaries ----------------------------------------------------------------------------------
-
-STREETS = ["Street (1 km)", "City (25 km)", "≤200km"]
-LABELS = ["acc@1km", "acc@25km", "acc@200km"]
-SUMMARIES = {
-    "pairs": lambda a: "\n" + "\n".join(f"{k},{v:.4f}" for k, v in zip(LABELS, a, strict=True)),
-    "no blank line": lambda a: "\n".join(f"{k},{v:.4f}" for k, v in zip(LABELS, a, strict=True)),
-    "labels above": lambda a: f"\n{','.join(LABELS)}\n" + ",".join(f"{v:.4f}" for v in a),
-    "percent": lambda a: f"\n,1 km,25 km,200 km\nmodel,{','.join(f'{100 * v:.2f}' for v in a)}",
-    "text": lambda a: (
-        "\n" + "\n".join(f"{k}: {100 * v:.1f}%" for k, v in zip(LABELS, a, strict=True))
-    ),
-    "street level": lambda a: (
-        "\nmetric,value\n" + "\n".join(f"{k},{v:.3f}" for k, v in zip(STREETS, a, strict=True))
-    ),
-    "spreadsheet": lambda a: (
-        ",,,\n,,,\n" + "\n".join(f"{k},{v:.4f},," for k, v in zip(LABELS, a, strict=True))
-    ),
-    "row": lambda a: f"accuracy @ 25km,{a[1]:.4f},,",
-}
-
-
-@pytest.mark.parametrize("kind", SUMMARIES)
-def test_summaries_are_left_out_and_compared(score, guess, kind):
-    text = guess.to_csv(index=False)
-    expected, _ = score(write("p.csv", text))
-    accuracies = [expected[label] for label in LABELS]
-    assert len(set(accuracies)) == 3
-    found, said = score(write("p.csv", text + SUMMARIES[kind](accuracies) + "\n"))
-    assert found == expected
-    assert "a summary, left out; its accuracies are equal to these (" in said and "acc@25km" in said
-    wrong = [accuracies[0], accuracies[1] + 0.1, accuracies[2]]
-    found, said = score(write("p.csv", text + SUMMARIES[kind](wrong) + "\n"))
-    assert found == expected
-    there = f"acc@25km is {100 * wrong[1]:.4g} % there and {100 * accuracies[1]:.4g} % here"
-    assert "WARNING: p.csv: the last" in said and there in said and "acc@1km" not in said
-
-
-@pytest.mark.parametrize("last", ["mean,,,812.4", "\nmodel,gpt\n", "Average error,812.4,"])
-def test_other_summaries_are_left_out_and_counted(score, guess, last):
-    text = guess.assign(error=1.5).to_csv(index=False)
-    expected, _ = score(write("p.csv", text))
-    found, said = score(write("p.csv", text + last))
-    assert found == expected and "p.csv: the last 1 line, a summary, left out (first: " in said
-
-
-def test_summaries_in_other_formats(score, guess):
-    pytest.importorskip("openpyxl")
-    expected, _ = score(write("p.csv", guess.to_csv(index=False)))
-    lines = [{"acc@25km": expected["acc@25km"], "mean_km": 3}]
-    write("p.jsonl", "\n".join(map(json.dumps, [*rows_of(guess), *lines])))
-    last = pd.DataFrame({"image_id": [None, "acc@25km"], "lat": [None, expected["acc@25km"]]})
-    pd.concat([guess, last]).to_excel("p.xlsx", index=False)
-    both(guess).to_csv("both.csv", index=False)
-    with open("both.csv", "a") as file:
-        file.write(f"\nacc@25km,{expected['acc@25km']}\n")
-    for name in ("p.jsonl", "p.xlsx", "both.csv"):
-        found, said = score(name, references=name != "both.csv")
-        assert found["mean_km"] == pytest.approx(expected["mean_km"], rel=1e-12)
-        assert "left out; its accuracies are equal to these (acc@25km)" in said
-
-
-@pytest.mark.parametrize(
-    ("last", "said"),
-    [
-        ("mean,1.5,2.5", "row 41 is called mean and has coordinates; if it is a summary, remove"),
-        ("x,acc", "row 41, column lat (latitude) contains 'acc', not a"),
-        ("\nx,1.x,2", "row 41, column lat (latitude) contains '1.x', not a"),
-        ("\nacc@25km,0.27\ny,1,2", "row 41, column lon is empty|row 41"),
-        ("\nz,5", "row 41"),
-    ],
-)
-def test_rows_that_may_be_data_are_not_left_out(run, guess, last, said):
-    places().to_csv("truth.csv", index=False)
-    write("p.csv", guess.to_csv(index=False) + last + "\n")
-    error = run("p.csv", "--references", "truth.csv", code=2)[1]
-    assert any(one in error for one in said.split("|"))
-
-
-@pytest.mark.parametrize("last", ["\nx9,1.5,2.5", "mean_street.jpg,1,2", "\n12m,1,2", "25 km,1,2"])
-def test_rows_with_coordinates_are_data(score, guess, last):
-    found, said = score(write("p.csv", guess.to_csv(index=False) + last + "\n"))
-    assert found["n"] == N and "predictions without a reference, not scored: 1" in said
-    assert "summary" not in said
-
-
-def test_photos_without_a_prediction_are_no_summary(score, guess):
-    guess.loc[N - 2 :, ["lat", "lon"]] = None
-    found, said = score(write("p.csv", guess.to_csv(index=False)), "--missing", "miss")
-    assert found["n_missing"] == 2 and "summary" not in said
-    blank = guess.to_csv(index=False).replace("00039,", "\n00039,")
-    found, said = score(write("p.csv", blank), "--missing", "miss")
-    assert found["n_missing"] == 2 and "summary" not in said
 
 
 # --- texts of models ----------------------------------------------------------------------------
