@@ -306,13 +306,16 @@ def test_the_table_of_the_command(zoom, found, tmp_path, capsys):
 
 
 def test_intervals_account_for_photos_of_one_place(zoom, truth, found, tmp_path, capsys):
-    wrong = truth.map(lambda row, index: {"sequence": [index // 15] * 4}, with_indices=True)
-    wrong = wrong.select_columns(["image_id", "sequence"])
-    alone = justzoomin.score(wrong, truth)
-    grouped = justzoomin.score(wrong, truth, groups=[index // 10 for index in range(len(truth))])
-    assert "n_groups" not in alone and grouped["n_groups"] == len(truth) / 10
-    assert grouped["r@1"] == alone["r@1"] and grouped["r@1_n_effective"] < len(truth)
-    assert grouped["step1_ci95"][1] > alone["step1_ci95"][1]
+    half = len(truth) // 2
+    right = lambda row, at: {"sequence": row["sequence"] if at < half else [15] * 4}  # noqa: E731
+    guess = truth.map(right, with_indices=True).select_columns(["image_id", "sequence"])
+    alone = justzoomin.score(guess, truth)
+    labels = [at * 4 // len(truth) for at in range(len(truth))]  # four groups, all right or wrong
+    grouped = justzoomin.score(guess, truth, groups=labels)
+    assert "n_groups" not in alone and grouped["n_groups"] == 4
+    assert grouped["r@1"] == alone["r@1"] == pytest.approx(0.5)
+    assert grouped["r@1_n_effective"] < len(truth)
+    assert grouped["r@1_ci95"][1] > alone["r@1_ci95"][1]
     write(found, tmp_path / "answers.csv")
     command = ["score", str(tmp_path / "answers.csv"), "--data-dir", str(zoom), "--json"]
     for size, low, high in (("place:500m", 2, len(truth)), ("place:100km", 1, 4), ("none", 0, 0)):
