@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from ..names import counted
 from .geonames import Place, resolve
 from .links import linked_pairs
 from .members import Candidate, candidates, chosen
@@ -165,7 +166,7 @@ def parse_answers(values: Iterable[Any], places: str | None = None) -> Answers:
     degrees = np.array([(one.latitude, one.longitude) for one in found], np.float64).reshape(-1, 2)
     counts = Counter(one.kind for one in found)
     noted = Counter(note for one in found for note in one.notes)
-    notes = [f"{note} ({count:,} answers)" for note, count in noted.most_common()]
+    notes = [f"{note} ({counted(count, 'answers')})" for note, count in noted.most_common()]
     by_name = sum(one.kind == "place" and not math.isnan(one.latitude) for one in found)
     if by_name:
         notes.insert(0, f"{by_name:,} of {counts['place']:,} places were looked up in GeoNames")
