@@ -26,7 +26,7 @@ def error_curve(scored: Scored, narrow: bool = False) -> go.Figure:
     """The share of images within each distance; `narrow` is for a phone."""
     curve, unit = curve_data(scored), scored.options.unit
     figure = _new_figure(narrow, 320 if narrow else 420)
-    styles = zip(RUN_COLOURS, ("solid", "dash"), strict=True)
+    styles = zip(RUN_COLOURS, ("solid", "dash"), strict=False)
     for run, (x, y), (colour, dash) in zip(scored.runs, curve.lines, styles, strict=False):
         figure.add_scatter(
             x=x,

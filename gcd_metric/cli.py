@@ -3,21 +3,20 @@
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import re
 import sys
 from collections.abc import Sequence
 from typing import Any
 
-from . import groups, inputs, report, scoring, text
+from . import groups, inputs, output, report, scoring, text
 from .columns import ROLES
 from .inputs import WORDING
 from .names import listed
 from .options import CONFIGURATIONS, make_options
 from .places import METHODS
 from .readers import FORMATS
-from .scoring import Run, Scored, Task, published
+from .scoring import Run, Task, published
 from .terminal import run_command
 
 _NUMBERS = re.compile(r"^[-+.,\deE]*\d[-+.,\deE]*$")
@@ -35,7 +34,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _status(argv: Sequence[str]) -> int:
     try:
         try:
-            return _run(_parser().parse_args(_with_one_value(argv)))
+            return _run(_parser().parse_intermixed_args(_with_one_value(argv)))
         finally:
             sys.stdout.flush()
     except BrokenPipeError:
@@ -70,9 +69,9 @@ def _parser() -> argparse.ArgumentParser:
     expand = os.path.expanduser
     help_text = (
         f"file ({FORMATS}; text may be compressed) with an id, a latitude and a longitude for each "
-        "image, and perhaps the truth; - is standard input"
+        "image, and perhaps the truth; - is standard input; several files make one table"
     )
-    add("predictions", type=expand, help=help_text)
+    add("predictions", type=expand, nargs="+", help=help_text)
     help_text = (
         "such a file, or any name that load_dataset opens (im2gps, a folder, …); not needed if the "
         "predictions are beside the truth (pred_lat, pred_lon, true_lat, true_lon)"
@@ -127,11 +126,39 @@ def _parser() -> argparse.ArgumentParser:
         "repeated (country and continent need no column)"
     )
     add("--by", metavar="COLUMN", action="append", default=[], help=help_text)
+    help_text = (
+        "test the paired differences of all pairs of files, with p-values that are corrected for "
+        "the number of pairs by Holm's method"
+    )
+    add("--differences", action="store_true", help=help_text)
     help_text = "predictions of a second model for the same images, to test the differences"
     add("--compare", metavar="FILE", type=expand, help=help_text)
-    add("--json", action="store_true", help="print JSON instead of a table")
-    add("--report", metavar="FILE", type=expand, help="also write a report (.html or .png)")
+    _add_output(parser)
     return parser
+
+
+def _add_output(parser: argparse.ArgumentParser) -> None:
+    kinds = parser.add_mutually_exclusive_group()
+    help_text = "what to print (default: table); latex needs the package booktabs"
+    kinds.add_argument("--format", choices=output.FORMATS, default="table", help=help_text)
+    help_text = "print JSON, as --format json"
+    kinds.add_argument("--json", action="store_const", const="json", dest="format", help=help_text)
+    add = parser.add_argument
+    help_text = (
+        "how markdown and latex write intervals: in brackets (the default), or plusminus, with two "
+        "distances where they differ"
+    )
+    add("--intervals", choices=text.INTERVALS, default="brackets", help=help_text)
+    help_text = (
+        "with published results in markdown, latex and csv (table and json have them always)"
+    )
+    add("--published", action="store_true", help=help_text)
+    add(
+        "--report",
+        metavar="FILE",
+        type=os.path.expanduser,
+        help="also write a report (.html or .png)",
+    )
 
 
 def _distances(argument: str) -> list[float]:
@@ -186,9 +213,18 @@ def _benchmark(arguments: argparse.Namespace) -> tuple[str | None, str | None]:
 
 
 def _run(arguments: argparse.Namespace) -> int:
-    files = {"": arguments.predictions} | (
-        {"compare-": arguments.compare} if arguments.compare else {}
-    )
+    shown = output.Output(arguments.format, arguments.intervals, arguments.published)
+    shown.check()
+    files = [("", path) for path in arguments.predictions]
+    if arguments.compare:
+        if len(files) > 1:
+            raise ValueError(
+                "--compare is for one file of predictions; name all files without it, and add "
+                "--differences"
+            )
+        files.append(("compare-", arguments.compare))
+    elif arguments.differences and len(files) == 1:
+        raise ValueError("--differences needs at least two files of predictions")
     if arguments.report:
         report.check_report_path(arguments.report)
     if arguments.groups and groups.is_place(arguments.groups):
@@ -209,24 +245,34 @@ def _run(arguments: argparse.Namespace) -> int:
     predictions, references = inputs.read(arguments, files)
     if arguments.missing is None and inputs.has_answers(predictions):
         options = options._replace(missing="miss")
-    paths = [inputs.named(path) for path in files.values()]
+    paths = [inputs.named(path) for _, path in files]
     task = Task(references, references_name, options, WORDING, benchmark, none_known)
     task.groups = arguments.groups or (groups.JUSTZOOMIN if is_justzoomin else None)
     task.places, task.by = arguments.places, arguments.by
+    task.differences = bool(arguments.differences or arguments.compare)
     runs = scoring.join(list(zip(text.names_of(paths), paths, predictions, strict=True)), task)
     if not arguments.allow_partial:
         _refuse_partial(runs, len(references))
     scored = scoring.score_runs(runs, task)
     if arguments.report:  # written before printing, because the reader may close the output
         report.write_report(arguments.report, scored)
-    if arguments.json:
-        _print_json(scored, arguments, config_name, benchmark)
-    else:
-        _print_tables(scored)
+    settings = {
+        "references": {
+            "name": inputs.named(inputs.references(arguments)),
+            "config": arguments.config,
+            "n": scored.n_references,
+            "columns": scored.reference_columns,
+        },
+        "metric_config": config_name,
+        "benchmark": benchmark,
+    }
+    print(output.formatted(scored, shown, settings))
     for note in scored.notes:
         print(text.wrapped(note, "gcd-metric: "), file=sys.stderr)
     if arguments.report:
-        print(f"Wrote {arguments.report}", file=sys.stderr if arguments.json else sys.stdout)
+        print(
+            f"Wrote {arguments.report}", file=sys.stdout if shown.format == "table" else sys.stderr
+        )
     return 0
 
 
@@ -242,82 +288,3 @@ def _refuse_partial(runs: list[Run], n_references: int) -> None:
         f"the score would be over {n:,} of {n_references:,} references. {'; '.join(missing)}. "
         "--missing miss counts those without a prediction as wrong, --allow-partial leaves them out"
     )
-
-
-def _print_tables(scored: Scored) -> None:
-    print("Accuracy in percent within each distance")
-    print(text.terminal_table(scored))
-    for run in scored.runs:
-        print(text.wrapped(text.summary(scored, run)))
-    print(text.wrapped(text.intervals(scored)))
-    print(text.wrapped(text.columns(scored)))
-    if scored.published:
-        print(text.wrapped(text.sources(scored)))
-    if scored.runs[0].places:
-        print("\n" + text.wrapped(text.PLACES))
-        print(text.grid(*text.place_table(scored)))
-    for run in scored.runs:
-        for name, found in run.by.items():
-            print("\n" + text.wrapped(text.slice_title(run, name)))
-            print(text.terminal_slices(name, found, scored.options, scored.labels))
-            print(text.wrapped(text.slice_remark(found, scored.options)))
-    if scored.comparison is not None:
-        print("\n" + text.wrapped(text.paired_title(scored)))
-        print(text.grid(*text.paired_table(scored.comparison)))
-        print(text.wrapped(text.paired_remark(scored)))
-
-
-def _print_json(
-    scored: Scored, arguments: argparse.Namespace, config_name: str, benchmark: str | None
-) -> None:
-    document = {
-        "references": {
-            "name": inputs.named(inputs.references(arguments)),
-            "config": arguments.config,
-            "n": scored.n_references,
-            "columns": scored.reference_columns,
-        },
-        "metric_config": config_name,
-        "method": scored.options.method,
-        "strict": scored.options.strict,
-        "runs": [
-            {
-                "name": run.name,
-                "predictions": run.file,
-                "columns": run.columns,
-                "scores": run.scores,
-                "places": run.places or None,
-                "by": {
-                    name: [
-                        {"value": one.value, "is_small": one.is_small, **one.scores}
-                        for one in found
-                    ]
-                    for name, found in run.by.items()
-                },
-                "unmatched_predictions": run.unmatched_predictions,
-                "unmatched_references": run.unmatched_references,
-                "ambiguous": run.ambiguous,
-            }
-            for run in scored.runs
-        ],
-        "comparison": scored.comparison,
-        "groups": scored.labels and {"what": scored.labels.what, "source": scored.labels.source},
-        "benchmark": benchmark,
-        "published": [
-            {key: _published_value(key, value) for key, value in row.items() if value}
-            for row in scored.published
-        ],
-        "notes": scored.notes,
-    }
-    # JSON has no NaN and no infinity: they become null
-    document = json.loads(json.dumps(document), parse_constant=lambda _: None)
-    print(json.dumps(document, indent=2))
-
-
-def _published_value(key: str, value: str) -> Any:
-    """A number as a number; an accuracy as a fraction, like those of `scores`."""
-    if key.startswith("acc@"):
-        return round(float(value) / 100, 6)
-    if key.startswith("median_"):
-        return float(value)
-    return int(value) if key in ("n", "year") else value

@@ -276,6 +276,24 @@ def sign_flip_p_value(differences: np.ndarray) -> float:
     return float(f"{p_value:.12g}")  # so that rounding errors do not show
 
 
+def holm(p_values: np.ndarray) -> np.ndarray:
+    """Correct p-values of shape (n,) for the number of tests, by Holm's step-down method.
+
+    The probability that any true null hypothesis is rejected is then at most the level of the
+    test, however the tests depend on each other.
+
+    References
+    ----------
+    S. Holm, "A simple sequentially rejective multiple test procedure", Scandinavian Journal of
+    Statistics 6 (2), 1979, pp. 65-70.
+    """
+    order = np.argsort(p_values)
+    multiplied = p_values[order] * np.arange(len(order), 0, -1)
+    corrected = np.empty(len(order))
+    corrected[order] = np.minimum(np.maximum.accumulate(multiplied), 1)
+    return corrected
+
+
 def _compare_medians(
     pair: np.ndarray, groups: Groups | None, n_resamples: int, seed: int
 ) -> dict[str, Any]:

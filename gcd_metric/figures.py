@@ -97,6 +97,18 @@ def summarise(
     return result
 
 
+def flattened(scores: Mapping[str, Any]) -> dict[str, Any]:
+    """Figures for one row of a table, with the ends of `{key}_ci95` as `{key}_low` and `_high`."""
+    row: dict[str, Any] = {}
+    for key, value in scores.items():
+        if key.endswith("_ci95"):
+            name = key.removesuffix("_ci95")
+            row[f"{name}_low"], row[f"{name}_high"] = value
+        else:
+            row[key] = value
+    return row
+
+
 def _within(interval: Interval, largest: float) -> Interval:
     """The part of an interval from 0 to `largest`."""
     if interval is NONE:

@@ -62,9 +62,10 @@ def _advice(prefix: str) -> str:
     return f"choose one with --{prefix}{{}}-column"
 
 
-def check(arguments: argparse.Namespace, files: dict[str, str]) -> None:
+def check(arguments: argparse.Namespace, files: list[tuple[str, str]]) -> None:
     """Refuse what cannot be predictions or references, before anything is read."""
-    if [*files.values(), arguments.references].count(STDIN) > 1:
+    paths = [path for _, path in files]
+    if [*paths, arguments.references].count(STDIN) > 1:
         raise ValueError(f"{STDIN} is standard input, which can be only one of the files")
     if arguments.references is None:
         for option in _DATA_SET_OPTIONS:
@@ -74,7 +75,7 @@ def check(arguments: argparse.Namespace, files: dict[str, str]) -> None:
                 )
     else:
         _check_references(arguments)
-    for path in files.values():
+    for path in paths:
         _check_predictions(path)
 
 
@@ -194,13 +195,14 @@ def _only_split(name: str, where: dict[str, Any]) -> str:
 
 
 def read(
-    arguments: argparse.Namespace, files: dict[str, str]
+    arguments: argparse.Namespace, files: list[tuple[str, str]]
 ) -> tuple[list[pd.DataFrame], pd.DataFrame]:
     """Predictions, then references, which may have to be downloaded."""
     also = [arguments.groups] if arguments.groups else [*groups.COLUMNS]
     also += arguments.by
+    paths = [path for _, path in files]
     with tempfile.TemporaryDirectory() as folder:
-        stdin = STDIN in (*files.values(), arguments.references) and save_stdin(folder)
+        stdin = STDIN in (*paths, arguments.references) and save_stdin(folder)
 
         def place(name: str) -> Path:
             return stdin if stdin and name == STDIN else Path(name)
@@ -216,24 +218,24 @@ def read(
         predictions[0].attrs["notes"].append(
             "answers without coordinates count as wrong; --missing error refuses them"
         )
-    shown = list(zip(map(named, files.values()), predictions, strict=True))
+    shown = list(zip(map(named, paths), predictions, strict=True))
     tables.choose_ids(shown, (name, truth), WORDING.column.format("id"))
     return predictions, truth
 
 
 def _read_predictions(
     arguments: argparse.Namespace,
-    files: dict[str, str],
+    files: list[tuple[str, str]],
     place: Callable[[str], Path],
     also: list[str],
 ) -> tuple[list[pd.DataFrame], pd.DataFrame | None]:
     """Read the predictions, and the truth if the first file contains it."""
     predictions, truth = [], None
-    for prefix, path in files.items():
+    for index, (prefix, path) in enumerate(files):
         chosen, where = _columns(arguments, prefix), named(path)
         column = getattr(arguments, f"{prefix}answer_column".replace("-", "_"))
         answers = tables.AnswerOptions(column, arguments.answer_places)
-        if prefix == "" and arguments.references is None:
+        if index == 0 and arguments.references is None:
             way = tables.Way(where, also=also, answers=answers)
             chosen_truth = _columns(arguments, "reference-")
             table, truth = tables.read_both(place(path), chosen, chosen_truth, way, _ONE_FILE)
@@ -277,8 +279,8 @@ def _read_references(
 
 def references(arguments: argparse.Namespace) -> str:
     """The file or data set that contains the truth."""
-    name: str = arguments.references
-    return arguments.predictions if name is None else name
+    first: str = arguments.predictions[0]
+    return first if arguments.references is None else arguments.references
 
 
 def has_answers(predictions: Iterable[pd.DataFrame]) -> bool:

@@ -198,7 +198,7 @@ def score(
         raise ValueError(f"scores by {len(columns)} columns; name at most {_MOST_BY}")
     truth, truth_name = _read_references(benchmark, references, columns)
     named = list(zip(text.names_of(files), files, read_tables, strict=True))
-    task = scoring.Task(truth, truth_name, options, _WORDING, benchmark or None)
+    task = scoring.Task(truth, truth_name, options, _WORDING, benchmark or None, differences=True)
     task.by = columns
     if benchmark == "justzoomin":
         task.groups = groups.JUSTZOOMIN

@@ -23,6 +23,12 @@ def listed(names: Iterable[object]) -> str:
     return ", ".join([*map(shortened, names[:_MOST]), *more])
 
 
+def joined(names: Sequence[str]) -> str:
+    """Names as in a sentence: `a`, `a and b`, `a, b and c`."""
+    *first, last = names
+    return f"{', '.join(first)} and {last}" if first else last
+
+
 def counted(count: int, plural: str) -> str:
     """A count with a noun whose plural ends in s: `1 row without an id`, `2,000 rows …`."""
     noun = re.sub(r"s\b", "", plural, count=1) if count == 1 else plural

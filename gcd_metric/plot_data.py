@@ -18,7 +18,12 @@ WORST_ARCS = 200
 # From small to large errors. Any two differ for every kind of colour vision, and each can be seen
 # on white and on nearly black; the tests check both.
 ERROR_COLOURS = ("#009af8", "#6a45ff", "#bd00b0", "#b179a1", "#f4004f", "#dd7a00")
-RUN_COLOURS = ("#1f83d8", "#dd7a00")
+# the first ones differ most
+RUN_COLOURS = (
+    *("#1f83d8", "#dd7a00", "#8738ff", "#516749"),
+    *("#a1945a", "#b53109", "#af188b", "#ff4195"),
+)
+RUN_DASHES = ("solid", "dashed", "dotted", "dashdot")
 _CURVE_POINTS = 2000
 _ARC_SEGMENTS = 64  # of the longest arcs, a power of two
 _SEGMENTS_ACROSS = 120  # how many segments of an arc the width of a map has room for
@@ -65,6 +70,14 @@ class MapData:
 
 
 # --- the error curve ----------------------------------------------------------------------------
+
+
+def run_styles(count: int) -> list[tuple[str, str]]:
+    """A colour and a dash of matplotlib for each run; no two of up to 32 runs have the same."""
+    n = len(RUN_COLOURS)
+    return [
+        (RUN_COLOURS[index % n], RUN_DASHES[index // n % len(RUN_DASHES)]) for index in range(count)
+    ]
 
 
 def curve_data(scored: Scored) -> CurveData:

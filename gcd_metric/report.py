@@ -20,6 +20,9 @@ from .scoring import Run, Scored
 
 _HEADING = 120  # columns of a heading; tables have the whole names
 _WORST_ROWS = 20
+_MOST_MAPS = 3  # of more files, only the first have a map, to keep a report small
+_MOST_SHARES = 2  # of more files, the curve has no numbers, only the table
+_BORDERS = {"solid": "solid", "dashed": "dashed", "dotted": "dotted", "dashdot": "double"}  # in CSS
 MAP_LINE = "Each line is the shortest path from the truth (dot) to the prediction."
 
 
@@ -68,15 +71,22 @@ def check_report_path(path: str | Path) -> None:
 # --- drawing ------------------------------------------------------------------------------------
 
 
-def new_figure(what: str, width: float, height: float) -> Any:
-    """An empty figure, in inches; without matplotlib an ImportError that says what needs it."""
+def require_matplotlib(what: str) -> None:
+    """Raise an ImportError that says what needs matplotlib, if it is not installed."""
     try:
-        from matplotlib.backends.backend_agg import FigureCanvasAgg
-        from matplotlib.figure import Figure
+        import matplotlib.figure  # noqa: F401
     except ImportError:
         raise ImportError(
             f"{what} needs matplotlib: pip install 'im2gps-justzoomin[report]'"
         ) from None
+
+
+def new_figure(what: str, width: float, height: float) -> Any:
+    """An empty figure, in inches; without matplotlib an ImportError that says what needs it."""
+    require_matplotlib(what)
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
     figure = Figure(figsize=(width, height), layout="constrained")
     FigureCanvasAgg(figure)
     return figure
@@ -85,13 +95,16 @@ def new_figure(what: str, width: float, height: float) -> Any:
 def draw_curve(axes: Any, scored: Scored) -> None:
     """Draw the share of photos within each distance on matplotlib axes, with the thresholds."""
     curve, unit = plot_data.curve_data(scored), scored.options.unit
-    for (distances, percent), colour in zip(curve.lines, plot_data.RUN_COLOURS, strict=False):
-        axes.step(distances, percent, where="post", color=colour, lw=1.8)
+    styles = plot_data.run_styles(len(scored.runs))
+    for (distances, percent), (colour, dash) in zip(curve.lines, styles, strict=True):
+        axes.step(distances, percent, where="post", color=colour, ls=dash, lw=1.8)
     for key, threshold in zip(scored.options.keys, scored.options.thresholds, strict=True):
-        shares = (f"{run.scores[key]:.1%}" for run in scored.runs)
+        name = f"{threshold:g} {unit}"
+        if len(scored.runs) <= _MOST_SHARES:
+            name += ": " + " | ".join(f"{run.scores[key]:.1%}" for run in scored.runs)
         axes.axvline(threshold, color="0.45", lw=0.8, ls="--", zorder=0)
         axes.annotate(
-            f"{threshold:g} {unit}: {' | '.join(shares)}",
+            name,
             (threshold, 1),
             xycoords=axes.get_xaxis_transform(),
             xytext=(2, 4),
@@ -105,6 +118,16 @@ def draw_curve(axes: Any, scored: Scored) -> None:
     axes.set(xlabel=f"great-circle error ({unit})", ylabel="photos within this distance (%)")
     axes.xaxis.set_major_formatter(lambda value, _: f"{value:,.10g}")
     axes.grid(color="0.9", lw=0.6)
+
+
+def draw_legend(axes: Any, scored: Scored) -> None:
+    """Name the lines that `draw_curve` drew."""
+    names = [run.name for run in scored.runs]
+    legend = axes.legend(axes.lines[: len(names)], names, loc="lower right", fontsize=9)
+    # set afterwards, since a label that begins with _ would be left out
+    for entry, name in zip(legend.get_texts(), names, strict=True):
+        shown, plain = for_matplotlib(name)
+        entry.set(text=shown, **plain)
 
 
 def draw_map(axes: Any, scored: Scored, run: Run) -> None:
@@ -146,17 +169,14 @@ def draw_map(axes: Any, scored: Scored, run: Run) -> None:
 
 def _overview(scored: Scored) -> bytes:
     """All pictures and the paired differences as one PNG."""
-    paired = text.paired_table(scored.comparison) if scored.comparison else None
-    heights = [4.2] + [5.8] * len(scored.runs) + ([0.75 + 0.2 * len(paired[1])] if paired else [])
+    paired = text.paired_table(scored) if scored.differences else None
+    mapped = scored.runs[:_MOST_MAPS]
+    heights = [4.2] + [5.8] * len(mapped) + ([1.0 + 0.22 * len(paired[1])] if paired else [])
     figure = new_figure("a report", 11, 0.4 + sum(heights))
     curve, *others = figure.subplots(len(heights), 1, height_ratios=heights)
     draw_curve(curve, scored)
-    legend = curve.legend([run.name for run in scored.runs], loc="lower right", fontsize=9)
-    # set afterwards, since a label that begins with _ would be left out
-    for entry, run in zip(legend.get_texts(), scored.runs, strict=True):
-        name, plain = for_matplotlib(run.name)
-        entry.set(text=name, **plain)
-    for axes, run in zip(others, scored.runs, strict=False):
+    draw_legend(curve, scored)
+    for axes, run in zip(others, mapped, strict=False):
         draw_map(axes, scored, run)
         name, plain = for_matplotlib(run.name)
         more = plot_data.left_out(run.measured)
@@ -164,7 +184,8 @@ def _overview(scored: Scored) -> bytes:
         axes.set_title("\n".join(filter(None, [title, more])), fontsize=10, **plain)
     if paired:
         _draw_paired(others[-1], scored, *paired)
-    drawn = [for_matplotlib(line, 100) for line in (scored.title, text.scope(scored))]
+    lines = filter(None, (scored.title, text.scope(scored), _unmapped(scored)))
+    drawn = [for_matplotlib(line, 100) for line in lines]
     title = "\n".join(line for line, _ in drawn)
     families = dict.fromkeys(family for _, plain in drawn for family in plain["fontfamily"])
     if "\\u" in title.lower():
@@ -178,6 +199,10 @@ def _draw_paired(axes: Any, scored: Scored, headers: list[str], rows: list[list[
     title, plain = for_matplotlib(text.paired_title(scored), 110)
     axes.set_title(title, fontsize=11, **plain)
     cells = axes.table(rows, colLabels=headers, loc="upper center")
+    cells.auto_set_column_width(list(range(len(headers))))
+    for index, (name, *_) in enumerate(rows, 1):
+        shown, plain = for_matplotlib(name, 50)
+        cells[index, 0].get_text().set(text=shown, **plain)
     cells.auto_set_font_size(False)
     cells.set_fontsize(9)
     remark = textwrap.fill(text.paired_remark(scored), 120)
@@ -200,7 +225,8 @@ def _render(figure: Any, kind: str) -> bytes:
 def _page(scored: Scored) -> str:
     parts = [paragraphs([text.scope(scored), *scored.notes]), tables_html(scored)]
     parts += ["<h2>Error curve</h2>", _curve(scored)]
-    for run in scored.runs:
+    parts += [paragraphs([_unmapped(scored)])]
+    for run in scored.runs[:_MOST_MAPS]:
         title = f"Map of the errors of {as_html(run.name, _HEADING)}"
         lines = paragraphs([MAP_LINE, plot_data.left_out(run.measured)])
         figure = new_figure("a report", 11, 5.8)
@@ -213,13 +239,26 @@ def _page(scored: Scored) -> str:
     return page.substitute(title=as_html(scored.title, _HEADING), body="\n".join(parts))
 
 
+def _unmapped(scored: Scored) -> str:
+    """One sentence on the files that have no map; empty if all have one."""
+    if len(scored.runs) <= _MOST_MAPS:
+        return ""
+    return (
+        f"Maps and worst predictions are of the first {_MOST_MAPS} of {len(scored.runs)} files, to "
+        "keep the report small."
+    )
+
+
 def _curve(scored: Scored) -> str:
     """The curve, with its legend as text of the page, which has fonts for any name."""
     figure = new_figure("a report", 10, 4.4)
     draw_curve(figure.subplots(), scored)
     legend = "<br>".join(
-        f'<span style="color:{colour}">&#9632;</span> {as_html(run.name, _HEADING)}'
-        for run, colour in zip(scored.runs, plot_data.RUN_COLOURS, strict=False)
+        f'<span style="display:inline-block;width:2em;vertical-align:middle;border-top:3px '
+        f'{_BORDERS[dash]} {colour}"></span> {as_html(run.name, _HEADING)}'
+        for run, (colour, dash) in zip(
+            scored.runs, plot_data.run_styles(len(scored.runs)), strict=True
+        )
     )
     curve = _render(figure, "svg").decode()
     return f"<p>{legend}</p>{curve[curve.index('<svg') :]}"
@@ -230,10 +269,10 @@ def tables_html(scored: Scored) -> str:
     title = "Accuracy in percent within each distance"
     parts = [f"<h2>{title}</h2>", html_table(*text.table(scored), title)]
     parts.append(paragraphs(text.remarks(scored)))
-    if scored.comparison:
+    if scored.differences:
         title = text.paired_title(scored)
         parts.append(f"<h2>{as_html(title, _HEADING)}</h2>")
-        parts.append(html_table(*text.paired_table(scored.comparison), title))
+        parts.append(html_table(*text.paired_table(scored), title))
         parts.append(paragraphs([text.paired_remark(scored)]))
     if scored.runs[0].places:
         parts.append(f"<h2>{text.PLACES}</h2>{html_table(*text.place_table(scored), text.PLACES)}")

@@ -5,7 +5,8 @@ from __future__ import annotations
 import csv
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from itertools import chain
+from functools import reduce
+from itertools import chain, combinations
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -14,14 +15,14 @@ import pandas as pd
 
 from .checks import examine
 from .columns import plain
-from .comparison import compare_distances
+from .comparison import compare_distances, holm
 from .coordinates import Coordinates
 from .distances import measure
 from .figures import approximate_accuracies, summarise
 from .groups import Groups, Labels, find_labels, make_groups
 from .intervals import FEW_GROUPS
 from .matching import match_ids, why_none_match
-from .names import listed, shortened
+from .names import joined, listed, shortened
 from .options import Options
 from .place_scores import score_places
 from .places import find_places
@@ -52,6 +53,7 @@ class Task:
     groups: str | None = None  # as for `find_labels`
     places: str | None = None  # a method of places.py, to compare the names of places
     by: Sequence[str] = ()  # columns of the references, for whose values scores are computed
+    differences: bool = False  # whether runs are compared in pairs
 
 
 @dataclass
@@ -75,9 +77,18 @@ class Run:
     by: dict[str, list[Slice]] = field(default_factory=dict)  # scores for the values of columns
 
 
+class Difference(NamedTuple):
+    """The paired differences of two runs, a - b."""
+
+    a: Run
+    b: Run
+    # as `compare` returns them; each accuracy of several pairs also has a `p_holm`
+    figures: dict[str, Any]
+
+
 @dataclass
 class Scored:
-    """One run, or two that are compared, with every figure that the table and the report show."""
+    """Runs over the same images, with every figure that the table and the report show."""
 
     title: str
     runs: list[Run]
@@ -87,7 +98,7 @@ class Scored:
     n_references: int = 0  # scored or not
     reference_columns: dict[str, str] = field(default_factory=dict)  # that were read
     published: list[dict[str, str]] = field(default_factory=list)  # rows over the same images
-    comparison: dict[str, Any] | None = None  # of two runs, as `compare` returns it
+    differences: list[Difference] = field(default_factory=list)  # of all pairs, if asked for
     labels: Labels | None = None  # the groups for which the intervals account
     notes: list[str] = field(default_factory=list)  # what was not scored, and what is doubtful
 
@@ -99,9 +110,9 @@ def join(files: Sequence[tuple[str, str, pd.DataFrame]], task: Task) -> list[Run
     """Put predictions in the order of the references, by id.
 
     `files` are names, paths and tables of predictions, as `tables.read_coordinates` returns them.
-    If missing predictions count as misses, references without a prediction are kept with NaN. Of
-    two files, both keep only the references that both predict. Raises ValueError if nothing
-    matches, or if several predictions are for one reference.
+    If missing predictions count as misses, references without a prediction are kept with NaN.
+    Otherwise all files keep only the references that all of them predict. Raises ValueError if
+    nothing matches, or if several predictions are for one reference.
     """
     runs = []
     truth_ids = task.references["image_id"].tolist()
@@ -133,9 +144,9 @@ def join(files: Sequence[tuple[str, str, pd.DataFrame]], task: Task) -> list[Run
         run.ambiguous = match.ambiguous
         runs.append(run)
     if len(runs) > 1:
-        common = np.intersect1d(runs[0].positions, runs[1].positions)
+        common = reduce(np.intersect1d, [run.positions for run in runs])
         if not len(common):
-            raise ValueError(f"{runs[0].file} and {runs[1].file} have no image in common")
+            raise ValueError(f"{joined([run.file for run in runs])} have no image in common")
         for run in runs:
             run.positions, run.table = common, run.table.loc[common]
     for run in runs:
@@ -189,7 +200,7 @@ def _published_beside(
 
 
 def score_runs(runs: list[Run], task: Task) -> Scored:
-    """Score one run, or two and their paired differences; sets `measured` and `scores` of the runs.
+    """Score runs, and compare them if the task says so; sets `measured` and `scores` of the runs.
 
     `runs` are as `join` returns them.
     """
@@ -219,9 +230,6 @@ def score_runs(runs: list[Run], task: Task) -> Scored:
             column.name: slice_distances(run.measured, column, options, groups)
             for column in columns
         }
-    comparison = None
-    if len(runs) > 1:
-        comparison = compare_distances([run.measured for run in runs], options, groups)
     beside, why = _published_beside(task.benchmark, len(positions), options)
     notes = _notes(runs, task)
     if labels and groups and len(groups.sizes) > 1:
@@ -230,7 +238,7 @@ def score_runs(runs: list[Run], task: Task) -> Scored:
     notes += dict.fromkeys(chain(*read, task.references.attrs["notes"], doubts))
     notes += [line for line in (why or task.none_known,) if line]
     return Scored(
-        f"{' and '.join(run.name for run in runs)} on {task.name}",
+        f"{joined([run.name for run in runs])} on {task.name}",
         runs,
         truth,
         references["image_id"].tolist(),
@@ -238,7 +246,7 @@ def score_runs(runs: list[Run], task: Task) -> Scored:
         len(task.references),
         task.references.attrs["columns"],
         beside,
-        comparison,
+        compare_runs(runs, options, groups) if task.differences else [],
         labels,
         notes,
     )
@@ -255,6 +263,26 @@ def _column(name: str, references: pd.DataFrame) -> Column:
         return make_column(names, len(references), name)
     there = listed(references.attrs.get("names", references.columns))
     raise ValueError(f"--by: the references have no column {name!r}; they have {there}")
+
+
+def compare_runs(
+    runs: Sequence[Run], options: Options, groups: Groups | None = None
+) -> list[Difference]:
+    """The paired differences of all pairs, with p-values that are corrected for their number.
+
+    At each threshold, the pairs are one family of tests.
+    """
+    differences = [
+        Difference(a, b, compare_distances([a.measured, b.measured], options, groups))
+        for a, b in combinations(runs, 2)
+    ]
+    if len(differences) > 1:
+        for key in options.keys:
+            found = [one.figures[key] for one in differences]
+            corrected = holm(np.array([figures["p_value"] for figures in found]))
+            for figures, p_value in zip(found, corrected.tolist(), strict=True):
+                figures["p_holm"] = p_value
+    return differences
 
 
 def _notes(runs: Sequence[Run], task: Task) -> list[str]:
@@ -295,8 +323,11 @@ def _notes(runs: Sequence[Run], task: Task) -> list[str]:
         if len(run.ambiguous) > _MOST_GROUPS:
             more = len(run.ambiguous) - _MOST_GROUPS
             notes.append(f"{run.file}: {more:,} more such groups")
-    if len(runs) > 1 and np.array_equal(runs[0].predictions, runs[1].predictions, equal_nan=True):
-        notes.append("WARNING: both files contain the same predictions")
+    notes += [
+        f"WARNING: {a.name} and {b.name} contain the same predictions"
+        for a, b in combinations(runs, 2)
+        if np.array_equal(a.predictions, b.predictions, equal_nan=True)
+    ]
     return notes
 
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from .coordinates import parse_number
-from .figures import distances, summarise
+from .figures import distances, flattened, summarise
 from .groups import Groups, factorize, labels_of
 from .options import Options, as_numbers, make_options
 
@@ -268,14 +268,7 @@ def _as_frame(column: Column, found: list[Slice]) -> pd.DataFrame:
     records = []
     for one in found:
         counts = {key: value for key, value in one.scores.items() if key.startswith("n")}
-        record = {**counts, "small": one.is_small}
-        for key, value in one.scores.items():
-            if key.endswith("_ci95"):
-                name = key.removesuffix("_ci95")
-                record[f"{name}_low"], record[f"{name}_high"] = value
-            else:
-                record[key] = value
-        records.append(record)
+        records.append({**counts, "small": one.is_small, **flattened(one.scores)})
     labels = [one.label for one in found]
     index = pd.Index(labels, name=column.name, tupleize_cols=False)
     if column.is_cut:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import textwrap
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -26,8 +26,10 @@ _MOST_SLICES = 50  # with more, only some are listed
 PLACES = "Predictions in the same place as the truth, in percent"
 _ENDS = 10  # slices that are listed at each end
 _UNNAMED = Labels((), "groups", "")
+# ways to write an interval: 50.0 [44.1, 55.9]; 50.0 ± 5.9, or 10.0 +3.4/−2.6; 50.0
+INTERVALS = ("brackets", "plusminus", "none")
 
-INTERVALS = (
+_INDEPENDENT = (
     "Intervals: 95 %, for independent photos (accuracies: Wilson; median: Woodruff; mean and "
     "GeoScore: Student's t)."
 )
@@ -40,18 +42,22 @@ _PAIRED_GROUPS = (
     "exchanges the models in each group. The two methods can disagree where an interval only just "
     "excludes 0."
 )
+_HOLM = (
+    "p is corrected for the {} pairs at each distance by Holm's method (Scandinavian Journal of "
+    "Statistics 6, 1979); the intervals are not corrected."
+)
 
 
 def names_of(paths: Sequence[str]) -> list[str]:
     """Short names that tell files apart: the stem, or as much of the path as differs."""
-    parts = [Path(os.path.abspath(path)).with_suffix("").parts for path in paths]
-    if len(set(paths)) > 1 and len(set(parts)) == 1:  # a.csv and a.parquet
-        return [Path(path).name for path in paths]
-    for count in range(1, max(map(len, parts)) + 1):
-        names = ["/".join(part[-count:]) for part in parts]
-        if len(set(names)) == len(names):
-            return names
-    return [f"{part[-1]} ({index})" for index, part in enumerate(parts, 1)]  # one file, twice
+    whole = [Path(os.path.abspath(path)) for path in paths]
+    stems = [path.with_suffix("").parts for path in whole]
+    for parts in (stems, [path.parts for path in whole]):  # a.csv and a.parquet have one stem
+        for count in range(1, max(map(len, parts)) + 1):
+            names = ["/".join(part[-count:]) for part in parts]
+            if len(set(names)) == len(names):
+                return names
+    return [f"{part[-1]} ({index})" for index, part in enumerate(stems, 1)]  # one file, twice
 
 
 def wrapped(text: str, prefix: str = "") -> str:
@@ -104,7 +110,7 @@ def summary(scored: Scored, run: Run) -> str:
 def intervals(scored: Scored) -> str:
     """One line that says for what the intervals account."""
     if not scored.labels:
-        return INTERVALS
+        return _INDEPENDENT
     n_groups, (_, what, source) = scored.runs[0].scores["n_groups"], scored.labels
     if n_groups == 1:
         return f"No intervals: all photos are in one group (from {source})."
@@ -132,13 +138,21 @@ def remarks(scored: Scored) -> list[str]:
 
 def paired_title(scored: Scored) -> str:
     """Which differences the paired table contains."""
-    a, b = scored.runs
+    if len(scored.differences) > 1:
+        return (
+            "Paired differences of accuracies in percentage points; positive: the first is better"
+        )
+    a, b, _ = scored.differences[0]
     return f"Paired difference: {a.name} minus {b.name} (A - B)"
 
 
 def paired_remark(scored: Scored) -> str:
     """How the paired differences were tested."""
-    return _PAIRED_GROUPS.format(scored.labels.what) if scored.labels else _PAIRED
+    remark = _PAIRED_GROUPS.format(scored.labels.what) if scored.labels else _PAIRED
+    if len(scored.differences) == 1:
+        return remark
+    remark = remark.replace(" (medians: bootstrap)", "")  # this table has accuracies only
+    return f"{remark} {_HOLM.format(len(scored.differences))}"
 
 
 def slice_title(run: Run, name: str) -> str:
@@ -154,19 +168,32 @@ def _spaced(distance: str) -> str:
     return distance.replace("km", " km") if distance.endswith("km") else distance[:-1] + " m"
 
 
-def _percent(value: float, interval: tuple[float, float], unit: str = "") -> str:
+def _percent(
+    value: float, interval: tuple[float, float], unit: str = "", intervals: str = "brackets"
+) -> str:
     low, high = interval
-    return _with_interval(100 * value, (100 * low, 100 * high), unit)
+    return _with_interval(100 * value, (100 * low, 100 * high), unit, intervals)
 
 
-def _with_interval(value: float, interval: tuple[float, float], unit: str = "") -> str:
-    """A figure with its interval in brackets, if it has one."""
-    figure = f"{value:,.1f}{unit}"
-    return figure if np.isnan(interval[0]) else f"{figure} [{interval[0]:,.1f}, {interval[1]:,.1f}]"
+def _with_interval(
+    value: float, interval: tuple[float, float], unit: str = "", intervals: str = "brackets"
+) -> str:
+    """A figure with its interval, if it has one, in one of the ways of `INTERVALS`."""
+    figure, (low, high) = f"{value:,.1f}", interval
+    if np.isnan(low) or intervals == "none":
+        return f"{figure}{unit}"
+    if intervals == "brackets":
+        return f"{figure}{unit} [{low:,.1f}, {high:,.1f}]"
+    up, down = f"{high - value:,.1f}", f"{value - low:,.1f}"
+    return f"{figure} \u00b1 {up}{unit}" if up == down else f"{figure} +{up}/\u2212{down}{unit}"
 
 
-def table(scored: Scored) -> Table:
-    """The figures of the runs, then published results."""
+def _figure(scores: Mapping[str, Any], key: str) -> tuple[float, tuple[float, float]]:
+    return scores[key], scores[f"{key}_ci95"]
+
+
+def table(scored: Scored, intervals: str = "brackets") -> Table:
+    """The figures of the runs, then published results; `intervals` is one of `INTERVALS`."""
     options = scored.options
     keys = options.keys
     median, mean = f"median_{options.unit}", f"mean_{options.unit}"
@@ -174,9 +201,9 @@ def table(scored: Scored) -> Table:
     headers = [header.replace("_", " ") for header in headers]
     rows = []
     for run in scored.runs:
-        accuracies = [_percent(run.scores[key], run.scores[f"{key}_ci95"]) for key in keys]
+        accuracies = [_percent(*_figure(run.scores, key), "", intervals) for key in keys]
         others = [
-            _with_interval(run.scores[key], run.scores[f"{key}_ci95"])
+            _with_interval(*_figure(run.scores, key), "", intervals)
             for key in (median, mean, "geoscore")
         ]
         missing = run.scores.get("n_missing")
@@ -195,29 +222,47 @@ def table(scored: Scored) -> Table:
     return headers, rows
 
 
-def paired_table(comparison: dict[str, Any]) -> Table:
-    """The paired differences of two runs, as `compare` returns them."""
+def paired_table(scored: Scored, intervals: str = "brackets") -> Table:
+    """The paired differences of two runs, with that of the medians, or those of several pairs."""
+    if len(scored.differences) > 1:
+        return _pairs_table(scored, intervals)
+    comparison = scored.differences[0].figures
     rows = []
     for key, value in comparison.items():
         if key.startswith("acc@"):
-            difference = _percent(value["difference"], value["ci95"], " points")
+            difference = _percent(value["difference"], value["ci95"], " points", intervals)
             alone = f"{value['only_a']:,} : {value['only_b']:,}"
             rows.append([_spaced(key[4:]), difference, alone, f"{value['p_value']:.3g}"])
         elif key.startswith("median_"):
-            low, high = value["ci95"]
-            difference = f"{value['difference']:,.1f} [{low:,.1f}, {high:,.1f}]"
+            difference = _with_interval(value["difference"], value["ci95"], "", intervals)
             rows.append([key.replace("_", " "), difference, "", ""])
     p_value = "p, groups" if "n_groups" in comparison else "McNemar p"
     return ["", "difference", "only A : only B", p_value], rows
 
 
+def _pairs_table(scored: Scored, intervals: str) -> Table:
+    """One row with the differences of each pair, and below it one with the p-values."""
+    keys = scored.options.keys
+    rows = []
+    for a, b, figures in scored.differences:
+        found = [figures[key] for key in keys]
+        cells = [_percent(one["difference"], one["ci95"], "", intervals) for one in found]
+        rows.append([f"{a.name} \u2212 {b.name}", *cells])
+        rows.append(["p, corrected", *(f"{one['p_holm']:.2g}" for one in found)])
+    return ["", *(_spaced(key[4:]) for key in keys)], rows
+
+
 def slice_table(
-    name: str, slices: Sequence[Slice], options: Options, labels: Labels | None = None
+    name: str,
+    slices: Sequence[Slice],
+    options: Options,
+    labels: Labels | None = None,
+    intervals: str = "brackets",
 ) -> Table:
     """The figures of each value of the column `name`, as `slice_distances` returns them.
 
     Of more than 50 values, the 10 worst and the 10 best are listed; the others are counted. The
-    `labels` name the groups.
+    `labels` name the groups. `intervals` is one of `INTERVALS`.
     """
     median = f"median_{options.unit}"
     headers = [shortened(name), *(f"% {_spaced(key[4:])}" for key in options.keys)]
@@ -239,8 +284,8 @@ def slice_table(
             rows.append([f"\u2026 {len(some):,} {together} \u2026", *empty, f"{n:,}"])
             continue
         for one in some:
-            figures = [_percent(one.scores[key], one.scores[f"{key}_ci95"]) for key in options.keys]
-            figures.append(_with_interval(one.scores[median], one.scores[f"{median}_ci95"]))
+            figures = [_percent(*_figure(one.scores, key), "", intervals) for key in options.keys]
+            figures.append(_with_interval(*_figure(one.scores, median), "", intervals))
             rows.append([shortened(one.label), *figures, _slice_count(one, labels)])
     return headers, rows
 
@@ -266,13 +311,13 @@ def slice_remark(slices: Sequence[Slice], options: Options) -> str:
     return f"{line} Small slices, of fewer than {FEWEST_PHOTOS} photos{groups}, are not ranked."
 
 
-def place_table(scored: Scored) -> Table:
+def place_table(scored: Scored, intervals: str = "brackets") -> Table:
     """The shares of predictions in the same country, region, area and city."""
     rows = []
     for run in scored.runs:
         places = run.places
         shares = [
-            _percent(places[f"acc_{key}"], places[f"acc_{key}_ci95"]) if places[f"n_{key}"] else ""
+            _percent(*_figure(places, f"acc_{key}"), "", intervals) if places[f"n_{key}"] else ""
             for key in LEVELS
         ]
         rows.append([run.name, *shares])
@@ -311,6 +356,17 @@ def terminal_table(scored: Scored) -> str:
     rows = [row[shown] for row in rows]
     notes = ["95 % interval" if any(" [" in cell for cell in row) else "" for row in rows]
     return _stacked(headers[shown], rows, notes)
+
+
+def terminal_differences(scored: Scored) -> str:
+    """The paired differences within `WIDTH`; those of several pairs as `terminal_table`."""
+    headers, rows = paired_table(scored)
+    if len(scored.differences) == 1:
+        return grid(headers, rows)
+    notes = ["95 % interval" if " [" in row[1] else "" for row in rows]
+    # a dash between the ends would look like another minus
+    rows = [[name, *(cell.replace(", ", " to ") for cell in cells)] for name, *cells in rows]
+    return _stacked(headers, rows, notes)
 
 
 def terminal_slices(

@@ -2,15 +2,14 @@
 
 import numpy as np
 
-import gcd_metric
 from gcd_metric.distances import measure
 from gcd_metric.figures import summarise
 from gcd_metric.options import make_options
-from gcd_metric.scoring import Run, Scored
+from gcd_metric.scoring import Run, Scored, compare_runs
 
 
-def scored(truth, *guesses, thresholds=(200.0, 750.0), unit="km", ids=None, names=("a", "b")):
-    """Scores of one or two models against places in degrees; NaN is a missing prediction."""
+def scored(truth, *guesses, thresholds=(200.0, 750.0), unit="km", ids=None, names="abcdefghi"):
+    """Scores of some models against places in degrees; NaN is a missing prediction."""
     truth = np.array(truth, float)
     options = make_options("standard", thresholds, unit, missing="miss")
     runs = []
@@ -21,7 +20,5 @@ def scored(truth, *guesses, thresholds=(200.0, 750.0), unit="km", ids=None, name
         runs.append(run)
     ids = ids or [f"p{index}" for index in range(len(truth))]
     title = f"{' and '.join(run.name for run in runs)} on truth"
-    comparison = None
-    if len(runs) > 1:
-        comparison = gcd_metric.comparison.compare_distances([r.measured for r in runs], options)
-    return Scored(title, runs, truth, ids, options, len(truth), comparison=comparison)
+    differences = compare_runs(runs, options)
+    return Scored(title, runs, truth, ids, options, len(truth), differences=differences)

@@ -728,7 +728,7 @@ def test_errors_of_0_give_a_warning(files, truth, capsys):
 def test_identical_predictions_give_a_warning(files, guess, capsys):
     guess.sample(frac=1, random_state=0).to_csv("again.csv", index=False)
     assert main([*files, "--compare", "again.csv"]) == 0
-    assert "both files contain the same predictions" in capsys.readouterr().err
+    assert "guess and again contain the same predictions" in capsys.readouterr().err
 
 
 def test_longitudes_from_0_to_360_are_read_with_a_note(files, guess, run, capsys):

@@ -98,7 +98,7 @@ def test_simultaneous_visitors_do_not_affect_each_other(sent):
 def test_two_files_of_one_name_are_numbered(sent):
     report = score(sent(GUESS), sent(TRUTH, folder="77b0"), pasted(TRUTH, "truth"))
     assert [row[0] for row in text.table(report)[1]] == ["mine (1)", "mine (2)"]
-    assert report.comparison and len(report.runs) == 2
+    assert len(report.differences) == 1 and len(report.runs) == 2
 
 
 def test_the_distances_are_the_benchmarks_or_chosen():
