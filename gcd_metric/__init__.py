@@ -1,7 +1,7 @@
 """Great-circle distance metric; importing this package registers it with `evaluate.load`.
 
-`GcdMetric` and `find_places` are imported only on first use, because importing `evaluate` takes
-seconds, and pandas a moment.
+`GcdMetric`, `find_places` and `plot` are imported only on first use, because importing `evaluate`
+takes seconds, and pandas a moment.
 """
 
 from typing import TYPE_CHECKING, Any
@@ -17,6 +17,7 @@ from .slices import slices
 if TYPE_CHECKING:
     from .gcd_metric import GcdMetric
     from .places import find_places
+    from .plotting import plot
 
 __all__ = [
     "CONFIGURATIONS",
@@ -27,6 +28,7 @@ __all__ = [
     "haversine",
     "photographers",
     "place_cells",
+    "plot",
     "slices",
     "wilson_interval",
 ]
@@ -41,4 +43,8 @@ def __getattr__(name: str) -> Any:
         from .places import find_places
 
         return find_places
+    if name == "plot":
+        from .plotting import plot
+
+        return plot
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

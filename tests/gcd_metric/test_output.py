@@ -5,6 +5,7 @@ import json
 import re
 import shutil
 import subprocess
+import sys
 from itertools import combinations
 from pathlib import Path
 
@@ -100,6 +101,16 @@ def test_files_without_a_common_photo_are_refused(run, files, truth):
         truth.iloc[rows].to_csv(f"{name}.csv", index=False)
     error = run("x.csv", "y.csv", "z.csv", *files[3:], code=2)
     assert "x.csv, y.csv and z.csv have no image in common" in error
+
+
+def test_the_truth_may_be_in_the_first_of_several_files(run, files, truth):
+    expected = json.loads(run("b.csv", "c.csv", *files[3:], "--json"))["runs"]
+    for name in ("b", "c"):
+        both = pd.read_csv(f"{name}.csv").merge(truth, on="id", suffixes=("_pred", "_true"))
+        both.to_csv(f"{name}.csv", index=False)
+    document = json.loads(run("b.csv", "c.csv", "--allow-partial", "--json"))
+    assert [one["scores"] for one in document["runs"]] == [one["scores"] for one in expected]
+    assert document["references"]["name"] == "b.csv"
 
 
 def test_files_with_the_same_predictions_are_named(files, capsys):
@@ -369,3 +380,68 @@ def test_a_report_of_many_files_has_every_curve_and_few_maps(run, files, truth):
     assert page.count("<img") == 2 and "of the first" not in page and "Paired" not in page
     run(*names[:4], *files[3:], "--report", "many.png", "--differences")
     assert Path("many.png").stat().st_size > 10_000
+
+
+@pytest.fixture()
+def pyplot(monkeypatch):
+    matplotlib = pytest.importorskip("matplotlib")
+    matplotlib.use("Agg")
+    from matplotlib import pyplot
+
+    yield pyplot
+    pyplot.close("all")
+
+
+def height(line, distance):
+    """Of a step curve, in percent."""
+    x, y = line.get_data()
+    return y[np.searchsorted(x, distance, side="right") - 1]
+
+
+def test_plot_draws_the_curve_on_new_axes(pyplot, truth):
+    guess = truth.assign(lat=truth["lat"] + np.geomspace(0.001, 20, N))
+    axes = gcd_metric.plot(guess.sample(frac=1, random_state=0), truth)  # paired by id
+    assert axes.figure.number in pyplot.get_fignums()  # so a notebook shows it
+    expected = gcd_metric.GcdMetric().compute(predictions=guess, references=truth)
+    for key, distance in zip(KEYS, (1, 25, 200, 750, 2500), strict=True):
+        assert height(axes.lines[0], distance) == pytest.approx(100 * expected[key])
+    assert axes.get_legend() is None
+
+
+def test_plot_names_several_models(pyplot, truth):
+    guesses = {"_near": truth.assign(lat=truth["lat"] + 0.1), "$far": truth.assign(lat=0.0)}
+    _, (left, right) = pyplot.subplots(1, 2)
+    assert gcd_metric.plot(guesses, truth, ax=right, thresholds=[500]) is right
+    assert not left.lines
+    assert [entry.get_text() for entry in right.get_legend().get_texts()] == ["_near", "$far"]
+    assert height(right.lines[0], 500) == 100 > height(right.lines[1], 500)
+    right.figure.canvas.draw()
+
+
+def test_plot_draws_a_map(pyplot, truth):
+    columns = {"latitude": truth["lat"].tolist(), "longitude": truth["lon"].tolist()}
+    axes = gcd_metric.plot(columns, truth, kind="map")  # columns, not models
+    assert axes.get_xlim() == (-180, 180) and axes.get_ylabel() == "latitude (°)"
+    assert sum(len(dots.get_offsets()) for dots in axes.collections if hasattr(dots, "_offsets"))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"kind": "maps"}, "'curve', 'map'"),
+        ({"predictions": {"a": [[0, 0]], "b": [[0, 0]]}, "kind": "map"}, "one model.*a or b"),
+        ({"predictions": {"a": [[0, 0]], "b": [[0, 0]] * 2}}, "b: .*same length"),
+        ({"predictions": {}}, "empty mapping"),
+        ({"predictions": [[np.nan, np.nan]]}, "missing"),
+    ],
+)
+def test_plot_refuses_bad_input_before_it_draws(pyplot, arguments, message):
+    with pytest.raises(ValueError, match=message):
+        gcd_metric.plot(**{"predictions": [[0, 0]], "references": [[1, 1]], **arguments})
+    assert not pyplot.get_fignums()
+
+
+def test_plot_says_what_it_needs(monkeypatch):
+    monkeypatch.setitem(sys.modules, "matplotlib", None)
+    with pytest.raises(ImportError, match=r"plot needs matplotlib.*\[report\]"):
+        gcd_metric.plot([[0, 0]], [[1, 1]])
