@@ -36,7 +36,7 @@ _VALUE_AHEAD = r"[\s:=\"'(|]{0,6}(?:(?:is|of|about|approximately|ist|est|es|è|�
 
 _ANGLE = re.compile(
     rf"""
-    (?:(?<![0-9A-Za-z_.])|(?<=[0-9°'"][NSEWOL])|(?<=(?i:lat|lon|lng|ude))|(?<=_)(?=-)
+    (?:(?<![0-9A-Za-z_.])(?<![NE]/)|(?<=[a-z]\.)(?=-)|(?<=[0-9°'"][NSEWOL])|(?<=(?i:lat|lon|lng|ude))|(?<=_)(?=-)
       |(?<=[0-9])(?=[NSEWOL][0-9]))
     (?:(?P<before>[NSEWOL])[\s:=]{{0,3}})?
     (?P<sign>[-+](?<![0-9°][-+])(?<![0-9]['"NSEWOL][-+]))?

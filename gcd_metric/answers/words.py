@@ -49,8 +49,8 @@ _REWRITTEN = [
         (r"\\(?:[,;:! ]|q?quad(?![a-z])|(?:left|right)(?![a-z])|(?=-[0-9]))", ""),
         (r"([0-9])\{,\}([0-9]{1,20})", r"\1,\2"),
         # a minus with a gap behind it; at the start of a line it may be a bullet
+        (r"(?<![^\n])-( {1,3})(?=[0-9.]{1,20}°? ?[,;] ?- [0-9])", r"\1-"),
         (r"(?<=[(\[,;:=|])( {0,3})-( {1,4})(?=[0-9])", r"\1\2-"),
-        (r"(?<![^\n])-( {1,3})(?=[0-9.]{1,20}°? ?[,;] {0,4}-[0-9])", r"\1-"),
         (
             r"(?<!\w)(?<!\b[ao][lru] )(?<!\bo )(?<!elo )"  # not "o menos", "au moins"
             r"(?i:minus|negative?|menos|moins|meno)\s{1,3}(?=[0-9])",
@@ -196,6 +196,8 @@ _INSTEAD = (
 _PERHAPS = (
     r"\bformat|\bformul|\b(?:in|has|have) the (?:form|style)|\blike(?: this)?:|\bsomething like"
     r"|\b(?:could|may|might|will|would|they|usually|typically) look|\b(?:would|could) be"
+    r"|\bmight read|\bhad it been|\bif (?:it|this) were|\bwhether|\brefuse"
+    r"|\b(?:confirm|verify) that|\b(?:provide|give me|send) coordinates|\bcoordinates like"
     r"|\bwould (?:mean|correspond|point|give)|\bwäre|\bso (?:aus|etwas wie)\b|\betwa so"
     r"|\bserai(?:t|ent)|\bseríam?\b|\bseriam?\b|\bserían\b|\bsarebbe|\bde la forme|\bd[eo]l? tipo"
     r"|\b(?:quelque chose comme|algo como|qualcosa come)"
