@@ -12,6 +12,7 @@ from .names import listed, shortened
 from .opened import LARGEST, Opened, Row, naming, open_text, suffix_of
 
 LINES = (".jsonl", ".ndjson")
+_MOST_DIGITS = 300  # an integer with more may not fit into a float
 _PAIR = ("latitude", "longitude")
 
 Cells = dict[str, Any]
@@ -87,7 +88,11 @@ def _parsed(text: str, where: str) -> Any:
 
 
 def _loads(text: str) -> Any:
-    return json.loads(text, object_pairs_hook=_object)
+    return json.loads(text, object_pairs_hook=_object, parse_int=_integer)
+
+
+def _integer(text: str) -> int | float:
+    return int(text) if len(text) < _MOST_DIGITS else float(text)
 
 
 def _object(items: list[tuple[str, Any]]) -> Cells:

@@ -17,7 +17,7 @@ from .names import shortened
 from .opened import Opened
 
 _MOST_LINES = 200
-_DECIMAL_COMMA = re.compile(r"^(\s*[-+\u2010-\u2015\u2212]?\d+),(\d+\s*°?\s*)$")
+_DECIMAL_COMMA = re.compile(r"^(\s*[-+\u2010-\u2015\u2212]?\d+),(\d+(?:\s*°)?\s*)$")
 _LABEL = re.compile(
     r"(?:(?:mean|avg|average|median|total|overall|summary|geo-?score)\b.*|acc(?:uracy)?\b.*|acc@.*"
     r"|(?:within|<=?|\u2264)\s*\d.*)",
@@ -32,7 +32,7 @@ _DISTANCE = re.compile(
     r"(?<![\d.])(\d+(?:\.\d+)?)\s*(km|m|kilomet\w+|met\w+)\b|@\s*(\d+(?:\.\d+)?)"
 )
 _OTHER_FIGURE = re.compile(r"mean|median|average|\bavg|error|std|distance|score")
-_VALUE = re.compile(r"^\s*[:=]?\s*(\d+(?:\.\d+)?)\s*(%?)\s*$")
+_VALUE = re.compile(r"(\d+(?:\.\d+)?)\s*(%?)")
 
 
 class Record(NamedTuple):
@@ -174,7 +174,7 @@ def stated_accuracies(lines: Iterable[Sequence[str]]) -> dict[str, Stated]:
     for cells in lines:
         pairs = [*_beside(cells), *zip(labels, cells, strict=False)]
         for label, value in pairs:
-            key, match = _key(label), _VALUE.match(with_point(value))
+            key, match = _key(label), _VALUE.fullmatch(with_point(value.strip()))
             if key and match:
                 texts[key] = (match[1], bool(match[2] or "%" in label or "percent" in label))
         labels = cells

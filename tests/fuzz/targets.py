@@ -286,6 +286,26 @@ def coordinates_parquet(data: bytes) -> object:
 
 
 @_target(ValueError)
+def coordinates_json(data: bytes) -> object:
+    return _coordinates(data, "x.json")
+
+
+@_target(ValueError)
+def coordinates_json_lines(data: bytes) -> object:
+    return _coordinates(data, "x.jsonl")
+
+
+@_target(ValueError)
+def coordinates_npz(data: bytes) -> object:
+    return _coordinates(data, "x.npz")
+
+
+@_target(ValueError)
+def coordinates_xlsx(data: bytes) -> object:
+    return _coordinates(data, "x.xlsx")
+
+
+@_target(ValueError)
 def ids(data: bytes) -> object:
     one, _, other = data.decode("utf-8", "replace").partition("\n\n")
     left, right = (list(dict.fromkeys(part.splitlines())) for part in (one, other))
