@@ -13,7 +13,14 @@ from .checks import examine
 from .coordinates import Coordinates, read
 from .distances import measure
 from .groups import Groups, labels_of, make_groups
-from .intervals import NONE, Interval, percentile_levels, proportion_intervals, wilson_interval
+from .intervals import (
+    FEWEST,
+    NONE,
+    Interval,
+    percentile_levels,
+    proportion_intervals,
+    wilson_interval,
+)
 from .matching import align
 from .options import Options, make_options
 
@@ -71,7 +78,8 @@ def compare(
     photo is a group, and this is McNemar's exact test.
 
     The interval of a difference of medians is that of the percentile bootstrap over photos, or over
-    groups; for groups, the percentiles are expanded as Hesterberg does.
+    groups; for groups, the percentiles are expanded as Hesterberg does. It is NaN for fewer than 5
+    photos or effective groups.
 
     Raises
     ------
@@ -315,10 +323,10 @@ def _bootstrap_interval(
     pair: np.ndarray, groups: Groups | None, n_resamples: int, random: np.random.Generator
 ) -> Interval:
     """The percentile interval of the difference of both medians."""
+    if (groups.effective if groups else pair.shape[1]) < FEWEST:
+        return NONE
     if groups is None:
         resampled, levels = resampled_medians(pair, n_resamples, random), (0.025, 0.975)
-    elif len(groups.sizes) == 1:
-        return NONE
     else:
         resampled = medians_of_resampled_groups(pair, groups, n_resamples, random)
         levels = percentile_levels(groups)

@@ -78,9 +78,11 @@ def summarise(
     points *= GEOSCORE_MAX
     points[~has_answer] = 0
     geoscore, geoscore_ci95 = mean_and_interval(points, groups)
+    # no two places are further apart; the interval of few groups could be wider
+    furthest = math.pi * options.earth_radius * PER_KM[unit]
     result |= {
         f"mean_{unit}": mean,
-        f"mean_{unit}_ci95": _within(mean_ci95, math.inf),
+        f"mean_{unit}_ci95": _within(mean_ci95, max(mean, furthest)),
         f"median_{unit}": median,
         f"median_{unit}_ci95": median_ci95,
         "geoscore": geoscore,
@@ -111,10 +113,8 @@ def flattened(scores: Mapping[str, Any]) -> dict[str, Any]:
 
 def _within(interval: Interval, largest: float) -> Interval:
     """The part of an interval from 0 to `largest`."""
-    if interval is NONE:
-        return NONE
     low, high = interval
-    return max(low, 0.0), min(high, largest)
+    return (max(low, 0.0), min(high, largest)) if low <= high else NONE
 
 
 def accuracies(hits: Mapping[str, np.ndarray], groups: Groups | None = None) -> dict[str, Any]:

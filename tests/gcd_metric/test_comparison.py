@@ -118,10 +118,19 @@ def test_the_median_interval_covers_and_repeats():
 
 
 def test_a_model_against_itself():
-    a = at(1, 300, 900)
-    result = compare(a, a, np.zeros((3, 2)))
+    a = at(1, 30, 300, 600, 900)
+    result = compare(a, a, np.zeros((5, 2)))
     assert result["acc@200km"]["p_value"] == 1 and result["acc@200km"]["difference"] == 0
     assert result["median_km"]["ci95"] == (0, 0)
+
+
+def test_the_medians_of_fewer_than_five_photos_or_groups_have_no_interval():
+    a, b = at(1, 30, 300, 600), at(2, 31, 310, 610)
+    assert np.isnan(compare(a, b, np.zeros((4, 2)))["median_km"]["ci95"]).all()
+    a, b = at(*range(40)), at(*range(1, 41))
+    for labels, is_known in ((np.arange(40) % 4, False), (np.arange(40) % 5, True)):
+        interval = compare(a, b, np.zeros((40, 2)), groups=labels)["median_km"]["ci95"]
+        assert np.isfinite(interval).all() == is_known
 
 
 def test_missing_predictions():
@@ -254,9 +263,10 @@ def test_one_group_has_no_interval_and_cannot_differ():
 
 
 def test_groups_of_missing_answers():
-    a = [None, None, [0, 0], [0, 0], [0, 0], [0, 0]]
-    result = compare(a, at(*[300] * 6), np.zeros((6, 2)), missing="miss", groups=list("aabbcc"))
-    assert result["n_groups"] == 3 and result["median_km"]["n_both"] == 4
+    a = [None, None, *[[0, 0]] * 10]
+    labels = list("aabbccddeeff")
+    result = compare(a, at(*[300] * 12), np.zeros((12, 2)), missing="miss", groups=labels)
+    assert result["n_groups"] == 6 and result["median_km"]["n_both"] == 10
     assert result["median_km"]["ci95"] == pytest.approx((-300, -300))
 
 

@@ -121,7 +121,7 @@ def test_one_photo_in_each_group_gives_the_usual_intervals(hits):
     options = make_options()
     grouped = summarise(measured, options, make_groups(range(len(hits)), np.zeros((len(hits), 2))))
     for key, value in summarise(measured, options).items():
-        assert grouped[key] == pytest.approx(value, rel=1e-9, abs=1e-12), key
+        assert grouped[key] == pytest.approx(value, rel=1e-9, abs=1e-12, nan_ok=True), key
 
 
 def test_a_photo_without_a_label_is_a_group_of_its_own(metric):
@@ -185,6 +185,20 @@ def test_mean_and_median_of_independent_photos_against_scipy():
     # the exact interval is between order statistics too: the same, or one rank further out
     ranks = np.searchsorted(ordered, interval) - np.searchsorted(ordered, (exact.low, exact.high))
     assert abs(ranks).max() <= 1
+
+
+def test_the_smallest_and_largest_of_four_values_are_no_interval_of_their_median():
+    assert np.isnan(median_and_interval(np.arange(4.0))[1]).all()
+    assert median_and_interval(np.arange(5.0)) == (2, (0, 4))
+    # four values, ten times each
+    groups = make_groups(np.repeat(np.arange(4), 10), np.zeros((40, 2)))
+    assert np.isnan(median_and_interval(np.repeat(np.arange(4.0), 10), groups)[1]).all()
+
+
+def test_a_mean_cannot_exceed_the_largest_distance(metric):
+    labels = ["a"] * 59 + ["b"]
+    result = metric().compute(predictions=GUESS, references=TRUTH, groups=labels)
+    assert result["mean_km_ci95"] == (0, pytest.approx(math.pi * 6371))
 
 
 def labelled(random):
