@@ -79,28 +79,39 @@ def make_groups(labels: Any, places: np.ndarray) -> Groups:
 def factorize(labels: Any, n: int, name: str) -> tuple[np.ndarray, Any]:
     """Number n labels; return the codes, -1 for a missing label, and the labels by their codes.
 
-    Labels are any hashable values, in a list, an array, a tensor, a column of a data set or a
-    pandas Series. A ValueError, with the `name` of the argument, says if there are not n, or if one
-    is not hashable.
+    None, NaN and empty text are missing. Labels are any hashable values, in a list, an array, a
+    tensor, a column of a data set or a pandas Series. A ValueError, with the `name` of the
+    argument, says if there are not n, or if one is not hashable.
     """
     import pandas as pd
 
-    if isinstance(labels, (str, bytes, set, frozenset)) or not isinstance(labels, Iterable):
+    if isinstance(labels, (str, bytes, set, frozenset, Mapping)) or not isinstance(
+        labels, Iterable
+    ):
         raise ValueError(f"{name}: pass one label for each of the {n:,} pairs, in their order")
     if hasattr(labels, "detach"):
         labels = labels.detach().cpu().numpy()
     elif hasattr(labels, "to_pandas"):
         labels = labels.to_pandas()
+    elif isinstance(labels, np.ma.MaskedArray):
+        labels = pd.Series(labels.tolist(), dtype=object)
     elif not isinstance(labels, (np.ndarray, pd.Series)):
-        # a list of tuples would become a table
-        labels = pd.Series(list(labels), dtype=None if n else object)
+        # two tensors are never the same label; a list of tuples would become a table
+        values = [one.item() if hasattr(one, "detach") else one for one in labels]
+        labels = pd.Series(values, dtype=None if n else object)
     if np.ndim(labels) != 1 or len(labels) != n:
         got = "x".join(f"{length:,}" for length in np.shape(labels))
         raise ValueError(f"{name}: {got} labels for {n:,} pairs; pass one label for each pair")
     try:
-        return pd.factorize(labels)
+        codes, found = pd.factorize(labels)
     except TypeError:
         raise ValueError(f"{name}: labels must be hashable, such as texts or numbers") from None
+    if found.dtype.kind == "O":
+        filled = np.array([not isinstance(one, str) or bool(one.strip()) for one in found], bool)
+        if not filled.all():
+            codes = np.append(np.where(filled, np.cumsum(filled) - 1, -1), -1)[codes]
+            found = found[filled]
+    return codes, found
 
 
 def labels_of(labels: Any, references: Any, name: str = "groups") -> Any:

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 # groups, Student's t is above 2.77, so intervals are over 40 % wider than with many groups.
 FEWEST_PHOTOS = 20
 FEWEST_GROUPS = 5
+QUANTILES = 4  # ranges into which numbers are cut
 NO_VALUE = "(none)"
 _MOST_NUMBERS = 40  # whole numbers, such as years, that are values of their own
 _LEADING_ZERO = re.compile(r"\s*0\d")  # a code, not a number
@@ -68,7 +69,7 @@ def slices(
     strict: bool = False,
     groups: Any = None,
     edges: Any = None,
-    quantiles: int | None = 4,
+    quantiles: int | None = QUANTILES,
 ) -> pd.DataFrame:
     """Score the photos of each value of a column, such as the country or the scene.
 
@@ -132,7 +133,7 @@ def slices(
 
 
 def make_column(
-    values: Any, n: int, name: str, edges: Any = None, quantiles: int | None = 4
+    values: Any, n: int, name: str, edges: Any = None, quantiles: int | None = QUANTILES
 ) -> Column:
     """Number the values of n photos, and cut numbers into ranges, as `slices` explains."""
     if quantiles is not None and (not isinstance(quantiles, Integral) or quantiles < 2):
@@ -151,8 +152,7 @@ def make_column(
         missing = np.isnan(of_each)
         codes, distinct = np.searchsorted(cuts, of_each), _ranges(cuts)
     else:
-        blank = [isinstance(value, str) and not value.strip() for value in distinct]
-        missing = np.append(blank, True)[codes].astype(bool)
+        missing = codes < 0
         distinct = [_plain(value) for value in distinct]
     codes[missing] = len(distinct)
     return Column(name, codes, [*distinct, None], bool(len(cuts)))

@@ -108,6 +108,8 @@ def test_groups_of_added_rows(metric):
         ([[1]] * 60, "hashable"),
         ("place:far", "write the size of a cell as in place:500m"),
         (set(OWNERS), "one label for each of the 60 pairs"),
+        # its keys, the photos, would each be a group
+        ({f"{i}.jpg": owner for i, owner in enumerate(OWNERS)}, "one label for each of the 60"),
     ],
 )
 def test_labels_that_do_not_fit(metric, groups, message):
@@ -128,6 +130,18 @@ def test_a_photo_without_a_label_is_a_group_of_its_own(metric):
     lost = [*OWNERS[:50], *[None] * 5, *[math.nan] * 5]
     result = metric().compute(predictions=GUESS, references=TRUTH, groups=lost)
     assert result["n_groups"] == 10 + 10
+
+
+@pytest.mark.parametrize(
+    ("form", "n_groups"),
+    [
+        (["", " ", "a", "b"] * 15, 30 + 2),
+        (np.ma.array(np.repeat(np.arange(12), 5), mask=np.arange(60) < 10), 10 + 10),
+    ],
+)
+def test_empty_and_masked_labels_are_missing(metric, form, n_groups):
+    result = metric().compute(predictions=GUESS, references=TRUTH, groups=form)
+    assert result["n_groups"] == n_groups
 
 
 def test_one_group_has_no_interval(metric):
