@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import hashlib
+import warnings
 from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
+import pandas as pd
 
 from .checks import examine
 from .distances import measure
 from .figures import SIDES, summarise
-from .groups import make_groups
+from .groups import factorize, make_groups
 from .matching import pair
 from .options import make_options
 
@@ -22,6 +24,9 @@ except ImportError as error:
     raise ImportError(
         f"{error.name} is missing; install it with pip install 'im2gps-justzoomin[torchmetrics]'"
     ) from None
+
+
+_NO_LABEL = -1
 
 
 class GeolocationAccuracy(torchmetrics.Metric):
@@ -71,6 +76,7 @@ class GeolocationAccuracy(torchmetrics.Metric):
         super().__init__(**kwargs)
         asked = (thresholds, unit, earth_radius, method, missing, strict)
         self.options = make_options(config_name, *asked)
+        self._has_warned = False
         self.add_state("distances", [], dist_reduce_fx="cat")
         self.add_state("labels", [], dist_reduce_fx="cat")
 
@@ -85,8 +91,8 @@ class GeolocationAccuracy(torchmetrics.Metric):
             Latitude and longitude in degrees, of any type and on any device, or any other form that
             the metric accepts. Missing predictions are NaN or None.
         groups : iterable of length n, optional
-            One label for each pair, such as its photographer: texts or numbers. Either all batches
-            have labels, or none.
+            One label for each pair, such as its photographer: texts or numbers. A pair without a
+            label (None) is a group of its own. Either all batches have labels, or none.
 
         Raises
         ------
@@ -95,14 +101,16 @@ class GeolocationAccuracy(torchmetrics.Metric):
         """
         options = self.options
         checked = examine(*pair(predictions, references, SIDES), options.missing, options.finest_km)
+        if checked.notes and not self._has_warned:  # once, not in every batch
+            self._has_warned = True
+            warnings.warn("; ".join(checked.notes), stacklevel=2)
         measured = measure(checked.predictions, checked.references, options)
         if self.distances and (groups is None) == bool(self.labels):
             raise ValueError("groups: give labels for all batches, or for none")
         if groups is not None:
-            numbers = [_number(label) for label in groups]
-            if len(numbers) != len(measured):
-                raise ValueError(f"groups: {len(numbers)} labels for {len(measured)} pairs")
-            self.labels.append(torch.tensor(numbers, dtype=torch.int64, device=self.device))
+            codes, found = factorize(groups, len(measured), "groups")
+            numbers = np.array([*map(_number, found.tolist()), _NO_LABEL])[codes]
+            self.labels.append(torch.from_numpy(numbers).to(self.device))
         # Apple's GPUs have no float64
         kind = torch.float32 if self.device.type == "mps" else torch.float64
         self.distances.append(torch.from_numpy(measured).to(self.device, kind))
@@ -112,7 +120,8 @@ class GeolocationAccuracy(torchmetrics.Metric):
         measured = _joined(self.distances).astype(np.float64)
         if not measured.size:
             raise ValueError("nothing to score: call update first")
-        labels = _joined(self.labels)
+        labels = pd.Series(_joined(self.labels))
+        labels = labels.astype("Int64").mask(labels == _NO_LABEL)
         groups = make_groups(labels, np.empty((len(measured), 2))) if labels.size else None
         return summarise(measured, self.options, groups)
 
@@ -127,6 +136,7 @@ def _joined(parts: Any) -> np.ndarray:
 
 def _number(label: Any) -> int:
     """A number for a label that is the same in every process."""
-    label = label.item() if hasattr(label, "item") else label
+    if isinstance(label, float) and label.is_integer():  # a missing label makes floats of integers
+        label = int(label)
     digest = hashlib.blake2b(f"{type(label).__name__}:{label!r}".encode(), digest_size=8).digest()
     return int.from_bytes(digest, "little", signed=True)

@@ -76,6 +76,35 @@ def test_labels_for_some_batches_are_refused():
         accuracy.update(GUESS[:5], TRUTH[:5], OWNERS[:4])
 
 
+@pytest.mark.parametrize("kind", [[None] * 2, [np.nan] * 2, ["", " "]])
+def test_pairs_without_a_label_are_groups_of_their_own(kind):
+    accuracy = GeolocationAccuracy()
+    accuracy.update(GUESS[:5], TRUTH[:5], [*kind, 1, 1, 2])
+    accuracy.update(GUESS[5:10], TRUTH[5:10], [*kind, 1.0, 2.0, 3.0])
+    assert accuracy.compute()["n_groups"] == 4 + 3
+
+
+@pytest.mark.parametrize("labels", ["abcde", dict.fromkeys("abcde", 1), 5])
+def test_what_is_not_one_label_for_each_pair_is_refused(labels):
+    with pytest.raises(ValueError, match="one label for each of the 5 pairs"):
+        GeolocationAccuracy().update(GUESS[:5], TRUTH[:5], labels)
+
+
+def test_labels_in_a_list_of_tensors():
+    accuracy = GeolocationAccuracy()
+    accuracy.update(GUESS[:6], TRUTH[:6], [torch.tensor(number) for number in [1, 1, 2, 2, 3, 3]])
+    assert accuracy.compute()["n_groups"] == 3
+
+
+def test_coarse_coordinates_give_one_warning():
+    accuracy = GeolocationAccuracy()
+    guess, truth = torch.from_numpy(GUESS).bfloat16(), torch.from_numpy(TRUTH)
+    with pytest.warns(UserWarning, match="rounded to bfloat16") as caught:
+        for rows in batches(20, 20, 20):
+            accuracy.update(guess[rows], truth[rows])
+    assert len(caught) == 1
+
+
 def process(rank, port, results):
     torch.distributed.init_process_group(
         "gloo", init_method=f"tcp://127.0.0.1:{port}", rank=rank, world_size=2
