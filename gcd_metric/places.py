@@ -18,7 +18,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import pandas as pd
 
-from .coordinates import read
+from .coordinates import read, within_180
 from .polygons import OFF_LAND, PolygonMap
 from .region_file import read_regions
 
@@ -73,13 +73,23 @@ def find_places(
 
     Raises
     ------
+    ValueError
+        For coordinates that are not on the earth, and for an unknown method or level.
     ImportError
         If reverse_geocoder or shapely is needed and not installed.
     """
     for level in levels:
         if level not in LEVELS:
             raise ValueError(f"levels: {level!r} is not one of {', '.join(LEVELS)}")
-    found = look_up(read(coordinates).degrees, method, ("country", *levels))
+    degrees, _ = within_180(read(coordinates).degrees)
+    outside = (np.abs(degrees) > (90, 180)).any(axis=1)
+    if outside.any():
+        row = int(outside.argmax())
+        raise ValueError(
+            f"coordinates: row {row} is {tuple(degrees[row].tolist())}, beyond ±90 degrees of "
+            "latitude or ±180 degrees of longitude"
+        )
+    found = look_up(degrees, method, ("country", *levels))
     return as_table(found)
 
 

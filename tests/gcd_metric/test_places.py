@@ -187,6 +187,13 @@ def test_the_order_of_places_does_not_matter(method, coordinates):
     ]
 
 
+def test_coordinates_beyond_the_earth_are_refused():
+    assert countries((35.68, 139.69), (40.71, 360 - 74.01)) == ["JP", "US"]  # 0 to 360
+    for row in ((100, 3), (48.8, 362.35), (np.inf, 3)):
+        with pytest.raises(ValueError, match="row 1 is .* beyond ±90 degrees of latitude"):
+            found((48.8, -2), row)
+
+
 def test_errors(monkeypatch):
     with pytest.raises(ValueError, match="method must be one of 'polygons', 'nearest_place'"):
         found((0, 0), method="nearest")
