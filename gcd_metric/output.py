@@ -247,8 +247,8 @@ def _as_json(scored: Scored, settings: dict[str, Any]) -> str:
         "published": [_published_row(row) for row in scored.published],
         "notes": scored.notes,
     }
-    # JSON has no NaN and no infinity: they become null
-    document = json.loads(json.dumps(document), parse_constant=lambda _: None)
+    # JSON has no NaN and no infinity: they become null; and no dates of slices: they become text
+    document = json.loads(json.dumps(document, default=str), parse_constant=lambda _: None)
     return json.dumps(document, indent=2)
 
 
