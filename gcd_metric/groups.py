@@ -231,7 +231,8 @@ def find_labels(
     asked : str, optional
         The name of a column; `none`; `place:500m`, for cells of the true places; or None, to look
         for a column of photographers or sequences in the references, for Flickr file names, and
-        for such a column in the predictions.
+        for such a column in the predictions. Columns without any label are left out, and so are
+        columns of the predictions with only one label.
     tables : mapping of name to DataFrame
         The predictions, in the order of the references.
     references : DataFrame
@@ -247,7 +248,8 @@ def find_labels(
     if asked and is_place(asked):
         return Labels(asked, f"cells of {parse_size(asked):,.10g} m", "the true places")
     in_references = _from_columns(asked, {"the references": references})
-    in_predictions = _from_columns(asked, tables)
+    # one label may be the author of the predictions
+    in_predictions = _from_columns(asked, tables, fewest=2)
     if asked and not (in_references or in_predictions):
         raise ValueError(
             f"groups: no column {asked!r} in the references or in {' or '.join(tables)}; name "
@@ -258,14 +260,37 @@ def find_labels(
     return in_references or _from_names(references["image_id"]) or in_predictions
 
 
-def _from_columns(asked: str | None, tables: Mapping[str, pd.DataFrame]) -> Labels | None:
+def _from_columns(
+    asked: str | None, tables: Mapping[str, pd.DataFrame], fewest: int = 1
+) -> Labels | None:
+    """Labels from the first such column; where it is empty, from a column of that name elsewhere.
+
+    A column that was not asked for must have at least `fewest` different labels.
+    """
     wanted = [plain(asked)] if asked else [*COLUMNS]
+    found: list[tuple[str, pd.Series]] = []
     for source, table in tables.items():
         for name in table.columns:
-            if plain(name) in wanted:
-                what = COLUMNS.get(plain(name), f"values of {name}")
-                return Labels(table[name], what, f"the column {name} of {source}")
-    return None
+            if plain(name) not in wanted or (found and plain(name) != plain(found[0][1].name)):
+                continue
+            if asked or _count_labels(table[name]) >= fewest:
+                found.append((source, table[name]))
+                break
+    if not found:
+        return None
+    values = found[0][1]
+    for _, others in found[1:]:
+        values = values.where(values.notna(), others)
+    sources = " and ".join(source for source, _ in found)
+    what = COLUMNS.get(plain(values.name), f"values of {values.name}")
+    return Labels(values, what, f"the column {values.name} of {sources}")
+
+
+def _count_labels(values: pd.Series) -> int:
+    try:
+        return len(factorize(values, len(values), "groups")[1])
+    except ValueError:  # not labels
+        return 0
 
 
 def _from_names(image_ids: pd.Series) -> Labels | None:

@@ -19,14 +19,14 @@ from .comparison import compare_distances, holm
 from .coordinates import Coordinates
 from .distances import measure
 from .figures import approximate_accuracies, summarise
-from .groups import Groups, Labels, find_labels, make_groups
+from .groups import COLUMNS, Groups, Labels, factorize, find_labels, make_groups
 from .intervals import FEW_GROUPS
 from .matching import match_ids, why_none_match
 from .names import joined, listed, shortened
 from .options import Options
 from .place_scores import score_places
 from .places import find_places
-from .slices import Column, Slice, make_column, slice_distances
+from .slices import QUANTILES, Column, Slice, make_column, slice_distances
 from .summaries import compare_summary
 
 _MOST_GROUPS = 10  # of ambiguous ids that are listed
@@ -232,6 +232,8 @@ def score_runs(runs: list[Run], task: Task) -> Scored:
         }
     beside, why = _published_beside(task.benchmark, len(positions), options)
     notes = _notes(runs, task)
+    if labels:
+        notes += _unlabelled(labels, len(truth))
     if labels and groups and len(groups.sizes) > 1:
         notes += _approximate(runs, options, groups, labels.what)
     read = (run.notes for run in runs)
@@ -256,7 +258,10 @@ def _column(name: str, references: pd.DataFrame) -> Column:
     """The column of the references with that name, or the countries or continents of the places."""
     for known in references.columns:
         if plain(known) == plain(name):
-            return make_column(references[known], len(references), str(known))
+            # the number of a photographer is not a quantity
+            quantiles = None if plain(known) in COLUMNS else QUANTILES
+            values = references[known]
+            return make_column(values, len(references), str(known), quantiles=quantiles)
     if plain(name) in ("country", "continent"):
         places = find_places(references[["latitude", "longitude"]].to_numpy(), levels=["country"])
         names = places["country_name" if plain(name) == "country" else "continent"]
@@ -329,6 +334,16 @@ def _notes(runs: Sequence[Run], task: Task) -> list[str]:
         if np.array_equal(a.predictions, b.predictions, equal_nan=True)
     ]
     return notes
+
+
+def _unlabelled(labels: Labels, n: int) -> Iterator[str]:
+    if isinstance(labels.values, str):
+        return
+    codes, _ = factorize(labels.values, n, "groups")
+    if count := int(np.count_nonzero(codes < 0)):
+        yield (
+            f"photos without a label in {labels.source}: {count:,}; each of them counts as a group"
+        )
 
 
 def _approximate(runs: Sequence[Run], options: Options, groups: Groups, what: str) -> Iterator[str]:

@@ -5,6 +5,8 @@ import json
 import os
 import subprocess
 import sys
+from datetime import date
+from decimal import Decimal
 from pathlib import Path
 
 import numpy as np
@@ -172,6 +174,54 @@ def test_places_are_compared_by_name(run, files, truth):
         places = document["runs"][0]["places"]
         assert places["acc_country"] == pytest.approx(2 / 3)
         assert places["acc_region"] == pytest.approx(1 / 3) and places["n_city"] == 3
+
+
+def test_columns_that_tell_no_groups_are_left_out(run, files, truth, guess):
+    truth["IMG_ID"] = guess["image_id"] = [f"photo{i}" for i in range(N)]
+    truth["AUTHOR"] = ""
+    truth.to_csv("truth.csv", index=False)
+    guess.assign(author="me").to_csv("guess.csv", index=False)  # the author of the predictions
+    assert groups_of(run(*files, "--json")) is None
+    truth.drop(columns="AUTHOR").to_csv("truth.csv", index=False)
+    assert groups_of(run(*files, "--json", "--groups", "author"))["n"] == 1
+
+
+def test_photos_without_a_label_are_counted(run, files, truth, guess):
+    owners = truth["AUTHOR"].tolist()
+    truth["IMG_ID"] = guess["image_id"] = [f"photo{i}" for i in range(N)]
+    truth.drop(columns="AUTHOR").to_csv("truth.csv", index=False)
+    guess.assign(author=owners)[10:].to_csv("guess.csv", index=False)
+    found = json.loads(run(*files, "--missing", "miss", "--json"))
+    alone = "photos without a label in the column author of guess.csv: 10; each of them counts as"
+    assert any(note.startswith(alone) for note in found["notes"])
+    # a second model knows the photographers of these photos
+    guess.assign(author=owners)[:-10].to_csv("other.csv", index=False)
+    both = [*files, "--missing", "miss", "--json", "--compare", "other.csv"]
+    assert groups_of(run(*both))["n"] == len(set(owners))
+    assert groups_of(run(*both))["source"] == "the column author of guess.csv and other.csv"
+    assert "without a label" not in run(*both)
+
+
+def test_slices_of_any_type_are_written_as_json(run, guess, truth):
+    guess.to_csv("guess.csv", index=False)
+    values = {
+        "day": [date(2020, 1, 1 + i % 2) for i in range(N)],
+        "raw": ([b"a", b"\xff"] * N)[:N],
+        "share": ([Decimal("1.5"), Decimal("2.5")] * N)[:N],
+    }
+    truth.assign(**values).to_parquet("truth.parquet")
+    by = [argument for name in values for argument in ("--by", name)]
+    out = run("guess.csv", "--references", "truth.parquet", "--json", *by)
+    slices = json.loads(out)["runs"][0]["by"]
+    assert {one["value"] for one in slices["day"]} == {"2020-01-01", "2020-01-02"}
+    assert {one["value"] for one in slices["share"]} == {"1.5", "2.5"}
+    assert len(slices["raw"]) == 2
+
+
+def test_numbers_of_photographers_are_not_cut(run, files, truth):
+    truth.assign(user_id=[12345678 + i % 60 for i in range(N)]).to_csv("truth.csv", index=False)
+    slices = json.loads(run(*files, "--json", "--by", "user_id"))["runs"][0]["by"]["user_id"]
+    assert len(slices) == 60
 
 
 def test_just_zoom_in_is_grouped_by_place(run, files):
