@@ -171,7 +171,7 @@ def median_and_interval(values: np.ndarray, groups: Groups | None = None) -> tup
         _, (size,) = _effective_sizes(groups.sums(values <= median)[None], groups)
         ends = _ranks(float(size), n)
         ordered.partition(ends)
-    if size < FEWEST or (groups and len(groups.sizes) == 1):
+    if round(size, 9) < FEWEST or (groups and len(groups.sizes) == 1):
         return median, NONE
     return median, (float(ordered[ends[0]]), float(ordered[ends[1]]))
 

@@ -204,6 +204,11 @@ def test_mean_and_median_of_independent_photos_against_scipy():
 def test_the_smallest_and_largest_of_four_values_are_no_interval_of_their_median():
     assert np.isnan(median_and_interval(np.arange(4.0))[1]).all()
     assert median_and_interval(np.arange(5.0)) == (2, (0, 4))
+    # ties, whose effective sample size is 5 but for rounding
+    alone = make_groups(range(5), np.zeros((5, 2)))
+    for values in ([0, 0, 10, 100, 5000], [0, 10, 10, 10, 100], [10, 100, 100, 5000, 5000]):
+        values = np.array(values, float)
+        assert median_and_interval(values, alone) == median_and_interval(values)
     # four values, ten times each
     groups = make_groups(np.repeat(np.arange(4), 10), np.zeros((40, 2)))
     assert np.isnan(median_and_interval(np.repeat(np.arange(4.0), 10), groups)[1]).all()
