@@ -118,7 +118,7 @@ def result(game: Game, collection: Collection) -> tuple[list[str], list[list[str
         published=beside,
     )  # fmt: skip
     sources = [text.sources(scored)] if beside else []
-    return (*text.table(scored), [text.INTERVALS, note, *sources])
+    return (*text.table(scored), [text.intervals(scored), note, *sources])
 
 
 def _comparable_results(collection: Collection, split: str) -> tuple[list[dict[str, str]], str]:
