@@ -72,7 +72,8 @@ class Im2GPSConfig(Config):
     splits: list[str] | None = None
 
     ROW_MODULES: ClassVar[tuple[str, ...]] = row_modules(
-        gcd_metric="columns coordinates matching names tables",
+        gcd_metric="binary_files columns coordinates csv_files json_files matching names opened "
+        "readers summaries tables",
         geoload="builder files jpeg remote tar",
         im2gps="im2gps metadata options packs photo photo_table rows training",
     )  # fmt: skip

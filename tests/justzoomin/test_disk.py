@@ -22,7 +22,6 @@ from datasets import load_dataset
 from justzoomin.cli import main
 import justzoomin.extraction.extract
 if limit:
-    sys.dont_write_bytecode = True  # it would be cut short
     resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))
 try:
     exec(code)
@@ -37,7 +36,8 @@ def said(code: str, folder: Path, limit: int = 0, **environment: str) -> str:
     done = subprocess.run(
         [sys.executable, "-c", LIMITED, json.dumps([code, limit])], check=False,
         capture_output=True, text=True, timeout=170, cwd=folder,
-        env=os.environ | {"PYTHONPATH": paths} | environment,
+        # bytecode would be cut short
+        env=os.environ | {"PYTHONPATH": paths, "PYTHONDONTWRITEBYTECODE": "1"} | environment,
     )  # fmt: skip
     assert done.returncode == 0 and "Traceback" not in done.stderr, done.stderr
     return done.stderr.strip().splitlines()[-1]
