@@ -5,6 +5,7 @@ import json
 
 import numpy as np
 import pandas as pd
+import pytest
 
 N = 40
 
@@ -35,3 +36,10 @@ def both(frame, names="image_id,gt_lat,gt_long,predicted_lat,predicted_long"):
     truth = places()
     columns = [frame["image_id"], truth["lat"], truth["lon"], frame["lat"], frame["lon"]]
     return pd.DataFrame(dict(zip(names.split(","), columns, strict=True)))
+
+
+def same(found, expected):
+    """Whether figures are equal up to the last digits, which older versions of pandas change."""
+    return found.keys() == expected.keys() and all(
+        found[key] == pytest.approx(value, rel=1e-9, abs=1e-9) for key, value in expected.items()
+    )

@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 
 from gcd_metric import GcdMetric
-from tests.gcd_metric.formats import N, both, lines_of, places, rows_of, write
+from tests.gcd_metric.formats import N, both, lines_of, places, rows_of, same, write
 
 # --- one score for all formats ------------------------------------------------------------------
 
@@ -110,7 +110,7 @@ def test_standard_input_gives_the_same_scores(score, guess, monkeypatch, kind):
     with open(name, "rb") as file:
         monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(file.read())))
     found, _ = score("-")
-    assert found == expected
+    assert same(found, expected)
 
 
 def test_references_are_read_in_the_same_formats(run, score, guess, monkeypatch):
@@ -119,7 +119,7 @@ def test_references_are_read_in_the_same_formats(run, score, guess, monkeypatch)
     np.savez("t.npz", ids=places()["image_id"].to_numpy(str), labels=places()[["lat", "lon"]])
     for name in ("t.jsonl", "t.npz"):
         out, _ = run("p.csv", "--references", name, "--groups", "none", "--json")
-        assert json.loads(out)["runs"][0]["scores"] == expected
+        assert same(json.loads(out)["runs"][0]["scores"], expected)
     text = places().to_csv(index=False).encode()
     monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(text)))
     out, _ = run("p.csv", "--references", "-", "--groups", "none")
@@ -165,7 +165,7 @@ def test_one_file_of_other_formats_with_the_truth(score, guess):
     write("b.jsonl", "\n".join(lines))
     pairs.to_csv("b.csv", **SEMICOLONS)
     for name in ("b.npz", "b.jsonl", "b.csv"):
-        assert score(name, references=False)[0] == expected
+        assert same(score(name, references=False)[0], expected)
 
 
 def test_columns_of_one_file_can_be_chosen(score, guess):
