@@ -28,8 +28,8 @@ def guess():
 
 
 @pytest.fixture()
-def run(capsys, monkeypatch, tmp_path):
-    """Run the command; what it prints on stdout and on stderr, where lines are joined."""
+def printed(capsys, monkeypatch, tmp_path):
+    """Run the command in a temporary folder; what it prints on stdout and on stderr."""
     from gcd_metric.cli import main
 
     monkeypatch.chdir(tmp_path)
@@ -37,20 +37,30 @@ def run(capsys, monkeypatch, tmp_path):
     def call(*arguments, code=0):
         capsys.readouterr()
         assert main(list(map(str, arguments))) == code
-        printed = capsys.readouterr()
-        return printed.out, " ".join(printed.err.split())
+        return capsys.readouterr()
 
     return call
 
 
 @pytest.fixture()
-def score(run):
-    """The scores of a file against truth.csv, or against itself."""
+def run(printed):
+    """Run the command; what it prints on stdout, or its error if it is to fail."""
+
+    def call(*arguments, code=0):
+        out, error = printed(*arguments, code=code)
+        return error if code else out
+
+    return call
+
+
+@pytest.fixture()
+def score(printed):
+    """The scores of a file against truth.csv, or against itself, and the notes as one line."""
 
     def call(name, *more, references=True):
         places().to_csv("truth.csv", index=False)
         options = ["--references", "truth.csv"] if references else []
-        out, said = run(name, *options, "--groups", "none", "--json", *more)
-        return json.loads(out)["runs"][0]["scores"], said
+        out, notes = printed(name, *options, "--groups", "none", "--json", *more)
+        return json.loads(out)["runs"][0]["scores"], " ".join(notes.split())
 
     return call

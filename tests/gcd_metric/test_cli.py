@@ -63,17 +63,6 @@ def files(truth, guess):
     return ["guess.csv", "--references", "truth.csv"]
 
 
-@pytest.fixture()
-def run(capsys):
-    def call(*arguments, code=0):
-        capsys.readouterr()
-        assert main([str(argument) for argument in arguments]) == code
-        printed = capsys.readouterr()
-        return printed.out if code == 0 else printed.err
-
-    return call
-
-
 def scores(out, run=0):
     return json.loads(out)["runs"][run]["scores"]
 

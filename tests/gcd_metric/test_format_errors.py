@@ -1,37 +1,24 @@
 """Damaged and hostile files of every format give one error, in bounded memory."""
 
-import gzip
 import zipfile
 
 import numpy as np
 import pytest
 
-from gcd_metric.cli import main
-
-
-@pytest.fixture(autouse=True)
-def here(monkeypatch, tmp_path):
-    monkeypatch.chdir(tmp_path)
-    write("truth.csv", "id,lat,lon\na,1,2\n")
+from tests.gcd_metric.formats import write
 
 
 @pytest.fixture()
-def refused(capsys):
+def refused(run):
     """The error of the command for a file."""
+    write("truth.csv", "id,lat,lon\na,1,2\n")
 
     def call(name):
-        capsys.readouterr()
-        assert main([name, "--references", "truth.csv"]) == 2
-        error = capsys.readouterr().err
+        error = run(name, "--references", "truth.csv", code=2)
         assert error.count("\n") == 1
         return error
 
     return call
-
-
-def write(name, text):
-    with (gzip.open if name.endswith(".gz") else open)(name, "wb") as file:
-        file.write(text.encode())
 
 
 BAD = {

@@ -118,13 +118,13 @@ def test_references_are_read_in_the_same_formats(run, score, guess, monkeypatch)
     places().to_json("t.jsonl", orient="records", lines=True)
     np.savez("t.npz", ids=places()["image_id"].to_numpy(str), labels=places()[["lat", "lon"]])
     for name in ("t.jsonl", "t.npz"):
-        out, _ = run("p.csv", "--references", name, "--groups", "none", "--json")
+        out = run("p.csv", "--references", name, "--groups", "none", "--json")
         assert same(json.loads(out)["runs"][0]["scores"], expected)
     text = places().to_csv(index=False).encode()
     monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(text)))
-    out, _ = run("p.csv", "--references", "-", "--groups", "none")
+    out = run("p.csv", "--references", "-", "--groups", "none")
     assert "references (image_id, lat, lon)" in " ".join(out.split())
-    assert "only one of the files" in run("-", "--references", "-", code=2)[1]
+    assert "only one of the files" in run("-", "--references", "-", code=2)
 
 
 # --- one file with the truth --------------------------------------------------------------------
@@ -187,20 +187,20 @@ def test_columns_of_one_file_can_be_chosen(score, guess):
 )
 def test_references_are_required_otherwise(run, header, said):
     write("p.csv", f"{header}\na,1,2,3,4\n")
-    error = run("p.csv", code=2)[1]
+    error = run("p.csv", code=2)
     assert said in error and "give the truth with --references" in error
-    assert "name one with --references" in run("p.csv", "--config", "x", code=2)[1]
+    assert "name one with --references" in run("p.csv", "--config", "x", code=2)
 
 
 def test_rows_are_the_pairs_of_one_file_without_ids(run):
     write("p.csv", "place,lat,lon,pred_lat,pred_lon\nRome,1,2,1,2\nRome,3,4,3,5\n")
-    out, _ = run("p.csv", "--json")
+    out = run("p.csv", "--json")
     document = json.loads(out)
     assert document["runs"][0]["scores"]["n"] == 2
     assert document["runs"][0]["columns"]["id"] == "row number"
     write("p.csv", "image_id,lat,lon,pred_lat,pred_lon\nRome,1,2,1,2\nRome,3,4,3,5\n")
-    assert "1 duplicate id: Rome" in run("p.csv", code=2)[1]
-    assert "no column 'nothing'" in run("p.csv", "--id-column", "nothing", code=2)[1]
+    assert "1 duplicate id: Rome" in run("p.csv", code=2)
+    assert "no column 'nothing'" in run("p.csv", "--id-column", "nothing", code=2)
 
 
 # --- ids ----------------------------------------------------------------------------------------
@@ -216,7 +216,7 @@ def test_names_of_ids(score, guess, name):
     assert found["n"] == N and not said
 
 
-def test_the_column_of_ids_that_matches_best_is_taken(score, run, guess):
+def test_the_column_of_ids_that_matches_best_is_taken(score, run, printed, guess):
     expected, _ = score(write("p.csv", guess.to_csv(index=False)))
     guess.assign(id=range(N), path=[f"x/{i}.png" for i in range(N)]).to_csv("q.csv", index=False)
     found, said = score("q.csv")
@@ -226,21 +226,21 @@ def test_the_column_of_ids_that_matches_best_is_taken(score, run, guess):
     frame.to_csv("q.csv", index=False)
     found, said = score("q.csv")
     assert found == expected and "the ids are read from photo" in said
-    error = run("q.csv", "--references", "truth.csv", "--id-column", "id", code=2)[1]
+    error = run("q.csv", "--references", "truth.csv", "--id-column", "id", code=2)
     assert "none of its ids (first: 1000)" in error
     # the references may have several, too
     places().rename(columns={"image_id": "file"}).assign(id=range(N)).to_csv("t.csv", index=False)
-    out, said = run("p.csv", "--references", "t.csv", "--json", "--groups", "none")
+    out, said = printed("p.csv", "--references", "t.csv", "--json", "--groups", "none")
     assert json.loads(out)["references"]["columns"]["id"] == "file"
     assert json.loads(out)["runs"][0]["scores"] == expected and "t.csv: the ids are read" in said
 
 
-def test_columns_with_the_same_ids_are_no_tie_and_others_are(run):
+def test_columns_with_the_same_ids_are_no_tie_and_others_are(run, printed):
     write("t.csv", "id,lat,lon\na,1,2\nb,3,4\n")
     write("p.csv", "image_id,filename,lat,lon\na,x/a.jpg,1,2\nb,x/b.jpg,3,4\n")
-    assert "read from image_id" in run("p.csv", "--references", "t.csv")[1]
+    assert "read from image_id" in printed("p.csv", "--references", "t.csv").err
     write("p.csv", "image_id,filename,lat,lon\na,b.jpg,1,2\nb,a.jpg,3,4\n")
-    error = run("p.csv", "--references", "t.csv", code=2)[1]
+    error = run("p.csv", "--references", "t.csv", code=2)
     assert "the ids may be in image_id, filename, which match equally many" in error
     assert "choose one with --id-column" in error
     run("p.csv", "--references", "t.csv", "--id-column", "filename")
@@ -279,10 +279,10 @@ def test_refusals_count_as_wrong_unless_they_are_refused(run, score, guess):
     assert "response (other columns: answer; --answer-column chooses one): coordinates 38" in said
     assert "refusal 1, no answer 1" in said
     assert "answers without coordinates count as wrong; --missing error refuses them" in said
-    error = run("a.csv", "--references", "truth.csv", "--missing", "error", code=2)[1]
+    error = run("a.csv", "--references", "truth.csv", "--missing", "error", code=2)
     assert "a.csv: row 1 (00000) has no coordinates" in error
     assert score("a.csv", "--answer-column", "answer")[0]["n_missing"] == N
-    error = run("a.csv", "--references", "truth.csv", "--answer-column", "x", code=2)[1]
+    error = run("a.csv", "--references", "truth.csv", "--answer-column", "x", code=2)
     assert "no column 'x'" in error
 
 

@@ -51,17 +51,6 @@ def files(truth, tmp_path, monkeypatch):
     return ["a.csv", "b.csv", "c.csv", "--references", "truth.csv", "--allow-partial"]
 
 
-@pytest.fixture()
-def run(capsys):
-    def call(*arguments, code=0):
-        capsys.readouterr()
-        assert main([str(argument) for argument in arguments]) == code
-        printed = capsys.readouterr()
-        return printed.out if code == 0 else printed.err
-
-    return call
-
-
 def models(*names, errors=(0.1, 0.5, 3.0, 20.0)):
     """Scores of models of these names, each with larger errors (in degrees) than the one before."""
     truth = np.zeros((len(errors), 2))
