@@ -882,21 +882,6 @@ def test_a_reader_that_closes_the_pipe_is_not_an_error(files, arguments, unbuffe
     assert ("--report" in arguments) == os.path.exists("r.html")
 
 
-def test_unused_libraries_are_not_imported():
-    slow = set(
-        ["datasets", "evaluate", "matplotlib", "plotly", "scipy", "torch", "transformers", "gradio"]
-    )
-    code = f"import sys, gcd_metric.cli; print(*({slow!r} & sys.modules.keys()))"
-    done = subprocess.run(
-        [sys.executable, "-c", code],
-        capture_output=True,
-        text=True,
-        env={**os.environ, "PYTHONPATH": str(ROOT)},
-        check=True,
-    )
-    assert done.stdout == "\n"
-
-
 @pytest.mark.parametrize("closed", [">&-", ">&- 2>&-"])
 def test_closed_output_is_no_error(files, closed):
     command = f'"{sys.executable}" -m gcd_metric {" ".join(files)} --report r.html {closed}'

@@ -65,7 +65,7 @@ def test_a_similar_name_is_suggested(monkeypatch):
         assert str(caught.value) == message
 
 
-HEAVY = {"evaluate", "torch", "transformers", "matplotlib", "pyproj", "gradio"}
+HEAVY = {"evaluate", "torch", "transformers", "matplotlib", "plotly", "pyproj", "gradio"}
 HELP = "import {0}.cli\ntry: {0}.cli.main(['--help'])\nexcept SystemExit: pass"
 LIGHT = {
     "import": ("import gcd_metric, geo_attributes", {"datasets", "pandas", "scipy"}),

@@ -65,19 +65,3 @@ def test_the_bundle_for_the_hub_needs_no_other_package(python, tmp_path, argumen
 def test_the_name():
     loaded = evaluate.load("geo_attributes")
     assert loaded.name == "geo_attributes" and type(loaded) is geo_attributes.GeoAttributes
-
-
-# the private names of evaluate that this package uses
-
-
-def test_evaluate_finds_the_replaced_factory(monkeypatch):
-    seen = []
-
-    def factory(path, **kwargs):
-        seen.append(path)
-        raise FileNotFoundError(path)
-
-    monkeypatch.setattr(evaluate.loading, "evaluation_module_factory", factory)
-    with pytest.raises(FileNotFoundError):
-        evaluate.load("anything")
-    assert seen == ["anything"]
