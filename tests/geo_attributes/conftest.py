@@ -1,8 +1,9 @@
-"""Fixtures: small GeoTIFFs, and a way to run a new process."""
+"""Fixtures: small GeoTIFFs, a way to run a new process, and the bundle for the Hub."""
 
 import numpy as np
 import pytest
 
+from geo_attributes.bundle import bundle
 from tests.support.process import python  # noqa: F401
 
 
@@ -38,3 +39,19 @@ def write(tmp_path_factory):
         return path
 
     return make
+
+
+@pytest.fixture()
+def bundled(python, tmp_path):  # noqa: F811
+    """Runs code with the bundle in hub/geo_attributes as `loaded`, without our packages."""
+    folder, elsewhere = tmp_path / "hub" / "geo_attributes", tmp_path / "elsewhere"
+    bundle(folder)
+    elsewhere.mkdir()
+    start = (
+        "import sys\n"
+        "for name in ('gcd_metric', 'geo_attributes', 'geoload', 'im2gps', 'justzoomin'):\n"
+        "    sys.modules[name] = None\n"
+        "import evaluate\n"
+        f"loaded = evaluate.load({str(folder)!r})\n"
+    )
+    return lambda code: python("-c", start + code, cwd=elsewhere, on_path=False).strip()

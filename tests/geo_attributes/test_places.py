@@ -12,7 +12,6 @@ reverse_geocoder = pytest.importorskip("reverse_geocoder")
 
 from gcd_metric import places, wilson_interval
 from geo_attributes import GeoAttributes
-from geo_attributes.bundle import bundle
 
 PARIS, VERSAILLES, LYON = [48.86, 2.35], [48.80, 2.13], [45.76, 4.84]
 NEW_YORK, STRASBOURG, KEHL = [40.71, -74.01], [48.574, 7.760], [48.573, 7.815]
@@ -165,18 +164,10 @@ def test_without_the_libraries(monkeypatch):
         compute([PARIS], [PARIS])
 
 
-def test_the_bundle_for_the_hub_has_the_regions(python, tmp_path):
-    bundle(tmp_path / "geo_attributes")
+def test_the_bundle_for_the_hub_has_the_regions(bundled):
     code = (
-        "import sys\n"
-        "for name in ('gcd_metric', 'geo_attributes', 'geoload', 'im2gps', 'justzoomin'):\n"
-        "    sys.modules[name] = None\n"
-        "import evaluate\n"
-        f"loaded = evaluate.load({str(tmp_path / 'geo_attributes')!r})\n"
         f"pair = {{'predictions': [{LYON}], 'references': [{PARIS}], 'kind': 'places'}}\n"
         "result = loaded.compute(**pair, return_places=True)\n"
         "print(result['acc_country'], result['acc_city'], *result['reference_places']['city'])"
     )
-    elsewhere = tmp_path / "elsewhere"
-    elsewhere.mkdir()
-    assert python("-c", code, cwd=elsewhere, on_path=False).strip() == "1.0 0.0 Paris"
+    assert bundled(code) == "1.0 0.0 Paris"
