@@ -5,11 +5,11 @@ from __future__ import annotations
 import json
 import math
 import re
-import sys
 from bisect import bisect_left, bisect_right
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
+from operator import attrgetter
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -65,7 +65,7 @@ _EXAMPLES_BEFORE = 100  # characters
 _EXAMPLE_NOTE = "a pair that a refusal gives as an example was left out"
 
 Root = tuple[Node, list[Candidate]]
-_Spans = tuple[list[int], list[int]]  # where objects start and where they end
+_START = attrgetter("start")
 
 
 @dataclass(frozen=True)
@@ -217,9 +217,10 @@ def _parse(whole: str) -> tuple[Answer, Place | None]:
         notes.append("the middle of a long text was not read")
     text = plain(text)
     roots = [(root, candidates(root, text)) for root in objects(text)]
-    item, examples = _final(text, roots)
+    refused = is_refusal(text)
+    item, examples = _final(text, roots, refused)
     if item is None:
-        kind, place, why = _without_pair(text, roots)
+        kind, place, why = _without_pair(text, roots, refused)
         notes += [*why, *([_EXAMPLE_NOTE] if examples else [])]
         return Answer(kind=kind, notes=tuple(notes), place=str(place or "")), place
     pair = item.pair
@@ -263,19 +264,18 @@ def _without_reasoning(text: str) -> tuple[str, bool]:
     return "".join(parts), inside
 
 
-def _final(text: str, roots: list[Root]) -> tuple[_Item | None, bool]:
+def _final(text: str, roots: list[Root], refused: bool) -> tuple[_Item | None, bool]:
     """The pair that counts, and whether any was left out as an example in a refusal."""
-    covered = _spans(root for root, offers in roots if any(one.asked for one in offers))
+    covered = [root for root, offers in roots if any(one.asked for one in offers)]
     marks = [m.end() for m in FINAL.finditer(text) if not _within(covered, m.start())]
-    refused = is_refusal(text)
     structured = _structured(text, roots, marks, refused)
     if structured is not None and not marks:
         return structured, False
     linked, rest = linked_pairs(text)
     found = [pair for pair in (*linked, *pairs(rest, text)) if not _within(covered, pair.start)]
-    cut = _spans(root for root, _ in roots if root.end < 0 and root.items)
+    cut = [root for root, _ in roots if root.end < 0 and root.items]
     found = [pair for pair in found if not (_within(cut, pair.start) and _unsure(pair, text))]
-    items = sorted((_Item(pair, pair.start) for pair in found), key=lambda item: item.start)
+    items = sorted((_Item(pair, pair.start) for pair in found), key=_START)
     if items and refused:
         items = [item for item in items if not _is_example(text, item)]
     if structured is not None:
@@ -331,23 +331,17 @@ def _structured(text: str, roots: list[Root], marks: list[int], refused: bool) -
 
 def _marked(items: list[_Item], marks: list[int], reach: int) -> _Item | None:
     """The first pair behind the last mark that has one within reach."""
-    starts = [item.start for item in items]
     for mark in reversed(marks):
-        at = bisect_left(starts, mark)
+        at = bisect_left(items, mark, key=_START)
         if at < len(items) and items[at].start - mark <= reach and items[at].pair.in_range:
             return items[at]
     return None
 
 
-def _spans(roots: Iterable[Node]) -> _Spans:
-    found = [(root.start, root.end if root.end >= 0 else sys.maxsize) for root in roots]
-    return [start for start, _ in found], [end for _, end in found]
-
-
-def _within(spans: _Spans, place: int) -> bool:
-    """Whether a place in the text is inside of one of the objects, which are in order."""
-    at = bisect_right(spans[0], place) - 1
-    return at >= 0 and place < spans[1][at]
+def _within(roots: list[Node], place: int) -> bool:
+    """Whether a place in the text is inside one of the objects, which are in order."""
+    at = bisect_right(roots, place, key=_START) - 1
+    return at >= 0 and (place < roots[at].end or roots[at].end < 0)
 
 
 def _unsure(pair: Pair, text: str) -> bool:
@@ -369,7 +363,9 @@ def _is_example(text: str, item: _Item) -> bool:
     return not OFFERED.search(sentence) and bool(PERHAPS.search(before) or BEHIND.match(behind))
 
 
-def _without_pair(text: str, roots: list[Root]) -> tuple[str, Place | None, list[str]]:
+def _without_pair(
+    text: str, roots: list[Root], refused: bool
+) -> tuple[str, Place | None, list[str]]:
     """The kind of a text without coordinates, the place that it names, and notes."""
     offers = [offer for _, found in roots for offer in found]
     named, note = chosen(offers, lambda offer: offer.place is not None)
@@ -377,12 +373,10 @@ def _without_pair(text: str, roots: list[Root]) -> tuple[str, Place | None, list
         return "place", named.place, [note] if note else []
     if any(reports_error(root) for root, _ in roots) or (not offers and is_error(text)):
         return "error", None, []
-    asked = [offer for offer in offers if offer.asked]
-    refused = is_refusal(text)
-    doubtful = refused or is_doubt(text)
-    if asked and any(offer.digits for offer in asked):
+    if any(offer.digits for offer in offers):
         return "unparsable", None, []
-    if asked:
+    doubtful = refused or is_doubt(text)
+    if any(offer.asked for offer in offers):
         return ("refusal" if doubtful else "no_answer"), None, []
     if not doubtful and says_nothing(text):
         return "no_answer", None, []
