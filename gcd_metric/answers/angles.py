@@ -162,7 +162,7 @@ def _angle_of(match: re.Match[str]) -> Angle | None:
         if max(sixtieths) >= 60 or value % 1:
             return None
         value += sixtieths[0] / 60 + sixtieths[1] / 3600
-    letter = compass_letter(part("before") or after) if part("before") or after else ""
+    letter = compass_letter(part("before") or after)
     found = Angle(match.start(), end, -value if part("sign") == "-" else value, letter)
     found.marked = bool(part("mark") or minutes)
     fraction = digits.replace(",", ".").partition(".")[2]

@@ -14,6 +14,7 @@ from .words import compass_letter, is_doubt, is_nothing, is_refusal, words_of
 
 _LONGEST_NAME = 200
 _MOST = 2000  # members that are looked at in one object
+_FIRST = 50  # members, among which a confidence, a type or an error is looked for
 _WORDS = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|[^\W\d_]+")
 _LATITUDE = words_of("lat latitude latitud latitudine breite breitengrad")
 _LONGITUDE = words_of(
@@ -24,8 +25,7 @@ _BOTH = re.compile(r"lat_?l(?:on|ng|ong)|latitude_?longitude")
 _REVERSED = re.compile(r"l(?:on|ng|ong)_?lat|longitude_?latitude")
 _COORDINATES = words_of(
     "coordinates coordinate coords coord gps geo geolocation location position point center "
-    "centre answer prediction predicted guess result output koordinaten coordenadas "
-    "coordonnées coordinate coordonnees latlng latlon latlong lnglat lonlat"
+    "centre answer prediction predicted guess result output koordinaten coordenadas coordonnées"
 )
 _SIDE = words_of("dir direction hemisphere ref")
 _DERIVED = words_of("error uncertainty std confidence min max")
@@ -86,9 +86,14 @@ def _below(root: Node) -> Iterator[tuple[Node, frozenset[str], int, float]]:
                 waiting.append((member, words | above, inner, confidence))
 
 
+def _scalars(node: Node) -> list[tuple[str, Scalar]]:
+    """The members without members of their own, among the first ones."""
+    return [(key, one) for key, one in node.items[:_FIRST] if isinstance(one, Scalar)]
+
+
 def _confidence(node: Node) -> float:
-    for key, member in node.items[:50]:
-        if isinstance(member, Scalar) and _CONFIDENCE.intersection(_words(key)):
+    for key, member in _scalars(node):
+        if _CONFIDENCE.intersection(_words(key)):
             level = _LEVELS.get(member.text.strip().lower())
             if level is not None:
                 return level
@@ -113,8 +118,8 @@ def candidates(root: Node, whole: str) -> list[Candidate]:
 
 def _has_digits(node: Node) -> bool:
     return any(
-        isinstance(one, Scalar) and set(_words(key)) & _AXES and re.search(r"[0-9]", one.text)
-        for key, one in node.items[:50]
+        not _AXES.isdisjoint(_words(key)) and re.search(r"[0-9]", one.text)
+        for key, one in _scalars(node)
     )
 
 
@@ -153,7 +158,7 @@ def _pair(node: Node, whole: str) -> tuple[Pair | None, bool]:
         if words & _LATITUDE and words & _LONGITUDE or not axis or words & _DERIVED:
             continue
         if words & _SIDE:
-            sides[axis] = _letter(member)
+            sides[axis] = compass_letter(member.text.strip()) if isinstance(member, Scalar) else ""
         else:
             axes[axis] = member
     if len(axes) == 2:
@@ -166,44 +171,37 @@ def _pair(node: Node, whole: str) -> tuple[Pair | None, bool]:
     return _listed(node, whole)
 
 
-def _letter(member: Node | Scalar) -> str:
-    text = member.text.strip() if isinstance(member, Scalar) else ""
-    try:
-        return compass_letter(text) if text and (len(text) > 1 or text.upper() in "NSEWOL") else ""
-    except StopIteration:
-        return ""
-
-
 def _angle(member: Node | Scalar, side: str, axis: str) -> Angle | None:
     """The angle of a member: a number, a text, or an object with degrees and minutes."""
     if isinstance(member, Node):
-        parts = {
-            word: one.text
-            for key, one in member.items[:20]
-            if isinstance(one, Scalar)
-            for word in _words(key)
-        }
-        side = side or next((_letter(Scalar(parts[w], 0, 0)) for w in _SIDE if w in parts), "")
-        value = next((parts[w] for w in ("decimal", "value", "degrees", "deg") if w in parts), "")
-        if "minutes" in parts:
-            value = f"{value}°{parts['minutes']}'{parts.get('seconds', '0')}\""
-        start, end, text = member.start, member.end, value
+        text, own_side = _written(member)
+        side = side or own_side
     else:
-        start, end, text = member.start, member.end, member.plain()
+        text = member.plain()
     angle = single_angle(text)
     if angle is None:
         return None
-    angle.start, angle.end, angle.label, angle.parts = start, end, axis, None
+    angle.start, angle.end, angle.label, angle.parts = member.start, member.end, axis, None
     angle.letter = angle.letter or side
     return angle
 
 
+def _written(node: Node) -> tuple[str, str]:
+    """The text of an angle that an object holds in parts, and the letter of its hemisphere."""
+    parts = {word: one.text for key, one in _scalars(node) for word in _words(key)}
+    side = next((compass_letter(one.strip()) for word, one in parts.items() if word in _SIDE), "")
+    text = next((parts[w] for w in ("decimal", "value", "degrees", "deg") if w in parts), "")
+    if "minutes" in parts:
+        text = f"{text}°{parts['minutes']}'{parts.get('seconds', '0')}\""
+    return text, side
+
+
 def _listed(node: Node, whole: str) -> tuple[Pair | None, bool]:
     """A pair in one member: `"coordinates": [48.85, 2.29]` or `"gps": "48.85, 2.29"`."""
+    # GeoJSON: longitude first
     is_point = any(
-        key.lower() == "type" and isinstance(one, Scalar) and one.text.lower() == "point"
-        for key, one in node.items[:50]
-    )  # GeoJSON: longitude first
+        key.lower() == "type" and one.text.lower() == "point" for key, one in _scalars(node)
+    )
     for key, member in reversed(node.items[-_MOST:]):
         words = frozenset(_words(key))
         wanted = words & _COORDINATES or _BOTH.search(key.lower()) or _REVERSED.search(key.lower())
@@ -230,13 +228,10 @@ def _listed(node: Node, whole: str) -> tuple[Pair | None, bool]:
 
 def is_error(root: Node) -> bool:
     """Whether an object reports an error and nothing else."""
-    for key, member in root.items[:50]:
+    for key, member in root.items[:_FIRST]:
         if key.lower() in ("error", "errors", "exception"):
             return isinstance(member, Node) or not is_nothing(member.text)
-    return any(
-        key == "type" and isinstance(member, Scalar) and member.text == "error"
-        for key, member in root.items[:50]
-    )
+    return any(key == "type" and one.text == "error" for key, one in _scalars(root))
 
 
 def _place(node: Node) -> tuple[Place | None, bool]:

@@ -94,10 +94,10 @@ LONGITUDE = (
 
 
 def compass_letter(word: str) -> str:
-    """N, S, E, W, O or L of a compass letter or word."""
+    """N, S, E, W, O or L of a compass letter or word, else an empty text."""
     if len(word) == 1:
-        return word.upper()
-    return next(letter for letter, words in _POINTS.items() if words.fullmatch(word))
+        return word.upper() if word.upper() in "NSEWOL" else ""
+    return next((letter for letter, words in _POINTS.items() if words.fullmatch(word)), "")
 
 
 _GERMAN = re.compile(
