@@ -15,7 +15,8 @@ from .words import compass_letter, is_doubt, is_nothing, is_refusal, words_of
 _LONGEST_NAME = 200
 _MOST = 2000  # members that are looked at in one object
 _FIRST = 50  # members, among which a confidence, a type or an error is looked for
-_WORDS = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|[^\W\d_]+")
+_SMALL = r"[^\W\d_A-Z]"  # also of other alphabets
+_WORDS = re.compile(rf"[A-Z]+(?!{_SMALL})|[A-Z]?{_SMALL}+")  # of camelCase
 _LATITUDE = words_of("lat latitude latitud latitudine breite breitengrad")
 _LONGITUDE = words_of(
     "lon long lng longitude longitud longitudine länge laenge längengrad laengengrad"

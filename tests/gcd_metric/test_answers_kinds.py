@@ -140,6 +140,7 @@ def test_refusals_are_never_scored(text):
         ("I can't be certain. Best guess: Lyon, France.", "Lyon, France"),
         ('{"address": {"city": "Kyoto", "country": "Japan"}}', "Kyoto, Japan"),
         ('{"city": "Unknown", "state": "Utah", "country": "USA"}', "Utah, USA"),
+        ('{"ciudad": "Lyon", "país": "Francia"}', "Lyon, Francia"),
         (
             '{"candidates": [{"city": "Oslo", "country": "Norway", "confidence": "low"},'
             ' {"city": "Bergen", "country": "Norway", "confidence": "high"}]}',
