@@ -19,6 +19,7 @@ import zipfile
 import zlib
 from collections import Counter
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -260,8 +261,8 @@ def table(data: bytes) -> object:
     return [found.record(row) for row in range(len(found))]
 
 
-def _coordinates(data: bytes, name: str) -> object:
-    path = _file(data, name)
+def _coordinates(suffix: str, data: bytes) -> object:
+    path = _file(data, f"x.{suffix}")
     found = read_coordinates(path, allow_missing=True)
     numbers = found[["latitude", "longitude"]].to_numpy()
     assert numbers.dtype == np.float64
@@ -270,39 +271,8 @@ def _coordinates(data: bytes, name: str) -> object:
     return found.to_dict("list")
 
 
-@_target(ValueError)
-def coordinates_csv(data: bytes) -> object:
-    return _coordinates(data, "x.csv")
-
-
-@_target(ValueError)
-def coordinates_tsv(data: bytes) -> object:
-    return _coordinates(data, "x.tsv")
-
-
-@_target(ValueError)
-def coordinates_parquet(data: bytes) -> object:
-    return _coordinates(data, "x.parquet")
-
-
-@_target(ValueError)
-def coordinates_json(data: bytes) -> object:
-    return _coordinates(data, "x.json")
-
-
-@_target(ValueError)
-def coordinates_json_lines(data: bytes) -> object:
-    return _coordinates(data, "x.jsonl")
-
-
-@_target(ValueError)
-def coordinates_npz(data: bytes) -> object:
-    return _coordinates(data, "x.npz")
-
-
-@_target(ValueError)
-def coordinates_xlsx(data: bytes) -> object:
-    return _coordinates(data, "x.xlsx")
+for _suffix in ("csv", "tsv", "parquet", "json", "jsonl", "npz", "xlsx"):
+    TARGETS[f"coordinates_{_suffix}"] = Target(partial(_coordinates, _suffix), (ValueError,))
 
 
 @_target(ValueError)
