@@ -25,11 +25,13 @@ _LATITUDE_FIRST = (
 _LINKS = [re.compile(pattern) for pattern in _LATITUDE_FIRST]
 _EMBEDDED = re.compile(rf"!2d{_N}!3d{_N}")  # Google's embedded maps: longitude first
 _WKT = re.compile(
-    rf"(?:POINT|Point|point)\s?(?:Z|M|ZM)?\s?\(\s{{0,5}}{_N}[\s,]{{1,5}}{_N}(?:[\s,]{{1,5}}{_N}){{0,2}}\s{{0,5}}\)"
+    rf"(?:POINT|Point|point)\s?(?:Z|M|ZM)?\s?\(\s{{0,5}}{_N}[\s,]{{1,5}}{_N}"
+    rf"(?:[\s,]{{1,5}}{_N}){{0,2}}\s{{0,5}}\)"
 )
 _CODE = "23456789CFGHJMPQRVWX"
 _PLUS_CODE = re.compile(
-    rf"(?<![A-Z0-9+])(?:[{_CODE}]{{8}}\+(?:[{_CODE}]{{2,7}})?|[{_CODE}]{{4,6}}0{{2,4}}\+)(?![A-Z0-9+])"
+    rf"(?<![A-Z0-9+])(?:[{_CODE}]{{8}}\+(?:[{_CODE}]{{2,7}})?|[{_CODE}]{{4,6}}0{{2,4}}\+)"
+    r"(?![A-Z0-9+])"
 )
 SHORT_CODE = re.compile(rf"(?<![A-Z0-9+])[{_CODE}]{{4,6}}\+[{_CODE}]{{2,3}}(?![A-Z0-9+])")
 

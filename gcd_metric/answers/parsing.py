@@ -60,7 +60,7 @@ _LABEL_ONLY = re.compile(
 _REACH = 400  # characters between "final answer" and its pair
 _RADIANS_FROM = 10  # answers
 _DIRECT = re.compile(r"[^\n]*|[^A-Za-z]*")  # between "final answer" and its pair
-_NEAR = 60  # characters between "final answer" and its object
+_NEAR = 60  # characters between "final answer" and its object, or a label and its number
 _EXAMPLES_BEFORE = 100  # characters
 _EXAMPLE_NOTE = "a pair that a refusal gives as an example was left out"
 

@@ -24,8 +24,8 @@ _RANGE = re.compile(r"\s?-\s?|\s(?:to|bis|à)\s")
 _AND = re.compile(rf"\s{AND}\s")
 _BETWEEN = re.compile(rf"\b(?:between|zwischen|entre|tra|fra|{AND})\s$", re.IGNORECASE)
 _COORDINATES = re.compile(
-    r"(?<![a-z])(?:coord\w{0,10}|koord\w{0,10}|gps|lat\w{0,10}|location|position|answer|guess|estimate\w?"
-    r"|point|ubicaci\w{0,4}|localiza\w{0,5}|posizione|standort|prediction|boxed)"
+    r"(?<![a-z])(?:coord\w{0,10}|koord\w{0,10}|gps|lat\w{0,10}|location|position|answer|guess"
+    r"|estimate\w?|point|ubicaci\w{0,4}|localiza\w{0,5}|posizione|standort|prediction|boxed)"
     r"[^0-9\n.;]{0,30}$",
     re.IGNORECASE,
 )
@@ -293,8 +293,7 @@ def _is_pair(text: str, first: Angle, second: Angle, count: int) -> bool:
     if re.search(r"[(\[{]\s{0,2}$", left) and re.match(r"\s{0,2}[)\]}]", right):
         return True
     return re.search(r"(?:^|\n)[\s\"'>]{0,4}$", left) is not None and (
-        re.match(r"[\s\"'.]{0,4}(?:\n|$)", right) is not None
-        or not text[second.end :][:5].strip(" .\"'")
+        re.match(r"[\s\"'.]{0,4}(?:\n|$)", right) is not None or not right.strip(" .\"'")
     )
 
 

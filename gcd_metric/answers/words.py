@@ -36,7 +36,7 @@ _ALIKE = {
 }
 _ZEROS = (0x0660, 0x06F0, 0x0966, 0x09E6, 0x0E50, 0xFF10)  # digits of other scripts start here
 # each character becomes one character, so that places in the text stay the same
-CHARACTERS = {
+_CHARACTERS = {
     **{ord(other): plain for plain, others in _ALIKE.items() for other in others},
     **{zero + digit: str(digit) for zero in _ZEROS for digit in range(10)},
 }
@@ -62,7 +62,7 @@ _REWRITTEN = [
 
 def plain(text: str) -> str:
     """A text in plain characters and signs, each about where it was."""
-    text = _SPACED_MINUS.sub(r"\1-", text).translate(CHARACTERS)
+    text = _SPACED_MINUS.sub(r"\1-", text).translate(_CHARACTERS)
     for pattern, replacement in _REWRITTEN:
         text = pattern.sub(partial(_same_length, replacement), text)
     return text
@@ -191,7 +191,7 @@ GUESS = re.compile(
     )
 )
 
-# what makes a pair of a refusal no answer: words before it, which nothing overrules ...
+# A pair in a text that refuses is no answer if these words stand before it, in any case, ...
 _INSTEAD = (
     r"\be\.?g\b\.?|\bfor (?:example|instance)|\bsuch as\b|\bexample|\bsample|\btemplate"
     r"|placeholder|\bz\.\s?b\b\.?|beispiel|\bvorlage|platzhalter|\bexempl[eo]"
@@ -202,7 +202,7 @@ _INSTEAD = (
     r"|\b(?:ihrer?|votre|[ts]u|su?a|[ts]uo|[ts]ua) (?:nachricht|an?frage|question|demande|mensaje"
     r"|pregunta|solicitud|mensagem|pergunta|messaggio|domanda|richiesta)"
 )
-# ... or words beside it, unless the sentence calls it a guess
+# ... or if these stand before or behind it, unless the sentence calls the pair a guess.
 _PERHAPS = (
     r"\bformat|\bformul|\b(?:in|has|have) the (?:form|style)|\blike(?: this)?:|\bsomething like"
     r"|\b(?:could|may|might|will|would|they|usually|typically) look|\b(?:would|could) be"
@@ -236,8 +236,8 @@ PLACE_WORDS = {
 
 _NOTHING = re.compile(
     r"[\W_]*(?:(?:n/?a|n\.a\.|nan|nil|null|none|nothing|unknown|unspecified|undetermined|undefined"
-    r"|undisclosed|unidentified|unidentifiable|undeterminable|redacted|withheld|unavailable|unclear|indeterminate|inconclusive"
-    r"|missing|empty|tbd|false|no|not"
+    r"|undisclosed|unidentified|unidentifiable|undeterminable|redacted|withheld|unavailable"
+    r"|unclear|indeterminate|inconclusive|missing|empty|tbd|false|no|not"
     r"|unbekannt|keine(?: angabe)?|inconnue?|desconocid[oa]|desconhecid[oa]|sconosciut[oa]|ninguno"
     r"|nenhum|nessuno|aucune?|idk)"
     r"|(?:no|not|none|unable|cannot|can't|could not|insufficient|unknown|unspecified)\b"
@@ -296,7 +296,7 @@ _REFUSAL = re.compile(
     r"|抱歉|对不起|無法|无法|不能确定|申し訳|できません|わかりません",
     re.IGNORECASE,
 )
-# doubts; they make a refusal of a text that names no place
+# doubts: a text with one of them is a refusal if it names no place
 _DOUBT = re.compile(
     rf"\b(?:difficult|hard|challenging|tough|tricky)(?: for me)? to (?:\w+ly )?{_FIND}"
     r"|\b(?:not|isn't|aren't|without|no|lacks?|lacking|insufficient|limited|keine|pas|sin|sem|senza)"
