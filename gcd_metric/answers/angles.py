@@ -13,6 +13,7 @@ import math
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from .words import AMBIGUOUS, AND, COMPASS, LATITUDE, LONGITUDE, axis_of, compass_letter
 
@@ -122,6 +123,14 @@ class Angle:
         return self.value
 
 
+class Label(NamedTuple):
+    """A word for an axis, such as "latitude" or "north"."""
+
+    end: int
+    axis: str
+    letter: str = ""  # of the compass, if it names one
+
+
 def _float(digits: str) -> float:
     return float(digits.replace(",", "."))
 
@@ -180,19 +189,20 @@ def has_unit(text: str, angle: Angle) -> bool:
     return not angle.letter and (after.isalpha() or _UNIT.match(text, angle.end) is not None)
 
 
-def labels(text: str, start: int, end: int) -> Iterator[tuple[int, str, str]]:
-    """Words for an axis between two places: where each ends, its axis, its compass letter."""
+def labels(text: str, start: int, end: int) -> Iterator[Label]:
+    """The words for an axis between two places in a text."""
     for match in _LABELS.finditer(text, start, end):
         word = match.group()
         if match["both"] or match["reversed"]:
             order = ("latitude", "longitude") if match["both"] else ("longitude", "latitude")
-            yield from ((match.end(), axis, "") for axis in order)
+            yield from (Label(match.end(), axis) for axis in order)
         elif match["point"]:
             if word not in AMBIGUOUS:
                 letter = compass_letter(word)
-                yield match.end(), _AXES.get(letter, "longitude"), letter
+                yield Label(match.end(), _AXES.get(letter, "longitude"), letter)
         else:
-            yield match.end(), "latitude" if match["latitude"] else "longitude", match["side"] or ""
+            axis = "latitude" if match["latitude"] else "longitude"
+            yield Label(match.end(), axis, match["side"] or "")
 
 
 def single_angle(text: str) -> Angle | None:

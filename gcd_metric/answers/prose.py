@@ -8,7 +8,7 @@ from dataclasses import replace
 from itertools import pairwise
 from typing import NamedTuple
 
-from .angles import Angle, angles, has_unit, labels
+from .angles import Angle, Label, angles, has_unit, labels
 from .words import AND, letter_o
 
 _LETTERS = re.compile(r"[^\W\d_]")
@@ -69,7 +69,7 @@ def pairs(text: str, whole: str = "") -> list[Pair]:
 def _angles(text: str) -> list[Angle]:
     """The angles of a text, with the labels beside them, ranges merged to their middle."""
     found: list[Angle] = []
-    waiting: list[tuple[int, str, str]] = []  # labels that wait for their number
+    waiting: list[Label] = []  # for their number
     last = 0
     for angle in angles(text):
         if angle is None:
@@ -90,28 +90,28 @@ def _angles(text: str) -> list[Angle]:
     return found
 
 
-def _take_label(text: str, angle: Angle, waiting: list[tuple[int, str, str]]) -> None:
+def _take_label(text: str, angle: Angle, waiting: list[Label]) -> None:
     """Give an angle the first label that waits for it; labels too far away are dropped."""
     del waiting[:-4]
     while waiting:
-        end, axis, letter = waiting.pop(0)
-        gap = text[end : angle.start]
+        label = waiting.pop(0)
+        gap = text[label.end : angle.start]
         table = "|-" in gap or "|:-" in gap or "| -" in gap
         reach = _PAIR_REACH if table else _LABEL_REACH
-        if end > angle.start or len(gap) > reach or SENTENCE.search(gap):
+        if label.end > angle.start or len(gap) > reach or SENTENCE.search(gap):
             continue
         if table and not (angle.decimals or angle.marked):  # the number of the row
-            waiting.insert(0, (end, axis, letter))
+            waiting.insert(0, label)
             return
-        while waiting and waiting[0][1] == axis and waiting[0][0] <= angle.start:
-            end, _, other = waiting.pop(0)  # "north latitude", "latitude north"
-            letter = letter or other
+        while waiting and waiting[0].axis == label.axis and waiting[0].end <= angle.start:
+            other = waiting.pop(0)  # "north latitude", "latitude north"
+            label = other._replace(letter=label.letter or other.letter)
         if angle.label or angle.letter:
-            angle.label = angle.label or axis
+            angle.label = angle.label or label.axis
         else:
-            angle.label, angle.parts = axis, None
-            if letter:
-                angle.letter, angle.sure = letter, text[end - 1] == ")"  # "latitude (S)"
+            angle.label, angle.parts = label.axis, None
+            if label.letter:  # sure in "latitude (S)"
+                angle.letter, angle.sure = label.letter, text[label.end - 1] == ")"
         return
 
 
