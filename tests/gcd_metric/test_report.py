@@ -19,6 +19,7 @@ from gcd_metric.plot_data import great_circle_arcs
 from gcd_metric.report import _overview, _page, draw_curve, draw_map
 from gcd_metric.text import scope
 from tests.gcd_metric.scored import scored
+from tests.support.limits import small_files_only
 
 pytest.importorskip("matplotlib")
 from matplotlib.figure import Figure
@@ -158,22 +159,13 @@ def test_missing_matplotlib_is_an_error_with_advice(files, monkeypatch, capsys):
     assert "pip install 'im2gps-justzoomin[report]'" in capsys.readouterr().err
 
 
-FULL = """
-import resource, signal, sys
-from gcd_metric.cli import main
-sys.dont_write_bytecode = True  # it would be cut short
-signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
-resource.setrlimit(resource.RLIMIT_FSIZE, (50_000, 50_000))  # as a disk with so much room
-sys.exit(main(sys.argv[1:]))
-"""
-
-
 @pytest.mark.parametrize("name", ["out.html", "out.png"])
 @pytest.mark.skipif(sys.platform != "linux", reason="limits of files are Linux's")
 def test_a_full_disk_keeps_the_old_report(python, files, tmp_path, name):
     Path(name).write_text("the report of yesterday")
     before = set(os.listdir())
-    done = python("-c", FULL, *files, "--report", name, cwd=tmp_path, check=False)
+    with small_files_only(50_000):
+        done = python("-m", "gcd_metric", *files, "--report", name, cwd=tmp_path, check=False)
     assert done.returncode == 2
     assert done.stderr.splitlines()[-1] == f"gcd-metric: {name} was not written: File too large"
     assert "Traceback" not in done.stderr
