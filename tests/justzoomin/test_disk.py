@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import json
+import contextlib
 import os
 import subprocess
 import sys
@@ -11,34 +11,30 @@ from pathlib import Path
 import pytest
 
 from geoload.files import explain_disk_errors
+from tests.support.limits import small_files_only
 
 ROOT = Path(__file__).parents[2]
-# Runs a piece of code with a limit on the size of files, which is an error as a full disk is.
-LIMITED = """
-import json, resource, sys
-code, limit = json.loads(sys.argv[1])
-import justzoomin
+# Runs a piece of code and prints its error.
+RUN = """
+import sys
 from datasets import load_dataset
 from justzoomin.cli import main
-import justzoomin.extraction.extract
-if limit:
-    resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))
 try:
-    exec(code)
+    exec(sys.argv[1])
 except OSError as error:
     print(error, file=sys.stderr)
 """
 
 
-def said(code: str, folder: Path, limit: int = 0, **environment: str) -> str:
-    """Return the last line that code prints in another process."""
+def said(code: str, folder: Path, limit: int | None = None, **environment: str) -> str:
+    """Return the last line that code prints in another process, with a limit on its files."""
     paths = os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")])
-    done = subprocess.run(
-        [sys.executable, "-c", LIMITED, json.dumps([code, limit])], check=False,
-        capture_output=True, text=True, timeout=170, cwd=folder,
-        # bytecode would be cut short
-        env=os.environ | {"PYTHONPATH": paths, "PYTHONDONTWRITEBYTECODE": "1"} | environment,
-    )  # fmt: skip
+    with small_files_only(limit) if limit else contextlib.nullcontext():
+        done = subprocess.run(
+            [sys.executable, "-c", RUN, code], check=False,
+            capture_output=True, text=True, timeout=170, cwd=folder,
+            env=os.environ | {"PYTHONPATH": paths} | environment,
+        )  # fmt: skip
     assert done.returncode == 0 and "Traceback" not in done.stderr, done.stderr
     return done.stderr.strip().splitlines()[-1]
 
