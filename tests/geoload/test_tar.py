@@ -259,7 +259,7 @@ def test_an_impossible_size_is_an_error_for_every_reader(kind, size, tmp_path):
     ):
         with pytest.raises(ShardError):
             call()
-    (tmp_path / "x.tar").write_bytes(tar)  # not every offset can be sought
+    (tmp_path / "x.tar").write_bytes(tar)  # files refuse some offsets
     with open(tmp_path / "x.tar", "rb", buffering=0) as file, pytest.raises(ShardError):
         list(members(file))
 
