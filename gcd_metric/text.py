@@ -34,13 +34,12 @@ _INDEPENDENT = (
     "GeoScore: Student's t)."
 )
 _PAIRED = (
-    "Intervals: Newcombe's score interval (medians: bootstrap); p: exact McNemar test. The two "
-    "methods can disagree where an interval only just excludes 0."
+    "Intervals: Newcombe's score interval{medians}; p: exact McNemar test. The two methods can "
+    "disagree where an interval only just excludes 0."
 )
 _PAIRED_GROUPS = (
-    "Intervals (medians: bootstrap) and p account for {} as groups of photos; p: exact test that "
-    "exchanges the models in each group. The two methods can disagree where an interval only just "
-    "excludes 0."
+    "Intervals{medians} and p account for {what} as groups of photos; p: exact test that exchanges "
+    "the models in each group. The two methods can disagree where an interval only just excludes 0."
 )
 _HOLM = (
     "p is corrected for the {} pairs at each distance by Holm's method (Scandinavian Journal of "
@@ -100,11 +99,12 @@ def _photos(scored: Scored) -> str:
 
 def summary(scored: Scored, run: Run) -> str:
     """One line of the figures that a terminal's table has no room for."""
-    rows = {row[0]: row for row in table(scored)[1]}
-    mean, geoscore, _ = rows[run.name][-3:]
-    missing = run.scores.get("n_missing")
+    unit, missing = scored.options.unit, run.scores.get("n_missing")
+    mean, geoscore = (
+        _with_interval(*_figure(run.scores, key)) for key in (f"mean_{unit}", "geoscore")
+    )
     n = _photos(scored) + (f", {missing:,} without a prediction" if missing else "")
-    return f"{run.name}: mean error {mean} {scored.options.unit}, GeoScore {geoscore}, n = {n}"
+    return f"{run.name}: mean error {mean} {unit}, GeoScore {geoscore}, n = {n}"
 
 
 def intervals(scored: Scored) -> str:
@@ -148,11 +148,12 @@ def paired_title(scored: Scored) -> str:
 
 def paired_remark(scored: Scored) -> str:
     """How the paired differences were tested."""
-    remark = _PAIRED_GROUPS.format(scored.labels.what) if scored.labels else _PAIRED
-    if len(scored.differences) == 1:
-        return remark
-    remark = remark.replace(" (medians: bootstrap)", "")  # this table has accuracies only
-    return f"{remark} {_HOLM.format(len(scored.differences))}"
+    n_pairs = len(scored.differences)
+    remark, what = (_PAIRED_GROUPS, scored.labels.what) if scored.labels else (_PAIRED, "")
+    if n_pairs == 1:
+        return remark.format(medians=" (medians: bootstrap)", what=what)
+    # the table of several pairs has no medians
+    return f"{remark.format(medians='', what=what)} {_HOLM.format(n_pairs)}"
 
 
 def slice_title(run: Run, name: str) -> str:
