@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from .checks import examine
+from .checks import Checked, examine
 from .distances import measure
 from .groups import Groups, make_groups
 from .intervals import (
@@ -49,11 +49,17 @@ def distances(
     Also returns the groups of their labels. Coordinates that cannot be scored are a ValueError;
     what is doubtful is a UserWarning (at `stacklevel`).
     """
+    checked = check(predictions, references, options, stacklevel=stacklevel + 1)
+    made = None if groups is None else make_groups(groups, checked.references)
+    return measure(checked.predictions, checked.references, options), made
+
+
+def check(predictions: Any, references: Any, options: Options, *, stacklevel: int = 2) -> Checked:
+    """Pair and check coordinates of any form; errors and warnings are those of `distances`."""
     checked = examine(*pair(predictions, references, SIDES), options.missing, options.finest_km)
     for note in checked.notes:
         warnings.warn(note, stacklevel=stacklevel + 1)
-    made = None if groups is None else make_groups(groups, checked.references)
-    return measure(checked.predictions, checked.references, options), made
+    return checked
 
 
 def summarise(

@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from .checks import examine
 from .columns import Unclear, find_pair
 from .distances import measure
-from .figures import SIDES, summarise
-from .matching import pair
+from .figures import check, summarise
 from .options import Options, check_choice, make_options
 from .report import draw_curve, draw_legend, draw_map, require_matplotlib
 from .scoring import Run, Scored
@@ -112,13 +109,9 @@ def _score(named: Mapping[str, Any], references: Any, options: Options) -> Score
     runs = []
     for name, predictions in named.items():
         try:
-            checked = examine(
-                *pair(predictions, references, SIDES), options.missing, options.finest_km
-            )
+            checked = check(predictions, references, options, stacklevel=3)
         except ValueError as error:
             raise ValueError(f"{name}: {error}" if len(named) > 1 else str(error)) from None
-        for note in checked.notes:
-            warnings.warn(note, stacklevel=3)
         run = Run(name, checked.predictions)
         run.measured = measure(checked.predictions, checked.references, options)
         run.scores = summarise(run.measured, options)
