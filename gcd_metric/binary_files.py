@@ -13,13 +13,13 @@ from typing import Any
 
 import numpy as np
 
-from .columns import Unclear, find_pair
+from .columns import ROLES, Unclear, find_pair
+from .coordinates import with_point
 from .csv_files import open_csv
 from .names import listed, shortened
 from .opened import LARGEST, Opened, Row, naming, one_line, open_text
-from .summaries import Record, leave_out, with_point
+from .summaries import Record, leave_out
 
-_PAIR = ("latitude", "longitude")
 _MOST_CELLS = 20_000_000  # of a sheet
 _MOST_COLUMNS = 1_000
 _PICKLED = "contains Python objects, which are never loaded; save ids as text: np.array(ids, str)"
@@ -144,7 +144,7 @@ def _parts(
     elif len(shape) == 1:
         yield name or "value", None
     elif len(shape) == 2 and shape[1] == 2 and kind.kind in "fiu":
-        yield from ((f"{before}{axis}", at) for at, axis in enumerate(_PAIR))
+        yield from ((f"{before}{axis}", at) for at, axis in enumerate(ROLES[1:]))
 
 
 def _part(arrays: dict[str, np.ndarray], name: str, part: int | str | None) -> np.ndarray:
@@ -191,9 +191,8 @@ def _archive(path: Path, where: str) -> Iterator[zipfile.ZipFile]:
     try:
         with zipfile.ZipFile(path) as archive:
             yield archive
-    except (zipfile.BadZipFile, zlib.error, EOFError, OSError, NotImplementedError) as error:
-        raise ValueError(f"{where}: {one_line(error)}") from None
-    except RuntimeError as error:  # an encrypted member
+    # a RuntimeError is an encrypted member, or one that is compressed in an unknown way
+    except (zipfile.BadZipFile, zlib.error, EOFError, OSError, RuntimeError) as error:
         raise ValueError(f"{where}: {one_line(error)}") from None
 
 

@@ -27,6 +27,7 @@ _LABEL = (str, bytes, os.PathLike, uuid.UUID)  # types of row labels; a row numb
 # integer types that are too small for anything but rounded coordinates
 _SMALL = ("int8", "uint8", "int16", "uint16")
 _DASHES = dict.fromkeys(map(ord, "\u2010\u2011\u2012\u2013\u2014\u2015\u2212"), "-")
+_DECIMAL_COMMA = re.compile(r"^(\s*[-+\u2010-\u2015\u2212]?\d+),(\d+(?:\s*°)?\s*)$")
 _NUMBER = re.compile(r"[-+]?(?:\d+\.?\d*|\.\d+)(?:e[-+]?\d+)?")
 # what models, spreadsheets, databases and C write for a missing number
 _NOTHING = frozenset(
@@ -362,6 +363,11 @@ def _number(value: Any, name: str, index: int) -> float:
             return float(number)
     what = reprlib.repr(value)
     raise ValueError(f"{name}: row {index} contains {what}, which is not a number of degrees")
+
+
+def with_point(cell: str) -> str:
+    """A number with a decimal point in place of a decimal comma; other text as it is."""
+    return _DECIMAL_COMMA.sub(r"\1.\2", cell)
 
 
 def parse_number(cell: Any) -> float | None:

@@ -12,8 +12,9 @@ from pathlib import Path
 from typing import TextIO
 
 from .columns import ROLES
+from .coordinates import with_point
 from .opened import Opened, Row, naming, open_text, suffix_of
-from .summaries import Record, leave_out, with_point
+from .summaries import Record, leave_out
 
 _SEPARATORS = {".csv": ",", ".tsv": "\t"}
 _SEPARATOR_LINE = re.compile(r"sep=.")  # which Excel reads as the choice of a separator

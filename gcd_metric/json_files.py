@@ -7,13 +7,12 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from .columns import Unclear, find_ids, find_pair, find_texts, has_coordinates
+from .columns import ROLES, Unclear, find_ids, find_pair, find_texts, has_coordinates
 from .names import listed, shortened
 from .opened import LARGEST, Opened, Row, naming, open_text, suffix_of
 
 LINES = (".jsonl", ".ndjson")
 _MOST_DIGITS = 300  # an integer with more may not fit into a float
-_PAIR = ("latitude", "longitude")
 
 Cells = dict[str, Any]
 
@@ -174,7 +173,7 @@ def _of_ids(document: Cells, where: str) -> list[Cells]:
         if isinstance(value, dict):
             rows.append({"key": name, **value})
         elif _is_pair(value):
-            rows.append({"key": name, **dict(zip(_PAIR, value, strict=True))})
+            rows.append({"key": name, **dict(zip(ROLES[1:], value, strict=True))})
         elif isinstance(value, str) or value is None:
             rows.append({"key": name, "answer": value})
         else:
@@ -197,7 +196,7 @@ def _flat(row: Cells) -> Cells:
     cells: Cells = {}
     for name, value in row.items():
         if _is_pair(value):
-            value = dict(zip(_PAIR, value, strict=True))
+            value = dict(zip(ROLES[1:], value, strict=True))
         if isinstance(value, dict):
             cells.update((f"{name}.{inner}", one) for inner, one in value.items())
         else:

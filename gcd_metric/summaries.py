@@ -12,12 +12,11 @@ from collections import deque
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
-from .coordinates import parse_number
+from .coordinates import parse_number, with_point
 from .names import shortened
 from .opened import Opened
 
 _MOST_LINES = 200
-_DECIMAL_COMMA = re.compile(r"^(\s*[-+\u2010-\u2015\u2212]?\d+),(\d+(?:\s*°)?\s*)$")
 _LABEL = re.compile(
     r"(?:(?:mean|avg|average|median|total|overall|summary|geo-?score)\b.*|acc(?:uracy)?\b.*|acc@.*"
     r"|(?:within|<=?|\u2264)\s*\d.*)",
@@ -41,11 +40,6 @@ class Record(NamedTuple):
     number: int  # the first below the header is 1
     after_blank: bool  # whether the line above is blank
     cells: list[str]
-
-
-def with_point(cell: str) -> str:
-    """A number with a decimal point in place of a decimal comma; other text as it is."""
-    return _DECIMAL_COMMA.sub(r"\1.\2", cell)
 
 
 # --- telling lines from data --------------------------------------------------------------------

@@ -26,12 +26,11 @@ from .columns import (
     is_usual_id,
     plain,
 )
-from .coordinates import parse_number, runs_to_360
+from .coordinates import parse_number, runs_to_360, with_point
 from .matching import match_ids
 from .names import listed, refuse_duplicates, shortened
 from .opened import Opened, Row
 from .readers import open_table
-from .summaries import with_point
 
 ROW_NUMBER = "row number"  # in place of the column of ids
 TIDY = ("image_id", "latitude", "longitude")  # the columns that `tidy` makes
