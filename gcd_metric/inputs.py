@@ -236,9 +236,9 @@ def _read_predictions(
         column = getattr(arguments, f"{prefix}answer_column".replace("-", "_"))
         answers = tables.AnswerOptions(column, arguments.answer_places)
         if index == 0 and arguments.references is None:
-            way = tables.Way(where, also=also, answers=answers)
+            options = tables.ReadOptions(where, also=also, answers=answers)
             chosen_truth = _columns(arguments, "reference-")
-            table, truth = tables.read_both(place(path), chosen, chosen_truth, way, _ONE_FILE)
+            table, truth = tables.read_both(place(path), chosen, chosen_truth, options, _ONE_FILE)
         else:
             table = tables.read_coordinates(
                 place(path),

@@ -48,7 +48,7 @@ class AnswerOptions(NamedTuple):
 
 
 @dataclass
-class Way:
+class ReadOptions:
     """How a table is read."""
 
     where: str  # its name in errors
@@ -87,7 +87,7 @@ def read_coordinates(
     path, where = Path(path), str(path) if where is None else where
     opened = _open(path, where, lenient)
     ids = "several" if lenient and not id_column else "one"
-    way = Way(where, allow_missing, also, ids, answers or AnswerOptions())
+    options = ReadOptions(where, allow_missing, also, ids, answers or AnswerOptions())
     texts: list[str] = []
     if answers and not (latitude_column or longitude_column):
         try:
@@ -97,19 +97,19 @@ def read_coordinates(
         except Unclear as unclear:
             raise ValueError(f"{where}: {unclear}; {advice.format(unclear.role)}") from None
     if texts:
-        return _read(opened, {"id": first}, way, texts)
+        return _read(opened, {"id": first}, options, texts)
     chosen = {"id": id_column, "latitude": latitude_column, "longitude": longitude_column}
     columns = find_columns(
         opened.names, chosen, of=of, where=where, advice=advice, several_ids=lenient
     )
-    return _read(opened, columns, way)
+    return _read(opened, columns, options)
 
 
 def read_both(
     path: Path,
     chosen: Mapping[str, str | None],
     chosen_truth: Mapping[str, str | None],
-    way: Way,
+    options: ReadOptions,
     advice: str,
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Read predictions and truth from the rows of one file; see `find_both`.
@@ -117,29 +117,29 @@ def read_both(
     Of several columns of ids the first without repeated ids is taken. Without such a column, rows
     are numbered. Returns two tables as `tidy` returns them.
     """
-    opened = _open(path, way.where, True)
+    opened = _open(path, options.where, True)
     names = opened.names
     named = {role: name for role, name in chosen.items() if name}
     id_column = named.pop("id", None)
     truth_named = {role: name for role, name in chosen_truth.items() if name and role != "id"}
     try:
-        found, texts = _sides(names, named, truth_named, way.answers.column)
+        found, texts = _sides(names, named, truth_named, options.answers.column)
         first = find_id(names, id_column, True) if id_column or find_ids(names) else ROW_NUMBER
     except Unclear as unclear:
-        raise ValueError(f"{way.where}: {unclear}; {advice}") from None
-    way = replace(way, ids="one" if id_column else "optional")
+        raise ValueError(f"{options.where}: {unclear}; {advice}") from None
+    options = replace(options, ids="one" if id_column else "optional")
     opened.pairs = [(pair["latitude"], pair["longitude"]) for pair in found if pair]
-    missing = replace(way, allow_missing=True)
+    missing = replace(options, allow_missing=True)
     predictions = _read(opened, {"id": first, **found[0]}, missing, texts)
-    truth = _read(opened, {"id": first, **found[1]}, way)
+    truth = _read(opened, {"id": first, **found[1]}, options)
     if len(predictions) != len(truth):
-        raise ValueError(f"{way.where}: the last rows have coordinates on one side only")
+        raise ValueError(f"{options.where}: the last rows have coordinates on one side only")
     columns = ([*table.attrs["columns"].values()][1:] for table in (predictions, truth))
     read = (" and ".join(map(shortened, names)) for names in columns)
     predictions.attrs["notes"].insert(
         0,
         "{}: predictions are read from {}, the truth from {}; --references, --latitude-column and "
-        "--reference-latitude-column choose otherwise".format(way.where, *read),
+        "--reference-latitude-column choose otherwise".format(options.where, *read),
     )
     return predictions, truth
 
@@ -166,14 +166,14 @@ def _open(path: Path, where: str, lenient: bool) -> Opened:
 
 
 def _read(
-    opened: Opened, columns: Mapping[str, str], way: Way, texts: Sequence[str] = ()
+    opened: Opened, columns: Mapping[str, str], options: ReadOptions, texts: Sequence[str] = ()
 ) -> pd.DataFrame:
     """Read the chosen columns, or coordinates from one of the columns of texts.
 
     `attrs["ids"]` are the texts of each column that may be the ids.
     """
-    kept = others(opened.names, way.also)
-    candidates = find_ids(opened.names) if way.ids != "one" else []
+    kept = others(opened.names, options.also)
+    candidates = find_ids(opened.names) if options.ids != "one" else []
     pair = dict.fromkeys(_LIMITS, texts[0]) if texts else {}
     columns = {**columns, **pair}
     wanted = [*columns.values(), *kept, *texts, *candidates]
@@ -181,7 +181,7 @@ def _read(
         wanted[0] = columns["latitude"]  # in place of ids
     rows = list(opened.read(wanted))
     ids = _usable(candidates, rows)
-    if way.ids == "optional" and not ids and not is_usual_id(columns["id"]):
+    if options.ids == "optional" and not ids and not is_usual_id(columns["id"]):
         columns["id"] = ROW_NUMBER
         rows = [(f"row {number}", *row[1:]) for number, row in enumerate(rows, 1)]
     elif ids and columns["id"] not in ids:
@@ -191,24 +191,26 @@ def _read(
     if texts and rows:
         at = len(columns) + len(kept)
         cells = {name: [row[at + index] for row in rows] for index, name in enumerate(texts)}
-        column, degrees, said = _parse(cells, way)
+        column, degrees, said = _parse(cells, options)
         rows = [(row[0], *place, *row[3:]) for row, place in zip(rows, degrees, strict=True)]
         notes += said
-    table = tidy(rows, columns, way.where, way.allow_missing, kept)
+    table = tidy(rows, columns, options.where, options.allow_missing, kept)
     table.attrs["notes"] = notes + table.attrs["notes"]
     table.attrs |= {"names": opened.names, "summary": opened.summary}
     if texts:
         table.attrs["columns"] = {"id": columns["id"], "answer": column}
-    if way.ids == "several" and len(ids) > 1:
+    if options.ids == "several" and len(ids) > 1:
         table.attrs["ids"] = ids
     return table
 
 
-def _parse(cells: Mapping[str, list[Any]], way: Way) -> tuple[str, list[list[float]], list[str]]:
+def _parse(
+    cells: Mapping[str, list[Any]], options: ReadOptions
+) -> tuple[str, list[list[float]], list[str]]:
     """The column of texts with the most coordinates, its coordinates, and notes on its answers."""
     from .answers import parse_answers
 
-    parsed = {name: parse_answers(texts, way.answers.places) for name, texts in cells.items()}
+    parsed = {name: parse_answers(texts, options.answers.places) for name, texts in cells.items()}
     column = max(parsed, key=lambda name: parsed[name].counts["coordinates"])
     found = parsed[column]
     kinds = ((kind.replace("_", " "), count) for kind, count in found.counts.items() if count)
@@ -216,7 +218,8 @@ def _parse(cells: Mapping[str, list[Any]], way: Way) -> tuple[str, list[list[flo
     rest = listed(name for name in parsed if name != column)
     others = f" (other columns: {rest}; --answer-column chooses one)" if rest else ""
     notes = [f"answers are read from the texts in {shortened(column)}{others}: {counts}"]
-    return column, found.degrees.tolist(), [f"{way.where}: {one}" for one in notes + found.notes]
+    notes = [f"{options.where}: {note}" for note in notes + found.notes]
+    return column, found.degrees.tolist(), notes
 
 
 def _usable(candidates: list[str], rows: list[Row]) -> dict[str, list[str]]:
