@@ -9,12 +9,12 @@ import numpy as np
 
 from .coordinates import Coordinates, within_180
 from .distances import sphere_distances
+from .options import KM_PER_DEGREE
 
 _EARTH_RADIUS_KM = 6371.0
 _SWAPPED_WITHIN_KM = 500
 _SAMPLE = 256  # rows that answer most questions about all of them
 _CHUNK = 16_384  # rows that are checked at a time
-_KM_PER_DEGREE = _EARTH_RADIUS_KM * math.pi / 180
 # binary digits of a number
 _DIGITS = {"float8_e5m2": 3, "float8_e4m3": 4, "bfloat16": 8, "float16": 11, "float32": 24}
 _FLOAT32_KM = 0.002  # places closer than this may be equal in float32
@@ -215,7 +215,7 @@ def _coarse(given: Coordinates, name: str, finest_km: float) -> list[str]:
     step: np.ndarray = np.full(2, given.step) if given.step else _steps(degrees, digits)
     north, east = np.broadcast_to(step, degrees.shape).T
     apart = np.hypot(north, east * np.cos(np.radians(degrees[:, 0])))
-    apart_km = _KM_PER_DEGREE * float(apart.max(initial=0))
+    apart_km = KM_PER_DEGREE * float(apart.max(initial=0))
     if apart_km <= finest_km:
         return []
     return [

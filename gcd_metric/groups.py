@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from .columns import plain
+from .options import KM_PER_DEGREE
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -26,11 +27,10 @@ COLUMNS = {
     **dict.fromkeys(["sequenceid", "sequencekey"], "sequences"),
 }
 # Photos of Just Zoom In are frames of drives. A cell is five times as wide as the largest threshold
-# of the benchmark, so that photos which are confused with each other are mostly in one cell, and
-# small enough for hundreds of cells in the city.
+# of the benchmark, so photos that a model confuses are mostly in one cell. It is small enough that
+# the city has hundreds of cells.
 JUSTZOOMIN = "place:500m"
 _FLICKR_OWNER = re.compile(r"_(\d+@N\d{2})(?:\.[0-9A-Za-z]{1,5})?$")
-_METRES_PER_DEGREE = 6_371_000 * math.pi / 180
 
 
 class Groups(NamedTuple):
@@ -136,7 +136,7 @@ def photographers(image_ids: Iterable[object]) -> list[str | None]:
     """Return the photographer of each photo from its Flickr file name.
 
     Photos of Im2GPS and Im2GPS3k are named `{photo id}_{secret}_{server}_{owner}.jpg`, where the
-    owner is an id such as 19355699@N00. Photographers without a Flickr file name are None.
+    owner is an id such as 19355699@N00. A photo with another file name has None.
 
     Parameters
     ----------
@@ -193,7 +193,7 @@ def place_cells(coordinates: np.ndarray, metres: float) -> np.ndarray:
     if not 0 < metres < math.inf:
         raise ValueError(f"metres: the size of a cell must be positive and finite, not {metres!r}")
     latitude, longitude = np.asarray(coordinates, dtype=np.float64).T
-    height = metres / _METRES_PER_DEGREE
+    height = metres / (1000 * KM_PER_DEGREE)
     band = np.minimum((latitude + 90) // height, math.ceil(180 / height) - 1)
     middle = np.radians(np.clip((band + 0.5) * height - 90, -90, 90))
     per_band = np.maximum(360 * np.cos(middle) // height, 1)
@@ -213,7 +213,7 @@ class Labels(NamedTuple):
     what: str  # "photographers"
     source: str  # "the column AUTHOR of the references"
 
-    def counted(self, n: int) -> str:
+    def described(self, n: int) -> str:
         """How many: "by 198 photographers"."""
         if n == 1:
             return "in one group"
@@ -250,14 +250,13 @@ def find_labels(
     in_references = _from_columns(asked, {"the references": references})
     # one label may be the author of the predictions
     in_predictions = _from_columns(asked, tables, fewest=2)
-    if asked and not (in_references or in_predictions):
+    found = in_references or (not asked and _from_names(references["image_id"])) or in_predictions
+    if asked and not found:
         raise ValueError(
             f"groups: no column {asked!r} in the references or in {' or '.join(tables)}; name "
             "another column, a size as in place:500m, or none"
         )
-    if asked:
-        return in_references or in_predictions
-    return in_references or _from_names(references["image_id"]) or in_predictions
+    return found or None
 
 
 def _from_columns(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import math
 import reprlib
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
@@ -23,6 +24,7 @@ CONFIGURATIONS = {
     "standard": Configuration((1, 25, 200, 750, 2500)),
     "justzoomin": Configuration((40, 50, 100), "m", 6378.137),
 }
+KM_PER_DEGREE = 6371.0 * math.pi / 180  # of latitude, on the sphere
 PER_KM = {"km": 1.0, "m": 1000.0}
 MISSING = ("error", "miss")
 _LARGEST_RADIUS_KM = 100_000

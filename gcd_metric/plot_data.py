@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from .names import counted
+from .options import KM_PER_DEGREE
 from .scoring import Run, Scored
 
 MOST_ARCS = 1000
@@ -29,7 +30,6 @@ _ARC_SEGMENTS = 64  # of the longest arcs, a power of two
 _SEGMENTS_ACROSS = 120  # how many segments of an arc the width of a map has room for
 _REGION_DEGREES = 40.0  # data that extend further are shown on a map of the world
 _COAST_DEGREES = 5.0  # narrower maps get a scale; coastlines at 1:110 million are too coarse
-_METRES_PER_DEGREE = 111_195.0
 
 
 @dataclass
@@ -188,7 +188,7 @@ def coastlines() -> list[np.ndarray]:
 def scale_bar(extent: tuple[float, float, float, float]) -> tuple[float, float, float, str]:
     """The start of a map's scale bar (longitude, latitude), its length in degrees and its label."""
     west, east, south, north = extent
-    metres_per_degree = _METRES_PER_DEGREE * math.cos(math.radians((south + north) / 2))
+    metres_per_degree = 1000 * KM_PER_DEGREE * math.cos(math.radians((south + north) / 2))
     longest = (east - west) * metres_per_degree / 4
     power = 10 ** math.floor(math.log10(longest))
     metres = max(step * power for step in (1, 2, 5) if step * power <= longest)

@@ -93,7 +93,7 @@ def _photos(scored: Scored) -> str:
     """The number of images and of groups: `2,997 photos by 198 photographers`."""
     if not scored.labels:
         return _count(scored)
-    groups = scored.labels.counted(scored.runs[0].scores["n_groups"])
+    groups = scored.labels.described(scored.runs[0].scores["n_groups"])
     return f"{_count(scored)} photos {groups}"
 
 
@@ -296,7 +296,7 @@ def _slice_count(one: Slice, labels: Labels | None) -> str:
     groups, missing = one.scores.get("n_groups"), one.scores.get("n_missing")
     count = f"{one.scores['n']:,}"
     if groups:
-        count += f" {(labels or _UNNAMED).counted(groups)}"
+        count += f" {(labels or _UNNAMED).described(groups)}"
     if missing:
         count += f", {missing:,} without a prediction"
     return f"{count}, small" if one.is_small else count
