@@ -162,17 +162,18 @@ def median_and_interval(values: np.ndarray, groups: Groups | None = None) -> tup
     n = len(values)
     if not n:
         return math.nan, NONE
-    middle = [(n - 1) // 2, n // 2]
+    middle, ends = [(n - 1) // 2, n // 2], _ranks(n, n)
     # without groups, select all values at once
-    ends = _ranks(n, n)
-    ordered = np.partition(values, [*middle, *([] if groups else ends)])
-    median, size = float(ordered[middle].mean()), float(n)
-    if groups and len(groups.sizes) > 1:
+    ordered = np.partition(values, middle if groups else [*middle, *ends])
+    median = float(ordered[middle].mean())
+    if n < FEWEST or (groups and len(groups.sizes) == 1):
+        return median, NONE
+    if groups:
         _, (size,) = _effective_sizes(groups.sums(values <= median)[None], groups)
+        if round(float(size), 9) < FEWEST:
+            return median, NONE
         ends = _ranks(float(size), n)
         ordered.partition(ends)
-    if round(size, 9) < FEWEST or (groups and len(groups.sizes) == 1):
-        return median, NONE
     return median, (float(ordered[ends[0]]), float(ordered[ends[1]]))
 
 
