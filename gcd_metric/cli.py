@@ -215,16 +215,7 @@ def _benchmark(arguments: argparse.Namespace) -> tuple[str | None, str | None]:
 def _run(arguments: argparse.Namespace) -> int:
     shown = output.Output(arguments.format, arguments.intervals, arguments.published)
     shown.check()
-    files = [("", path) for path in arguments.predictions]
-    if arguments.compare:
-        if len(files) > 1:
-            raise ValueError(
-                "--compare is for one file of predictions; name all files without it, and add "
-                "--differences"
-            )
-        files.append(("compare-", arguments.compare))
-    elif arguments.differences and len(files) == 1:
-        raise ValueError("--differences needs at least two files of predictions")
+    files = _files(arguments)
     if arguments.report:
         report.check_report_path(arguments.report)
     if arguments.groups and groups.is_place(arguments.groups):
@@ -274,6 +265,21 @@ def _run(arguments: argparse.Namespace) -> int:
             f"Wrote {arguments.report}", file=sys.stdout if shown.format == "table" else sys.stderr
         )
     return 0
+
+
+def _files(arguments: argparse.Namespace) -> list[tuple[str, str]]:
+    """The files of predictions, each with the prefix of the options that choose its columns."""
+    files = [("", path) for path in arguments.predictions]
+    if arguments.compare:
+        if len(files) > 1:
+            raise ValueError(
+                "--compare is for one file of predictions; name all files without it, and add "
+                "--differences"
+            )
+        return [*files, ("compare-", arguments.compare)]
+    if arguments.differences and len(files) == 1:
+        raise ValueError("--differences needs at least two files of predictions")
+    return files
 
 
 def _refuse_partial(runs: list[Run], n_references: int) -> None:
