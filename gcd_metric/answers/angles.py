@@ -15,7 +15,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from .words import AMBIGUOUS, AND, COMPASS, LATITUDE, LONGITUDE, axis_of, compass_letter
+from .words import AMBIGUOUS, COMPASS, LATITUDE, LONGITUDE, compass_letter
 
 _NUMBER = r"(?:[0-9]{1,3}(?:\.[0-9]{1,20})?|[0-9]{4,6}\.[0-9]{1,20})(?:e-[0-9]{2})?(?![0-9])"
 _DECIMAL_COMMA = r"[0-9]{1,3},[0-9]{1,20}(?![0-9]|[.,][0-9])"
@@ -46,7 +46,7 @@ _ANGLE = re.compile(
         \s{{0,3}}(?P<mark>{_DEGREES})
         (?:
             [\s,]{{0,3}}(?P<minutes>{_PART})\s{{0,3}}(?:{_MINUTES}|(?=[NSEWOL](?![A-Za-z])))
-            (?:[\s,]{{0,3}}(?:{AND}\s)?(?P<seconds>{_PART})
+            (?:[\s,]{{0,3}}(?:(?:and|und|et|y|e)\s)?(?P<seconds>{_PART})
                \s{{0,3}}(?:{_SECONDS}|(?=[NSEWOL](?![A-Za-z]))))?
         )?
         |[ :](?P<minutes2>[0-9]{{1,2}}(?:\.[0-9]{{1,20}})?)(?:\s?'|(?![0-9]))
@@ -176,11 +176,17 @@ def _angle_of(match: re.Match[str]) -> Angle | None:
     found.marked = bool(part("mark") or minutes)
     fraction = digits.replace(",", ".").partition(".")[2]
     found.decimals = 9 if minutes or "e" in digits else len(fraction)
-    found.label = axis_of(part("label") or "")
+    if part("label"):
+        found.label = axis_of(part("label"))
     if "," in digits and not (found.marked or letter or found.label):
         whole, fraction = digits.split(",")
         found.parts = (whole, fraction)
     return found
+
+
+def axis_of(word: str) -> str:
+    """The axis of a word for latitude or longitude."""
+    return "latitude" if re.fullmatch(LATITUDE, word, re.IGNORECASE) else "longitude"
 
 
 def has_unit(text: str, angle: Angle) -> bool:

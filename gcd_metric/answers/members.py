@@ -10,21 +10,18 @@ from .angles import Angle, single_angle
 from .geonames import Place
 from .objects import Node, Scalar
 from .prose import Pair, pair_of, pairs
-from .words import (
-    PLACE_WORDS,
-    axis_of,
-    compass_letter,
-    is_doubt,
-    is_nothing,
-    is_refusal,
-    words_of,
-)
+from .words import compass_letter, is_doubt, is_nothing, is_refusal, words_of
 
 _LONGEST_NAME = 200
 _MOST = 2000  # members that are looked at in one object
 _FIRST = 50  # members, among which a confidence, a type or an error is looked for
 _SMALL = r"[^\W\d_A-Z]"  # also of other alphabets
 _WORDS = re.compile(rf"[A-Z]+(?!{_SMALL})|[A-Z]?{_SMALL}+")  # of camelCase
+_LATITUDE = words_of("lat latitude latitud latitudine breite breitengrad")
+_LONGITUDE = words_of(
+    "lon long lng longitude longitud longitudine länge laenge längengrad laengengrad"
+)
+_AXES = _LATITUDE | _LONGITUDE
 _BOTH = re.compile(r"lat_?l(?:on|ng|ong)|latitude_?longitude")
 _REVERSED = re.compile(r"l(?:on|ng|ong)_?lat|longitude_?latitude")
 _COORDINATES = words_of(
@@ -47,8 +44,13 @@ _FINAL = words_of(
 )
 _CONFIDENCE = words_of("confidence probability prob score likelihood certainty")
 _LEVELS = {"very high": 0.95, "high": 0.9, "medium": 0.5, "moderate": 0.5, "low": 0.1}
-_FIELD_OF = {word: name for name, words in PLACE_WORDS.items() for word in words.split()}
-_FIELD_OF |= {"settlement": "city", "name": "name"}  # in prose they may describe what is seen
+_FIELDS = {
+    "city": "city town village municipality locality settlement stadt ort ciudad cidade ville",
+    "state": "state province region county prefecture bundesland estado provincia région regione",
+    "country": "country nation land país pais pays paese",
+    "name": "place location address landmark name",
+}
+_FIELD_OF = {word: name for name, words in _FIELDS.items() for word in words.split()}
 
 
 class Candidate(NamedTuple):
@@ -117,7 +119,7 @@ def candidates(root: Node, whole: str) -> list[Candidate]:
 
 def _has_digits(node: Node) -> bool:
     return any(
-        any(map(axis_of, _words(key))) and re.search(r"[0-9]", one.text)
+        not _AXES.isdisjoint(_words(key)) and re.search(r"[0-9]", one.text)
         for key, one in _scalars(node)
     )
 
@@ -153,10 +155,9 @@ def _pair(node: Node, whole: str) -> tuple[Pair | None, bool]:
     sides: dict[str, str] = {}
     for key, member in node.items[-_MOST:]:
         words = set(_words(key))
-        named = {axis for axis in map(axis_of, words) if axis}
-        if len(named) != 1 or words & _DERIVED:
+        axis = "latitude" if words & _LATITUDE else "longitude" if words & _LONGITUDE else ""
+        if words & _LATITUDE and words & _LONGITUDE or not axis or words & _DERIVED:
             continue
-        (axis,) = named
         if words & _SIDE:
             sides[axis] = compass_letter(member.text.strip()) if isinstance(member, Scalar) else ""
         else:

@@ -9,20 +9,26 @@ import re
 
 from .geonames import Place
 from .links import SHORT_CODE
-from .words import FINAL, GUESS, PLACE_WORDS, is_nothing, words_of
+from .words import FINAL, GUESS, is_nothing, words_of
 
 _TAIL = 8_000  # characters that are searched
 _SHORT_TEXT = 100
+_FIELDS = {
+    "city": "city|town|village|municipality|stadt|ort|ville|ciudad|cidade|citt(?:à|a')",
+    "state": "state|province|region|county|bundesland|région|estado|regione",
+    "country": "country|land|pays|pa[ií]s|paese|stato",
+    "name": "location|place|address|landmark|standort|lieu|lugar|local|luogo|ubicación|localização",
+}
 _VALUES = {"name": r"([^\n|\"]{1,120})"}
 _LABELLED = {
     name: re.compile(
         r"(?:^|\n|[;,|]\s)[\s>#+|-]{0,6}(?:[0-9]\.\s)?\"?"
         r"(?:(?:likely|exact|specific|estimated|predicted|possible|probable|nearest) )?"
-        rf"(?:{words.replace(' ', '|')})(?: name)?\"?(?:\([^()\n]{{0,20}}\))?"
+        rf"(?:{words})(?: name)?\"?(?:\([^()\n]{{0,20}}\))?"
         r"(?:[\s|\"]{0,3}[:=|]| -)[\s:=|\"]{0,3}" + _VALUES.get(name, r"([^\n,;|\"(]{1,60})"),
         re.IGNORECASE,
     )
-    for name, words in PLACE_WORDS.items()
+    for name, words in _FIELDS.items()
 }
 _WORD = r"[A-ZÀ-ÖØ-Þ][\w'.-]{0,30}"
 _SMALL = r"(?:de|da|do|del|la|le|of|the|und|and|y|am|an der|du|des|di)"

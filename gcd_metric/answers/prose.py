@@ -9,7 +9,7 @@ from itertools import pairwise
 from typing import NamedTuple
 
 from .angles import Angle, Label, angles, has_unit, labels
-from .words import AND, letter_o
+from .words import letter_o
 
 _LETTERS = re.compile(r"[^\W\d_]")
 _LABEL_REACH = 60  # characters between "latitude" and its number
@@ -17,12 +17,12 @@ _PAIR_REACH = 200  # between two labelled numbers
 _LETTER_REACH = 40  # between two numbers with hemispheres
 SENTENCE = re.compile(r"[.!?]\s{1,3}(?=[A-ZÀ-Ý])|\n\s{0,20}\n")
 _SEPARATOR = re.compile(
-    rf"[\s\"'\])}}|]{{0,6}}(?P<mark>[,;/|&]|\\n|{AND}(?=\s))?[\s\"'\[({{|]{{0,10}}"
+    r"[\s\"'\])}|]{0,6}(?P<mark>[,;/|&]|\\n|(?:and|und|et|y|e)(?=\s))?[\s\"'\[({|]{0,10}"
     r"(?P<reopened>\))?"
 )
 _RANGE = re.compile(r"\s?-\s?|\s(?:to|bis|à)\s")
-_AND = re.compile(rf"\s{AND}\s")
-_BETWEEN = re.compile(rf"\b(?:between|zwischen|entre|tra|fra|{AND})\s$", re.IGNORECASE)
+_AND = re.compile(r"\s(?:and|und|et|y|e)\s")
+_BETWEEN = re.compile(r"\b(?:between|and|zwischen|und|entre|et|y|e|tra|fra)\s$", re.IGNORECASE)
 _COORDINATES = re.compile(
     r"(?<![a-z])(?:coord\w{0,10}|koord\w{0,10}|gps|lat\w{0,10}|location|position|answer|guess"
     r"|estimate\w?|point|ubicaci\w{0,4}|localiza\w{0,5}|posizione|standort|prediction|boxed)"
@@ -275,7 +275,7 @@ def _is_pair(text: str, first: Angle, second: Angle, count: int) -> bool:
         return mark != "/" or min(first.decimals, second.decimals) > 1
     if first.marked and second.marked:
         return True
-    if mark not in (",", ";", "|", "\n", "") and not re.fullmatch(AND, mark):
+    if mark not in (",", ";", "and", "und", "et", "y", "e", "|", "\n", ""):
         return False
     if (first.decimals or second.decimals) and mark in (",", ";"):
         return True

@@ -91,16 +91,6 @@ LATITUDE = r"lat(?:itud(?:e|ine)?|\.)?|(?:geogr?\w{0,8}\.? )?breite(?:ngrade?)?|
 LONGITUDE = (
     r"l(?:ong?|ng)\.?|longitud(?:e|ine)?|(?:geogr?\w{0,8}\.? )?l(?:ä|ae)nge(?:ngrade?)?|[经経經]度"
 )
-_AXES = {
-    axis: re.compile(words, re.IGNORECASE)
-    for axis, words in (("latitude", LATITUDE), ("longitude", LONGITUDE))
-}
-AND = r"(?:and|und|et|y|e)"
-
-
-def axis_of(word: str) -> str:
-    """The axis of a word for latitude or longitude, else an empty text."""
-    return next((axis for axis, words in _AXES.items() if words.fullmatch(word)), "")
 
 
 def compass_letter(word: str) -> str:
@@ -222,15 +212,6 @@ OFFERED = re.compile(  # "my best estimate, in the format that you ask for, is"
     r"|devin|environ|estim|aproximad|supo|palpite|stima|circa|i(?:'d| would) say|\bich würde",
     re.IGNORECASE,
 )
-
-# --- places -------------------------------------------------------------------------------------
-
-PLACE_WORDS = {
-    "city": "city town village municipality locality stadt ort ville ciudad cidade città citta'",
-    "state": "state province region county prefecture bundesland estado provincia région regione",
-    "country": "country nation land pays país pais paese stato",
-    "name": "location place address landmark standort lieu lugar local luogo ubicación localização",
-}
 
 # --- no answer ----------------------------------------------------------------------------------
 
