@@ -14,6 +14,7 @@ from .words import compass_letter, is_doubt, is_nothing, is_refusal, words_of
 
 _LONGEST_NAME = 200
 _MOST = 2000  # members that are looked at in one object
+_PARTS = 20  # members, among which degrees, minutes and seconds are looked for
 _FIRST = 50  # members, among which a confidence, a type or an error is looked for
 _SMALL = r"[^\W\d_A-Z]"  # also of other alphabets
 _WORDS = re.compile(rf"[A-Z]+(?!{_SMALL})|[A-Z]?{_SMALL}+")  # of camelCase
@@ -26,7 +27,8 @@ _BOTH = re.compile(r"lat_?l(?:on|ng|ong)|latitude_?longitude")
 _REVERSED = re.compile(r"l(?:on|ng|ong)_?lat|longitude_?latitude")
 _COORDINATES = words_of(
     "coordinates coordinate coords coord gps geo geolocation location position point center "
-    "centre answer prediction predicted guess result output koordinaten coordenadas coordonnées"
+    "centre answer prediction predicted guess result output koordinaten coordenadas coordonnées "
+    "coordonnees"
 )
 _SIDE = words_of("dir direction hemisphere ref")
 _DERIVED = words_of("error uncertainty std confidence min max")
@@ -87,9 +89,9 @@ def _below(root: Node) -> Iterator[tuple[Node, frozenset[str], int, float]]:
                 waiting.append((member, words | above, inner, confidence))
 
 
-def _scalars(node: Node) -> list[tuple[str, Scalar]]:
+def _scalars(node: Node, most: int = _FIRST) -> list[tuple[str, Scalar]]:
     """The members without members of their own, among the first ones."""
-    return [(key, one) for key, one in node.items[:_FIRST] if isinstance(one, Scalar)]
+    return [(key, one) for key, one in node.items[:most] if isinstance(one, Scalar)]
 
 
 def _confidence(node: Node) -> float:
@@ -189,7 +191,7 @@ def _angle(member: Node | Scalar, side: str, axis: str) -> Angle | None:
 
 def _written(node: Node) -> tuple[str, str]:
     """The text of an angle that an object holds in parts, and the letter of its hemisphere."""
-    parts = {word: one.text for key, one in _scalars(node) for word in _words(key)}
+    parts = {word: one.text for key, one in _scalars(node, _PARTS) for word in _words(key)}
     side = next((compass_letter(one.strip()) for word, one in parts.items() if word in _SIDE), "")
     text = next((parts[w] for w in ("decimal", "value", "degrees", "deg") if w in parts), "")
     if "minutes" in parts:

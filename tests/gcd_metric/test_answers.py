@@ -117,6 +117,7 @@ WRITTEN = {
         '{"latLng": [48.8584, 2.2945]}',
         '{"Längengrad": 2.2945, "Breitengrad": 48.8584, "Grund": "nicht 40.1, -3.7"}',
         '{"coordonnées": [48.8584, 2.2945], "raison": "pas 40.1, -3.7"}',
+        '{"coordonnees": [48.8584, 2.2945], "raison": "pas 40.1, -3.7"}',
         '{"lngLat": [2.2945, 48.8584]}',
         '{"type": "Point", "coordinates": [2.2945, 48.8584]}',
         '{"latitude": {"value": 48.8584}, "longitude": {"value": 2.2945}}',
