@@ -25,8 +25,8 @@ _POLE = -89.99  # a ring south of it is the edge of the source's map and not a c
 _STEP = 0.02  # degrees; edges are straight in longitude and latitude
 
 
-class Countries:
-    """The world's countries.
+class Countries(PolygonMap):
+    """The world's countries, as polygons whose owners are indices of `names`.
 
     Attributes
     ----------
@@ -36,10 +36,6 @@ class Countries:
         ISO 3166-1 numeric; empty for countries without one.
     land_km2 : ndarray of shape (n,)
         Land area on WGS 84, lakes included.
-    parts : ndarray of shapely.Polygon
-        Longitude and latitude in degrees; none crosses the antimeridian.
-    owners : ndarray of int
-        The country of each part, as an index of `names`.
     """
 
     def __init__(self) -> None:
@@ -51,41 +47,20 @@ class Countries:
         scale, origin = (topology["transform"][key] for key in ("scale", "translate"))
         arcs = [np.cumsum(arc, axis=0) * scale + origin for arc in topology["arcs"]]
         polygons = [_polygons(country, arcs) for country in countries]
-        self.parts = np.array([part for some in polygons for part in some])
-        self.owners = np.repeat(np.arange(len(polygons)), [len(some) for some in polygons])
+        super().__init__(
+            np.array([part for some in polygons for part in some]),
+            np.repeat(np.arange(len(polygons)), [len(some) for some in polygons]),
+        )
         flat = shapely.transform(  # so that areas in the plane are areas in m²
             shapely.segmentize(self.parts, _STEP), lambda at: np.column_stack(_cylinder()(*at.T))
         )
         self.land_km2 = np.bincount(self.owners, shapely.area(flat) / 1e6, len(polygons))
-        self._map = PolygonMap(self.parts, self.owners)
-
-    def locate(
-        self, latitude: np.ndarray, longitude: np.ndarray, coast_km: float = 0
-    ) -> tuple[np.ndarray, np.ndarray]:
-        """Find the country of each place.
-
-        Parameters
-        ----------
-        latitude, longitude : ndarray of shape (n,)
-            Degrees.
-        coast_km : float
-            A place off land up to this distance belongs to the nearest country: coasts at this
-            scale leave out beaches, piers and small islands.
-
-        Returns
-        -------
-        country : ndarray of int, shape (n,)
-            Index of `names`, or `OFF_LAND`.
-        inside : ndarray of bool, shape (n,)
-            Whether the place is inside the country's polygons, not just near them.
-        """
-        return self._map.locate(latitude, longitude, coast_km)
 
     def touch(self, west: Any, south: Any, east: Any, north: Any) -> np.ndarray:
         """Return which boxes, given by their edges in degrees, contain land: bool, shape (n,)."""
         boxes = shapely.box(west, south, east, north)
         found = np.zeros(len(boxes), bool)
-        for part, rows in by_part(*self._map.tree.query(boxes)):
+        for part, rows in by_part(*self.tree.query(boxes)):
             rows = rows[~found[rows]]
             found[rows] = shapely.intersects(self.parts[part], boxes[rows])
         return found
