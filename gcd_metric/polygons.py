@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -34,7 +35,6 @@ class PolygonMap:
         self.tree = shapely.STRtree(parts)
         shapely.prepare(parts)
         self._whole, self._edge_cells, self._edge_parts = self._sort_cells()
-        self._outlines: tuple[np.ndarray, np.ndarray] | None = None
         self._coasts: dict[tuple[int, float], tuple[Any, np.ndarray]] = {}
 
     def locate(
@@ -125,15 +125,16 @@ class PolygonMap:
         import shapely
 
         if (band, reach) not in self._coasts:
-            outlines, owners = self._outlines = self._outlines or self._cut_outlines()
+            outlines, owners = self._outlines
             south, north = shapely.bounds(outlines)[:, [1, 3]].T
             here = (north >= band - reach) & (south <= band + 1 + reach)
             scaled = shapely.transform(outlines[here], lambda xy: xy * (scale, 1))
             self._coasts[band, reach] = shapely.STRtree(scaled), owners[here]
         return self._coasts[band, reach]
 
-    def _cut_outlines(self) -> tuple[np.ndarray, np.ndarray]:
-        """Return outlines in short pieces, those near the antimeridian on both sides of it."""
+    @cached_property
+    def _outlines(self) -> tuple[np.ndarray, np.ndarray]:
+        """Outlines in short pieces, near the antimeridian on both sides of it; and their owners."""
         import shapely
 
         lines: list[Any] = []
