@@ -10,7 +10,7 @@ from __future__ import annotations
 import importlib.util
 import io
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from functools import cache
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -19,13 +19,13 @@ import numpy as np
 import pandas as pd
 
 from .coordinates import read, within_180
-from .polygons import OFF_LAND, PolygonMap
+from .polygons import OFF_LAND, PolygonMap, by_part
 from .region_file import read_regions
 
 METHODS = ("polygons", "nearest_place")
 LEVELS = ("country", "region", "area", "city")
 COAST_KM = 22.224  # 12 nautical miles: the territorial sea (UN Convention on the Law of the Sea, 3)
-UNKNOWN = OFF_LAND  # -1, the last element
+UNKNOWN = OFF_LAND  # -1, so that as an index it takes the last element
 _LEAF = 30  # places; as in the package, so that of two places at one point the same one is found
 
 
@@ -96,7 +96,10 @@ def find_places(
 def look_up(
     degrees: np.ndarray, method: str = "polygons", levels: Sequence[str] = LEVELS
 ) -> dict[str, Level]:
-    """`find_places` of an array of shape (n, 2), which is not checked, as numbers."""
+    """`find_places` of an array of shape (n, 2), which is not checked, as numbers.
+
+    The country must be one of `levels`.
+    """
     if method not in METHODS:
         raise ValueError(f"method must be one of {', '.join(map(repr, METHODS))}, not {method!r}")
     known = ~np.isnan(degrees).any(axis=1)
@@ -112,7 +115,7 @@ def look_up(
 def as_table(found: dict[str, Level]) -> pd.DataFrame:
     """A table of names; see `find_places` for its columns."""
     columns = {level: _named(*found[level]) for level in LEVELS if level in found}
-    known = _countries()
+    known = _region_table()["countries"]
     described = [known.get(code, (code, None)) for code in found["country"].names.tolist()]
     names, continents = (np.array(texts, object) for texts in zip(*described, strict=True))
     codes = found["country"].codes
@@ -133,17 +136,10 @@ def _by_polygons(
     latitude: np.ndarray, longitude: np.ndarray, levels: Sequence[str]
 ) -> dict[str, Level]:
     shape, _ = _region_map().locate(latitude, longitude, COAST_KM)
-    numbered = _region_levels()
-    found = {
-        level: Level(np.append(numbered[level].codes, UNKNOWN)[shape], numbered[level].names)
-        for level in LEVELS[:3]
-        if level in levels
-    }
+    found = _take(_region_levels(), shape, levels)
     if "city" in levels:
-        country = np.append(numbered["country"].codes, UNKNOWN)[shape]
-        town = _nearest_in_country(latitude, longitude, country)
-        cities = _place_levels()["city"]
-        found["city"] = Level(np.append(cities.codes, UNKNOWN)[town], cities.names)
+        town = _nearest_in_country(latitude, longitude, found["country"].codes)
+        found |= _take(_place_levels(), town, ["city"])
     return found
 
 
@@ -154,12 +150,9 @@ def _nearest_in_country(
     trees = _country_trees()
     town = np.full(len(country), UNKNOWN)
     points = _on_sphere(latitude, longitude)
-    order = np.argsort(country, kind="stable")
-    starts = np.flatnonzero(np.diff(country[order], prepend=UNKNOWN - 1))
-    for rows in np.split(order, starts[1:]):
-        here = trees.get(int(country[rows[0]])) if len(rows) else None
-        if here is not None:
-            tree, towns = here
+    for code, rows in _by_country(country):
+        if code in trees:
+            tree, towns = trees[code]
             town[rows] = towns[tree.query(points[rows])[1]]
     return town
 
@@ -173,11 +166,15 @@ def _country_trees() -> dict[int, tuple[Any, np.ndarray]]:
     from scipy.spatial import cKDTree
 
     latitude, longitude = read_places()[["latitude", "longitude"]].to_numpy().T
-    shape, _ = _region_map().locate(latitude, longitude, COAST_KM)
-    country = np.append(_region_levels()["country"].codes, UNKNOWN)[shape]
+    country = _by_polygons(latitude, longitude, ["country"])["country"].codes
     points = _on_sphere(latitude, longitude)
-    rows = {code: np.flatnonzero(country == code) for code in np.unique(country[shape >= 0])}
-    return {int(code): (cKDTree(points[towns]), towns) for code, towns in rows.items()}
+    return {code: (cKDTree(points[towns]), towns) for code, towns in _by_country(country)}
+
+
+def _by_country(country: np.ndarray) -> Iterator[tuple[int, np.ndarray]]:
+    """Yield the code of each country and the rows of the places in it."""
+    known = np.flatnonzero(country != UNKNOWN)
+    return by_part(known, country[known])
 
 
 def _on_sphere(latitude: np.ndarray, longitude: np.ndarray) -> np.ndarray:
@@ -223,13 +220,6 @@ def _region_table() -> dict[str, Any]:
     return table
 
 
-def _countries() -> dict[str, tuple[str, str]]:
-    """The name and continent of each country by its code."""
-    return {
-        code: (name, continent) for code, (name, continent) in _region_table()["countries"].items()
-    }
-
-
 # --- the nearest place --------------------------------------------------------------------------
 
 
@@ -237,12 +227,7 @@ def _by_nearest_place(
     latitude: np.ndarray, longitude: np.ndarray, levels: Sequence[str]
 ) -> dict[str, Level]:
     town = _place_tree().query(np.column_stack([latitude, longitude]))[1]
-    numbered = _place_levels()
-    return {
-        level: Level(numbered[level].codes[town], numbered[level].names)
-        for level in LEVELS
-        if level in levels
-    }
+    return _take(_place_levels(), town, levels)
 
 
 @cache
@@ -284,6 +269,15 @@ def _number(table: pd.DataFrame) -> dict[str, Level]:
         known = np.array([bool(name) and name == name for name in names.tolist()])
         found[level] = Level(np.where(known[codes], codes, UNKNOWN), names)
     return found
+
+
+def _take(numbered: dict[str, Level], rows: np.ndarray, levels: Sequence[str]) -> dict[str, Level]:
+    """The wanted levels of some rows; a row of UNKNOWN is in no division."""
+    return {
+        level: Level(np.append(codes, UNKNOWN)[rows], names)
+        for level, (codes, names) in numbered.items()
+        if level in levels
+    }
 
 
 def _missing(what: str) -> ImportError:
