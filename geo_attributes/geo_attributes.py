@@ -1,4 +1,4 @@
-"""Metric that compares attributes of predicted and true places: a raster map's, or place names.
+"""Metric that compares attributes of predicted and true places: names, or a raster map's values.
 
 Coordinates are read and checked as in gcd_metric; raster.py looks up the cells, and place_scores.py
 compares countries, regions and cities.
@@ -371,18 +371,18 @@ class GeoAttributes(PairMetric):
         ImportError
             If rasterio, or a library for place names, is not installed.
         """
-        refuse_unknown(unknown, GeoAttributes.compute.__kwdefaults__)
+        defaults = GeoAttributes.compute.__kwdefaults__ or {}
+        refuse_unknown(unknown, defaults)
         check_choice("kind", kind, KINDS)
         check_choice("missing", missing, MISSING)
-        given: dict[str, Any] = {"method": method, "return_places": return_places}
-        if kind == "places":
-            given = {"raster": raster, "band": band, "classes": classes, "threshold": threshold}
-            given |= {"log": log, "nodata": nodata, "fill_value": fill_value}
-            given |= {"return_values": return_values}
-        for name, value in given.items():
-            if value is not (GeoAttributes.compute.__kwdefaults__ or {})[name]:
-                of = "rasters" if kind == "places" else "places"
-                raise ValueError(f"{name} is an option for {of}, not for kind={kind!r}")
+        of_places: dict[str, Any] = {"method": method, "return_places": return_places}
+        of_rasters: dict[str, Any] = {"raster": raster, "band": band, "nodata": nodata}
+        of_rasters |= {"classes": classes, "threshold": threshold, "log": log}
+        of_rasters |= {"fill_value": fill_value, "return_values": return_values}
+        what, others = ("rasters", of_rasters) if kind == "places" else ("places", of_places)
+        for name, value in others.items():
+            if value is not defaults[name]:
+                raise ValueError(f"{name} is an option for {what}, not for kind={kind!r}")
         if groups is not None and kind not in ("classes", "places"):
             raise ValueError(f"groups is for kind='classes' and kind='places', not for {kind!r}")
         measure: Measure
@@ -401,10 +401,13 @@ class GeoAttributes(PairMetric):
             measure = partial(
                 _score_raster, raster=opened, comparison=made, return_values=return_values
             )
-        settings = {"groups": labels_of(groups, references), "missing": missing}
-        finest_km = _FINEST_PLACE_KM if kind == "places" else _FINEST_CELL_KM
         return self._score(
-            predictions, references, measure=measure, finest_km=finest_km, **settings
+            predictions,
+            references,
+            measure=measure,
+            finest_km=_FINEST_PLACE_KM if kind == "places" else _FINEST_CELL_KM,
+            groups=labels_of(groups, references),
+            missing=missing,
         )
 
     def _compute(
