@@ -125,7 +125,8 @@ class Mosaic:
         """Return the blurred picture of a window, its number of tiles, and how many are missing.
 
         The picture is in memory that the next call in the same thread overwrites. It is None if
-        all tiles are missing: most views of a region with few tiles, and not worth a blur.
+        all tiles are missing, as for most views of a region with few tiles: there is nothing to
+        blur.
         """
         width, height = self._layout.tile_px
         columns = range(window.left // width, (window.right - 1) // width + 1)

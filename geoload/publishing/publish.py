@@ -53,9 +53,8 @@ def publish(spec: PublishSpec, settings: Settings) -> None:
 class _Run:
     def __init__(self, spec: PublishSpec, settings: Settings) -> None:
         self._spec, self._settings = spec, settings
-        self._builder = functools.cache(
-            spec.builder
-        )  # opening a source again repeats its log lines
+        # Kept, as opening a source again would repeat its log lines.
+        self._builder = functools.cache(spec.builder)
         self._configs = settings.configs or spec.configs
         if settings.to is None:
             name = f"{spec.package}-{str(settings.repo_id).replace('/', '--')}"

@@ -46,9 +46,11 @@ class Zoom(StreetView):
 
     def _open(self, source: Source) -> Views:
         """Return the views, which all parts share."""
-        if self._views is None and (rendered := find_views(self, source, self.size or SIZE)):
+        if self._views is not None:
+            return self._views
+        if rendered := find_views(self, source, self.size or SIZE):
             self._views = RenderedViews(rendered, self.size)
-        elif self._views is None:
+        else:
             sequences = read_table(source.table("validation")).sequence
             depth = len(sequences[0]) if sequences else DEPTH
             self._views = open_views(self.data_dir or source, self.size or SIZE, depth)
