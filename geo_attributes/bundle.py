@@ -53,7 +53,7 @@ def _region_module() -> str:
     """Return a module that stands for gcd_metric/region_file.py and contains the file."""
     content = base64.b85encode(region_file.read_regions()).decode("ascii")
     return (
-        '"""Holds the file of the world\'s regions."""\n\nimport base64\n\n\n'
+        '"""Contains the file of the world\'s regions."""\n\nimport base64\n\n\n'
         "def read_regions() -> bytes:\n"
         '    """The content of the file regions.npz."""\n'
         f'    return base64.b85decode("{content}")\n'

@@ -21,7 +21,7 @@ class Kind(str):
     text: str
 
     def __new__(cls, code: str, text: str = "") -> Kind:
-        """Return the code as text with the attribute `text`, by default the code itself."""
+        """Return the code as a str whose attribute `text` is, by default, the code itself."""
         kind = super().__new__(cls, code)
         kind.text = text or code
         return kind
