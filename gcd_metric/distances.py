@@ -52,6 +52,13 @@ def sphere_distances(a: np.ndarray, b: np.ndarray, earth_radius: float) -> np.nd
     return out
 
 
+def unit_vectors(latitude: np.ndarray, longitude: np.ndarray) -> np.ndarray:
+    """Points on the unit sphere, shape (n, 3), from degrees of shape (n,)."""
+    north, east = np.radians(latitude), np.radians(longitude)
+    x, y = np.cos(north) * np.cos(east), np.cos(north) * np.sin(east)
+    return np.column_stack([x, y, np.sin(north)])
+
+
 def _haversine_chunk(a: np.ndarray, b: np.ndarray, out: np.ndarray, buffers: np.ndarray) -> None:
     """Write half the angle between points, in radians, into `out`.
 

@@ -19,6 +19,7 @@ import numpy as np
 import pandas as pd
 
 from .coordinates import read, within_180
+from .distances import unit_vectors
 from .polygons import OFF_LAND, PolygonMap, by_part
 from .region_file import read_regions
 
@@ -149,7 +150,7 @@ def _nearest_in_country(
     """Return the row of the nearest populated place in the same country, or UNKNOWN."""
     trees = _country_trees()
     town = np.full(len(country), UNKNOWN)
-    points = _on_sphere(latitude, longitude)
+    points = unit_vectors(latitude, longitude)
     for code, rows in _by_country(country):
         if code in trees:
             tree, towns = trees[code]
@@ -167,7 +168,7 @@ def _country_trees() -> dict[int, tuple[Any, np.ndarray]]:
 
     latitude, longitude = read_places()[["latitude", "longitude"]].to_numpy().T
     country = _by_polygons(latitude, longitude, ["country"])["country"].codes
-    points = _on_sphere(latitude, longitude)
+    points = unit_vectors(latitude, longitude)
     return {code: (cKDTree(points[towns]), towns) for code, towns in _by_country(country)}
 
 
@@ -175,13 +176,6 @@ def _by_country(country: np.ndarray) -> Iterator[tuple[int, np.ndarray]]:
     """Yield the code of each country and the rows of the places in it."""
     known = np.flatnonzero(country != UNKNOWN)
     return by_part(known, country[known])
-
-
-def _on_sphere(latitude: np.ndarray, longitude: np.ndarray) -> np.ndarray:
-    north, east = np.radians(latitude), np.radians(longitude)
-    return np.column_stack(
-        [np.cos(north) * np.cos(east), np.cos(north) * np.sin(east), np.sin(north)]
-    )
 
 
 @cache

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
+from .distances import unit_vectors
 from .names import counted
 from .options import KM_PER_DEGREE
 from .scoring import Run, Scored
@@ -213,7 +214,7 @@ def great_circle_arcs(start: np.ndarray, end: np.ndarray, points: int = 48) -> n
         Longitude and latitude in degrees, in the order that plots use. The longitude continues
         beyond ±180 instead of jumping.
     """
-    a, b = _unit_vectors(start), _unit_vectors(end)
+    a, b = unit_vectors(*start.T), unit_vectors(*end.T)
     along = b - (a * b).sum(axis=1, keepdims=True) * a
     # from a point to itself or its antipode every direction is as short: take any
     lost = np.linalg.norm(along, axis=1) < 1e-12
@@ -225,12 +226,6 @@ def great_circle_arcs(start: np.ndarray, end: np.ndarray, points: int = 48) -> n
     longitude = np.degrees(np.unwrap(np.arctan2(y, x), axis=1))
     latitude = np.degrees(np.arcsin(np.clip(z, -1, 1)))
     return np.stack([longitude, latitude], axis=-1)
-
-
-def _unit_vectors(coordinates: np.ndarray) -> np.ndarray:
-    latitude, longitude = np.radians(coordinates).T
-    x, y = np.cos(latitude) * np.cos(longitude), np.cos(latitude) * np.sin(longitude)
-    return np.column_stack([x, y, np.sin(latitude)])
 
 
 def _arcs(start: np.ndarray, end: np.ndarray, step: float, digits: int) -> list[list[np.ndarray]]:
