@@ -10,33 +10,38 @@ import numpy as np
 from .figures import accuracies
 from .groups import Groups
 from .intervals import NONE
-from .places import LEVELS, UNKNOWN, as_table, look_up
+from .places import LEVELS, UNKNOWN, Level, as_table, look_up
 
 
-def score_places(
-    predictions: np.ndarray,
-    references: np.ndarray,
-    groups: Groups | None,
-    method: str,
-    return_places: bool,
-) -> dict[str, Any]:
-    """Look up both sides, in degrees of shape (n, 2), and compare the names.
-
-    A level is the same if its name and the names of all levels above are the same. Pairs whose true
-    place has no name at a level are left out there; a prediction without one is wrong. With
-    "nearest_place" this is how OSV-5M's metrics/utils.py and distance_based.py compare (what is
-    called a sub-region there is the area here); PLONK's distance_based.py does the same.
-
-    A row of `predictions` with NaN is a missing one, and wrong at each level. If no reference is in
-    a country, that is a ValueError.
-    """
-    guess, truth = look_up(predictions, method), look_up(references, method)
+def true_places(references: np.ndarray, method: str) -> dict[str, Level]:
+    """Look up the references, in degrees of shape (n, 2); a ValueError if none is in a country."""
+    truth = look_up(references, method)
     if (truth["country"].codes == UNKNOWN).all():
         latitude, longitude = references[0].tolist()
         raise ValueError(
             f"none of the {len(references):,} references is in a country or near its coast; the "
             f"first is at latitude {latitude:g}, longitude {longitude:g}"
         )
+    return truth
+
+
+def score_places(
+    predictions: np.ndarray,
+    truth: dict[str, Level],
+    groups: Groups | None,
+    method: str,
+    return_places: bool = False,
+) -> dict[str, Any]:
+    """Look up predictions, in degrees of shape (n, 2), and compare their names with the true ones.
+
+    A level is the same if its name and the names of all levels above are the same. Pairs whose true
+    place has no name at a level are left out there; a prediction without one is wrong. With
+    "nearest_place" this is how OSV-5M's metrics/utils.py and distance_based.py compare (what is
+    called a sub-region there is the area here); PLONK's distance_based.py does the same.
+
+    A row of `predictions` with NaN is a missing one, and wrong at each level.
+    """
+    guess = look_up(predictions, method)
     result: dict[str, Any] = {}
     for level in LEVELS:
         true = truth[level].codes
@@ -46,7 +51,7 @@ def score_places(
             hits &= guess["region"].codes == truth["region"].codes
         result |= hit_rate(f"acc_{level}", hits[known], groups and groups.take(known))
         result[f"n_{level}"] = int(np.count_nonzero(known))
-    result["n"] = len(references)
+    result["n"] = len(predictions)
     result["n_missing"] = int(np.count_nonzero(np.isnan(predictions).any(axis=1)))
     if return_places:  # as lists, because evaluate.save writes JSON
         result["prediction_places"] = as_table(guess).to_dict("list")

@@ -24,8 +24,8 @@ from .intervals import FEW_GROUPS
 from .matching import match_ids, why_none_match
 from .names import joined, listed, shortened
 from .options import Options
-from .place_scores import score_places
-from .places import find_places
+from .place_scores import score_places, true_places
+from .places import Level, find_places
 from .slices import QUANTILES, Column, Slice, make_column, slice_distances
 from .summaries import compare_summary
 
@@ -210,6 +210,7 @@ def score_runs(runs: list[Run], task: Task) -> Scored:
     labels = find_labels(task.groups, {run.file: run.table for run in runs}, references)
     groups = make_groups(labels.values, truth) if labels else None
     columns = [_column(name, references) for name in task.by]
+    places: dict[str, Level] = {}
     doubts = []
     for run in runs:
         try:
@@ -225,7 +226,8 @@ def score_runs(runs: list[Run], task: Task) -> Scored:
         run.measured = measure(checked.predictions, checked.references, options)
         run.scores = summarise(run.measured, options, groups)
         if task.places:
-            run.places = score_places(checked.predictions, truth, groups, task.places, False)
+            places = places or true_places(truth, task.places)
+            run.places = score_places(checked.predictions, places, groups, task.places)
         run.by = {
             column.name: slice_distances(run.measured, column, options, groups)
             for column in columns

@@ -24,7 +24,7 @@ from gcd_metric.groups import Groups, labels_of, make_groups
 from gcd_metric.matching import pair
 from gcd_metric.options import MISSING, as_numbers, check_choice, refuse_unknown
 from gcd_metric.pair_metric import PairMetric
-from gcd_metric.place_scores import hit_rate, score_places
+from gcd_metric.place_scores import hit_rate, score_places, true_places
 from gcd_metric.places import METHODS
 from geo_attributes.raster import Raster
 
@@ -319,6 +319,17 @@ def score(
 Measure = Callable[[np.ndarray, np.ndarray, Groups | None], dict[str, Any]]
 
 
+def _compare_places(
+    method: str,
+    return_places: bool,
+    predictions: np.ndarray,
+    references: np.ndarray,
+    groups: Groups | None,
+) -> dict[str, Any]:
+    truth = true_places(references, method)
+    return score_places(predictions, truth, groups, method, return_places)
+
+
 class GeoAttributes(PairMetric):
     """Agreement of predicted and true places on a raster map, or of their names.
 
@@ -389,7 +400,7 @@ class GeoAttributes(PairMetric):
         if kind == "places":
             method = "polygons" if method is None else method
             check_choice("method", method, METHODS)
-            measure = partial(score_places, method=method, return_places=return_places)
+            measure = partial(_compare_places, method, return_places)
         else:
             made = _comparison(kind, classes, threshold, log)
             if raster is None:
