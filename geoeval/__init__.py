@@ -1,0 +1,1 @@
+"""Runs a model over a benchmark and scores its answers."""
