@@ -16,7 +16,7 @@ from .names import listed
 from .options import CONFIGURATIONS, make_options
 from .places import METHODS
 from .readers import FORMATS
-from .scoring import Run, Task, published
+from .scoring import Run, Scored, Task, published
 from .terminal import run_command
 
 _NUMBERS = re.compile(r"^[-+.,\deE]*\d[-+.,\deE]*$")
@@ -34,7 +34,8 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _status(argv: Sequence[str]) -> int:
     try:
         try:
-            return _run(_parser().parse_intermixed_args(_with_one_value(argv)))
+            run(parse(argv))
+            return 0
         finally:
             sys.stdout.flush()
     except BrokenPipeError:
@@ -46,6 +47,11 @@ def _status(argv: Sequence[str]) -> int:
     except (ValueError, ImportError) as error:
         print(f"gcd-metric: {' '.join(str(error).split())}", file=sys.stderr)
         return 2
+
+
+def parse(argv: Sequence[str]) -> argparse.Namespace:
+    """Parse the arguments of the command."""
+    return _parser().parse_intermixed_args(_with_one_value(argv))
 
 
 class _Version(argparse.Action):
@@ -212,7 +218,14 @@ def _benchmark(arguments: argparse.Namespace) -> tuple[str | None, str | None]:
 # --- output -------------------------------------------------------------------------------------
 
 
-def _run(arguments: argparse.Namespace) -> int:
+def run(
+    arguments: argparse.Namespace, names: Sequence[str] = (), references_name: str = ""
+) -> Scored:
+    """Score files of predictions, print the result and write the report, as `arguments` say.
+
+    `names` are those of the models, by default made from the files' names, and `references_name`
+    is what the result calls the references.
+    """
     shown = output.Output(arguments.format, arguments.intervals, arguments.published)
     shown.check()
     files = _files(arguments)
@@ -221,7 +234,7 @@ def _run(arguments: argparse.Namespace) -> int:
     if arguments.groups and groups.is_place(arguments.groups):
         groups.parse_size(arguments.groups)
     benchmark, none_known = _benchmark(arguments)
-    references_name = _references_name(arguments)
+    references_name = references_name or _references_name(arguments)
     inputs.check(arguments, files)
     is_justzoomin = "justzoomin" in (arguments.references, benchmark)
     config_name = arguments.metric_config or ("justzoomin" if is_justzoomin else "standard")
@@ -241,7 +254,8 @@ def _run(arguments: argparse.Namespace) -> int:
     task.groups = arguments.groups or (groups.JUSTZOOMIN if is_justzoomin else None)
     task.places, task.by = arguments.places, arguments.by
     task.differences = bool(arguments.differences or arguments.compare)
-    runs = scoring.join(list(zip(text.names_of(paths), paths, predictions, strict=True)), task)
+    names = names or text.names_of(paths)
+    runs = scoring.join(list(zip(names, paths, predictions, strict=True)), task)
     if not arguments.allow_partial:
         _refuse_partial(runs, len(references))
     scored = scoring.score_runs(runs, task)
@@ -264,7 +278,7 @@ def _run(arguments: argparse.Namespace) -> int:
         print(
             f"Wrote {arguments.report}", file=sys.stdout if shown.format == "table" else sys.stderr
         )
-    return 0
+    return scored
 
 
 def _files(arguments: argparse.Namespace) -> list[tuple[str, str]]:

@@ -1,0 +1,163 @@
+"""The command `geoeval`: runs a model over a benchmark, and reports or merges runs."""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import importlib
+import shlex
+import sys
+from collections.abc import Sequence
+from typing import Any
+
+from geoload.commands import run
+from geoload.files import file_lock
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command and return its exit status, as `geoload.commands.run` says."""
+    argv = list(sys.argv[1:] if argv is None else argv)
+    if argv[:1] == ["report"]:
+        return run(_report_parser(), argv[1:2], lambda _: _report(argv[1:]))
+    if argv[:1] == ["merge"]:
+        return run(_merge_parser(), argv[1:], lambda options: _merge(**options))
+    command = shlex.join(["geoeval", *argv])
+    return run(_parser(), argv, lambda options: _evaluate(options, command))
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="geoeval",
+        description="Run a model over a benchmark and score it. A run that was stopped goes on "
+        "when the same command is given again.",
+        epilog="geoeval report RUNS… puts several runs into one table and figure; geoeval merge "
+        "OUT PARTS… joins the shards of a run.",
+    )
+    add = parser.add_argument
+    add("model", help="FILE.py:NAME, package.module:NAME, geoclip, clip:NAME or hf:NAME")
+    add("--benchmark", required=True, metavar="NAME",
+        help="im2gps, im2gps3k, justzoomin, …, or photos for a folder of your own")  # fmt: skip
+    add("-o", "--output", required=True, metavar="DIR", help="folder of the run")
+    add("--data-dir", metavar="DIR", help="folder with the files of the data set")
+    add("--coordinates", metavar="FILE", help="table of the places of your own photos")
+    add("--batch-size", type=_positive, metavar="N", help="photos of a batch (default: the "
+        "model's own, or 32)")  # fmt: skip
+    add("--workers", type=_count, metavar="N", help="processes that read photos (default: one a "
+        "core)")  # fmt: skip
+    add("--device", help="where the model runs: cpu, cuda, cuda:1, mps")
+    add("--amp", choices=["bfloat16", "float16"], help="mixed precision")
+    add("--limit", type=_positive, metavar="N", help="only the first N photos")
+    add("--shard", type=_shard, default=(1, 1), metavar="K/N",
+        help="only the Kth of N parts, for several machines")  # fmt: skip
+    add("--retry-errors", action="store_true", help="predict photos with an error again")
+    group = parser.add_argument_group(
+        "options of adapters, and of models that have such attributes"
+    )
+    add = group.add_argument
+    add("--prompt", help="what a model of texts is asked")
+    add("--gallery", help="places among which a model chooses")
+    add("--revision", help="commit, branch or tag of the checkpoint")
+    add("--dtype", choices=["float32", "bfloat16", "float16"], help="type of the weights")
+    add("--max-new-tokens", type=_positive, metavar="N", help="the longest answer")
+    group = parser.add_argument_group("zoom models")
+    group.add_argument("--beam", type=_positive, metavar="N", help="width of the beam (default 1)")
+    return parser
+
+
+def _count(text: str) -> int:
+    number = int(text)
+    if number < 0:
+        raise ValueError
+    return number
+
+
+def _positive(text: str) -> int:
+    number = int(text)
+    if number < 1:
+        raise ValueError
+    return number
+
+
+def _shard(text: str) -> tuple[int, int]:
+    number, _, count = text.partition("/")
+    if not 1 <= int(number) <= int(count):
+        raise argparse.ArgumentTypeError(f"{text!r} is not a shard; write 3/8 for the third of 8")
+    return int(number), int(count)
+
+
+def _merge_parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="geoeval merge", description="Join the finished shards of a run, and score it."
+    )
+    parser.add_argument("output", metavar="OUT", help="new folder")
+    parser.add_argument("parts", metavar="PARTS", nargs="+", help="folders of all shards")
+    return parser
+
+
+def _report_parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="geoeval report",
+        description="Put runs over the same photos into one table and one figure.",
+        epilog="All other options are those of gcd-metric; --report FILE names the figure, by "
+        "default geoeval-report.html.",
+    )
+    parser.add_argument("runs", metavar="RUNS", nargs="+", help="folders of runs")
+    return parser
+
+
+def _report(argv: list[str]) -> None:
+    from geoeval.results import report_runs
+
+    report_runs(argv)
+
+
+def _merge(output: str, parts: list[str]) -> None:
+    raise ValueError("shards cannot be merged yet")
+
+
+def _evaluate(options: dict[str, Any], command: str) -> None:
+    from geoeval import models, results, runner
+    from geoeval.benchmarks import open_benchmark
+    from geoeval.records import Predictions, batches_of
+
+    names = [field.name for field in dataclasses.fields(models.ModelOptions)]
+    chosen = models.ModelOptions(**{name: options[name] for name in names})
+    folder = results.Folder(options["output"])
+    busy = ValueError(f"{folder.path}: another process is writing this run")
+    with file_lock(folder.path / ".lock", busy):
+        model = models.load(options["model"], chosen)
+        if model.is_zoom:
+            model.records = _zoom(model, options)
+        benchmark = open_benchmark(
+            options["benchmark"], options["data_dir"], options["coordinates"]
+        )
+        n = min(len(benchmark), options["limit"] or len(benchmark))
+        size = options["batch_size"] or model.batch_size
+        batches = batches_of(n, size, options["shard"])
+        benchmark = benchmark.part(range(batches[0].start, batches[-1].stop))
+        batches = batches_of(len(benchmark), size)
+        settings = {
+            **model.identity(),
+            "zoom": model.is_zoom,
+            **models.settings(chosen),
+            **{name: options[name] for name in ("benchmark", "limit", "shard", "amp", "beam")},
+            "batch_size": size,
+            "data_revision": benchmark.revision,
+            "photos": benchmark.digest(),
+            "n": len(benchmark),
+        }
+        folder.begin(settings, command)
+        if benchmark.truth is not None:
+            benchmark.write_truth(folder.truth)
+        predictions = Predictions(folder.predictions, benchmark.ids, batches)
+        how = runner.How(options["workers"], options["amp"])
+        runner.run(model, benchmark, predictions, how, options["retry_errors"])
+        folder.finish()
+
+
+def _zoom(model: Any, options: dict[str, Any]) -> Any:
+    try:
+        zoom_model = importlib.import_module("geoeval.zoom_model")
+    except ImportError:
+        raise ValueError(f"{options['model']}: zoom models cannot be evaluated yet") from None
+    return zoom_model.predictor(model.source, options)

@@ -1,0 +1,156 @@
+"""Run a model over photos: decode them in workers, predict batches, and record what it says."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import random
+import sys
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+from geoeval.benchmarks import Benchmark
+from geoeval.models import Model, ModelError, described
+from geoeval.records import Predictions, Record, error_record
+from geoload.messages import needed_for, progress_bar
+from geoload.pictures import Resize
+
+_WHOLE = 65_500  # as the shorter side of a photo: nothing is enlarged
+_ALL_FAIL = 8  # photos after which a model that raises on every one is stopped
+
+
+@dataclass
+class How:
+    """How a model is run."""
+
+    workers: int | None = None  # None for one a core
+    amp: str | None = None  # bfloat16 or float16
+
+
+class _Failed(str):
+    """Why a photo could not be decoded or preprocessed."""
+
+
+class _Photos:
+    """Photos by their number, as a model gets them: RGB, upright, without metadata."""
+
+    def __init__(self, benchmark: Benchmark, model: Model) -> None:
+        self._photos, self._preprocess = benchmark.photos, model.preprocess
+        self._resize = Resize(model.image_size or _WHOLE)
+
+    def __getitem__(self, number: int) -> Any:
+        seed(number)
+        try:
+            entry = self._photos[number]["image"]
+            # made from pixels, so that nothing else of the file is left
+            photo = Image.fromarray(self._resize({"image": [entry]})["image"][0])
+            return photo if self._preprocess is None else self._preprocess(photo)
+        except Exception as error:
+            return _Failed(described(error))
+
+
+def run(model: Model, benchmark: Benchmark, predictions: Predictions, how: How,
+        retry_errors: bool = False) -> int:  # fmt: skip
+    """Predict what is missing in `predictions`, and return for how many photos that was.
+
+    A photo on which the model raises gets a record of its error. Raises ModelError if the model
+    returns something wrong, or raises on all of the first photos.
+    """
+    batches = predictions.remaining
+    if retry_errors:
+        batches = predictions.failed + batches
+    n = sum(map(len, batches))
+    if not batches:
+        return 0
+    begun = bool(predictions.lines)
+    bar = progress_bar(benchmark.name, len(benchmark), "photo", len(benchmark) - n)
+    with predictions.writing(), bar, _inference(model, how):
+        for batch, photos in zip(batches, _loaded(benchmark, model, batches, how), strict=True):
+            found = _predict(model, photos, batch.start)
+            predictions.add(batch, found)
+            bar.update(len(batch))
+            begun = begun or any("error" not in record for record in found)
+            tried = len(predictions.lines)
+            if not begun and (tried >= _ALL_FAIL or batch is batches[-1]):
+                predictions.forget()
+                why = found[-1]["error"]
+                raise ModelError(f"{model.spec} failed on all of the first {tried} photos: {why}")
+    return n
+
+
+def seed(number: int) -> None:
+    """Seed what models draw from, so that a run that is continued draws the same."""
+    random.seed(number)
+    np.random.seed(number)
+    if torch := sys.modules.get("torch"):
+        torch.manual_seed(number)
+
+
+@contextlib.contextmanager
+def _inference(model: Model, how: How) -> Iterator[None]:
+    import torch
+
+    device = str(getattr(model.source, "device", "")).partition(":")[0]
+    device = device or ("cuda" if torch.cuda.is_available() else "cpu")
+    kind = getattr(torch, how.amp) if how.amp else None
+    with torch.inference_mode(), torch.autocast(device, kind, enabled=kind is not None):
+        yield
+
+
+def _loaded(
+    benchmark: Benchmark, model: Model, batches: Sequence[range], how: How
+) -> Iterator[list[Any]]:
+    """Yield the photos of each batch."""
+    with needed_for("geoeval", "eval"):
+        from torch.utils.data import DataLoader
+    workers = how.workers
+    if workers is None:
+        workers = len(os.sched_getaffinity(0)) if sys.platform == "linux" else 0
+    dataset: Any = _Photos(benchmark, model)
+    workers = min(workers, len(batches))
+    sampler: Any = batches
+    loader = DataLoader(dataset, batch_sampler=sampler, collate_fn=list, num_workers=workers)
+    try:
+        yield from loader
+    except RuntimeError as error:  # not of the model, whose errors are not raised in here
+        raise ModelError(f"reading photos failed: {described(error)}") from error
+
+
+def _predict(model: Model, photos: Sequence[Any], start: int) -> list[Record]:
+    """Predict a batch; if the model raises, photo by photo."""
+    found: list[Record] = [error_record(p) if isinstance(p, _Failed) else {} for p in photos]
+    usable = [number for number, photo in enumerate(photos) if not isinstance(photo, _Failed)]
+
+    def predict(numbers: Sequence[int]) -> None:
+        seed(start)
+        answers = model.records([photos[number] for number in numbers])
+        for number, answer in zip(numbers, answers, strict=True):
+            found[number] = answer
+
+    try:
+        if usable:
+            predict(usable)
+    except Exception as error:
+        _refuse(error, len(usable))
+        for number in usable:
+            try:
+                predict([number])
+            except Exception as error:
+                _refuse(error, 1)
+                found[number] = error_record(described(error))
+    return found
+
+
+def _refuse(error: Exception, n: int) -> None:
+    """Raise again what is wrong with the model or the machine, and not with a photo."""
+    if isinstance(error, ModelError):
+        raise error
+    if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":
+        raise ModelError(
+            f"the memory does not suffice for a batch of {n:,} photos ({described(error)}); choose "
+            "a smaller --batch-size"
+        ) from error
