@@ -21,7 +21,7 @@ from PIL import Image
 import justzoomin
 from benchmarks.timing import compare
 from justzoomin import zoom
-from justzoomin.views import to_jpeg, view_name
+from justzoomin.views import all_prefixes, to_jpeg, view_name
 
 PHOTOS = 1000
 DISTINCT = 100
@@ -159,9 +159,8 @@ def write(folder: Path) -> np.ndarray:
             header = ["image_id", "latitude", "longitude", "sequence"]
             csv.writer(file).writerows([header, *chosen])
     views = [natural(rng, SIZE, SIZE) for _ in range(DISTINCT)]
-    prefixes = [tuple(p) for length in range(zoom.DEPTH) for p in zoom.cells(length).tolist()]
     path = folder / "views" / f"views_{SIZE}.tar"
-    write_tar(path, [f"{view_name(prefix)}.jpg" for prefix in prefixes], views)
+    write_tar(path, [f"{view_name(prefix)}.jpg" for prefix in all_prefixes()], views)
     size = sum(map(len, pictures)) / DISTINCT, sum(map(len, views)) / DISTINCT
     print(f"Photos of {size[0] / 1e3:.0f} kB, views of {size[1] / 1e3:.0f} kB on average")
     return sequences

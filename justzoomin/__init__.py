@@ -27,7 +27,8 @@ from justzoomin import zoom  # noqa: E402
 from justzoomin.justzoomin import JustZoomIn  # noqa: E402
 from justzoomin.options import JustZoomInConfig  # noqa: E402
 from justzoomin.scores import score  # noqa: E402
-from justzoomin.views import ZoomViews  # noqa: E402
+from justzoomin.views import open_views  # noqa: E402
+from justzoomin.zoom_views import ZoomViews  # noqa: E402
 
 __all__ = [
     "JustZoomIn",
@@ -36,6 +37,7 @@ __all__ = [
     "TilePyramid",
     "ZoomViews",
     "equal_share",
+    "open_views",
     "photos",
     "render",
     "score",

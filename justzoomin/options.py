@@ -88,8 +88,8 @@ class JustZoomInConfig(Config):
     ROW_MODULES: ClassVar[tuple[str, ...]] = row_modules(
         geoload="builder files jpeg pictures remote tar tar_index tar_reader",
         justzoomin="configs.covered configs.overhead configs.satellite configs.streetview "
-        "configs.zoom decoded findings justzoomin layout members mosaic options source table "
-        "tiles views zoom",
+        "configs.zoom findings justzoomin layout members mosaic options source table tiles "
+        "view_table views zoom",
     )  # fmt: skip
 
     def source(self, token: Any = None) -> Source:

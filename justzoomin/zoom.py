@@ -202,6 +202,47 @@ def geojson(
     return {"type": "FeatureCollection", "features": features}
 
 
+def view_count(depth: int = DEPTH, grid: int = GRID) -> int:
+    """Return the number of views before `depth` actions: 4,369 for four of them."""
+    return sum((grid * grid) ** length for length in range(depth))
+
+
+def view_indexes(sequences: npt.ArrayLike, grid: int = GRID) -> np.ndarray:
+    """Return the index of every view along each sequence of actions.
+
+    All views are counted from the whole region, 0, to longer and longer sequences, those of one
+    length in the order of `cells`. These are the rows of `Views.table`.
+
+    Parameters
+    ----------
+    sequences : array-like of int, shape (..., depth)
+        Actions, 0 to grid² - 1, of any depth.
+    grid : int
+        Cells along a side of a view.
+
+    Returns
+    -------
+    ndarray of int64, shape (..., depth + 1)
+        Entry 0 is the whole region, entry i the view after i actions: grid² · (entry i - 1) + 1 +
+        the action.
+
+    Raises
+    ------
+    ValueError
+        When an action is not a whole number from 0 to grid² - 1.
+
+    Examples
+    --------
+    >>> view_indexes([7, 6, 6])
+    array([   0,    8,  135, 2167])
+    """
+    actions = _actions(sequences, grid)
+    indexes = np.zeros((*actions.shape[:-1], actions.shape[-1] + 1), np.int64)
+    for step in range(actions.shape[-1]):
+        indexes[..., step + 1] = grid * grid * indexes[..., step] + 1 + actions[..., step]
+    return indexes
+
+
 def cells(depth: int = DEPTH, grid: int = GRID) -> np.ndarray:
     """Return the sequences of all cells of a depth in order, shape (grid ** (2 depth), depth)."""
     numbers = np.arange((grid * grid) ** depth)

@@ -11,7 +11,7 @@ from justzoomin.justzoomin import JustZoomInConfig
 
 OURS = {"geoload", "im2gps", "justzoomin", "gcd_metric"}
 # These decide what is downloaded, printed or allowed, but not what is in a row.
-NOT_ROWS = {f"geoload.{name}" for name in ("hub", "messages", "registry", "report")}
+NOT_ROWS = {f"geoload.{name}" for name in ("hub", "messages", "processes", "registry", "report")}
 
 
 def imports(module: str) -> set[str]:

@@ -24,6 +24,7 @@ import justzoomin
 from justzoomin import zoom
 from justzoomin.cli import main
 from justzoomin.sample import write_sample
+from justzoomin.views import to_jpeg
 
 pytest.importorskip("cv2")
 from justzoomin.sample_tiles import write_tiles
@@ -247,7 +248,7 @@ def test_views_as_arrays_are_decoded_once(rendered, tmp_path, monkeypatch):
     monkeypatch.setattr(shutil, "disk_usage", lambda _: usage)
     elsewhere = justzoomin.ZoomViews(str(rendered), arrays=True, cache_dir=tmp_path / "no" / "room")
     with pytest.raises(
-        OSError, match=r"decoded views cannot be kept in .*room \(they take .* MB.*arrays=True out"
+        OSError, match=r"table of views cannot be kept in .*room \(it takes .* MB.*arrays=False"
     ):
         elsewhere({"sequence": [[7, 6, 6]]})
     assert not list((tmp_path / "no").rglob("*.npy"))
@@ -320,14 +321,21 @@ def test_a_view_that_was_not_rendered_is_named(data, rendered):
         stream(data, "views", "train")
 
 
-def test_a_damaged_record_is_named(rendered, tmp_path):
+@pytest.mark.parametrize(
+    ("picture", "message"),
+    [
+        (to_jpeg(np.zeros((PIXELS, PIXELS, 3), np.uint8)), r"root\.json is not a record of a view"),
+        (b"x", r"views_64\.tar: root\.jpg cannot be decoded .* Render it again"),
+    ],
+)
+def test_a_damaged_record_or_view_is_named(tmp_path, picture, message):
     path = tmp_path / "views_64.tar"
     with tarfile.open(path, "w") as archive:
-        for name, text in (("root.jpg", b"x"), ("root.json", b'{"prefix": "?"}')):
+        for name, text in (("root.jpg", picture), ("root.json", b'{"prefix": "?"}')):
             info = tarfile.TarInfo(name)
             info.size = len(text)
             archive.addfile(info, io.BytesIO(text))
-    with pytest.raises(ValueError, match=r"root\.json is not a record of a view"):
+    with pytest.raises(ValueError, match=message):
         list(stream(tmp_path, "views", "train", views=str(path)))
 
 
