@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import functools
 import itertools
+import sys
 from json import dumps
 from pathlib import Path
 from typing import Any
@@ -15,13 +16,13 @@ from geoload.commands import add_subcommand, run
 from geoload.files import local_path, write_json
 from geoload.messages import format_bytes
 from geoload.tar_reader import TarReader
-from justzoomin import publish
+from justzoomin import audit, publish
 from justzoomin.justzoomin import JustZoomIn
 from justzoomin.predictions import COLUMNS, read_predictions
 from justzoomin.sample import write_sample
 from justzoomin.source import REPOSITORY, TABLES, Folder, Source
+from justzoomin.splits import SPLIT_BY, read_tables
 from justzoomin.table import COLUMNS as TABLE_COLUMNS
-from justzoomin.table import read_table
 from justzoomin.views import QUALITY, SIZE
 
 _SOURCE = ("data_dir", "repository", "revision", "metadata_dir")
@@ -85,6 +86,7 @@ def _parser() -> argparse.ArgumentParser:
     _add_source(score)
     score.add_argument("--split", default="validation", choices=list(TABLES),
                        help="split of the photos (default validation)")  # fmt: skip
+    _add_split_by(score)
     score.add_argument("--kind", choices=list(COLUMNS),
                        help="what to score, if the file has columns of several kinds")  # fmt: skip
     score.add_argument("--allow-partial", action="store_true",
@@ -93,6 +95,18 @@ def _parser() -> argparse.ArgumentParser:
                        help="size of the cells whose photos the intervals take as alike, or none "
                        "(default: %(default)s)")  # fmt: skip
     score.add_argument("--json", action="store_true", help="print JSON instead of a table")
+
+    audited = command("audit", _audit, "measure how near validation photos are to training "
+                      "photos, and what a model scores that copies the nearest one")  # fmt: skip
+    _add_source(audited)
+    _add_split_by(audited)
+    audited.add_argument("--pairs", metavar="FILE.csv",
+                       help="write each validation photo with its nearest training photo; "
+                       "gcd-metric --exclude reads this file")  # fmt: skip
+    audited.add_argument("--within", type=float, default=audit.WITHIN_M, metavar="METRES",
+                       help="largest distance of these pairs (default %(default)g)")  # fmt: skip
+    audited.add_argument("--figure", metavar="FILE", help="draw the distances (.png, .svg or .pdf)")
+    audited.add_argument("--json", action="store_true", help="print JSON instead of a table")
 
     index = command("index", _index, "write an index next to each shard, so that published shards "
                     "can be streamed without reading all of them")  # fmt: skip
@@ -132,6 +146,12 @@ def _add_source(
         parser.add_argument(
             "--metadata-dir", help="folder of the two CSV files (default metadata/)"
         )
+
+
+def _add_split_by(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--split-by", choices=SPLIT_BY, default=SPLIT_BY[0],
+                        help="the split of the tables (the default), or one by blocks of the city "
+                        "that keeps validation photos 100 m from training photos")  # fmt: skip
 
 
 def _add_selection(parser: argparse.ArgumentParser, levels: str) -> None:
@@ -210,7 +230,7 @@ def _score(
 ) -> None:
     from justzoomin.scores import score
 
-    table = read_table(_source("metadata", where).table(split))
+    table, _ = read_tables(_source("metadata", where), split)
     references = {name: getattr(table, name) for name in TABLE_COLUMNS}
     asked = None if groups.lower() == "none" else groups
     result = score(read_predictions(file), references, kind, None, allow_partial, asked)
@@ -220,6 +240,17 @@ def _score(
         print(f"{file} against split {split}, paired by image_id\n{result}")
         alike = f"with cells of {groups.partition(':')[2]} as groups of photos"
         print(f"Intervals: 95 %, {alike if asked else 'for independent photos'}")
+
+
+def _audit(pairs: str | None, within: float, figure: str | None, json: bool, **where: Any) -> None:
+    found = audit.audit(_source("metadata", where))
+    if pairs is not None:
+        count = found.write_pairs(pairs, within)
+    if figure is not None:
+        audit.draw(found, figure)
+    print(dumps(found.as_dict(), indent=2) if json else found)
+    if pairs is not None:
+        print(f"Wrote {counted(count, 'pairs')} within {within:g} m to {pairs}", file=sys.stderr)
 
 
 def _index(folder: str) -> None:

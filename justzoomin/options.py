@@ -10,6 +10,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
+from gcd_metric.options import check_choice
 from geoload.builder import Config, row_modules
 from geoload.files import local_path
 from geoload.hub import resolve_commit
@@ -17,6 +18,7 @@ from geoload.pictures import Size, check_size
 from geoload.report import Findings
 from justzoomin.findings import Done, StreamedFindings
 from justzoomin.source import REPOSITORY, REVISION, TABLES, Folder, Hub, Source
+from justzoomin.splits import SPLIT_BY
 from justzoomin.views import check_view_size
 from justzoomin.zoom import DEPTH
 
@@ -25,7 +27,12 @@ Row = tuple[str, dict[str, Any]]
 _PHOTOS = ("streetview", "zoom")
 _WITH_IDS = ("streetview", "metadata", "zoom")
 # Options that other configurations would ignore.
-_ONLY_FOR = {"levels": ("satellite",), "covered": _WITH_IDS, "image_size": _PHOTOS}
+_ONLY_FOR = {
+    "levels": ("satellite",),
+    "covered": _WITH_IDS,
+    "split_by": _WITH_IDS,
+    "image_size": _PHOTOS,
+}
 
 
 @dataclass
@@ -45,6 +52,9 @@ class JustZoomInConfig(Config):
         Numbers of the TAR shards to read; the others are not downloaded.
     splits : list of str, optional
         The splits to prepare. Without streaming, `datasets` prepares all, even if one is requested.
+    split_by : {"table", "blocks"}
+        How photos are divided: as the tables say, or by blocks of the city (see
+        `justzoomin.splits`), so that no validation photo has a training photo within 100 m.
     in_place : bool
         Without streaming: leave the photos in their files and read each when its row is accessed,
         instead of copying all of them into the cache. The files must stay where they are.
@@ -76,6 +86,7 @@ class JustZoomInConfig(Config):
     metadata_dir: str | None = None
     shards: list[int] | None = None
     splits: list[str] | None = None
+    split_by: str = "table"
     in_place: bool = False
     image_size: Size | None = None
     views: str | None = None
@@ -86,16 +97,21 @@ class JustZoomInConfig(Config):
     covered_id: str | None = None
 
     ROW_MODULES: ClassVar[tuple[str, ...]] = row_modules(
+        gcd_metric="columns coordinates distances matching names options",
         geoload="builder files jpeg pictures remote tar tar_index tar_reader",
         justzoomin="configs.covered configs.overhead configs.satellite configs.streetview "
-        "configs.zoom findings justzoomin layout members mosaic options source table tiles "
+        "configs.zoom findings justzoomin layout members mosaic options source splits table tiles "
         "view_table views zoom",
     )  # fmt: skip
 
     def source(self, token: Any = None) -> Source:
         """Return where the files are; `token` is for the Hub."""
-        hub = Hub(self.repository, self.revision or REVISION, token, self.metadata_dir)
-        return Folder(self.data_dir, self.metadata_dir, hub) if self.data_dir else hub
+        hub = Hub(
+            self.repository, self.revision or REVISION, token, self.metadata_dir, self.split_by
+        )
+        if not self.data_dir:
+            return hub
+        return Folder(self.data_dir, self.metadata_dir, hub, self.split_by)
 
     # Methods that the configurations in `configs` override.
 
@@ -168,6 +184,8 @@ def check_options(options: dict[str, Any]) -> None:
     for option in ("shards", "levels"):
         if option in given:
             options[option] = _numbers(given[option], option)
+    if given.get("split_by", "table") != "table":
+        check_choice("split_by", given["split_by"], SPLIT_BY)
     if "size" in given:
         options["size"] = check_view_size(given["size"])
     if "splits" in given:

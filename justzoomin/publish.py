@@ -10,8 +10,8 @@ from geoload.publishing.convert import NO_JPEG, Screened, without_metadata
 from geoload.publishing.publish import publish
 from justzoomin.findings import WHITE
 from justzoomin.justzoomin import JustZoomIn
-from justzoomin.source import ATTRIBUTION, other_split
-from justzoomin.table import read_table
+from justzoomin.source import ATTRIBUTION
+from justzoomin.splits import read_tables
 
 STREET_ATTRIBUTION = "Street-view imagery derived from Mapillary, licensed under CC BY-SA 4.0."
 _NOT_STORED = "zoom"
@@ -80,5 +80,5 @@ def estimate(builder: Builder, split: str) -> tuple[int, int] | None:
     size = sum(archive.size for archive in source.archives() if archive.level is None)
     if not size:
         return None
-    rows = {name: len(read_table(source.table(name))) for name in (split, other_split(split))}
-    return rows[split], size * rows[split] // sum(rows.values())
+    rows, others = map(len, read_tables(source, split))
+    return rows, size * rows // (rows + others)

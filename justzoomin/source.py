@@ -99,6 +99,7 @@ class Source(ABC):
 
     name: str
     token: Any
+    split_by: str = "table"  # how photos are divided, one of `splits.SPLIT_BY`
     # How many TAR files are worth reading at a time.
     parallel = 1
 
@@ -222,6 +223,7 @@ class Hub(Source):
     commit: str
     token: Any = None
     metadata_dir: str | None = None
+    split_by: str = "table"
 
     parallel = 4
 
@@ -326,6 +328,7 @@ class Folder(Source):
     folder: str
     metadata_dir: str | None = None
     fallback: Hub | None = None
+    split_by: str = "table"
 
     token = None
 

@@ -9,6 +9,7 @@ import reprlib
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import compress
 from typing import Any
 
 import numpy as np
@@ -19,7 +20,6 @@ import pyarrow.csv
 from geoload.files import signature
 from geoload.report import Findings
 from justzoomin.findings import BOTH_SPLITS, REPEATED_ROWS
-from justzoomin.source import Source, other_split
 from justzoomin.zoom import DEPTH, GRID
 
 COLUMNS = ("image_id", "latitude", "longitude", "sequence")
@@ -40,8 +40,19 @@ class Table:
     latitude: list[float]  # decimal degrees, WGS 84
     longitude: list[float]
     sequence: list[list[int]]  # zoom actions, row · 4 + column of the chosen cell, 0 to 15
-    row: dict[str, int]  # the first row of each id
-    repeated: list[str]  # ids of further rows
+
+    @functools.cached_property
+    def row(self) -> dict[str, int]:
+        """The first row of each id."""
+        found: dict[str, int] = {}
+        for row, image_id in enumerate(self.image_id):
+            found.setdefault(image_id, row)
+        return found
+
+    @functools.cached_property
+    def repeated(self) -> list[str]:
+        """The ids of further rows."""
+        return [one for row, one in enumerate(self.image_id) if self.row[one] != row]
 
     def __len__(self) -> int:
         return len(self.image_id)
@@ -55,10 +66,13 @@ class Table:
             "sequence": self.sequence[row],
         }
 
+    def columns(self) -> tuple[list[Any], ...]:
+        """Return the columns, in the order of the file."""
+        return self.image_id, self.latitude, self.longitude, self.sequence
 
-def read_tables(source: Source, split: str) -> tuple[Table, Table]:
-    """Read the table of a split, and that of the other split."""
-    return read_table(source.table(split)), read_table(source.table(other_split(split)))
+    def take(self, chosen: np.ndarray) -> Table:
+        """Return the rows where `chosen` is true."""
+        return Table(*(list(compress(column, chosen)) for column in self.columns()))
 
 
 def table_report(table: Table, others: Table) -> Findings:
@@ -82,22 +96,15 @@ def read_table(path: str) -> Table:
 @functools.lru_cache(maxsize=4)
 def _read_table(path: str, state: object) -> Table:
     frame = _read_csv(path)
-    ids = frame["image_id"].tolist()
-    row: dict[str, int] = {}
-    repeated = []
-    for i, image_id in enumerate(ids):
-        if row.setdefault(image_id, i) != i:
-            repeated.append(image_id)
-    if "" in row:
-        raise TableError(f"{path}, line {row[''] + 2}: the image_id is empty.")
-    return Table(
-        ids,
+    table = Table(
+        frame["image_id"].tolist(),
         _degrees(frame, "latitude", 90, path),
         _degrees(frame, "longitude", 180, path),
         parse_sequences(frame["sequence"].tolist(), path),
-        row,
-        repeated,
     )
+    if "" in table.row:
+        raise TableError(f"{path}, line {table.row[''] + 2}: the image_id is empty.")
+    return table
 
 
 def _read_csv(path: str) -> pd.DataFrame:

@@ -34,7 +34,8 @@ from justzoomin.findings import (
 from justzoomin.members import NOT_FILES, SUFFIX, joined_id
 from justzoomin.options import JustZoomInConfig, Row
 from justzoomin.source import TABLES, Archive, Source
-from justzoomin.table import Table, read_tables, table_report
+from justzoomin.splits import read_tables
+from justzoomin.table import Table, table_report
 
 # A row of the table, the place of its picture (archive and byte), the name of the picture, and its
 # bytes; or, where pictures are left in place, its address and None.
