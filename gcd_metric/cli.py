@@ -133,6 +133,11 @@ def _parser() -> argparse.ArgumentParser:
     )
     add("--by", metavar="COLUMN", action="append", default=[], help=help_text)
     help_text = (
+        "also score without the photos of this CSV file with a column image_id, such as the pairs "
+        "that `im2gps audit` and `justzoomin audit` write"
+    )
+    add("--exclude", metavar="FILE", type=expand, help=help_text)
+    help_text = (
         "test the paired differences of all pairs of files, with p-values that are corrected for "
         "the number of pairs by Holm's method"
     )
@@ -246,6 +251,7 @@ def run(
         missing=arguments.missing or "error",
         strict=arguments.strict,
     )
+    excluded = inputs.read_excluded(arguments.exclude) if arguments.exclude else None
     predictions, references = inputs.read(arguments, files)
     if arguments.missing is None and inputs.has_answers(predictions):
         options = options._replace(missing="miss")
@@ -253,6 +259,7 @@ def run(
     task = Task(references, references_name, options, WORDING, benchmark, none_known)
     task.groups = arguments.groups or (groups.JUSTZOOMIN if is_justzoomin else None)
     task.places, task.by = arguments.places, arguments.by
+    task.excluded = excluded
     task.differences = bool(arguments.differences or arguments.compare)
     names = names or text.names_of(paths)
     runs = scoring.join(list(zip(names, paths, predictions, strict=True)), task)

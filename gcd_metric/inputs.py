@@ -16,9 +16,10 @@ import pandas as pd
 
 from . import groups, tables
 from .columns import ROLES, find_columns
+from .names import listed, shortened
 from .options import CONFIGURATIONS
 from .readers import FORMATS, STDIN, STDIN_NAME, is_table, save_stdin
-from .scoring import Wording
+from .scoring import Excluded, Wording
 from .summaries import compare_summary
 
 WORDING = Wording(
@@ -221,6 +222,19 @@ def read(
     shown = list(zip(map(named, paths), predictions, strict=True))
     tables.choose_ids(shown, (name, truth), WORDING.column.format("id"))
     return predictions, truth
+
+
+def read_excluded(path: str) -> Excluded:
+    """The ids in a CSV file of photos that a model may have seen."""
+    try:
+        table = pd.read_csv(path, dtype=str, keep_default_na=False)
+    except (ValueError, pd.errors.ParserError) as error:
+        raise ValueError(f"{path}: not a CSV file ({shortened(error)})") from None
+    if "image_id" not in table:
+        raise ValueError(
+            f"{path}: the photos to exclude are in a column image_id; it has {listed(table)}"
+        )
+    return Excluded(path, table["image_id"].unique().tolist())
 
 
 def _read_predictions(

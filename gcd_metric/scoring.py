@@ -40,6 +40,13 @@ class Wording(NamedTuple):
     count_missing: str  # what counts photos without a prediction as wrong
 
 
+class Excluded(NamedTuple):
+    """Photos without which predictions are also scored."""
+
+    file: str
+    ids: list[str]
+
+
 @dataclass
 class Task:
     """What the predictions are scored against, and how."""
@@ -53,6 +60,7 @@ class Task:
     groups: str | None = None  # as for `find_labels`
     places: str | None = None  # a method of places.py, to compare the names of places
     by: Sequence[str] = ()  # columns of the references, for whose values scores are computed
+    excluded: Excluded | None = None
     differences: bool = False  # whether runs are compared in pairs
 
 
@@ -210,6 +218,8 @@ def score_runs(runs: list[Run], task: Task) -> Scored:
     labels = find_labels(task.groups, {run.file: run.table for run in runs}, references)
     groups = make_groups(labels.values, truth) if labels else None
     columns = [_column(name, references) for name in task.by]
+    if task.excluded:
+        columns.append(_excluded_column(task.excluded, references["image_id"].tolist()))
     places: dict[str, Level] = {}
     doubts = []
     for run in runs:
@@ -270,6 +280,19 @@ def _column(name: str, references: pd.DataFrame) -> Column:
         return make_column(names, len(references), name)
     there = listed(references.attrs.get("names", references.columns))
     raise ValueError(f"--by: the references have no column {name!r}; they have {there}")
+
+
+def _excluded_column(excluded: Excluded, ids: list[str]) -> Column:
+    """Tell the photos of the list from the others; a note counts ids that are no references."""
+    found = match_ids(excluded.ids, ids).right
+    if not len(found):
+        raise ValueError(
+            f"--exclude {excluded.file}: none of its {len(excluded.ids):,} ids is among the "
+            f"{len(ids):,} references"
+        )
+    values = np.full(len(ids), "others", object)
+    values[found] = "excluded"
+    return make_column(values, len(ids), f"photos in {excluded.file}")
 
 
 def compare_runs(

@@ -143,6 +143,25 @@ def test_scores_by_the_values_of_columns(run, files, truth, guess):
     )
 
 
+def test_scores_without_photos_that_a_model_may_have_seen(run, files, guess, truth):
+    seen = guess["image_id"][:30]
+    pd.DataFrame({"image_id": [*seen, "unknown"], "metres": 1.0}).to_csv("pairs.csv", index=False)
+    out = run(*files, "--exclude", "pairs.csv", "--json", "--groups", "none")
+    parts = {one["value"]: one for one in json.loads(out)["runs"][0]["by"]["photos in pairs.csv"]}
+    assert (parts["excluded"]["n"], parts["others"]["n"]) == (30, N - 30)
+    ours = GcdMetric().compute(
+        predictions=guess[["pred_lat", "pred_lng"]].to_numpy()[30:],
+        references=truth[["LAT", "LON"]].to_numpy()[30:],
+    )
+    assert parts["others"]["acc@25km"] == ours["acc@25km"]
+    assert parts["others"]["median_km"] == ours["median_km"]
+    pd.DataFrame({"image_id": ["x"]}).to_csv("pairs.csv", index=False)
+    assert "none of its 1 ids is among" in run(*files, "--exclude", "pairs.csv", code=2)
+    pd.DataFrame({"photo": ["x"]}).to_csv("pairs.csv", index=False)
+    assert "in a column image_id; it has photo" in run(*files, "--exclude", "pairs.csv", code=2)
+    assert "no.csv: No such file" in run(*files, "--exclude", "no.csv", code=2)
+
+
 def test_scores_by_country_and_continent_need_no_column(run, files):
     pytest.importorskip("shapely")
     by = json.loads(run(*files, "--by", "continent", "--by", "Country", "--json"))["runs"][0]["by"]
