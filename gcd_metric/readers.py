@@ -16,13 +16,22 @@ STDIN = "-"
 STDIN_NAME = "standard input"
 _JSON = (".json", *LINES)
 _TEXT = (".csv", ".tsv", ".txt", *_JSON)
+
+
+def _open_log(path: Path, where: str) -> Opened:
+    from .inspect_scorer import open_log  # imports inspect-ai, which takes seconds
+
+    return open_log(path, where)
+
+
 _BINARY: dict[str, Callable[[Path, str], Opened]] = {
     ".parquet": open_parquet,
     ".npz": open_npz,
     ".npy": open_npy,
     ".xlsx": open_xlsx,
+    ".eval": _open_log,
 }
-FORMATS = ".csv, .tsv, .json, .jsonl, .parquet, .npz, .npy or .xlsx"
+FORMATS = ".csv, .tsv, .json, .jsonl, .parquet, .npz, .npy, .xlsx or .eval"
 # the first bytes of formats that are not text
 _MAGIC = {
     b"PAR1": ".parquet",

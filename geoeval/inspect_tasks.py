@@ -1,0 +1,138 @@
+"""Tasks for inspect-ai: benchmarks for vision-language models behind any of its providers.
+
+inspect eval geoeval/im2gps --model openai/gpt-5 --limit 50
+inspect eval geoeval/photos --model ollama/qwen2.5vl -T data_dir=holiday -T prompt=liu2024
+"""
+
+from __future__ import annotations
+
+import base64
+import io
+from typing import Any
+
+import numpy as np
+from inspect_ai import Task, task
+from inspect_ai.dataset import MemoryDataset, Sample
+from inspect_ai.model import ContentImage, ContentText
+from inspect_ai.solver import Generate, Solver, TaskState, generate, solver
+from inspect_ai.util import registry_info
+from PIL import Image
+
+from gcd_metric.groups import JUSTZOOMIN
+from gcd_metric.inspect_scorer import great_circle
+from geoeval.benchmarks import Benchmark, open_benchmark
+from geoload.pictures import Resize
+
+_WHOLE = 65_500  # as the shorter side of a photo: nothing is enlarged
+_JSON = '{"latitude": <degrees>, "longitude": <degrees>}'
+# "plain" is ours. The others are in the style of papers, in other words than theirs.
+PROMPTS = {
+    "plain": (
+        "Where was this photo taken? Estimate the latitude and longitude in decimal degrees, also "
+        f"if you are not sure. Answer with JSON only: {_JSON}"
+    ),
+    # Jay et al., 2025, arXiv:2502.14412: the model is an expert of GeoGuessr, reasons step by step
+    # and gives its best guess as JSON with coordinates, city and country
+    "jay2025": (
+        "You are one of the best GeoGuessr players in the world and are known for naming the place "
+        "of a picture from what is visible in it. Look closely at this picture. Reason step by "
+        "step from landmarks, plants, signs and other clues to the most likely place, as precisely "
+        "as you can. If the clues are not sufficient, guess. End your answer with JSON: "
+        '{"lat": <degrees>, "long": <degrees>, "city": <name>, "country": <name>}'
+    ),
+    # Liu et al., 2024, arXiv:2408.09474: a chain of thought over the clues that people use, such as
+    # vehicles, architecture, landscape and culture
+    "liu2024": (
+        "Find out where this photo was taken, as an experienced player of geography games would. "
+        "Describe in turn what these clues tell: vehicles and the side of the road they drive on; "
+        "architecture and streets; landscape, vegetation and light; language, signs, clothes and "
+        "other signs of culture. Say which regions agree with all of the clues and choose the most "
+        f"likely place. Then give your final answer as JSON: {_JSON}"
+    ),
+    # Song et al., 2025, arXiv:2502.13759: a chain of thought in several steps, from coarse to fine
+    "song2025": (
+        "Answer these questions about the photo one after the other, each with what you see that "
+        "supports it. 1. On which continent and in which climate was it taken? 2. Which country "
+        "do the people, the language and the customs suggest? 3. Which part of the country do the "
+        "terrain and the buildings suggest? 4. Which city or place do landmarks and signs suggest? "
+        f"5. What are its coordinates? Give the answer to question 5 as JSON: {_JSON}"
+    ),
+}
+
+
+def _make_task(name: str) -> Any:
+    def build(
+        data_dir: str | None = None,
+        coordinates: str | None = None,
+        prompt: str = "plain",
+        image_size: int | None = None,
+        places: str | None = None,
+    ) -> Task:
+        return _build(open_benchmark(name, data_dir, coordinates), prompt, image_size, places)
+
+    build.__name__ = name
+    build.__doc__ = f"Ask where the photos of {name} were taken."
+    made = task(build)
+    # inspect-ai puts the package before the name, but not if it is installed with `pip install -e`
+    return made if "/" in registry_info(made).name else task(name=f"geoeval/{name}")(build)
+
+
+im2gps = _make_task("im2gps")
+im2gps3k = _make_task("im2gps3k")
+justzoomin = _make_task("justzoomin")
+photos = _make_task("photos")
+
+
+def _build(benchmark: Benchmark, prompt: str, image_size: int | None, places: str | None) -> Task:
+    if benchmark.truth is None:
+        raise ValueError(f"{benchmark.name}: there is no truth; give it with -T coordinates=FILE")
+    if " " not in prompt and prompt not in PROMPTS:
+        raise ValueError(f"prompt: {prompt!r} is none of {', '.join(PROMPTS)}, and no sentence")
+    is_zoom = benchmark.name == "justzoomin"
+    rows = zip(benchmark.ids, benchmark.truth, strict=True)
+    samples = [
+        Sample(
+            PROMPTS.get(prompt, prompt), target=f"{_digits(place[0])}, {_digits(place[1])}", id=name
+        )
+        for name, place in rows
+    ]
+    return Task(
+        dataset=MemoryDataset(samples, name=benchmark.name),
+        setup=show_photo(benchmark, image_size),
+        solver=generate(),
+        scorer=great_circle(
+            "justzoomin" if is_zoom else "standard", places, JUSTZOOMIN if is_zoom else None
+        ),
+        score_on_error=True,  # a photo that failed is wrong, not left out
+        metadata={"revision": benchmark.revision},
+    )
+
+
+def _digits(degrees: float) -> str:
+    """All digits of a coordinate, without an exponent."""
+    return np.format_float_positional(degrees, trim="0")
+
+
+@solver
+def show_photo(benchmark: Benchmark, image_size: int | None = None) -> Solver:
+    """Put the photo of a sample behind its prompt when the sample starts.
+
+    So only the photos of running samples are in memory. Photos are JPEGs that are made from pixels,
+    upright and without metadata, with a shorter side of `image_size` pixels at most.
+    """
+    numbers = {name: number for number, name in enumerate(benchmark.ids)}
+    resize = Resize(image_size or _WHOLE)
+
+    async def solve(state: TaskState, generate: Generate) -> TaskState:
+        entry = benchmark.photos[numbers[str(state.sample_id)]]["image"]
+        buffer = io.BytesIO()
+        Image.fromarray(resize({"image": [entry]})["image"][0]).save(buffer, "JPEG", quality=95)
+        data = base64.b64encode(buffer.getvalue()).decode()
+        question = state.user_prompt
+        question.content = [
+            ContentText(text=question.text),
+            ContentImage(image=f"data:image/jpeg;base64,{data}"),
+        ]
+        return state
+
+    return solve
