@@ -207,7 +207,7 @@ class Views(ABC):
 
     def _table_file(self, size: int) -> TableFile:
         shape = (zoom.view_count(self.depth), size, size, 3)
-        return TableFile.of(*self._source_state(), shape, self._cache_dir)
+        return TableFile.of(*self.source_state(), shape, self._cache_dir)
 
     def _missing(self, prefix: Prefix) -> ValueError:
         return ValueError(
@@ -231,7 +231,7 @@ class Views(ABC):
         """Raise ValueError or FileNotFoundError unless views of a size can be made."""
 
     @abstractmethod
-    def _source_state(self) -> tuple[str, Any]:
+    def source_state(self) -> tuple[str, Any]:
         """Return the name of the source, and plain data that changes when its files do."""
 
 
@@ -309,7 +309,8 @@ class RenderedViews(Views):
                 f"{size}. Render others with `justzoomin render --size {size}`."
             )
 
-    def _source_state(self) -> tuple[str, Any]:
+    def source_state(self) -> tuple[str, Any]:
+        """See `Views`."""
         return self._archive.path, signature([self._archive.path], "/")
 
 
@@ -361,7 +362,8 @@ class DrawnViews(Views):
     def _check(self, size: int) -> None:
         self._pyramid.check([footprint((0,) * length)[2] for length in self._lengths], size)
 
-    def _source_state(self) -> tuple[str, Any]:
+    def source_state(self) -> tuple[str, Any]:
+        """See `Views`."""
         name = self._source.name
 
         def files() -> list[str]:
