@@ -462,7 +462,7 @@ class _Refusal(Exception):
 
 
 class Hub(Loopback):
-    """A Hub with the dataset repositories given to `add`; nothing else can be read from it."""
+    """A Hub with the repositories given to `add` and `add_model`, and nothing else."""
 
     page = 1000  # entries of a tree listing per reply
     expanded_page = 50
@@ -470,6 +470,7 @@ class Hub(Loopback):
     def __init__(self) -> None:
         super().__init__()
         self._repos: dict[str, _Repo] = {}
+        self._models: set[str] = set()
 
     def __enter__(self) -> Hub:
         self._store = Path(tempfile.mkdtemp(prefix="hub-"))
@@ -495,6 +496,11 @@ class Hub(Loopback):
             repo.commits.setdefault(commit.sha, commit)
             repo.branches[branch] = commit.sha
         return commit.sha
+
+    def add_model(self, repo_id: str, folder: Path) -> str:
+        """Publish the folder as `add` does, as a model instead of a data set."""
+        self._models.add(repo_id)
+        return self.add(repo_id, folder)
 
     def environment(self) -> dict[str, str]:
         """Variables for a client's process; its caches are new and die with the hub.
@@ -545,8 +551,12 @@ class Hub(Loopback):
                 return self._cdn("/".join(parts[1:3]), parts[3], "/".join(parts[4:]))
             if parts[:1] == ["datasets"] and parts[3:4] == ["resolve"] and len(parts) >= 6:
                 return self._resolve(request, "/".join(parts[1:3]), parts[4], "/".join(parts[5:]))
+            if parts[:2] == ["api", "models"] and "/".join(parts[2:4]) in self._models:
+                return self._api(request, "/".join(parts[2:4]), parts[4:])
+            if parts[2:3] == ["resolve"] and "/".join(parts[:2]) in self._models:
+                return self._resolve(request, "/".join(parts[:2]), parts[3], "/".join(parts[4:]))
             if "resolve" in parts[2:] or (parts[:1] == ["api"] and parts[1:2] == ["models"]):
-                self._repo("", request)  # a model or a space: there are none
+                self._repo("", request)  # another model, or a space: there are none
         except _Refusal as refusal:
             return refusal.answer
         return Answer(404, b'{"error":"Sorry, we can\'t find the page you are looking for."}')
