@@ -11,7 +11,8 @@ BIN := $(VENV)/bin
 unexport PYTHONDONTWRITEBYTECODE
 PIP_INSTALL := $(BIN)/pip install --quiet --no-compile
 
-.PHONY: demo test docs compat bench fuzz soak space metric-space space-check explorer-check clean
+.PHONY: demo test docs compat bench fuzz soak space metric-space space-check explorer-check models-check \
+  clean
 
 demo: $(VENV)/.ready
 	HF_HUB_OFFLINE=1 $(BIN)/python examples/demo.py demo
@@ -70,6 +71,10 @@ space: $(VENV)/.space
 # Test the folder that is uploaded, with only its requirements.txt installed, as on the Hub.
 explorer-check: $(VENV)/.tests
 	$(BIN)/nox -s explorer
+
+# Test geoeval with the libraries of its adapters, on tiny models, and with inspect-ai.
+models-check: $(VENV)/.tests
+	$(BIN)/nox -s models
 
 clean:
 	rm -rf $(VENV) .nox demo build dist .mypy_cache .pytest_cache .ruff_cache .hypothesis

@@ -1,7 +1,8 @@
 """Tests in other environments than that of `make test`.
 
 `make compat` tests with other versions of Python and the libraries, `make space-check` and `make
-explorer-check` test each Space with nothing installed but its requirements.txt.
+explorer-check` test each Space with nothing installed but its requirements.txt, and `make
+models-check` tests geoeval with the libraries of its adapters and with inspect-ai.
 """
 
 from __future__ import annotations
@@ -34,6 +35,11 @@ LOADING_TESTS = [
     "tests/im2gps/test_training.py", "tests/justzoomin/test_streetview.py",
     "tests/justzoomin/test_overhead.py", "tests/justzoomin/test_random_access.py",
     "tests/justzoomin/test_satellite.py", "tests/test_publish.py",
+]  # fmt: skip
+# These need libraries with which `import evaluate` alone takes seconds.
+MODEL_TESTS = [
+    "tests/geoeval/test_adapters.py", "tests/geoeval/test_inspect.py",
+    "tests/gcd_metric/test_inspect.py",
 ]  # fmt: skip
 
 
@@ -80,3 +86,14 @@ def explorer(session: nox.Session) -> None:
     # The page runs in that environment, as bundle.py writes it; the tests run in this one.
     session.run(sys.executable, "-m", "pytest", "tests/spaces/test_explorer.py", *session.posargs,
                 env={"SPACE_PYTHON": target, "REQUIRE_BROWSER": "1"})  # fmt: skip
+
+
+@nox.session(python=False)
+def models(session: nox.Session) -> None:
+    """Test geoeval with the libraries of its adapters and with inspect-ai."""
+    packages = ["-e", ".[test,geoclip,transformers,inspect]", "openai"]
+    target = environment(
+        session, "models", "3.12", *packages, "torch==2.13.0"
+    )  # as in the Makefile
+    session.run(target, "-m", "pytest", *(session.posargs or MODEL_TESTS),
+                env={"REQUIRE_MODELS": "1"})  # fmt: skip
