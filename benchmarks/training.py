@@ -39,6 +39,7 @@ def main() -> None:
         validation_only(options)
         workers(folder, options)
         complete_samples(folder, options, sequences)
+        batches(folder, options)
 
 
 def decoding(folder: str, options: dict[str, str]) -> None:
@@ -116,6 +117,32 @@ def complete_samples(folder: str, options: dict[str, str], sequences: np.ndarray
             {"the photos alone": lambda: consume(rows.with_transform(resize))},
             rounds=3,
         )
+
+
+def batches(folder: str, options: dict[str, str]) -> None:
+    """Rows of a table sent by the workers of a DataLoader, compared with sending the pictures."""
+    try:
+        from torch.utils.data import DataLoader
+
+        from justzoomin.torch import ZoomPhotos
+    except ImportError:
+        print("Batches: torch is not installed here.")
+        return
+    shard, kept = Path(folder, "views", f"views_{SIZE}.tar"), Path(folder, "index")
+    views = justzoomin.open_views(shard, cache_dir=kept)
+    table, rows = views.table(), photos(options)
+
+    def load(sent: Any) -> Iterable:
+        return DataLoader(ZoomPhotos(rows, SIZE, sent), 32, num_workers=2, drop_last=True)
+
+    pictures = next(iter(load(views)))["views"].numpy()
+    assert np.array_equal(pictures, table[next(iter(load(None)))["views"]])
+    compare(
+        f"{PHOTOS} photos with their four views in batches of 32, two workers, rows looked up",
+        lambda: consume(table[batch["views"]] for batch in load(None)),
+        {"pictures sent": lambda: consume(load(views)), "rows alone": lambda: consume(load(None))},
+        rounds=3,
+    )
 
 
 def decoded(views: Callable) -> Callable:

@@ -351,6 +351,41 @@ class DrawnViews(Views):
             self._draw(prefix, self.size)
         return self._white[prefix]
 
+    def turned(
+        self, latitude: float, longitude: float, bearing: float
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Draw the zoom to a place with another direction than north at the top.
+
+        The whole region is turned around its centre, and the grid of each view with it, so a place
+        has other actions, and other views than those turned. Near the corners of the region a
+        place can be outside of the turned one.
+
+        Parameters
+        ----------
+        latitude, longitude : float
+            The place in decimal degrees.
+        bearing : float
+            The direction that is up in the views, in degrees clockwise from north.
+
+        Returns
+        -------
+        views : ndarray of uint8, shape (depth, size, size, 3)
+        actions : ndarray of int, shape (depth,)
+
+        Raises
+        ------
+        ValueError
+            When the place is outside of the turned region.
+        """
+        region = zoom.WASHINGTON._replace(bearing=bearing)
+        actions = zoom.encode(latitude, longitude, self.depth, region=region)
+        latitudes, longitudes, widths = zoom.path(actions, region=region)
+        views = [
+            self._pyramid.view(*place, widths[step] / self.size, self.size, bearing)
+            for step, place in enumerate(zip(latitudes[:-1], longitudes[:-1], strict=True))
+        ]
+        return np.stack(views), actions
+
     def _draw(self, prefix: Prefix, size: int) -> np.ndarray:
         latitude, longitude, width = footprint(prefix)
         view = self._pyramid.view(latitude, longitude, width / size, size)

@@ -1,13 +1,14 @@
 """Convert zoom actions of Just Zoom In to places on the map, and places to actions.
 
-A view is a square with north at the top. An action, row · grid + column with row 0 in the north and
-column 0 in the west, picks one cell of its grid, which is the next view. From view to view, the
-centre moves on a sphere as in the authors' code: east along the great circle with initial bearing
-90°, then north along the meridian.
+A view is a square with north (or the bearing of its region) at the top. An action, row · grid +
+column with row 0 at the top and column 0 at the left, picks one cell of its grid, which is the next
+view. From view to view, the centre moves on a sphere as in the authors' code: east along the great
+circle with initial bearing 90°, then north along the meridian.
 """
 
 from __future__ import annotations
 
+import math
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -20,13 +21,18 @@ MAX_SIZE = 16_384  # pixels of the side of a view
 
 
 class Region(NamedTuple):
-    """The square of the first view: a point, the distances of its sides from it, and its width."""
+    """The square of the first view: a point, the distances of its sides from it, and its width.
+
+    With a bearing, in degrees clockwise from north, the square is turned around its centre: up in
+    all views is this direction. Rows and columns of cells, and so actions, turn with it.
+    """
 
     latitude: float
     longitude: float
     west_m: float
     south_m: float
     width_m: float
+    bearing: float = 0.0
 
 
 WASHINGTON = Region(38.8936, -77.0116, -3000.0, -5000.0, 10_000.0)
@@ -86,10 +92,10 @@ def path(
     for step in range(depth):
         row, column = np.divmod(actions[..., step], grid)
         cell = widths[step + 1]
-        east = (column - (grid - 1) / 2) * cell
-        north = ((grid - 1) / 2 - row) * cell
+        right, up = (column - (grid - 1) / 2) * cell, ((grid - 1) / 2 - row) * cell
         here = latitude[..., step], longitude[..., step]
-        latitude[..., step + 1], longitude[..., step + 1] = move(*here, east, north)
+        to = move(*here, *_turn(right, up, -region.bearing))
+        latitude[..., step + 1], longitude[..., step + 1] = to
     return latitude, longitude, widths
 
 
@@ -144,9 +150,9 @@ def encode(
     sequences = np.empty((*target[0].shape, depth), np.int64)
     width = region.width_m
     for step in range(depth):
-        east, north = offset(*centre, *target)
+        right, up = _turn(*offset(*centre, *target), region.bearing)
         if step == 0:
-            clipped = np.asarray(np.maximum(np.abs(east), np.abs(north)) > width / 2)
+            clipped = np.asarray(np.maximum(np.abs(right), np.abs(up)) > width / 2)
         if clipped.any() and outside == "error":
             raise ValueError(
                 f"{_first(target, clipped)} is outside the region, as are {int(clipped.sum())} of "
@@ -154,11 +160,12 @@ def encode(
             )
         cell = width / grid
         # Neighbouring views overlap by centimetres on the sphere, hence the clip at every step.
-        column = np.clip(np.floor(east / cell + grid / 2), 0, grid - 1).astype(np.int64)
-        row = np.clip(np.floor(grid / 2 - north / cell), 0, grid - 1).astype(np.int64)
+        column = np.clip(np.floor(right / cell + grid / 2), 0, grid - 1).astype(np.int64)
+        row = np.clip(np.floor(grid / 2 - up / cell), 0, grid - 1).astype(np.int64)
         sequences[..., step] = row * grid + column
         middle = (grid - 1) / 2
-        centre = move(*centre, (column - middle) * cell, (middle - row) * cell)
+        right, up = (column - middle) * cell, (middle - row) * cell
+        centre = move(*centre, *_turn(right, up, -region.bearing))
         width = cell
     return (sequences, clipped) if outside == "clip" else sequences
 
@@ -171,12 +178,14 @@ def corners(
     Returns
     -------
     latitude, longitude : ndarray, shape (..., 4)
-        South-west, south-east, north-east, north-west: counter-clockwise.
+        South-west, south-east, north-east, north-west: counter-clockwise. (As if the bearing of the
+        region were 0: the lower left corner is the first.)
     """
     latitude, longitude, widths = path(sequences, grid, region)
     half = widths[-1] / 2
-    east, north = half * np.array([-1, 1, 1, -1]), half * np.array([-1, -1, 1, 1])
-    return move(latitude[..., -1:], longitude[..., -1:], east, north)
+    right, up = half * np.array([-1, 1, 1, -1]), half * np.array([-1, -1, 1, 1])
+    turned = _turn(right, up, -region.bearing)
+    return move(latitude[..., -1:], longitude[..., -1:], *turned)
 
 
 def geojson(
@@ -292,6 +301,13 @@ def offset(
 def _middle(region: Region) -> tuple[np.ndarray, np.ndarray]:
     half = region.width_m / 2
     return move(region.latitude, region.longitude, region.west_m + half, region.south_m + half)
+
+
+def _turn(right: npt.ArrayLike, up: npt.ArrayLike, angle: float) -> tuple[Any, Any]:
+    """Turn vectors counter-clockwise by an angle in degrees."""
+    cosine, sine = math.cos(math.radians(angle)), math.sin(math.radians(angle))
+    x, y = np.asarray(right), np.asarray(up)
+    return x * cosine - y * sine, x * sine + y * cosine
 
 
 def _actions(sequences: npt.ArrayLike, grid: int) -> np.ndarray:

@@ -32,6 +32,7 @@ REGIONS = st.builds(
     west_m=st.floats(-5000, 5000),
     south_m=st.floats(-5000, 5000),
     width_m=st.floats(100, 20_000),
+    bearing=st.just(0.0) | st.floats(-360, 360),
 )
 INSIDE = st.floats(-4990, 4990)
 
@@ -98,6 +99,31 @@ def test_rows_run_south_and_columns_east():
     assert north_west[0] == pytest.approx(north_east[0], abs=1e-3)
     assert north_west[1] < north_east[1]
     assert south_west[0] < north_west[0]
+
+
+@given(INSIDE, INSIDE, st.integers(-3, 3))
+def test_the_cells_of_a_turned_region_are_turned_about_its_centre(right, up, turns):
+    straight, turned = WASHINGTON, WASHINGTON._replace(bearing=90.0 * turns)
+    point = zoom.move(*zoom.decode(np.empty(0, int)), right, up)
+    # A quarter turn moves the cell in column c of row r to column r of row 3 - c.
+    row, column = divmod(int(zoom.encode(*point, 1, region=straight)[0]), 4)
+    for _ in range(turns % 4):
+        row, column = 3 - column, row
+    assume(min(abs(right) % 2500, abs(up) % 2500) > 10)  # cells overlap by less
+    assert divmod(int(zoom.encode(*point, 1, region=turned)[0]), 4) == (row, column)
+
+
+def test_up_is_the_bearing_of_the_region():
+    north_east = WASHINGTON._replace(bearing=45.0)
+    middle = zoom.decode(np.empty(0, int))
+    latitude, longitude, _ = zoom.path([[1], [2]], region=north_east)
+    east, north = zoom.offset(*middle, latitude[:, 1].mean(), longitude[:, 1].mean())
+    assert (float(east), float(north)) == pytest.approx((2651.65, 2651.65), abs=3)
+    latitude, longitude = zoom.corners(np.empty(0, int), region=north_east)
+    east, north = zoom.offset(*middle, latitude, longitude)
+    half = 5000 * math.sqrt(2)
+    assert np.allclose(east, [-half, 0, half, 0], atol=5)
+    assert np.allclose(north, [0, -half, 0, half], atol=5)
 
 
 def test_a_point_outside_is_an_error_or_clipped_and_flagged():
