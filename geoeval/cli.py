@@ -18,9 +18,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run the command and return its exit status, as `geoload.commands.run` says."""
     argv = list(sys.argv[1:] if argv is None else argv)
     if argv[:1] == ["report"]:
-        return run(_report_parser(), argv[1:2], lambda _: _report(argv[1:]))
+        return run(_report_parser(), argv[1:], _report)
     if argv[:1] == ["merge"]:
-        return run(_merge_parser(), argv[1:], lambda options: _merge(**options))
+        return run(_merge_parser(), argv[1:], _merge)
     command = shlex.join(["geoeval", *argv])
     return run(_parser(), argv, lambda options: _evaluate(options, command))
 
@@ -96,68 +96,78 @@ def _merge_parser() -> argparse.ArgumentParser:
 
 def _report_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
-        prog="geoeval report",
-        description="Put runs over the same photos into one table and one figure.",
-        epilog="All other options are those of gcd-metric; --report FILE names the figure, by "
-        "default geoeval-report.html.",
-    )
-    parser.add_argument("runs", metavar="RUNS", nargs="+", help="folders of runs")
+        prog="geoeval report", description="Put runs over the same photos into one table and one "
+        "figure. `gcd-metric` reads the same files and has more options.",
+    )  # fmt: skip
+    add = parser.add_argument
+    add("runs", metavar="RUNS", nargs="+", help="folders of runs")
+    add("-o", "--output", metavar="FILE", default="geoeval-report.html",
+        help=".html or .png (default: %(default)s)")  # fmt: skip
+    add("--format", choices=["table", "markdown", "latex", "csv", "json"], default="table",
+        help="of the table (default: %(default)s)")  # fmt: skip
+    add("--differences", action="store_true", help="test the differences of all pairs of runs")
+    add("--by", metavar="COLUMN", action="append", default=[],
+        help="also score each country or continent")  # fmt: skip
     return parser
 
 
-def _report(argv: list[str]) -> None:
+def _report(options: dict[str, Any]) -> None:
     from geoeval.results import report_runs
 
-    report_runs(argv)
+    passed = ["--format", options["format"], *["--differences"] * options["differences"]]
+    passed += [word for column in options["by"] for word in ("--by", column)]
+    report_runs(options["runs"], options["output"], passed)
 
 
-def _merge(output: str, parts: list[str]) -> None:
-    raise ValueError("shards cannot be merged yet")
+def _merge(options: dict[str, Any]) -> None:
+    from geoeval.results import merge
+
+    merge(options["output"], options["parts"])
 
 
 def _evaluate(options: dict[str, Any], command: str) -> None:
-    from geoeval import models, results, runner
+    from geoeval import models, runner
     from geoeval.benchmarks import open_benchmark
     from geoeval.records import Predictions, batches_of
+    from geoeval.results import Folder
 
     names = [field.name for field in dataclasses.fields(models.ModelOptions)]
     chosen = models.ModelOptions(**{name: options[name] for name in names})
-    folder = results.Folder(options["output"])
+    folder = Folder(options["output"])
     busy = ValueError(f"{folder.path}: another process is writing this run")
     with file_lock(folder.path / ".lock", busy):
         model = models.load(options["model"], chosen)
         if model.is_zoom:
-            model.records = _zoom(model, options)
-        benchmark = open_benchmark(
-            options["benchmark"], options["data_dir"], options["coordinates"]
-        )
+            model.records = _predictor(model.source, options)
+        paths = options["data_dir"], options["coordinates"]
+        benchmark = open_benchmark(options["benchmark"], *paths)
         n = min(len(benchmark), options["limit"] or len(benchmark))
         size = options["batch_size"] or model.batch_size
         batches = batches_of(n, size, options["shard"])
         benchmark = benchmark.part(range(batches[0].start, batches[-1].stop))
-        batches = batches_of(len(benchmark), size)
+        decisive = ("benchmark", "limit", "shard", "amp", "beam")
         settings = {
-            **model.identity(),
-            "zoom": model.is_zoom,
-            **models.settings(chosen),
-            **{name: options[name] for name in ("benchmark", "limit", "shard", "amp", "beam")},
+            **model.settings(),
+            **{name: options[name] for name in decisive},
             "batch_size": size,
             "data_revision": benchmark.revision,
-            "photos": benchmark.digest(),
             "n": len(benchmark),
         }
-        folder.begin(settings, command)
-        if benchmark.truth is not None:
-            benchmark.write_truth(folder.truth)
-        predictions = Predictions(folder.predictions, benchmark.ids, batches)
-        how = runner.How(options["workers"], options["amp"])
-        runner.run(model, benchmark, predictions, how, options["retry_errors"])
+        folder.begin(settings, benchmark.table())
+        predictions = Predictions(
+            folder.predictions, benchmark.ids, batches_of(len(benchmark), size)
+        )
+        todo = predictions.failed if options["retry_errors"] else []
+        if todo := todo + predictions.remaining:
+            folder.start(command)
+            how = runner.How(options["workers"], options["amp"])
+            runner.run(model, benchmark, predictions, todo, how)
         folder.finish()
 
 
-def _zoom(model: Any, options: dict[str, Any]) -> Any:
+def _predictor(source: Any, options: dict[str, Any]) -> Any:
     try:
         zoom_model = importlib.import_module("geoeval.zoom_model")
     except ImportError:
         raise ValueError(f"{options['model']}: zoom models cannot be evaluated yet") from None
-    return zoom_model.predictor(model.source, options)
+    return zoom_model.predictor(source, options)

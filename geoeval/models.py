@@ -6,12 +6,11 @@ without metadata) and returns coordinates, texts, or several candidates for each
 
 from __future__ import annotations
 
-import dataclasses
-import hashlib
 import importlib
 import importlib.util
 import os
 import sys
+import traceback
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,6 +19,7 @@ from typing import Any
 
 import numpy as np
 
+from gcd_metric.names import listed
 from geoload.files import sha256
 
 ADAPTERS = ("geoclip", "clip", "hf")
@@ -30,6 +30,8 @@ RETURNS = (
     "candidates, best first"
 )
 _LIMITS = (90, 180)
+# frames of libraries and of this package, which are not where the user's code fails
+_NOT_OWN = ("site-packages", "<frozen", str(Path(__file__).parent), os.path.dirname(os.__file__))
 Record = dict[str, Any]
 
 
@@ -51,10 +53,6 @@ class ModelOptions:
     gallery: str | None = None
     max_new_tokens: int | None = None
 
-    def given(self) -> dict[str, Any]:
-        """Return the options that were given."""
-        return {name: value for name, value in vars(self).items() if value is not None}
-
 
 @dataclass
 class Model:
@@ -63,33 +61,27 @@ class Model:
     spec: str
     source: Any  # the callable or object itself
     records: Callable[[list[Any]], list[Record]]  # predicts a batch
-    code: str | None = None  # SHA-256 of FILE.py
+    options: ModelOptions
+    code: str | None = None  # SHA-256 of its file
 
-    @property
-    def preprocess(self) -> Callable[[Any], Any] | None:
-        """What the workers apply to each photo."""
-        return getattr(self.source, "preprocess", None)
+    def __post_init__(self) -> None:
+        self.preprocess = getattr(self.source, "preprocess", None)  # called for each photo
+        self.batch_size = getattr(self.source, "batch_size", BATCH_SIZE)
+        # the shorter side at which photos are decoded; None for their own size
+        self.image_size = getattr(self.source, "image_size", None)
+        # whether it predicts zoom actions, as `geoeval.zoom_model` says
+        self.is_zoom = hasattr(self.source, "encode") and hasattr(self.source, "step")
+        if type(self.batch_size) is not int or self.batch_size < 1:
+            raise ModelError(f"{self.spec}: batch_size is {self.batch_size!r}, not a number")
 
-    @property
-    def image_size(self) -> int | None:
-        """The shorter side at which photos are decoded; None for their own size."""
-        return getattr(self.source, "image_size", None)
+    def settings(self) -> dict[str, Any]:
+        """Return what a run must have in common with the run that it continues.
 
-    @property
-    def batch_size(self) -> int:
-        """The number of photos of a batch, if the user does not choose it."""
-        return int(getattr(self.source, "batch_size", BATCH_SIZE))
-
-    @property
-    def is_zoom(self) -> bool:
-        """Whether this is a model of zoom actions, as `geoeval.zoom_model` defines it."""
-        return hasattr(self.source, "encode") and hasattr(self.source, "step")
-
-    def identity(self) -> dict[str, Any]:
-        """Return what a run must have in common with the run that it continues."""
-        checkpoint = getattr(self.source, "checkpoint", None)
-        prompt = getattr(self.source, "prompt", None)
-        return {"model": self.spec, "code": self.code, "checkpoint": checkpoint, "prompt": prompt}
+        The device is not among it, so that another machine may continue a run.
+        """
+        options = {name: value for name, value in vars(self.options).items() if name != "device"}
+        own = {name: getattr(self.source, name, None) for name in ("prompt", "checkpoint")}
+        return {"model": self.spec, "code": self.code, "zoom": self.is_zoom, **options, **own}
 
 
 def load(spec: str, options: ModelOptions) -> Model:
@@ -108,39 +100,35 @@ def load(spec: str, options: ModelOptions) -> Model:
             f"{', '.join(ADAPTERS)}"
         )
     else:
-        if place.endswith(".py"):
-            module, code = _import_file(place), sha256(place)
-        else:
-            module = _import(place)
-        source = _instance(_attribute(module, name, spec), spec)
+        module = _explained(place, lambda: _import(place))
+        code = sha256(module.__file__) if module.__file__ else None
+        source = _attribute(module, name, spec)
+        if isinstance(source, type):
+            source = _explained(f"{spec}()", source)
         _set(source, spec, options)
-    model = Model(spec, source, lambda photos: [], code)
     predict = getattr(source, "predict", source)
-    if callable(predict):
-        model.records = lambda photos: records(predict(photos), len(photos), spec)
-    elif not model.is_zoom:
+    model = Model(spec, source, lambda photos: records(predict(photos), len(photos), spec),
+                  options, code)  # fmt: skip
+    if not (callable(predict) or model.is_zoom):
         raise ModelError(f"{spec} can neither be called nor has it a method predict(photos)")
     return model
 
 
-def _import_file(path: str) -> ModuleType:
-    if not os.path.isfile(path):
-        raise ModelError(f"{path}: no such file")
-    file = Path(path).absolute()
-    # as if the file were run: it may import its neighbours
+def _import(place: str) -> ModuleType:
+    """Import a module by its name, or from a file, which may import its neighbours."""
+    if not place.endswith(".py"):
+        sys.path.insert(0, os.getcwd())
+        return importlib.import_module(place)
+    file = Path(place).absolute()
+    if not file.is_file():
+        raise ModelError("no such file")
     sys.path.insert(0, str(file.parent))
     # a name of its own, because file.stem may be the name of a library
-    name = f"{file.stem}_{hashlib.sha256(str(file).encode()).hexdigest()[:8]}"
-    found = importlib.util.spec_from_file_location(name, file)
-    assert found is not None and found.loader is not None
-    module = sys.modules[name] = importlib.util.module_from_spec(found)
-    _explained(path, lambda: found.loader.exec_module(module))  # type: ignore[union-attr]
-    return module
-
-
-def _import(name: str) -> ModuleType:
-    sys.path.insert(0, os.getcwd())
-    module: ModuleType = _explained(name, lambda: importlib.import_module(name))
+    name = f"geoeval_model_{file.stem}"
+    spec = importlib.util.spec_from_file_location(name, file)
+    assert spec is not None and spec.loader is not None
+    module = sys.modules[name] = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
     return module
 
 
@@ -148,6 +136,8 @@ def _explained(what: str, work: Callable[[], Any]) -> Any:
     """Do some work of the user's code, and say in one line where it fails."""
     try:
         return work()
+    except ModelError as error:
+        raise ModelError(f"{what}: {error}") from None
     except Exception as error:
         raise ModelError(f"{what}: {described(error)}") from error
 
@@ -155,34 +145,23 @@ def _explained(what: str, work: Callable[[], Any]) -> Any:
 def described(error: BaseException) -> str:
     """Return type, text and place of an error in the user's code, in one line."""
     text = f"{type(error).__name__}: {' '.join(str(error).split())[:300]}"
-    trace = error.__traceback__
-    while trace is not None and trace.tb_next is not None:
-        trace = trace.tb_next
-    if trace is None:
-        return text
-    return f"{text} ({Path(trace.tb_frame.f_code.co_filename).name}, line {trace.tb_lineno})"
+    frames = [(f.f_code.co_filename, line) for f, line in traceback.walk_tb(error.__traceback__)]
+    own = [frame for frame in frames if not any(part in frame[0] for part in _NOT_OWN)]
+    return f"{text} ({Path(own[-1][0]).name}, line {own[-1][1]})" if own else text
 
 
 def _attribute(module: ModuleType, name: str, spec: str) -> Any:
     try:
         return getattr(module, name)
     except AttributeError:
-        own = [
-            key
-            for key, value in vars(module).items()
-            if getattr(value, "__module__", None) == module.__name__ and not key.startswith("_")
-        ]
-        raise ModelError(
-            f"{spec}: there is no {name!r} in it, but {', '.join(own) or 'nothing'}"
-        ) from None
-
-
-def _instance(source: Any, spec: str) -> Any:
-    return _explained(f"{spec}()", source) if isinstance(source, type) else source
+        known = listed(key for key, value in vars(module).items() if callable(value))
+        raise ModelError(f"{spec}: there is no {name!r} in it, but {known or 'nothing'}") from None
 
 
 def _set(source: Any, spec: str, options: ModelOptions) -> None:
-    for name, value in options.given().items():
+    for name, value in vars(options).items():
+        if value is None:
+            continue
         if not hasattr(source, name):
             option = name.replace("_", "-")
             raise ModelError(f"--{option} has no effect: {spec} has no attribute {name!r}")
@@ -198,14 +177,14 @@ def records(answers: Any, n: int, spec: str) -> list[Record]:
         return _texts(answers, n, spec)
     if hasattr(answers, "detach"):  # a tensor, perhaps of bfloat16, which numpy does not have
         answers = answers.detach().cpu().double().numpy()
+    got = type(answers).__name__
     try:
         array = np.asarray(answers, dtype=np.float64)
     except (TypeError, ValueError):
-        got = type(answers).__name__
         raise ModelError(f"{spec} returned {got} that is no array of numbers; {RETURNS}") from None
     shape = array.shape
     if len(shape) not in (2, 3) or shape[0] != n or shape[-1] != len(shape) or not array.size:
-        raise ModelError(f"{spec} returned shape {shape} for n = {n} photos; {RETURNS}")
+        raise ModelError(f"{spec} returned {got} of shape {shape} for n = {n} photos; {RETURNS}")
     _check(array, spec)
     if array.ndim == 2:
         return [_place(*row) for row in array.tolist()]
@@ -242,9 +221,3 @@ def _check(array: np.ndarray, spec: str) -> None:
         )
     if array.ndim == 3 and (np.diff(array[..., 2], axis=1) > 0).any():
         raise ModelError(f"{spec} returned candidates whose scores increase: the best comes first")
-
-
-def settings(options: ModelOptions) -> dict[str, Any]:
-    """Return the options that decide the answers; the device may differ when a run continues."""
-    chosen = dataclasses.asdict(options)
-    return {name: value for name, value in chosen.items() if name not in ("device", "prompt")}

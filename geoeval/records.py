@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
-import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +19,10 @@ def error_record(error: str) -> Record:
 
 
 class Predictions:
-    """The predictions of a run, of which whole batches are on disk at any time.
+    """The predictions of a run.
+
+    After each batch they are on disk. Of a run that was killed, whole batches are kept, because
+    what a model says of a photo may depend on the others in its batch.
 
     Parameters
     ----------
@@ -40,67 +41,57 @@ class Predictions:
 
     def __init__(self, path: str | Path, ids: Sequence[str], batches: Sequence[range]) -> None:
         self.path, self._ids, self._batches = Path(path), ids, batches
-        self.lines = self._complete_lines()
-
-    def _complete_lines(self) -> list[bytes]:
-        """Read the lines of whole batches, and cut off what follows them."""
-        try:
-            data = self.path.read_bytes()
-        except FileNotFoundError:
-            return []
-        lines = data.splitlines(keepends=True)
-        if lines and not lines[-1].endswith(b"\n"):
-            del lines[-1]
-        for number, line in enumerate(lines):
-            if number >= len(self._ids) or _id_of(line) != self._ids[number]:
+        data = self.path.read_bytes() if self.path.exists() else b""
+        self._lines = data.splitlines(keepends=True)
+        if self._lines and not self._lines[-1].endswith(b"\n"):
+            del self._lines[-1]
+        for number, line in enumerate(self._lines):
+            if number >= len(ids) or _id_of(line) != ids[number]:
                 raise ValueError(
                     f"{self.path}: line {number + 1} is not of this run; name another folder, or "
                     "delete the file to begin anew"
                 )
-        whole = [batch.stop for batch in self._batches if batch.stop <= len(lines)]
-        del lines[max(whole, default=0) :]
-        with filename_in_errors(self.path):
-            os.truncate(self.path, sum(map(len, lines)))
-        return lines
+        self._keep(max((b.stop for b in batches if b.stop <= len(self._lines)), default=0))
+
+    def __len__(self) -> int:
+        return len(self._lines)
+
+    def _keep(self, count: int) -> None:
+        del self._lines[count:]
+        with filename_in_errors(self.path), open(self.path, "ab") as file:
+            file.truncate(sum(map(len, self._lines)))
 
     @property
     def remaining(self) -> list[range]:
         """The batches without predictions."""
-        return [batch for batch in self._batches if batch.stop > len(self.lines)]
+        return [batch for batch in self._batches if batch.stop > len(self)]
 
     @property
     def failed(self) -> list[range]:
         """The batches that contain errors."""
-        wrong = {number for number, line in enumerate(self.lines) if "error" in json.loads(line)}
+        wrong = {number for number, line in enumerate(self._lines) if "error" in json.loads(line)}
         return [batch for batch in self._batches if not wrong.isdisjoint(batch)]
 
-    @contextlib.contextmanager
-    def writing(self) -> Iterator[None]:
-        """Open the file for `add`; errors of the disk name it."""
-        with filename_in_errors(self.path), open(self.path, "ab") as self._file:
-            yield
-
     def add(self, batch: range, found: Sequence[Record]) -> None:
-        """Write the predictions of a batch: of the next one, or in place of those of an older."""
+        """Write the predictions of the next batch, or those that replace an older one's."""
         ids = (self._ids[number] for number in batch)
         lines = [
             json.dumps({"image_id": name, **record}, allow_nan=False).encode() + b"\n"
             for name, record in zip(ids, found, strict=True)
         ]
-        if batch.start == len(self.lines):
-            with filename_in_errors(self.path):
-                self._file.write(b"".join(lines))
-                self._file.flush()
-            self.lines += lines
+        if batch.start == len(self):
+            # opened each time: a file that was replaced is another one
+            with filename_in_errors(self.path), open(self.path, "ab") as file:
+                file.write(b"".join(lines))
+            self._lines += lines
         else:
-            self.lines[batch.start : batch.stop] = lines
+            self._lines[batch.start : batch.stop] = lines
             with atomic_write(self.path) as file:
-                file.write(b"".join(self.lines))
+                file.write(b"".join(self._lines))
 
     def forget(self) -> None:
         """Delete all predictions."""
-        self.lines = []
-        os.truncate(self.path, 0)
+        self._keep(0)
 
 
 def _id_of(line: bytes) -> Any:
@@ -111,7 +102,7 @@ def _id_of(line: bytes) -> Any:
 
 
 def batches_of(n: int, size: int, shard: tuple[int, int] = (1, 1)) -> list[range]:
-    """Divide n photos into batches; return the batches of shard (number, count), from 1.
+    """Divide n photos into batches; return those of a shard (number, count), counted from 1.
 
     Shards consist of whole batches, so that merged predictions are those of one run.
     """
@@ -122,5 +113,5 @@ def batches_of(n: int, size: int, shard: tuple[int, int] = (1, 1)) -> list[range
             f"--shard: {len(batches):,} batches of {size:,} photos cannot be divided into "
             f"{count:,} shards; use fewer, or a smaller --batch-size"
         )
-    ends = [len(batches) * part // count for part in (number - 1, number)]
-    return batches[ends[0] : ends[1]]
+    first, end = (len(batches) * part // count for part in (number - 1, number))
+    return batches[first:end]

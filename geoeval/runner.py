@@ -19,7 +19,13 @@ from geoeval.records import Predictions, Record, error_record
 from geoload.messages import needed_for, progress_bar
 from geoload.pictures import Resize
 
+with needed_for("geoeval", "eval"):
+    import torch
+    from torch.utils.data import DataLoader
+
 _WHOLE = 65_500  # as the shorter side of a photo: nothing is enlarged
+# Errors of torch after which an accelerator has no room, or cannot be used any more.
+_OF_DEVICE = ("OutOfMemoryError", "AcceleratorError")
 _ALL_FAIL = 8  # photos after which a model that raises on every one is stopped
 
 
@@ -53,47 +59,38 @@ class _Photos:
             return _Failed(described(error))
 
 
-def run(model: Model, benchmark: Benchmark, predictions: Predictions, how: How,
-        retry_errors: bool = False) -> int:  # fmt: skip
-    """Predict what is missing in `predictions`, and return for how many photos that was.
+def run(
+    model: Model, benchmark: Benchmark, predictions: Predictions, batches: Sequence[range], how: How
+) -> None:
+    """Predict batches, which must be in their order, and add them to the predictions.
 
     A photo on which the model raises gets a record of its error. Raises ModelError if the model
     returns something wrong, or raises on all of the first photos.
     """
-    batches = predictions.remaining
-    if retry_errors:
-        batches = predictions.failed + batches
-    n = sum(map(len, batches))
-    if not batches:
-        return 0
-    begun = bool(predictions.lines)
-    bar = progress_bar(benchmark.name, len(benchmark), "photo", len(benchmark) - n)
-    with predictions.writing(), bar, _inference(model, how):
+    done = len(benchmark) - sum(map(len, batches))
+    answered = len(predictions) > 0
+    with progress_bar(benchmark.name, len(benchmark), "photo", done) as bar, _mode(model, how):
         for batch, photos in zip(batches, _loaded(benchmark, model, batches, how), strict=True):
             found = _predict(model, photos, batch.start)
             predictions.add(batch, found)
             bar.update(len(batch))
-            begun = begun or any("error" not in record for record in found)
-            tried = len(predictions.lines)
-            if not begun and (tried >= _ALL_FAIL or batch is batches[-1]):
+            answered = answered or any("error" not in record for record in found)
+            tried = len(predictions)
+            if not answered and (tried >= _ALL_FAIL or tried == len(benchmark)):
                 predictions.forget()
                 why = found[-1]["error"]
                 raise ModelError(f"{model.spec} failed on all of the first {tried} photos: {why}")
-    return n
 
 
 def seed(number: int) -> None:
     """Seed what models draw from, so that a run that is continued draws the same."""
     random.seed(number)
     np.random.seed(number)
-    if torch := sys.modules.get("torch"):
-        torch.manual_seed(number)
+    torch.manual_seed(number)
 
 
 @contextlib.contextmanager
-def _inference(model: Model, how: How) -> Iterator[None]:
-    import torch
-
+def _mode(model: Model, how: How) -> Iterator[None]:
     device = str(getattr(model.source, "device", "")).partition(":")[0]
     device = device or ("cuda" if torch.cuda.is_available() else "cpu")
     kind = getattr(torch, how.amp) if how.amp else None
@@ -105,8 +102,6 @@ def _loaded(
     benchmark: Benchmark, model: Model, batches: Sequence[range], how: How
 ) -> Iterator[list[Any]]:
     """Yield the photos of each batch."""
-    with needed_for("geoeval", "eval"):
-        from torch.utils.data import DataLoader
     workers = how.workers
     if workers is None:
         workers = len(os.sched_getaffinity(0)) if sys.platform == "linux" else 0
@@ -149,8 +144,8 @@ def _refuse(error: Exception, n: int) -> None:
     """Raise again what is wrong with the model or the machine, and not with a photo."""
     if isinstance(error, ModelError):
         raise error
-    if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":
+    if isinstance(error, MemoryError) or type(error).__name__ in _OF_DEVICE:
         raise ModelError(
-            f"the memory does not suffice for a batch of {n:,} photos ({described(error)}); choose "
-            "a smaller --batch-size"
+            f"the device fails on a batch of {n:,} photos ({described(error)}); if its memory does "
+            "not suffice, choose a smaller --batch-size"
         ) from error

@@ -17,9 +17,11 @@ from tests.support.forked import Forks, needs_fork
 
 ROOT = Path(__file__).parents[2]
 BLOCKS = re.compile(r"^```(python|bash)\n(.*?)^```", re.DOTALL | re.MULTILINE)
+NAMED = re.compile(r"# (\w+\.py)\n")
 PAGES = sorted(ROOT.glob("docs/*.md"))
 # What the pages import, except what each of them is to import itself.
 LIBRARIES = ["datasets", "evaluate", "matplotlib.figure", "webdataset"]
+LIBRARIES += ["torch"] * (importlib.util.find_spec("torch") is not None)
 SCRIPTS = {script.name: script.value for script in entry_points(group="console_scripts")}
 # As an installed command does it.
 COMMAND = """
@@ -55,9 +57,15 @@ def test_the_demo_marks_every_score_as_synthetic(demo):
         assert (demo / "demo" / picture).stat().st_size > 10_000
 
 
-def snippets(page: Path) -> tuple[str, list[str]]:
-    """Return the Python code of a page and its blocks of commands."""
+def snippets(page: Path, folder: Path) -> tuple[str, list[str]]:
+    """Return the Python code of a page and its blocks of commands.
+
+    Code that begins with a comment such as `# model.py` is written to that file.
+    """
     blocks = BLOCKS.findall(page.read_text(encoding="utf-8"))
+    for _, code in blocks:
+        if named := NAMED.match(code):
+            (folder / named[1]).write_text(code, encoding="utf-8")
     python = (code for language, code in blocks if language == "python" and can_run(code))
     return "\n".join(python), [code for language, code in blocks if language == "bash"]
 
@@ -69,7 +77,7 @@ def can_run(code: str) -> bool:
 
 def test_every_snippet_of_the_readme_runs(demo):
     """As a reader would run them, with the commands that are installed."""
-    python, commands = snippets(ROOT / "README.md")
+    python, commands = snippets(ROOT / "README.md", demo)
     (demo / "snippets.py").write_text(python, encoding="utf-8")
     run([sys.executable, "snippets.py"], demo)
     for code in commands:
@@ -81,10 +89,10 @@ def test_every_snippet_of_the_readme_runs(demo):
 @pytest.mark.timeout(600)  # many commands
 def test_every_snippet_of_the_other_pages_runs(demo):
     assert len(PAGES) >= 4
-    seen = set(snippets(ROOT / "README.md")[1])  # those have run
+    seen = set(snippets(ROOT / "README.md", demo)[1])  # those have run
     with Forks(LIBRARIES) as forks:
         for page in PAGES:
-            python, blocks = snippets(page)
+            python, blocks = snippets(page, demo)
             done = forks.run(python, folder=demo)
             assert done.code == 0, (page, done.err)
             lines = [line for block in blocks if block not in seen for line in block.splitlines()]
