@@ -29,6 +29,7 @@ from .words import (
     INSTEAD,
     LATITUDE,
     LONGITUDE,
+    NEGATED,
     OFFERED,
     PERHAPS,
     REASONING,
@@ -357,7 +358,7 @@ def _is_example(text: str, item: _Item) -> bool:
         return True
     before = text[max(0, item.start - _EXAMPLES_BEFORE) : item.start]
     behind = text[pair.end : pair.end + _EXAMPLES_BEFORE]
-    if INSTEAD.search(before):
+    if INSTEAD.search(before) or NEGATED.search(before):
         return True
     sentence = SENTENCE.split(before)[-1] + SENTENCE.split(behind)[0]
     return not OFFERED.search(sentence) and bool(PERHAPS.search(before) or BEHIND.match(behind))

@@ -203,6 +203,11 @@ _PERHAPS = (
     r"|\b(?:quelque chose comme|algo como|qualcosa come)"
 )
 _BETWEEN = r"(?:[^0-9.!?]|\.(?!\s)){0,60}"
+# ... or if it is negated: "not 48.86, 2.35", "definitely not Paris (48.86, 2.35)"
+NEGATED = re.compile(
+    r"(?:\b(?i:not|nicht|pas|não|non|other than|rather than|instead of|except)|(?i:n't))"
+    r" (?:(?:at|in|near|bei|à|em|a) )?(?:(?:[A-Z]\w{1,20}[, ]{1,2}){1,4})?\(?$"
+)
 INSTEAD = re.compile(rf"(?:{_INSTEAD}){_BETWEEN}$", re.IGNORECASE)
 PERHAPS = re.compile(rf"(?:{_PERHAPS}){_BETWEEN}$", re.IGNORECASE)
 BEHIND = re.compile(rf"[^0-9.!?\n]{{0,40}}(?:{_INSTEAD}|{_PERHAPS})", re.IGNORECASE)

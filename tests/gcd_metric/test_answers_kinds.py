@@ -13,6 +13,10 @@ from hypothesis import strategies as st
 from gcd_metric.answers import KINDS, parse_answer, parse_answers
 
 REFUSALS = [
+    "I don't know. Not 48.86, 2.35 for sure.",
+    "I cannot tell, but definitely not Paris, France (48.86, 2.35).",
+    "I do not know; it isn't 48.86, 2.35.",
+    "Ich weiß es nicht, aber nicht bei 48.86, 2.35.",
     "I'm sorry, but I can't help with identifying the location of this image.",
     "I’m sorry, I can’t assist with that request.",
     "Sorry, I cannot provide location information.",
