@@ -189,18 +189,19 @@ def _published_beside(
         return [], None
     rows = published(benchmark)
     comparable = [row for row in rows if any(row.get(key) for key in options.keys)]
+    if options.method == "geodesic":
+        comparable = [row for row in comparable if row["distance"] == "WGS 84"]
     of = f"published results of {benchmark}"
     if not rows:
         return [], f"no {of} are known here, only of {', '.join(benchmarks())}"
     if n != int(rows[0]["n"]):
         whole = int(rows[0]["n"])
         why = f"are for all {whole:,} images, and this score is for {n:,}"
-    elif options.method != "haversine":
-        why = "use haversine"
-    elif not comparable:
-        why = "use other thresholds"
-    else:
+    elif comparable:
         return comparable, None
+    else:
+        ellipsoid = " or are not of the WGS 84 ellipsoid" if options.method == "geodesic" else ""
+        why = f"use other thresholds{ellipsoid}"
     return [], f"{of} {why}, so they are not shown"
 
 
@@ -220,8 +221,7 @@ def score_runs(runs: list[Run], task: Task) -> Scored:
     columns = [_column(name, references) for name in task.by]
     if task.excluded:
         columns.append(_excluded_column(task.excluded, references["image_id"].tolist()))
-    places: dict[str, Level] = {}
-    doubts = []
+    places, doubts = _true_places(truth, task.places)
     for run in runs:
         try:
             checked = examine(
@@ -235,8 +235,7 @@ def score_runs(runs: list[Run], task: Task) -> Scored:
         doubts += [f"WARNING: {run.file}: {note}" for note in checked.notes]
         run.measured = measure(checked.predictions, checked.references, options)
         run.scores = summarise(run.measured, options, groups)
-        if task.places:
-            places = places or true_places(truth, task.places)
+        if places and task.places:
             run.places = score_places(checked.predictions, places, groups, task.places)
         run.by = {
             column.name: slice_distances(run.measured, column, options, groups)
@@ -264,6 +263,14 @@ def score_runs(runs: list[Run], task: Task) -> Scored:
         labels,
         notes,
     )
+
+
+def _true_places(truth: np.ndarray, method: str | None) -> tuple[dict[str, Level], list[str]]:
+    """The names of the true places, if they are asked for, or a note why there are none."""
+    try:
+        return (true_places(truth, method) if method else {}), []
+    except ValueError as error:  # photos at sea
+        return {}, [f"WARNING: no countries, regions and cities: {error}"]
 
 
 def _column(name: str, references: pd.DataFrame) -> Column:

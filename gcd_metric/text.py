@@ -104,7 +104,8 @@ def summary(scored: Scored, run: Run) -> str:
         _with_interval(*_figure(run.scores, key)) for key in (f"mean_{unit}", "geoscore")
     )
     n = _photos(scored) + (f", {missing:,} without a prediction" if missing else "")
-    return f"{run.name}: mean error {mean} {unit}, GeoScore {geoscore}, n = {n}"
+    mean = f"mean error {mean} {unit}, " if mean else ""  # nothing was answered
+    return f"{run.name}: {mean}GeoScore {geoscore}, n = {n}"
 
 
 def intervals(scored: Scored) -> str:
@@ -179,7 +180,9 @@ def _percent(
 def _with_interval(
     value: float, interval: tuple[float, float], unit: str = "", intervals: str = "brackets"
 ) -> str:
-    """A figure with its interval, if it has one, in one of the ways of `INTERVALS`."""
+    """A figure with its interval, if it has one, in one of the ways of `INTERVALS`; "" for NaN."""
+    if np.isnan(value):
+        return ""
     figure, (low, high) = f"{value:,.1f}", interval
     if np.isnan(low) or intervals == "none":
         return f"{figure}{unit}"

@@ -3,6 +3,7 @@
 import csv
 import json
 import os
+import re
 import subprocess
 import sys
 from datetime import date
@@ -13,7 +14,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from gcd_metric import GcdMetric
+from gcd_metric import GcdMetric, wilson_interval
 from gcd_metric.cli import _benchmark, _parser, main, published
 from gcd_metric.text import names_of
 
@@ -184,6 +185,36 @@ def test_places_are_compared_by_name(run, files, truth):
         assert places["acc_region"] == pytest.approx(1 / 3) and places["n_city"] == 3
 
 
+def test_photos_at_sea_have_no_names_but_a_score(printed, files):
+    pytest.importorskip("shapely")
+    sea = pd.DataFrame({"IMG_ID": ["a", "b"], "lat": [0, -20], "lon": [-30, -100]})
+    sea.to_csv("truth.csv", index=False)
+    sea.to_csv("guess.csv", index=False)
+    out, said = printed(*files, "--places")
+    assert "100.0" in out and "% country" not in out
+    assert "WARNING: no countries, regions and cities: none of the 2 references" in " ".join(
+        said.split()
+    )
+
+
+@pytest.mark.parametrize("form", ["table", "markdown", "latex"])
+def test_figures_of_no_answer_are_empty(printed, files, truth, form):
+    pd.DataFrame({"id": truth["IMG_ID"], "response": "No."}).to_csv("guess.csv", index=False)
+    out, _ = printed(*files, "--format", form)
+    assert not re.search(r"\bnan\b", out) and f"{N} without a prediction" in out
+    assert form != "table" or "guess: GeoScore 0.0 [" in out
+
+
+def test_rows_of_the_ellipsoid_are_shown_beside_a_score_on_it(printed):
+    pytest.importorskip("pyproj")
+    rows = pd.DataFrame({"image_id": [f"p{i}" for i in range(2997)], "lat": 1.5, "lon": 2.5})
+    rows.to_csv("truth.csv", index=False)
+    rows.assign(lat=1.6).to_csv("guess.csv", index=False)
+    files = ["guess.csv", "--references", "truth.csv", "--benchmark", "im2gps3k"]
+    out, _ = printed(*files, "--method", "geodesic", "--json")
+    assert {row["distance"] for row in json.loads(out)["published"]} == {"WGS 84"}
+
+
 def test_columns_that_tell_no_groups_are_left_out(run, files, truth, guess):
     truth["IMG_ID"] = guess["image_id"] = [f"photo{i}" for i in range(N)]
     truth["AUTHOR"] = ""
@@ -266,7 +297,7 @@ def test_published_results_are_shown_for_a_whole_benchmark(run, files):
         (["--benchmark", "im2gps3k"], "for all 2,997 images, and this score is for 237"),
         (["--benchmark", "justzoomin"], "for all 30,956 images"),
         (["--benchmark", "im2gps", "--thresholds", "3"], "other thresholds"),
-        (["--benchmark", "im2gps", "--method", "geodesic"], "use haversine"),
+        (["--benchmark", "im2gps", "--method", "geodesic"], "are not of the WGS 84 ellipsoid"),
         (["--benchmark", "nothing"], "no published results of nothing"),
     ],
 )
