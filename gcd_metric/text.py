@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from .groups import Labels
+from .intervals import wilson_interval
 from .names import shortened
 from .options import Options
 from .places import LEVELS
@@ -129,7 +130,10 @@ def columns(scored: Scored) -> str:
 def sources(scored: Scored) -> str:
     """One line that names where published rows come from."""
     found = dict.fromkeys(row["source"] for row in scored.published)
-    return f"Published figures as printed in: {'; '.join(found)}"
+    return (
+        f"Published figures as printed in: {'; '.join(found)}. Their intervals are approximate "
+        "(Wilson's, from the percentage and n, as if the photos were independent)."
+    )
 
 
 def remarks(scored: Scored) -> list[str]:
@@ -220,10 +224,19 @@ def table(scored: Scored, intervals: str = "brackets") -> Table:
             rows.append([f"{run.name}, answered only", *figures, "", "", "", answered])
     for row in scored.published:
         name = f"{row['method']} ({row['year']})" if row["year"] else row["method"]
-        accuracies = [row.get(key) or "" for key in keys]
+        accuracies = [_approximate(row.get(key), int(row["n"]), intervals) for key in keys]
         n = f"{int(row['n']):,}"
         rows.append([f"published: {name}", *accuracies, row.get(median) or "", "", "", n])
     return headers, rows
+
+
+def _approximate(percent: str | None, n: int, intervals: str) -> str:
+    """A percentage of n photos as printed, with the interval that independent photos have."""
+    if not percent:
+        return ""
+    share = float(percent) / 100
+    cell = _percent(share, wilson_interval(share * n, n), "", intervals)
+    return percent + cell.removeprefix(f"{100 * share:,.1f}")
 
 
 def paired_table(scored: Scored, intervals: str = "brackets") -> Table:
@@ -359,6 +372,8 @@ def terminal_table(scored: Scored) -> str:
     shown = slice(len(scored.options.thresholds) + 2)
     rows = [row[shown] for row in rows]
     notes = ["95 % interval" if any(" [" in cell for cell in row) else "" for row in rows]
+    first = len(rows) - len(scored.published)
+    notes[first:] = [note and f"approximate {note}" for note in notes[first:]]
     return _stacked(headers[shown], rows, notes)
 
 

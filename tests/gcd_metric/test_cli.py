@@ -285,6 +285,9 @@ def test_published_results_are_shown_for_a_whole_benchmark(run, files):
     out = run(*files, "--benchmark", "im2gps")
     line = next(line for line in out.splitlines() if "TransLocator" in line)
     assert line.split()[-4:] == ["48.1", "64.6", "75.6", "86.7"]
+    low, high = wilson_interval(0.481 * 237, 237)
+    below = out.split("published: TransLocator")[1].splitlines()[1]
+    assert below.startswith("approximate") and f" {100 * low:.1f}–{100 * high:.1f} " in below
     assert "StreetCLIP model card" in out
     assert all(
         row["source"] for name in ("im2gps", "im2gps3k", "justzoomin") for row in published(name)
@@ -673,7 +676,8 @@ def test_no_line_is_wider_than_a_terminal(files, guess, capsys):
     options = ["--compare", f"{name}2.csv", "--missing", "miss", "--benchmark", "im2gps"]
     assert main([f"{name}.csv", *files[1:], *options]) == 0
     printed = capsys.readouterr()
-    assert "published:" in printed.out and printed.out.count("95 % interval") == 2
+    assert "published:" in printed.out and printed.out.count("\n95 % interval") == 2
+    assert printed.out.count("\napproximate 95 % interval") == 7
     assert max(map(len, (printed.out + printed.err).splitlines())) <= 100
     many = map(str, range(100, 2000, 100))
     assert main(["guess.csv", *files[1:], "--thresholds", *many]) == 0
