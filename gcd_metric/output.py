@@ -84,6 +84,7 @@ def _as_table(scored: Scored) -> str:
             lines.append(text.wrapped(text.slice_remark(found, scored.options)))
     if scored.differences:
         lines += ["", text.wrapped(text.paired_title(scored)), text.terminal_differences(scored)]
+        lines += [text.wrapped(line) for line in text.verdicts(scored)]
         lines.append(text.wrapped(text.paired_remark(scored)))
     return "\n".join(lines)
 
@@ -110,8 +111,8 @@ def _paper_tables(scored: Scored, intervals: str) -> Iterator[tuple[text.Table, 
             remark = text.slice_remark(found, scored.options)
             yield table, [f"{_ACCURACY}: {text.slice_title(run, name)}.", remark]
     if scored.differences:
-        title = f"{text.paired_title(scored)}."
-        yield text.paired_table(scored, intervals), [title, text.paired_remark(scored)]
+        remarks = [f"{text.paired_title(scored)}.", *text.verdicts(scored)]
+        yield text.paired_table(scored, intervals), [*remarks, text.paired_remark(scored)]
 
 
 def _heading(header: str) -> str:

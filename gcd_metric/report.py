@@ -99,7 +99,7 @@ def draw_curve(axes: Any, scored: Scored) -> None:
     for (distances, percent), (colour, dash) in zip(curve.lines, styles, strict=True):
         axes.step(distances, percent, where="post", color=colour, ls=dash, lw=1.8)
     for key, threshold in zip(scored.options.keys, scored.options.thresholds, strict=True):
-        name = f"{threshold:g} {unit}"
+        name = text.distance(threshold, unit)
         if len(scored.runs) <= _MOST_SHARES:
             name += ": " + " | ".join(f"{run.scores[key]:.1%}" for run in scored.runs)
         axes.axvline(threshold, color="0.45", lw=0.8, ls="--", zorder=0)
@@ -272,6 +272,7 @@ def tables_html(scored: Scored) -> str:
     if scored.differences:
         title = text.paired_title(scored)
         parts.append(f"<h2>{as_html(title, _HEADING)}</h2>")
+        parts += [f"<p>{as_html(line)}</p>" for line in text.verdicts(scored)]
         parts.append(html_table(*text.paired_table(scored), title))
         parts.append(paragraphs([text.paired_remark(scored)]))
     if scored.runs[0].places:

@@ -13,7 +13,7 @@ import numpy as np
 
 from .groups import Labels
 from .intervals import wilson_interval
-from .names import shortened
+from .names import joined, shortened
 from .options import Options
 from .places import LEVELS
 from .scoring import Run, Scored
@@ -34,13 +34,14 @@ _INDEPENDENT = (
     "Intervals: 95 %, for independent photos (accuracies: Wilson; median: Woodruff; mean and "
     "GeoScore: Student's t)."
 )
-_PAIRED = (
-    "Intervals: Newcombe's score interval{medians}; p: exact McNemar test. The two methods can "
-    "disagree where an interval only just excludes 0."
-)
+_SMALLEST_P = 0.0001  # smaller ones are printed as <0.0001
+_LEVEL = 0.05  # of the tests
+_UNCLEAR = "no clear difference at"
+_CLEAR = f"A difference is clear if its interval excludes 0 and p is below {_LEVEL}."
+_PAIRED = f"Intervals: Newcombe's score interval{{medians}}; p: exact McNemar test. {_CLEAR}"
 _PAIRED_GROUPS = (
     "Intervals{medians} and p account for {what} as groups of photos; p: exact test that exchanges "
-    "the models in each group. The two methods can disagree where an interval only just excludes 0."
+    f"the models in each group. {_CLEAR}"
 )
 _HOLM = (
     "p is corrected for the {} pairs at each distance by Holm's method (Scandinavian Journal of "
@@ -148,7 +149,26 @@ def paired_title(scored: Scored) -> str:
             "Paired differences of accuracies in percentage points; positive: the first is better"
         )
     a, b, _ = scored.differences[0]
-    return f"Paired difference: {a.name} minus {b.name} (A - B)"
+    return f"Paired difference: gain of {b.name} (B) over {a.name} (A)"
+
+
+def verdicts(scored: Scored) -> list[str]:
+    """Of two models, the sentence `b is better at 1 and 25 km; no clear difference at 200 km.`"""
+    if len(scored.differences) != 1:
+        return []
+    a, b, figures = scored.differences[0]
+    found: dict[str, list[str]] = {}
+    for key, threshold in zip(scored.options.keys, scored.options.thresholds, strict=True):
+        one = figures[key]
+        low, high = one["ci95"]
+        is_clear = (low > 0 or high < 0) and one["p_value"] < _LEVEL
+        better = b.name if one["difference"] < 0 else a.name
+        said = f"{better} is better at" if is_clear else _UNCLEAR
+        found.setdefault(said, []).append(f"{threshold:,.15g}")
+    if at := found.pop(_UNCLEAR, None):  # in the end
+        found[_UNCLEAR if found else _UNCLEAR.capitalize()] = at
+    parts = (f"{said} {joined(at)} {scored.options.unit}" for said, at in found.items())
+    return [f"{'; '.join(parts)}."]
 
 
 def paired_remark(scored: Scored) -> str:
@@ -169,9 +189,27 @@ def slice_title(run: Run, name: str) -> str:
 # --- tables -------------------------------------------------------------------------------------
 
 
-def _spaced(distance: str) -> str:
-    """`25km` as `25 km`."""
-    return distance.replace("km", " km") if distance.endswith("km") else distance[:-1] + " m"
+def fixed(value: float, digits: int = 1) -> str:
+    """A figure with so many digits after the point; a small negative one is not `-0.0`."""
+    return f"{round(value, digits) + 0.0:,.{digits}f}"
+
+
+def _p(value: float) -> str:
+    """A p-value, which is never 0."""
+    return f"{value:.2g}" if value >= _SMALLEST_P else f"<{_SMALLEST_P:f}".rstrip("0")
+
+
+def distance(threshold: float, unit: str) -> str:
+    """A threshold as `2,500 km`."""
+    return f"{threshold:,.15g} {unit}"
+
+
+def _distances(options: Options) -> list[str]:
+    return [distance(threshold, options.unit) for threshold in options.thresholds]
+
+
+def _place(degrees: Sequence[float]) -> str:
+    return ", ".join(fixed(value, 5) for value in degrees)
 
 
 def _percent(
@@ -187,12 +225,12 @@ def _with_interval(
     """A figure with its interval, if it has one, in one of the ways of `INTERVALS`; "" for NaN."""
     if np.isnan(value):
         return ""
-    figure, (low, high) = f"{value:,.1f}", interval
+    figure, (low, high) = fixed(value), interval
     if np.isnan(low) or intervals == "none":
         return f"{figure}{unit}"
     if intervals == "brackets":
-        return f"{figure}{unit} [{low:,.1f}, {high:,.1f}]"
-    up, down = f"{high - value:,.1f}", f"{value - low:,.1f}"
+        return f"{figure}{unit} [{fixed(low)}, {fixed(high)}]"
+    up, down = fixed(high - value), fixed(value - low)
     return f"{figure} \u00b1 {up}{unit}" if up == down else f"{figure} +{up}/\u2212{down}{unit}"
 
 
@@ -205,7 +243,8 @@ def table(scored: Scored, intervals: str = "brackets") -> Table:
     options = scored.options
     keys = options.keys
     median, mean = f"median_{options.unit}", f"mean_{options.unit}"
-    headers = ["", *(f"% {_spaced(key[4:])}" for key in keys), *(median, mean, "GeoScore", "n")]
+    headers = ["model", *(f"% {name}" for name in _distances(options))]
+    headers += [median, mean, "GeoScore", "n"]
     headers = [header.replace("_", " ") for header in headers]
     rows = []
     for run in scored.runs:
@@ -245,16 +284,23 @@ def paired_table(scored: Scored, intervals: str = "brackets") -> Table:
         return _pairs_table(scored, intervals)
     comparison = scored.differences[0].figures
     rows = []
-    for key, value in comparison.items():
-        if key.startswith("acc@"):
-            difference = _percent(value["difference"], value["ci95"], " points", intervals)
-            alone = f"{value['only_a']:,} : {value['only_b']:,}"
-            rows.append([_spaced(key[4:]), difference, alone, f"{value['p_value']:.3g}"])
-        elif key.startswith("median_"):
-            difference = _with_interval(value["difference"], value["ci95"], "", intervals)
-            rows.append([key.replace("_", " "), difference, "", ""])
+    for key, name in zip(scored.options.keys, _distances(scored.options), strict=True):
+        value = comparison[key]
+        alone = f"{value['only_b']:,} : {value['only_a']:,}"
+        gain = _accuracy_gain(value, " points", intervals)
+        rows.append([name, gain, alone, _p(value["p_value"])])
+    unit = scored.options.unit
+    value = comparison[f"median_{unit}"]  # a - b is by how much the median of b is smaller
+    gain = _with_interval(value["difference"], value["ci95"], f" {unit}", intervals)
+    rows.append(["median", gain, "", ""])
     p_value = "p, groups" if "n_groups" in comparison else "McNemar p"
-    return ["", "difference", "only A : only B", p_value], rows
+    return ["distance", "gain of B", "only B : only A", p_value], rows
+
+
+def _accuracy_gain(value: Mapping[str, Any], unit: str, intervals: str) -> str:
+    """The accuracy of b minus that of a, in percentage points."""
+    low, high = value["ci95"]  # of a - b
+    return _percent(-value["difference"], (-high, -low), unit, intervals)
 
 
 def _pairs_table(scored: Scored, intervals: str) -> Table:
@@ -263,10 +309,10 @@ def _pairs_table(scored: Scored, intervals: str) -> Table:
     rows = []
     for a, b, figures in scored.differences:
         found = [figures[key] for key in keys]
-        cells = [_percent(one["difference"], one["ci95"], "", intervals) for one in found]
-        rows.append([f"{a.name} \u2212 {b.name}", *cells])
-        rows.append(["p, corrected", *(f"{one['p_holm']:.2g}" for one in found)])
-    return ["", *(_spaced(key[4:]) for key in keys)], rows
+        cells = [_accuracy_gain(one, "", intervals) for one in found]
+        rows.append([f"{b.name} \u2212 {a.name}", *cells])
+        rows.append(["p, corrected", *(_p(one["p_holm"]) for one in found)])
+    return ["models", *_distances(scored.options)], rows
 
 
 def slice_table(
@@ -282,7 +328,7 @@ def slice_table(
     `labels` name the groups. `intervals` is one of `INTERVALS`.
     """
     median = f"median_{options.unit}"
-    headers = [shortened(name), *(f"% {_spaced(key[4:])}" for key in options.keys)]
+    headers = [shortened(name), *(f"% {name}" for name in _distances(options))]
     headers += [median.replace("_", " "), "n"]
     ranked = [one for one in slices if one.is_ranked]
     small = [one for one in slices if one.is_small and one.value is not None]
@@ -320,7 +366,8 @@ def _slice_count(one: Slice, labels: Labels | None) -> str:
 
 def slice_remark(slices: Sequence[Slice], options: Options) -> str:
     """One line that explains the order of the slices, and which are small."""
-    line = f"Worst first, by the accuracy at {_spaced(ranked_by(options)[4:])}."
+    ranked = _distances(options)[options.keys.index(ranked_by(options))]
+    line = f"Worst first, by the accuracy at {ranked}."
     if not any(one.is_small for one in slices):
         return line
     grouped = any("n_groups" in one.scores for one in slices)
@@ -340,7 +387,7 @@ def place_table(scored: Scored, intervals: str = "brackets") -> Table:
         rows.append([run.name, *shares])
     counts = (scored.runs[0].places[f"n_{key}"] for key in LEVELS)
     rows.append(["n, whose true place has a name", *(f"{count:,}" for count in counts)])
-    return ["", *(f"% {key}" for key in LEVELS)], rows
+    return ["model", *(f"% {key}" for key in LEVELS)], rows
 
 
 def worst_rows(scored: Scored, run: Run, count: int) -> Table:
@@ -351,10 +398,7 @@ def worst_rows(scored: Scored, run: Run, count: int) -> Table:
     first = unanswered[: max(count // 2, count - len(order))]
     rows = []
     for index in [*first, *order[: count - len(first)]]:
-        truth, prediction = (
-            f"{latitude:.5f}, {longitude:.5f}"
-            for latitude, longitude in (scored.references[index], run.predictions[index])
-        )
+        truth, prediction = map(_place, (scored.references[index], run.predictions[index]))
         error = run.measured[index]
         missing = np.isnan(error)
         distance = "no answer" if missing else f"{error:,.1f}"

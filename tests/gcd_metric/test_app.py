@@ -151,7 +151,7 @@ def test_one_click_scores_the_synthetic_example(page, tmp_path):
     assert rows[1][:8] == ["SYNTHETIC-model-a", *expected(a, truth)]
     assert rows[2][:8] == ["SYNTHETIC-model-b", *expected(b, truth)]
     text = page.locator("#figures").inner_text()
-    assert "Paired difference: SYNTHETIC-model-a minus SYNTHETIC-model-b" in text
+    assert "SYNTHETIC-model-a is better at 25, 200, 750 and 2,500 km; no clear" in text
     assert "published" not in text
     worst = [float(row[1].replace(",", "")) for row in cells(page, "#map-1")[1:]]
     assert len(worst) == 20 and worst == sorted(worst, reverse=True)
@@ -219,9 +219,9 @@ def test_a_second_file_is_compared(page, data):
         "equator",
     ]
     paired = cells(page, "#figures .wide:nth-of-type(2)")
-    assert paired[0] == ["", "difference", "only A : only B", "McNemar p"]
+    assert paired[0] == ["distance", "gain of B", "only B : only A", "McNemar p"]
     assert [row[0] for row in paired[1:]] == [
-        *("1 km", "25 km", "200 km", "750 km", "2500 km", "median km")
+        *("1 km", "25 km", "200 km", "750 km", "2,500 km", "median")
     ]
     # then without it
     page.locator("#clear").click()

@@ -274,7 +274,7 @@ def test_the_table_is_in_percent_with_intervals(run, files):
     low, high = found["acc@200km_ci95"]
     out = run(*files)
     header, _, figures, intervals = out.splitlines()[1:5]
-    assert "200 km" in header and "2500 km" in header and "median km" in header
+    assert "200 km" in header and "2,500 km" in header and "median km" in header
     assert figures.split()[3] == f"{100 * found['acc@200km']:.1f}"
     assert intervals.split()[5] == f"{100 * low:.1f}–{100 * high:.1f}"
     assert "percent" in out and "published" not in out
@@ -377,7 +377,7 @@ def test_compare(run, files, guess):
         scores(out, 0)["acc@200km"] - scores(out, 1)["acc@200km"]
     )
     table = run(*files, "--compare", "other.csv", "--allow-partial")
-    assert "Paired difference: guess minus other" in table and "p, groups" in table
+    assert "gain of other (B) over guess (A)" in table and "p, groups" in table
     table = run(*files, "--compare", "other.csv", "--allow-partial", "--groups", "none")
     assert "McNemar p" in table
 
@@ -653,7 +653,7 @@ def test_runs_of_one_file_name(run, files, guess):
     out = run("runA/p.csv", *files[1:], "--compare", "runB/p.csv", "--json")
     assert [each["name"] for each in json.loads(out)["runs"]] == ["runA/p", "runB/p"]
     out = run("runA/p.csv", *files[1:], "--compare", "runB/p.csv", "--groups", "none")
-    assert "Paired difference: runA/p minus runB/p" in out and "only A : only B" in out
+    assert "gain of runB/p (B) over runA/p (A)" in out and "only B : only A" in out
     assert "Newcombe" in out and "exact McNemar" in out
 
 
@@ -683,7 +683,7 @@ def test_no_line_is_wider_than_a_terminal(files, guess, capsys):
     assert main(["guess.csv", *files[1:], "--thresholds", *many]) == 0
     lines = capsys.readouterr().out.splitlines()
     assert max(map(len, lines)) <= 100
-    assert [sum(f" {t} km" in line for line in lines) for t in (300, 1900)] == [1, 1]
+    assert [sum(f" {t:,} km" in line for line in lines) for t in (300, 1900)] == [1, 1]
 
 
 @pytest.mark.parametrize(

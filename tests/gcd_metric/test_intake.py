@@ -109,7 +109,7 @@ def test_the_distances_are_the_benchmarks_or_chosen():
 
     assert headers() == ["% 1 km", "% 25 km", "% 200 km"]
     assert headers(benchmark="justzoomin") == ["% 40 m", "% 50 m", "% 100 m"]
-    assert headers(config_name="im2gps") == ["% 200 km", "% 750 km", "% 2500 km"]
+    assert headers(config_name="im2gps") == ["% 200 km", "% 750 km", "% 2,500 km"]
 
 
 def test_a_missing_prediction_is_an_error_that_names_the_checkbox():

@@ -16,11 +16,11 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 import gcd_metric
+from gcd_metric import text
 from gcd_metric.cli import main
 from gcd_metric.comparison import holm
 from gcd_metric.labels import visible
 from gcd_metric.output import FORMATS, Output, formatted
-from gcd_metric.text import names_of
 from tests.gcd_metric.formats import same
 from tests.gcd_metric.scored import scored
 
@@ -112,9 +112,9 @@ def test_files_with_the_same_predictions_are_named(files, capsys):
 
 
 def test_names_tell_files_apart_by_the_extension_where_they_must():
-    assert names_of(["a.csv", "a.parquet", "b.csv"]) == ["a.csv", "a.parquet", "b.csv"]
-    assert names_of(["x/a.csv", "y/a.csv", "z/b.csv"]) == ["x/a", "y/a", "z/b"]
-    assert names_of(["a.csv", "a.csv", "b.csv"]) == ["a (1)", "a (2)", "b (3)"]
+    assert text.names_of(["a.csv", "a.parquet", "b.csv"]) == ["a.csv", "a.parquet", "b.csv"]
+    assert text.names_of(["x/a.csv", "y/a.csv", "z/b.csv"]) == ["x/a", "y/a", "z/b"]
+    assert text.names_of(["a.csv", "a.csv", "b.csv"]) == ["a (1)", "a (2)", "b (3)"]
 
 
 # --- differences --------------------------------------------------------------------------------
@@ -164,9 +164,36 @@ def test_differences_of_all_pairs_are_those_of_compare(run, files, truth):
 def test_the_table_of_differences_says_what_they_are(run, files):
     out = " ".join(run(*files, "--differences").split())
     assert "percentage points; positive: the first is better" in out
-    assert "a − b" in out and "b − c" in out and out.count("p, corrected") == 3
+    assert "b − a" in out and "c − b" in out and out.count("p, corrected") == 3
     assert "corrected for the 3 pairs at each distance by Holm's method" in out
     assert "the intervals are not corrected" in out
+
+
+def test_gains_of_the_second_model_are_positive_and_said_in_a_sentence():
+    truth = np.column_stack([np.linspace(-50, 50, 200), np.zeros(200)])
+    better, worse = (truth + [0, error] for error in (0.1, 3.0))
+    better[:3] = worse[:3] - [0, 1e-4]  # no photo of worse is the better one within 25 km
+    both = scored(truth, worse, better, thresholds=(0.5, 25.0, 2500.0))
+    headers, rows = text.paired_table(both)
+    assert headers == ["distance", "gain of B", "only B : only A", "McNemar p"]
+    assert [row[0] for row in rows] == ["0.5 km", "25 km", "2,500 km", "median"]
+    gains = [row[1].split(" [")[0] for row in rows]
+    assert gains[:3] == ["0.0 points", "98.5 points", "0.0 points"]
+    assert float(gains[3].removesuffix(" km")) > 0
+    assert rows[1][2:] == ["197 : 0", "<0.0001"]
+    assert text.verdicts(both) == ["b is better at 25 km; no clear difference at 0.5 and 2,500 km."]
+    turned = scored(truth, better, worse, thresholds=(25.0,))
+    assert text.verdicts(turned) == ["a is better at 25 km."]
+    assert text.paired_table(turned)[1][0][1].startswith("-98.5 points [-99")
+    assert text.verdicts(scored(truth, better, better)) == [
+        "No clear difference at 200 and 750 km."
+    ]
+    assert text.verdicts(scored(truth, worse, better, better)) == []
+
+
+@given(st.floats(-0.2, 0.2))
+def test_no_figure_is_a_negative_zero(value):
+    assert text.fixed(value) != "-0.0" and float(text.fixed(value)) == round(value, 1)
 
 
 def test_two_files_with_differences_are_as_with_compare(run, files):
@@ -233,7 +260,7 @@ def cells_of(line):
 
 def test_markdown_has_the_figures_of_the_table(run, files):
     lines = run(*files, "--format", "markdown").splitlines()
-    assert cells_of(lines[0])[:3] == ["", "1 km (%)", "25 km (%)"]
+    assert cells_of(lines[0])[:3] == ["model", "1 km (%)", "25 km (%)"]
     document = json.loads(run(*files, "--json"))
     for line, one in zip(lines[2:5], document["runs"], strict=True):
         name, *cells = cells_of(line)

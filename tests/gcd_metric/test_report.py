@@ -74,7 +74,7 @@ def test_html_is_self_contained_and_escaped(files):
     assert not re.findall(r"https?://(?!www\.w3\.org)", text)
     rows = re.findall(r"<tr><td>(?!.*published)", text)
     assert len(rows) == 2 + 6 + 2 * 20
-    assert "Paired difference: a&lt;i&gt; minus b" in text and "only A : only B" in text
+    assert "gain of b (B) over a&lt;i&gt; (A)" in text and "only B : only A" in text
     assert "for independent photos" in text and ">n = 60</p>" in text
 
 
@@ -125,7 +125,7 @@ def test_the_picture_contains_all_figures(files, tmp_path, monkeypatch, compare)
         for table in axes.tables
         for cell in table.get_celld().values()
     ]
-    assert ("McNemar p" in cells and "only A : only B" in cells) is compare
+    assert ("McNemar p" in cells and "only B : only A" in cells) is compare
     # a colour means one class of errors on both maps
     colours = {
         (label, tuple(handle.get_facecolor()[0]))
