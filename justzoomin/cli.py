@@ -211,10 +211,11 @@ def _preview(output: str, split: str, size: int, count: int, skip: int, **where:
     if not rows:
         raise ValueError(f"there are no samples after the first {skip}")
     white = sum(preview.is_white(view) for row in rows for view in row["views"])
+    credit = preview.attribution(_source("metadata", where))
     if animated:
-        preview.animation(rows[0], output)
+        preview.animation(rows[0], output, credit=credit)
     else:
-        preview.sheet(rows, output)
+        preview.sheet(rows, output, credit)
     count = sum(len(row["views"]) for row in rows)
     print(f"Drew {len(rows)} of split {split} into {output}; white views: {white} of {count}")
 

@@ -23,17 +23,18 @@ from tqdm import tqdm
 from geoload.messages import progress_bar
 from geoload.tar import write_tar
 from justzoomin.members import SUFFIX
-from justzoomin.source import COVERED, IMAGES, TABLES
+from justzoomin.source import COVERED, IMAGES, SYNTHETIC, SYNTHETIC_TILES, TABLES
 from justzoomin.zoom import DEPTH, GRID, corners, decode, move
 
-LAYOUT = """\
+LAYOUT = f"""\
+{SYNTHETIC_TILES}
 crs: epsg:26985
 max_zoom: 0
 min_zoom: -9
 origin_crs:
 - 600.0
 - 200.0
-path: '{zoom}/{x}/{y}.jpg'
+path: '{{zoom}}/{{x}}/{{y}}.jpg'
 tile_axes:
 - east
 - north
@@ -85,6 +86,7 @@ def write_sample(
     for name in ("archives", "metadata", "streetview", "satellite"):
         os.makedirs(folder / name, exist_ok=True)
     (folder / "satellite" / "layout.yaml").write_text(LAYOUT, encoding="utf-8")
+    (folder / SYNTHETIC).write_text("These photos are painted.\n", encoding="utf-8")
     _write_table(folder / "metadata" / TABLES["train"], rows[:train])
     _write_table(folder / "metadata" / TABLES["validation"], rows[train:])
     angles = np.random.default_rng([seed, 1]).uniform(0, 360, count).round(1).tolist()

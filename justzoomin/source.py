@@ -34,6 +34,9 @@ ATTRIBUTION = (
 TABLES = {"train": "large_area_train_map.csv", "validation": "large_area_val_map.csv"}
 IMAGES = "streetview/images"
 LAYOUT = "satellite/layout.yaml"
+# A miniature of the photos has this file, and one of the tiles this line in its layout.yaml.
+SYNTHETIC = "SYNTHETIC.txt"
+SYNTHETIC_TILES = "# SYNTHETIC: these tiles are painted."
 # Parquet first, because it stores the types of the columns.
 COVERED = tuple(f"streetview/metadata_satellite_covered.{kind}" for kind in ("parquet", "csv"))
 # The levels that the authors' loader reads for the four views of a zoom.

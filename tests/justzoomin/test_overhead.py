@@ -362,6 +362,50 @@ def test_the_preview_marks_the_true_position(data):
         assert (np.floor(red / (PIXELS / 4)) == cell).all()
 
 
+def test_an_animation_shows_its_marks_in_every_frame(data, tmp_path):
+    from justzoomin.preview import animation
+
+    row = next(iter(stream(data)))
+    animation(row, tmp_path / "zoom.gif")
+    with PillowImage.open(tmp_path / "zoom.gif") as picture:
+        shown = []
+        for number in range(picture.n_frames):
+            picture.seek(number)
+            pixels = np.asarray(picture.convert("RGB"))[:384]
+            for mark in ((255, 210, 0), (230, 30, 60)):  # the cell and the place
+                assert (pixels == mark).all(-1).sum() > 20
+            shown.append(picture.info["duration"])
+    assert max(shown) > 1000 and 8_000 < sum(shown) < 20_000  # milliseconds
+
+
+def test_a_missing_view_says_so(data):
+    from justzoomin.preview import annotated, is_white
+
+    row = next(iter(stream(data)))
+    row["views"][1] = PillowImage.new("RGB", (PIXELS, PIXELS), "white")
+    assert is_white(row["views"][1]) and not is_white(annotated(row, 1))
+    assert (np.asarray(annotated(row, 1)) == 222).all(-1).mean() > 0.5  # grey
+
+
+def test_pictures_that_are_not_synthetic_carry_the_attribution(own, hub):
+    from justzoomin.preview import attribution
+    from justzoomin.source import Folder, Hub
+
+    hub.add("someone/painted", own)
+    assert attribution(Folder(own)) == "Street view: SYNTHETIC.  Aerial imagery: SYNTHETIC."
+    assert attribution(Hub("someone/painted", "main")) == attribution(Folder(own))
+    (own / "SYNTHETIC.txt").unlink()
+    write_tiles(own, levels=[-9])  # painted tiles beside photos that are not
+    credit = attribution(Folder(own))
+    assert "Mapillary" in credit and "Open Data DC" not in credit
+    layout = own / "satellite" / "layout.yaml"
+    layout.write_text(layout.read_text(encoding="utf-8").partition("\n")[2], encoding="utf-8")
+    hub.add("someone/real", own)
+    for source in (Folder(own), Hub("someone/real", "main")):
+        credit = attribution(source)
+        assert "Mapillary" in credit and "Open Data DC" in credit
+
+
 def test_views_without_tiles_are_counted_and_reported(data, tmp_path, caplog):
     """Tiles of the coarsest levels only: all views have them but the finest."""
     folder = tmp_path / "few"
