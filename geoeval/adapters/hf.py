@@ -6,11 +6,8 @@ from typing import Any
 
 from geoeval.adapters import checkpoints
 from geoeval.models import ModelError, ModelOptions
+from geoeval.prompts import find_prompt
 
-PROMPT = (
-    "Where was this photo taken? Give your best estimate even if you are not sure. End your answer "
-    "with one line of latitude and longitude in decimal degrees, as in: 48.8584, 2.2945"
-)
 MAX_NEW_TOKENS = 256
 
 
@@ -53,12 +50,10 @@ class Chat:
 def load(name: str, options: ModelOptions) -> Chat:
     """Load a model with its processor and chat template from the Hub or from a folder."""
     checkpoints.refuse(options, "hf", "gallery")
-    name = checkpoints.locate(name)
+    name, prompt = checkpoints.locate(name), find_prompt(options.prompt or "plain")
     model, processor = checkpoints.pretrained("AutoModelForImageTextToText", name, options)
     if not getattr(processor, "chat_template", None):
         raise ModelError(f"{name} has no chat template, so it cannot be asked a question")
-    found = Chat(
-        model, processor, options.prompt or PROMPT, options.max_new_tokens or MAX_NEW_TOKENS
-    )
+    found = Chat(model, processor, prompt, options.max_new_tokens or MAX_NEW_TOKENS)
     found.checkpoint = checkpoints.identify(name, options.revision)
     return found

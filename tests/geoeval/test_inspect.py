@@ -21,7 +21,8 @@ from PIL import Image, ImageOps
 from gcd_metric.cli import main
 from gcd_metric.figures import flattened
 from geoeval.benchmarks import open_benchmark
-from geoeval.inspect_tasks import PROMPTS, im2gps, justzoomin, photos
+from geoeval.inspect_tasks import im2gps, justzoomin, photos
+from geoeval.prompts import PROMPTS
 from im2gps.sample import write_sample
 from tests.support.chat import PATH, REFUSAL, Chat
 
