@@ -69,9 +69,12 @@ def pretrained(kind: str, name: str, options: ModelOptions) -> tuple[Any, Any]:
 
         revision = options.revision or "main"
         processor = transformers.AutoProcessor.from_pretrained(name, revision=revision)
-        model = getattr(transformers, kind).from_pretrained(
-            name, dtype=options.dtype or "auto", revision=revision
+        model, report = getattr(transformers, kind).from_pretrained(
+            name, dtype=options.dtype or "auto", revision=revision, output_loading_info=True
         )
+        missing = sorted(report["missing_keys"])
+        if missing:  # transformers would go on with random ones
+            raise ModelError(f"{name} lacks {len(missing)} of the model's weights: {missing[0]}, …")
         return prepared(model, options), processor
 
 

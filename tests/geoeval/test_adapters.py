@@ -16,6 +16,7 @@ if not os.environ.get("REQUIRE_MODELS"):
 
 import geoclip
 import torch
+from safetensors.torch import load_file, save_file
 from transformers import AutoProcessor, CLIPModel, pipeline
 
 from geoeval.adapters.clip import PROMPT
@@ -183,8 +184,6 @@ def test_geoclip_predicts_what_the_package_predicts(saved, gallery, tmp_path):
 
 def save_release(folder: Path, clip: Path, commit: str) -> Path:
     """A checkpoint in the package's own format, for a CLIP model on the Hub."""
-    from safetensors.torch import save_file
-
     folder.mkdir()
     model = geoclip.GeoCLIP(clip_path=clip)
     kept = ("location_encoder.", "image_encoder.mlp.", "logit_scale")
@@ -250,8 +249,17 @@ def test_damaged_weights_are_one_clear_error(tmp_path):
         run(f"hf:{folder}")
 
 
+def test_a_checkpoint_without_some_of_its_weights_is_refused(tmp_path):
+    weights = save_chat(tmp_path / "chat") / "model.safetensors"
+    tensors = load_file(weights)
+    del tensors[next(name for name in tensors if "visual.blocks.0.attn.proj.weight" in name)]
+    save_file(tensors, weights, {"format": "pt"})
+    with pytest.raises(ModelError, match=r"lacks 1 of the model's weights: .*visual\.blocks"):
+        run(f"hf:{tmp_path / 'chat'}")
+
+
 def test_another_kind_of_model_is_refused(saved, gallery):
-    with pytest.raises(ModelError, match="is LlavaModel, which is not a model like CLIP"):
+    with pytest.raises(ModelError, match="is Qwen2VLModel, which is not a model like CLIP"):
         run(f"clip:{saved / 'chat'}", gallery=gallery)
     with pytest.raises(ModelError, match="clip cannot be loaded: "):
         run(f"hf:{saved / 'clip'}")
