@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import importlib
 import importlib.util
+import json
 import os
 import sys
 import traceback
@@ -71,8 +72,16 @@ class Model:
         self.image_size = getattr(self.source, "image_size", None)
         # whether it predicts zoom actions, as `geoeval.zoom_model` says
         self.is_zoom = hasattr(self.source, "encode") and hasattr(self.source, "step")
+        self.checkpoint = getattr(self.source, "checkpoint", None)  # for `run.json`
         if type(self.batch_size) is not int or self.batch_size < 1:
             raise ModelError(f"{self.spec}: batch_size is {self.batch_size!r}, not a number")
+        try:
+            json.dumps(self.checkpoint)
+        except (TypeError, ValueError):
+            raise ModelError(
+                f"{self.spec}: checkpoint is a dict of texts and numbers that name the weights, "
+                f"not {type(self.checkpoint).__name__} with other values"
+            ) from None
 
     def settings(self) -> dict[str, Any]:
         """Return what a run must have in common with the run that it continues.
@@ -80,8 +89,9 @@ class Model:
         The device is not among it, so that another machine may continue a run.
         """
         options = {name: value for name, value in vars(self.options).items() if name != "device"}
-        own = {name: getattr(self.source, name, None) for name in ("prompt", "checkpoint")}
-        return {"model": self.spec, "code": self.code, "zoom": self.is_zoom, **options, **own}
+        options["prompt"] = getattr(self.source, "prompt", self.options.prompt)
+        own = {"model": self.spec, "code": self.code, "checkpoint": self.checkpoint}
+        return {**own, "zoom": self.is_zoom, **options}
 
 
 def load(spec: str, options: ModelOptions) -> Model:
@@ -162,10 +172,14 @@ def _set(source: Any, spec: str, options: ModelOptions) -> None:
     for name, value in vars(options).items():
         if value is None:
             continue
-        if not hasattr(source, name):
+        try:
+            getattr(source, name)
+            setattr(source, name, value)
+        except AttributeError:
             option = name.replace("_", "-")
-            raise ModelError(f"--{option} has no effect: {spec} has no attribute {name!r}")
-        setattr(source, name, value)
+            raise ModelError(
+                f"--{option} has no effect: {spec} has no attribute {name!r} that can be set"
+            ) from None
 
 
 # --- what a model returns -----------------------------------------------------------------------

@@ -19,6 +19,10 @@ from geoeval.records import Predictions, Record, error_record
 from geoload.messages import needed_for, progress_bar
 from geoload.pictures import Resize
 
+try:
+    import resource
+except ImportError:  # not a POSIX system
+    resource = None  # type: ignore[assignment]
 with needed_for("geoeval", "eval"):
     import torch
     from torch.utils.data import DataLoader
@@ -69,7 +73,7 @@ def run(
     """
     done = len(benchmark) - sum(map(len, batches))
     answered = len(predictions) > 0
-    with progress_bar(benchmark.name, len(benchmark), "photo", done) as bar, _mode(model, how):
+    with progress_bar(benchmark.name, len(benchmark), " photos", done) as bar, _mode(model, how):
         for batch, photos in zip(batches, _loaded(benchmark, model, batches, how), strict=True):
             found = _predict(model, photos, batch.start)
             predictions.add(batch, found)
@@ -105,14 +109,25 @@ def _loaded(
     workers = how.workers
     if workers is None:
         workers = len(os.sched_getaffinity(0)) if sys.platform == "linux" else 0
-    dataset: Any = _Photos(benchmark, model)
     workers = min(workers, len(batches))
-    sampler: Any = batches
-    loader = DataLoader(dataset, batch_sampler=sampler, collate_fn=list, num_workers=workers)
+    photos: Any = _Photos(benchmark, model)
+    # forked, because the functions of a file cannot be pickled
+    context = "fork" if workers and sys.platform == "linux" else None
+    options: dict[str, Any] = {"num_workers": workers, "multiprocessing_context": context}
+    _allow_many_files()
+    loader = DataLoader(photos, batch_sampler=batches, collate_fn=list, **options)  # type: ignore[arg-type]
     try:
         yield from loader
     except RuntimeError as error:  # not of the model, whose errors are not raised in here
         raise ModelError(f"reading photos failed: {described(error)}") from error
+
+
+def _allow_many_files() -> None:
+    """Raise the limit on open files: each tensor from a worker is one."""
+    if resource is not None:
+        _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+        with contextlib.suppress(OSError, ValueError):
+            resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
 
 
 def _predict(model: Model, photos: Sequence[Any], start: int) -> list[Record]:

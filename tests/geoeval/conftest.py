@@ -9,8 +9,6 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-torch = pytest.importorskip("torch")
-
 from geoeval.cli import main
 from im2gps.sample import with_comments
 

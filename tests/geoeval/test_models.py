@@ -6,6 +6,8 @@ import json
 
 import pytest
 
+pytest.importorskip("torch")
+
 FIRST = '{"image_id": "000.jpg", '
 
 
@@ -103,18 +105,47 @@ def test_an_object_is_given_the_options_it_has_and_its_settings_are_kept(run):
             [],
             "shorter side in",
         ),
-        ("", "predict", ["--shard", "3/2"], ""),
+        (
+            "class M:\n  device = property(lambda s: 'cpu')\n  def predict(s, p): ...",
+            "M",
+            ["--device", "cpu"],
+            "has no attribute 'device' that can be set",
+        ),
+        ("predict.checkpoint = {'weights': np.zeros(3)}", "predict", [], "that name the weights"),
         ("", "predict", ["--shard", "1/9"], "4 batches of 32 photos cannot be divided into 9"),
         ("", "predict", ["--benchmark", "im2gps4k"], "the benchmarks are im2gps, random_2k"),
     ],
 )
 def test_what_is_no_model_or_no_benchmark_is_refused(run, code, name, options, message):
-    if message:
-        status, err, _ = run(code, *options, name=name)
-        assert status == 2 and message in err and len(err.splitlines()) == 1
-    else:
-        with pytest.raises(SystemExit):
-            run(code, *options, name=name)
+    status, err, _ = run(code, *options, name=name)
+    assert status == 2 and message in err and len(err.splitlines()) == 1
+
+
+@pytest.mark.parametrize("option", ["--shard=3/2", "--shard=x", "--batch-size=0", "--amp=int8"])
+def test_an_option_without_meaning_is_refused(run, option, capsys):
+    with pytest.raises(SystemExit):
+        run("", option)
+    assert option.partition("=")[0] in capsys.readouterr().err
+
+
+def test_tensors_from_workers_are_not_too_many_files(run):
+    resource = pytest.importorskip("resource")
+    code = """
+class Model:
+    def preprocess(self, photo):
+        import torch
+        return torch.tensor(np.asarray(photo))
+
+    def predict(self, tensors):
+        return [[tensor.float().mean() / 9, 0] for tensor in tensors]
+"""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (90, hard))
+    try:
+        options = ["--batch-size", "110", "--workers", "1"]
+        assert run(code, *options, name="Model")[0] == 0
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
 
 
 @pytest.mark.parametrize(

@@ -7,6 +7,8 @@ import sys
 
 import pytest
 
+pytest.importorskip("torch")
+
 import gcd_metric.cli
 from geoeval.cli import main
 
