@@ -33,6 +33,8 @@ from .scoring import benchmarks
 
 _LONGEST_MESSAGE = 1_000
 _KEPT_SECONDS = 3600
+# gradio keeps what it sent, such as figures, for so many visitors, also when they have left
+_MOST_SESSIONS = 32
 
 _INTRO = """
 # Score predicted photo locations
@@ -219,7 +221,12 @@ def _show(results: _Results, inputs: Sequence[Any], narrow: bool) -> Iterator[di
 
 def main() -> None:
     """Serve the page until it is stopped."""
-    build().queue(max_size=20, default_concurrency_limit=2).launch(
+    serve(build())
+
+
+def serve(page: gr.Blocks, **options: Any) -> str:
+    """Serve the page, and return its address; `options` are for gradio's `launch`."""
+    _, url, _ = page.queue(max_size=20, default_concurrency_limit=2).launch(
         # as `css` it would reach only what is inside the page
         head=f"<style>{theme.STYLE}</style>",
         theme=theme.make_theme(),
@@ -227,4 +234,7 @@ def main() -> None:
         footer_links=["gradio", "settings"],
         ssr_mode=False,
         share=False,
+        state_session_capacity=_MOST_SESSIONS,
+        **options,
     )
+    return str(url)
