@@ -1,5 +1,7 @@
 """Compares views of the tile pyramid with tiledwebmaps, with and without its LRU cache.
 
+The last comparison fetches the views that an evaluation of a zoom model needs, step by step.
+
 One process, one thread, distinct views. The file cache of the system is always warm; "cold" means
 that the round begins without decoded tiles.
 """
@@ -8,6 +10,7 @@ from __future__ import annotations
 
 import tarfile
 import tempfile
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -18,6 +21,7 @@ from benchmarks.timing import compare
 from justzoomin import zoom
 from justzoomin.sample_tiles import write_tiles
 from justzoomin.tiles import TilePyramid
+from justzoomin.views import open_views
 
 SEQUENCES = 24
 # Coarse tiles are shared by many views, so a start with an empty cache needs a longer run.
@@ -70,11 +74,36 @@ def main(rounds: int = 3) -> None:
                 },
                 rounds,
             )
+            zoom_evaluation(folder, authors, every)
         finally:
             cv2.setNumThreads(threads)
     for name, times, count in (("warm", warm, SEQUENCES), ("cold", cold, COLD_SEQUENCES)):
         rates = ", ".join(f"{who} {count / t:.0f}" for who, t in times.items())
         print(f"  sequences a second, {name}: {rates}")
+
+
+def zoom_evaluation(folder: str, loader: object, sequences: np.ndarray) -> None:
+    """Fetch the views after predicted actions: one by one as the authors do, or looked up."""
+    views = open_views(folder, SIZE, cache_dir=Path(folder) / "index")
+    steps = [sequences[:, :step] for step in range(zoom.DEPTH)]
+    drawn = [views.of(prefixes) for prefixes in steps]
+    start = time.perf_counter()
+    table = views.table()
+    seconds = time.perf_counter() - start
+    # The same pictures, of which print_parity has told how near they are to the authors'.
+    for prefixes, pictures in zip(steps, drawn, strict=True):
+        assert np.array_equal(table[views.index(prefixes)], pictures)
+    pyramid = open_ours(folder)
+    compare(
+        f"Zoom evaluation: the views of {len(sequences)} predicted sequences, {SIZE} px, looked up "
+        f"in a table of {len(table):,}, made once in {seconds:.0f} s",
+        lambda: [table[views.index(prefixes)] for prefixes in steps],
+        {
+            "tiledwebmaps, authors' use": lambda: peer(loader, sequences),
+            "drawn from warm tiles": lambda: ours(pyramid, sequences),
+        },
+        rounds=3,
+    )
 
 
 def write(folder: Path) -> np.ndarray:
