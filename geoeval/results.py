@@ -41,7 +41,12 @@ class Folder:
         settings = {**settings, "photos_sha256": hashlib.sha256(photos).hexdigest()}
         settings = json.loads(json.dumps(settings, default=str))
         if self.run.exists():
-            self._refuse_others(self.read()["settings"], settings)
+            document = self.read()
+            self._refuse_others(document["settings"], settings)
+            # now, because to continue the file of predictions changes its time
+            exists = self.predictions.exists()
+            self._end_session(document, self.predictions.stat().st_mtime if exists else 0)
+            write_json(self.run, document)
         elif self.predictions.exists():
             raise ValueError(f"{self.predictions} has no {self.run.name} beside it: name another "
                              "folder")  # fmt: skip
@@ -66,7 +71,6 @@ class Folder:
         """Note that a process starts to predict."""
         session = {"command": command, "started": time.time(), "seconds": None}
         document = self.read()
-        self._end_session(document, self.predictions.stat().st_mtime)
         document["sessions"].append({**session, "versions": versions(), "hardware": hardware()})
         write_json(self.run, document)
 

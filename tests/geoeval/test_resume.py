@@ -88,6 +88,19 @@ def test_what_is_left_of_a_torn_file_is_completed(run):
         assert path.read_bytes() == whole
 
 
+def test_a_session_that_was_killed_lasted_until_its_last_prediction(run):
+    _, _, folder = run("", "--batch-size", "8")
+    path, document = folder / "predictions.jsonl", folder / "run.json"
+    path.write_bytes(path.read_bytes()[:-10])
+    killed = json.loads(document.read_text(encoding="utf-8"))
+    session = killed["sessions"][0] | {"seconds": None}
+    document.write_text(json.dumps(killed | {"sessions": [session]}), encoding="utf-8")
+    os.utime(path, (0, session["started"] + 500))
+    assert run("", "--batch-size", "8")[0] == 0
+    sessions = json.loads(document.read_text(encoding="utf-8"))["sessions"]
+    assert len(sessions) == 2 and sessions[0]["seconds"] == pytest.approx(500, abs=0.01)
+
+
 RAISING = """
 def model(photos):
     if not os.path.exists("fixed") and any(n % 50 == 49 for n in numbers(photos)):
