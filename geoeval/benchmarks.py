@@ -13,6 +13,7 @@ from geoload.files import local_path
 
 OWN = "photos"  # the benchmark of one's own photos
 _COLUMNS = ["image_id", "latitude", "longitude"]
+_SEQUENCE = "sequence"
 
 
 @dataclass
@@ -24,6 +25,7 @@ class Benchmark:
     ids: list[str]
     truth: list[tuple[float, float]] | None  # latitude, longitude in degrees, if known
     revision: str | None = None  # of the data set on the Hub
+    sequences: list[list[int]] | None = None  # zoom actions, of justzoomin
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -31,16 +33,19 @@ class Benchmark:
     def part(self, rows: Sequence[int]) -> Benchmark:
         """Return the photos with these numbers."""
         truth = self.truth and [self.truth[row] for row in rows]
-        ids = [self.ids[row] for row in rows]
-        return Benchmark(self.name, self.photos.select(rows), ids, truth, self.revision)
+        sequences = self.sequences and [self.sequences[row] for row in rows]
+        ids, photos = [self.ids[row] for row in rows], self.photos.select(rows)
+        return Benchmark(self.name, photos, ids, truth, self.revision, sequences)
 
     def table(self) -> bytes:
         """Return a CSV file of the ids and the truth, which `gcd-metric --references` reads."""
         file = io.StringIO()
         writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(_COLUMNS if self.truth else _COLUMNS[:1])
+        names = _COLUMNS if self.truth else _COLUMNS[:1]
+        writer.writerow([*names, *[_SEQUENCE] * bool(self.sequences)])
         for row, name in enumerate(self.ids):
-            writer.writerow([name, *(self.truth[row] if self.truth else ())])
+            place = self.truth[row] if self.truth else ()
+            writer.writerow([name, *place, *(self.sequences or ())[row : row + 1]])
         return file.getvalue().encode()
 
 
@@ -77,9 +82,10 @@ def open_benchmark(
     if not len(rows):
         raise ValueError(f"{data_dir} contains no photos of {name}")
     rows = rows.cast_column("image", datasets.Image(decode=False))
-    table = rows.select_columns(_COLUMNS)[:]
+    table = rows.remove_columns("image")[:]
     truth = list(zip(table["latitude"], table["longitude"], strict=True))
-    return Benchmark(name, rows.select_columns(["image"]), table["image_id"], truth, revision)
+    photos, sequences = rows.select_columns(["image"]), table.get(_SEQUENCE)
+    return Benchmark(name, photos, table["image_id"], truth, revision, sequences)
 
 
 def _has_table(folder: str) -> bool:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
-import importlib
 import shlex
 import sys
 from collections.abc import Sequence
@@ -59,8 +58,17 @@ def _parser() -> argparse.ArgumentParser:
     add("--revision", help="commit, branch or tag of the checkpoint")
     add("--dtype", choices=["float32", "bfloat16", "float16"], help="type of the weights")
     add("--max-new-tokens", type=_positive, metavar="N", help="the longest answer")
-    group = parser.add_argument_group("zoom models")
-    group.add_argument("--beam", type=_positive, metavar="N", help="width of the beam (default 1)")
+    add = parser.add_argument_group("zoom and retrieval models (justzoomin)").add_argument
+    add("--beam", type=_positive, metavar="N", help="width of the beam (default: 1, greedy)")
+    add("--views", metavar="PATH", help="rendered shard of overhead views, or folder with tiles "
+        "(default: those of the data set)")  # fmt: skip
+    add("--size", type=_positive, metavar="PIXELS", help="side of the views (default: the "
+        "model's view_size, or 384; 96 for cells of four actions)")  # fmt: skip
+    add("--retrieval", action="store_true", help="rank all cells with a model that has "
+        "embed_photos and embed_views")  # fmt: skip
+    add("--depth", type=int, choices=[3, 4], help="actions of these cells (default: 4)")
+    add("--candidates", type=_positive, metavar="N", help="cells that are kept for each photo "
+        "(default: 10)")  # fmt: skip
     return parser
 
 
@@ -126,7 +134,7 @@ def _merge(options: dict[str, Any]) -> None:
 
 
 def _evaluate(options: dict[str, Any], command: str) -> None:
-    from geoeval import models, runner
+    from geoeval import models, runner, zoom_run
     from geoeval.benchmarks import open_benchmark
     from geoeval.records import Predictions, batches_of
     from geoeval.results import Folder
@@ -137,18 +145,18 @@ def _evaluate(options: dict[str, Any], command: str) -> None:
     busy = ValueError(f"{folder.path}: another process is writing this run")
     with file_lock(folder.path / ".lock", busy):
         model = models.load(options["model"], chosen)
-        if model.is_zoom:
-            model.records = _predictor(model.source, options)
+        zooms = zoom_run.ZoomOptions.of(model, options)
         paths = options["data_dir"], options["coordinates"]
         benchmark = open_benchmark(options["benchmark"], *paths)
         n = min(len(benchmark), options["limit"] or len(benchmark))
         size = options["batch_size"] or model.batch_size
         batches = batches_of(n, size, options["shard"])
         benchmark = benchmark.part(range(batches[0].start, batches[-1].stop))
-        decisive = ("benchmark", "limit", "shard", "amp", "beam")
+        decisive = ("benchmark", "limit", "shard", "amp")
         settings = {
             **model.settings(),
             **{name: options[name] for name in decisive},
+            **(zooms.settings() if zooms else {}),
             "batch_size": size,
             "data_revision": benchmark.revision,
             "n": len(benchmark),
@@ -161,13 +169,10 @@ def _evaluate(options: dict[str, Any], command: str) -> None:
         if todo := todo + predictions.remaining:
             folder.start(command)
             how = runner.How(options["workers"], options["amp"])
+            if zooms:
+                photos = sum(map(len, todo))
+                model.records = zoom_run.predictor(model, zooms, photos, size, folder, how)
             runner.run(model, benchmark, predictions, todo, how)
         folder.finish()
-
-
-def _predictor(source: Any, options: dict[str, Any]) -> Any:
-    try:
-        zoom_model = importlib.import_module("geoeval.zoom_model")
-    except ImportError:
-        raise ValueError(f"{options['model']}: zoom models cannot be evaluated yet") from None
-    return zoom_model.predictor(source, options)
+        if zooms:
+            zoom_run.draw_cases(folder, benchmark, zooms)

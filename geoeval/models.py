@@ -119,7 +119,7 @@ def load(spec: str, options: ModelOptions) -> Model:
     predict = getattr(source, "predict", source)
     model = Model(spec, source, lambda photos: records(predict(photos), len(photos), spec),
                   options, code)  # fmt: skip
-    if not (callable(predict) or model.is_zoom):
+    if not (callable(predict) or model.is_zoom or hasattr(source, "embed_photos")):
         raise ModelError(f"{spec} can neither be called nor has it a method predict(photos)")
     return model
 

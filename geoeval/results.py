@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import importlib
 import importlib.metadata
 import json
 import os
@@ -100,7 +99,8 @@ class Folder:
         if self.has_truth():
             document["score"] = self._score(document["settings"]["benchmark"], answers)
         if document["settings"]["zoom"]:
-            zoom_scores = importlib.import_module("geoeval.zoom_scores")
+            from geoeval import zoom_scores
+
             document["zoom"] = zoom_scores.score(self)
         write_json(self.run, document)
         kinds = ", ".join(f"{kind.replace('_', ' ')} {count:,}" for kind, count in answers.items())

@@ -73,7 +73,7 @@ def run(
     """
     done = len(benchmark) - sum(map(len, batches))
     answered = len(predictions) > 0
-    with progress_bar(benchmark.name, len(benchmark), " photos", done) as bar, _mode(model, how):
+    with progress_bar(benchmark.name, len(benchmark), " photos", done) as bar, mode(model, how):
         for batch, photos in zip(batches, _loaded(benchmark, model, batches, how), strict=True):
             found = _predict(model, photos, batch.start)
             predictions.add(batch, found)
@@ -94,7 +94,8 @@ def seed(number: int) -> None:
 
 
 @contextlib.contextmanager
-def _mode(model: Model, how: How) -> Iterator[None]:
+def mode(model: Model, how: How) -> Iterator[None]:
+    """Compute without gradients, and in mixed precision if that was chosen."""
     device = str(getattr(model.source, "device", "")).partition(":")[0]
     device = device or ("cuda" if torch.cuda.is_available() else "cpu")
     kind = getattr(torch, how.amp) if how.amp else None

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -12,12 +13,33 @@ from gcd_metric.groups import JUSTZOOMIN as PLACES
 from gcd_metric.intervals import wilson_interval
 from justzoomin import zoom
 from justzoomin.scores import Scores
+from justzoomin.table import COLUMNS, read_table
+
+if TYPE_CHECKING:
+    from geoeval.results import Folder
 
 BINS = 15
 # The names under which the authors' evaluation prints these figures.
 _AUTHORS = {
     "r@1 strict": "r@1", "r@40m": "acc@40m", "r@50m": "acc@50m", "r@100m": "acc@100m",
 }  # fmt: skip
+
+
+def score(folder: Folder) -> dict[str, Any]:
+    """Score and print a finished run, and return `score_zoom` for its `run.json`."""
+    result = score_zoom(*read(folder))
+    print(zoom_text(result))
+    # JSON has no NaN, which is the interval of a share of few groups.
+    found: dict[str, Any] = json.loads(json.dumps(result), parse_constant=lambda _: None)
+    return found
+
+
+def read(folder: Folder) -> tuple[list[dict[str, Any]], dict[str, Any]]:
+    """Return the records of a run, and the references as columns."""
+    with folder.predictions.open(encoding="utf-8") as file:
+        records = [json.loads(line) for line in file]
+    table = read_table(str(folder.photos))
+    return records, dict(zip(COLUMNS, table.columns(), strict=True))
 
 
 def score_zoom(records: Sequence[dict[str, Any]], references: Any) -> dict[str, Any]:
@@ -36,32 +58,34 @@ def score_zoom(records: Sequence[dict[str, Any]], references: Any) -> dict[str, 
         `scores` as `justzoomin.score` returns them for sequences, with `r@5` … if there are so many
         candidates; `authors`, those that the authors' evaluation prints, under its names; and, if
         there are log-probabilities, `ece` and `reliability` (see `calibration`). Photos with an
-        error are left out, and `n_references` is then the number of all photos. Empty if there is
-        no answer.
+        error count as wrong, and there are then no mean and median distance. Empty if there is no
+        answer.
     """
     answered = [record for record in records if "sequence" in record]
     if not answered:
         return {}
-    ids = [record["image_id"] for record in answered]
-    sequences = np.array([record["sequence"] for record in answered])
-    options: dict[str, Any] = {"ids": ids, "allow_partial": True, "groups": PLACES}
+    names = list(map(str, references["image_id"]))
+    truth = dict(zip(names, references["sequence"], strict=True))
+    depth = len(answered[0]["sequence"])
+    # Two rows from the true cell at each step, so that it is right at no step and no distance.
+    wrong = {name: [(action + 8) % 16 for action in truth[name][:depth]] for name in names}
+    sequences = [record.get("sequence", wrong[record["image_id"]]) for record in records]
+    options: dict[str, Any] = {"ids": [record["image_id"] for record in records], "groups": PLACES}
     scores = justzoomin.score(sequences, references, "sequences", **options)
     if all("candidates" in record for record in answered):
         least = min(len(record["candidates"]) for record in answered)
+        ranked = np.repeat(np.array(sequences)[:, None], least, axis=1)
         places = np.array([record["candidates"][:least] for record in answered])
-        ranked = zoom.encode(places[..., 0], places[..., 1], sequences.shape[1], outside="clip")[0]
-        found = justzoomin.score(ranked, references, "ranked", **options)
-        scores.update({key: found[key] for key in found if key.startswith("r@")})
-    result = {
-        "scores": dict(scores),
-        "authors": {name: scores[key] for name, key in _AUTHORS.items()},
-    }
+        found = zoom.encode(places[..., 0], places[..., 1], depth, outside="clip")[0]
+        ranked[["candidates" in record for record in records]] = found
+        ranks = justzoomin.score(ranked, references, "ranked", **options)
+        scores.update({key: ranks[key] for key in ranks if key.startswith("r@")})
+    if len(answered) < len(records):
+        scores = Scores({key: scores[key] for key in scores if "_m" not in key})
+    result: dict[str, Any] = {"scores": dict(scores)}
+    result["authors"] = {name: scores[key] for name, key in _AUTHORS.items()}
     if all("log_probability" in record for record in answered):
-        truth = dict(zip(map(str, references["image_id"]), references["sequence"], strict=True))
-        right = [
-            list(truth.get(record["image_id"], ()))[: len(record["sequence"])] == record["sequence"]
-            for record in answered
-        ]
+        right = [list(truth[one["image_id"]])[:depth] == one["sequence"] for one in answered]
         confidence = np.exp([record["log_probability"] for record in answered])
         result |= calibration(confidence, np.array(right))
     return result
@@ -104,12 +128,13 @@ def calibration(confidence: np.ndarray, right: np.ndarray, bins: int = BINS) -> 
 
 
 def zoom_text(result: dict[str, Any]) -> str:
-    """Return the scores of a run as text for the terminal."""
+    """Return the scores of a run as text, without the distances, which `gcd-metric` prints."""
     from tabulate import tabulate
 
     if not result:
         return "No photo has an answer."
-    parts = [str(Scores(result["scores"]))]
+    shares = {k: v for k, v in result["scores"].items() if k.startswith(("r@", "step"))}
+    parts = [str(Scores(shares))]
     named = ", ".join(f"{name} {100 * value:.1f}" for name, value in result["authors"].items())
     parts.append(f"As the authors' evaluation prints it: {named}")
     if "ece" in result:

@@ -12,7 +12,7 @@ from PIL import Image
 from gcd_metric.figures import distances
 from gcd_metric.options import make_options
 from justzoomin import preview
-from justzoomin.views import Views, footprint, prefixes_of
+from justzoomin.views import SIZE, Views, footprint, prefixes_of
 
 
 def draw_cases(
@@ -22,6 +22,7 @@ def draw_cases(
     views: Views,
     path: str | os.PathLike[str],
     count: int = 3,
+    credit: str = preview.ATTRIBUTION,
 ) -> list[str]:
     """Draw the worst cases of a run and those around the median into a PNG.
 
@@ -37,12 +38,14 @@ def draw_cases(
         The PNG to write.
     count : int
         How many cases of each kind.
+    credit : str
+        The last line, see `preview.attribution`.
 
     Returns
     -------
     list of str
         The image ids of the cases from the top: the worst, with the longest distance first, and
-        those around the median.
+        those around the median. Without answers nothing is drawn.
     """
     columns = ("latitude", "longitude", "sequence")
     truth = {
@@ -50,27 +53,32 @@ def draw_cases(
         for name, *values in zip(*(references[key] for key in ("image_id", *columns)), strict=True)
     }
     answered = [record for record in records if "sequence" in record]
+    if not answered:
+        return []
     places = np.array([[record[key] for key in columns[:2]] for record in answered])
     true = np.array([[truth[one["image_id"]][key] for key in columns[:2]] for one in answered])
     metres = distances(places, true, make_options("justzoomin"))[0]
     rows, names = [], []
-    for number in _cases(metres, count):
+    for title, number in _cases(metres, count):
         record, name = answered[number], answered[number]["image_id"]
         place, picture = truth[name], photo(name)
+        place["sequence"] = place["sequence"][: len(record["sequence"])]
         answer = {**place, "sequence": record["sequence"]}
-        rows.append(_row(place, picture, views, f"{name}\ntrue path"))
-        rows.append(_row(answer, picture, views, f"predicted,\n{metres[number]:,.0f} m away"))
+        away = f"predicted path,\n{metres[number]:,.0f} m away"
+        rows.append(_row(place, picture, views, f"{title}: {name},\ntrue path"))
+        rows.append(_row(answer, picture, views, away))
         names.append(name)
-    preview.sheet(rows, path)
+    preview.sheet(rows, path, credit)
     return names
 
 
-def _cases(metres: np.ndarray, count: int) -> list[int]:
-    """Return the positions of the longest distances, and of those around the median."""
+def _cases(metres: np.ndarray, count: int) -> list[tuple[str, int]]:
+    """Return titles and positions of the longest distances, and of those around the median."""
     order = np.argsort(-metres, kind="stable").tolist()
     worst, rest = order[:count], order[count:]
     start = max(0, min(len(order) // 2 - count // 2 - len(worst), len(rest) - count))
-    return [*worst, *rest[start : start + count]]
+    titles = ["worst"] * len(worst) + ["median"] * len(rest[start : start + count])
+    return list(zip(titles, worst + rest[start : start + count], strict=True))
 
 
 def _row(place: dict[str, Any], picture: Image.Image, views: Views, title: str) -> dict[str, Any]:
@@ -79,6 +87,7 @@ def _row(place: dict[str, Any], picture: Image.Image, views: Views, title: str) 
     spots = [footprint(prefix) for prefix in prefixes]
     return {
         **place, "image_id": title, "image": picture,
-        "views": [Image.fromarray(view) for view in views.of(prefixes)],
+        # Enlarged, because marks on small views would hide them.
+        "views": [Image.fromarray(view).resize((SIZE, SIZE)) for view in views.of(prefixes)],
         "view_centers": [spot[:2] for spot in spots], "view_widths_m": [spot[2] for spot in spots],
     }  # fmt: skip

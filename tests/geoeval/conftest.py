@@ -53,3 +53,17 @@ def run(bare, tmp_path, capsys) -> Callable:
 
     evaluate.base = MODEL
     return evaluate
+
+
+@pytest.fixture(scope="session")
+def town(tmp_path_factory) -> Path:
+    """Just Zoom In: 60 photos of validation, and tiles for views of up to 60 pixels."""
+    pytest.importorskip("cv2")
+    pytest.importorskip("pyproj")
+    from justzoomin.sample import write_sample
+    from justzoomin.sample_tiles import write_tiles
+
+    folder = tmp_path_factory.mktemp("town")
+    write_sample(folder, train=4, validation=60, shards=2, width=32)
+    write_tiles(folder, (-7, -5), quality=80)
+    return folder

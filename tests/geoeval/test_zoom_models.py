@@ -22,20 +22,9 @@ from geoeval.models import ModelError
 from geoeval.zoom_scores import calibration, score_zoom, zoom_text
 from geoeval.zoom_sheet import draw_cases
 from justzoomin import zoom
-from justzoomin.sample import write_sample
-from justzoomin.sample_tiles import write_tiles
 from justzoomin.views import open_views
 
 SIZE = 40  # the levels of the miniature are enough for up to 60 pixels
-
-
-@pytest.fixture(scope="module")
-def town(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """60 photos of validation, and tiles of levels -7 and -5; not to be changed."""
-    folder = tmp_path_factory.mktemp("town")
-    write_sample(folder, train=4, validation=60, shards=2, width=32)
-    write_tiles(folder, (-7, -5), quality=80)
-    return folder
 
 
 @pytest.fixture(scope="module")
@@ -233,13 +222,19 @@ def test_records_have_all_hypotheses(rows, views):
     assert all("candidates" not in record for record in alone)
 
 
-def test_a_photo_with_an_error_is_left_out_and_counted(rows, views):
-    records = predictions(Helped(rows), rows, views, expected=1)
-    records[1] = {"image_id": records[1]["image_id"], "error": "ValueError: no"}
-    result = score_zoom(records, rows)
-    assert result["scores"]["n_predictions"] == 59
-    assert result["scores"]["n_references"] == 60
-    assert score_zoom([records[1]], rows) == {}
+@pytest.mark.parametrize("beam", [1, 5])
+def test_a_photo_with_an_error_counts_as_wrong(rows, views, beam):
+    records = predictions(Helped(rows), rows, views, beam=beam, expected=1)
+    whole = score_zoom(records, rows)["scores"]
+    right = [one["sequence"] == row for one, row in zip(records, rows["sequence"], strict=True)]
+    number = right.index(True)
+    records[number] = {"image_id": records[number]["image_id"], "error": "ValueError: no"}
+    scores = score_zoom(records, rows)["scores"]
+    assert scores["n"] == 60
+    for key in ("r@1", "step1", "acc@40m", "acc@100m", *["r@5"] * (beam == 5)):
+        assert scores[key] == pytest.approx(whole[key] - 1 / 60)
+    assert "median_m" in whole and "median_m" not in scores
+    assert score_zoom([records[number]], rows.select([number])) == {}
     assert zoom_text({}) == "No photo has an answer."
 
 
