@@ -1,9 +1,9 @@
 """A miniature of Im2GPS in its original layout: synthetic photos in real file formats.
 
-The colours of a picture are a function of its coordinates, so that a wrong label is visible and a
-simple model can learn. As in real packs the pictures have many sizes, some are grey or CMYK, some
-have an EXIF orientation, and some photographers took several. The same arguments always write the
-same bytes.
+The photos are landscapes that show where they were taken, so that a wrong label is visible and a
+person or a simple model can learn. As in real packs the pictures have many sizes, some are grey or
+CMYK, some have an EXIF orientation, and some photographers took several. The same arguments always
+write the same bytes.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ import io
 import os
 import zipfile
 from collections.abc import Mapping
+from datetime import datetime, timedelta
 from pathlib import Path
 
 import numpy as np
@@ -19,6 +20,7 @@ from PIL import ExifTags, Image
 
 from geoload.files import atomic_write
 from geoload.messages import progress_bar
+from im2gps.landscape import paint
 
 PACKS = {
     "im2gps": ("gps_query_imgs.zip", 48),
@@ -91,22 +93,6 @@ def write_sample(
                     bar.update()
 
 
-def picture(
-    latitude: float, longitude: float, size: tuple[int, int], rng: np.random.Generator
-) -> Image.Image:
-    """Paint a landscape of a width and height whose colours depend on its coordinates."""
-    width, height = size
-    horizon = int(height * (0.4 + 0.2 * rng.random()))
-    phi, lam = np.radians(latitude), np.radians(longitude)
-    place = np.array([np.cos(phi) * np.cos(lam), np.cos(phi) * np.sin(lam), np.sin(phi)])
-    sky, ground = 150 + 70 * place, 110 - 80 * place[[2, 0, 1]]
-    rows = np.arange(height)[:, None]
-    colours = np.where(rows < horizon, sky * (0.8 + 0.4 * rows / height), ground)
-    noise = rng.normal(0, 12, (height, width, 1)) + rng.normal(0, 6, 3)
-    pixels = np.clip(colours[:, None, :] + noise, 0, 255).astype(np.uint8)
-    return Image.fromarray(pixels)
-
-
 def _photo(rng: np.random.Generator, owner: str, index: int, width: int) -> tuple[str, bytes]:
     place = list(CITIES)[rng.integers(len(CITIES))]
     latitude, longitude = np.asarray(CITIES[place]) + rng.normal(0, 0.3, 2)
@@ -118,8 +104,10 @@ def _photo(rng: np.random.Generator, owner: str, index: int, width: int) -> tupl
     shape = _SHAPES[index % len(_SHAPES)]
     longest = width if index == 0 else int(rng.integers(width * 5 // 8, width + 1))
     across, down = (max(4, round(longest * side / max(shape))) for side in shape)
-    painted = picture(latitude, longitude, (across, down), rng)
-    fields = _fields(rng, place, photo_id, secret, server, owner, latitude, longitude)
+    taken = datetime(2006, 1, 1, 8) + timedelta(int(rng.integers(365)), int(rng.integers(36_000)))
+    details = np.random.default_rng(photo_id)
+    painted = paint(latitude, longitude, taken, (across, down), details)
+    fields = _fields(rng, place, photo_id, secret, server, owner, latitude, longitude, taken)
     return name, with_comments(_jpeg(painted, index), fields)
 
 
@@ -136,7 +124,7 @@ def _jpeg(painted: Image.Image, index: int) -> bytes:
 
 def _fields(
     rng: np.random.Generator, place: str, photo_id: int, secret: str, server: int, owner: str,
-    latitude: float, longitude: float,
+    latitude: float, longitude: float, taken: datetime,
 ) -> list[bytes]:  # fmt: skip
     """Return the comment fields of a photo, in random order."""
     lines = [
@@ -145,7 +133,7 @@ def _fields(
         f"title: {place}: a view, latitude: unknown",
         "originalsecret: ",
         "originalformat: jpg",
-        "datetaken: 2006-09-01 12:30:00",
+        f"datetaken: {taken}",
         f"tags: {place.lower()} travel café",
         f"license: {photo_id % 8}",
         f"latitude: {latitude:.6f}",

@@ -1,7 +1,8 @@
 """Write a miniature of Just Zoom In with synthetic photos, in the layout of its Hub repository.
 
-The colours of a photo are a function of its place in the region, so that tests notice a wrong join
-and a simple model can learn from them. The same arguments write the same bytes.
+The colours of a photo are those of the overhead pictures around its place (see `painting.py`), so
+that tests notice a wrong join and a simple model can learn from them. The same arguments write the
+same bytes.
 """
 
 from __future__ import annotations
@@ -17,14 +18,14 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.csv
 import pyarrow.parquet
-from PIL import Image
 from tqdm import tqdm
 
 from geoload.messages import progress_bar
 from geoload.tar import write_tar
 from justzoomin.members import SUFFIX
+from justzoomin.painting import street, surroundings
 from justzoomin.source import COVERED, IMAGES, SYNTHETIC, SYNTHETIC_TILES, TABLES
-from justzoomin.zoom import DEPTH, GRID, corners, decode, move
+from justzoomin.zoom import DEPTH, GRID, decode, move
 
 LAYOUT = f"""\
 {SYNTHETIC_TILES}
@@ -91,25 +92,13 @@ def write_sample(
     _write_table(folder / "metadata" / TABLES["validation"], rows[train:])
     angles = np.random.default_rng([seed, 1]).uniform(0, 360, count).round(1).tolist()
     _write_covered_table(folder, rows, angles)
+    colours = surroundings(latitude, longitude)
     shares = np.array_split(rng.permutation(count), shards)
     with progress_bar("Just Zoom In miniature", count, "photo") as bar:
         for number, share in enumerate(shares):
             path = folder / "archives" / f"streetview_images_{number:03d}.tar"
-            write_tar(path, _members([rows[i] for i in share], width, seed, bar))
-
-
-def picture(latitude: float, longitude: float, width: int, rng: np.random.Generator) -> Image.Image:
-    """Paint a street with some noise, its colours a function of the place in the region."""
-    height = width * 3 // 4
-    latitudes, longitudes = corners(np.empty(0, int))
-    u = (longitude - longitudes.min()) / np.ptp(longitudes)
-    v = (latitude - latitudes.min()) / np.ptp(latitudes)
-    facade = np.array([60 + 150 * u, 60 + 150 * v, 200 - 120 * u * v])
-    rows = np.arange(height)[:, None] / height
-    street = np.array([90.0, 90.0, 95.0])
-    colours = np.where(rows < 0.65, facade * (1.1 - 0.3 * rows), street + 40 * rows)
-    noise = rng.normal(0, 8, (height, width, 1)) + rng.normal(0, 3, 3)
-    return Image.fromarray(np.clip(colours[:, None, :] + noise, 0, 255).astype(np.uint8))
+            photos = [(ids[i], colours[i]) for i in share]
+            write_tar(path, _members(photos, width, seed, bar))
 
 
 def _write_table(path: Path, rows: list[tuple[Any, ...]]) -> None:
@@ -135,11 +124,11 @@ def _write_covered_table(folder: Path, rows: list[tuple[Any, ...]], angles: list
 
 
 def _members(
-    rows: list[tuple[Any, ...]], width: int, seed: int, bar: tqdm
+    photos: list[tuple[str, np.ndarray]], width: int, seed: int, bar: tqdm
 ) -> Iterator[tuple[str, bytes]]:
-    for image_id, latitude, longitude, _ in rows:
+    for image_id, colours in photos:
         rng = np.random.default_rng([seed, int(image_id)])
         buffer = io.BytesIO()
-        picture(latitude, longitude, width, rng).save(buffer, "JPEG", quality=85)
+        street(colours, width, rng).save(buffer, "JPEG", quality=85)
         yield f"{IMAGES}/{image_id}{SUFFIX}", buffer.getvalue()
         bar.update()

@@ -7,7 +7,6 @@ when it is requested.
 from __future__ import annotations
 
 import bisect
-import csv
 import logging
 import os
 import tempfile
@@ -34,7 +33,7 @@ from datasets import (
 import im2gps.sample
 import justzoomin.sample
 from gcd_metric.matching import match_ids
-from justzoomin.sample_tiles import write_tiles
+from justzoomin.sample_tiles import write_views
 from justzoomin.source import TABLES
 from justzoomin.views import Prefix, Views, open_views
 
@@ -46,7 +45,6 @@ _FIRST_SPLITS = ("test", "validation")
 _MOST_LOOSE = 10_000  # ids among which the spellings of published files are tried, too
 _FILES_AT_ONCE = 8
 _VIEWS = "views/views_384.tar"
-_MINIATURE_WALKS = 2  # validation photos of the miniature that have all tiles of their zoom
 _MINIATURE_WIDTH = 320  # of its photos, in pixels
 
 
@@ -99,7 +97,6 @@ class Collection:
 
     synthetic = False
     depth = -1  # actions before the deepest views that maps show; -1 without views
-    walks: int | None = None  # photos whose zoom has all its views, by order of id; None for all
 
     def __init__(self, name: str, splits: Sequence[str]) -> None:
         self.name, self.title, self.splits = name, TITLES[name], list(splits)
@@ -145,8 +142,8 @@ class Collection:
             raise OSError(f"{self.title}: the {what} cannot be read at present") from error
 
     def walk_rows(self) -> np.ndarray:
-        """Return rows of the first split whose zoom has all its views, ordered by id."""
-        return np.argsort(self.rows(self.splits[0]).ids, kind="stable")[: self.walks]
+        """Return the rows of the first split, ordered by id."""
+        return np.argsort(self.rows(self.splits[0]).ids, kind="stable")
 
     def find(self, text: str) -> tuple[str, int] | None:
         """Return split and row of an id; splits that were read already are searched first."""
@@ -361,7 +358,7 @@ def _open_miniature(name: str, parent: Path) -> Collection:
                 if not folder.is_dir():  # else another process was faster
                     raise
     collection = OriginalFolder(name, str(folder), depth=1)
-    collection.synthetic, collection.walks = True, _MINIATURE_WALKS
+    collection.synthetic = True
     return collection
 
 
@@ -371,7 +368,5 @@ def _write_miniature(name: str, folder: Path) -> None:
         im2gps.sample.write_sample(folder, only, width=_MINIATURE_WIDTH)
         return
     justzoomin.sample.write_sample(folder, train=60, validation=30, width=_MINIATURE_WIDTH)
-    with open(folder / "metadata" / TABLES["validation"], encoding="utf-8", newline="") as file:
-        rows = sorted(csv.DictReader(file), key=lambda row: row["image_id"])[:_MINIATURE_WALKS]
-    around = [(float(row["latitude"]), float(row["longitude"])) for row in rows]
-    write_tiles(folder, around=around, quality=80)
+    rows = load_dataset("justzoomin", "metadata", data_dir=str(folder))
+    write_views(folder, [*rows["validation"]["sequence"], *rows["train"]["sequence"]])

@@ -58,13 +58,7 @@ def draw_step(collection: Collection, split: str, row: int, number: int) -> Step
         with Image.open(io.BytesIO(data)) as opened:
             view = opened.convert("RGB")
     if (np.asarray(view).min(axis=2) >= _WHITE).mean() > _MUCH_WHITE:
-        caption += " White areas have no imagery"
-        if collection.walks:
-            caption += (
-                f": the synthetic data set has imagery for {collection.walks} photos "
-                "(“Another photo”)"
-            )
-        caption += "."
+        caption += " White areas have no imagery."
     shown = {
         "views": {number: view.resize((_PIXELS, _PIXELS), Image.Resampling.BICUBIC)},
         "view_centers": {number: (latitude, longitude)},

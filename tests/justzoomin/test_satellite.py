@@ -23,7 +23,7 @@ from hypothesis import strategies as st
 from justzoomin import zoom
 from justzoomin.cli import main
 from justzoomin.layout import Layout
-from justzoomin.sample_tiles import paint
+from justzoomin.painting import paint
 from tests.support.shards import rewrite
 
 BACK = pyproj.Transformer.from_crs("epsg:26985", "epsg:4326", always_xy=True)

@@ -18,7 +18,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import justzoomin
-from justzoomin.sample import picture, write_sample
+from justzoomin.painting import street, surroundings
+from justzoomin.sample import write_sample
 from justzoomin.table import TableError, parse_sequences, read_table
 from tests.support.shards import rewrite
 
@@ -73,7 +74,8 @@ def test_photos_have_their_own_labels(zoom):
     rows = load_dataset("justzoomin", data_dir=str(zoom), split="validation", streaming=True)
     for row in rows:
         rng = np.random.default_rng([0, int(row["image_id"])])
-        expected = np.asarray(picture(row["latitude"], row["longitude"], 32, rng)).astype(int)
+        (colours,) = surroundings(row["latitude"], row["longitude"])
+        expected = np.asarray(street(colours, 32, rng)).astype(int)
         assert np.abs(np.asarray(row["image"]) - expected).mean() < 12
         assert len(row["sequence"]) == 4
 

@@ -26,8 +26,9 @@ from PIL import Image
 from justzoomin import zoom
 from justzoomin.findings import WHITE
 from justzoomin.layout import Layout
+from justzoomin.painting import paint
 from justzoomin.sample import LAYOUT
-from justzoomin.sample_tiles import paint, write_tiles
+from justzoomin.sample_tiles import write_tiles
 from justzoomin.source import Hub
 from justzoomin.tiles import TilePyramid
 from tests.support.shards import write_shard

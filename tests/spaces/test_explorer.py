@@ -156,7 +156,7 @@ def test_ten_rounds_agree_with_the_metric(page, rows):
     assert "km off, GeoScore" in status(page, "guess", page.locator("#answer").click)
     next_round(page)
     page.locator("#guess-map canvas").focus()
-    for key in ("+", "+", "ArrowUp", "ArrowRight", "Shift+ArrowRight"):
+    for key in ("Home", "+", "+", "ArrowUp", "ArrowRight", "Shift+ArrowRight"):
         page.keyboard.press(key)
     page.keyboard.press("Enter")
     latitude, longitude = pin(page)
