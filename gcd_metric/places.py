@@ -184,6 +184,17 @@ def _region_levels() -> dict[str, Level]:
     return _number(pd.DataFrame(_region_table()["regions"], columns=LEVELS[:3]))
 
 
+def read_countries() -> pd.DataFrame:
+    """Return the `name` and the `shape` (shapely, in degrees) of each country, by its code."""
+    world, table = _region_map(), _region_table()
+    import shapely
+
+    codes = pd.Series([region[0] for region in table["regions"]]).iloc[world.owners]
+    shapes = pd.Series(world.parts).groupby(codes.to_numpy()).agg(shapely.coverage_union_all)
+    names = [table["countries"][code][0] for code in shapes.index]
+    return pd.DataFrame({"name": names, "shape": shapes})
+
+
 @cache
 def _region_map() -> PolygonMap:
     """The polygons of the regions, which a process prepares once."""
