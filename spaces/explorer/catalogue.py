@@ -29,6 +29,7 @@ from datasets import (
     load_dataset,
     load_dataset_builder,
 )
+from rival import BASELINE, Rival, read_rival, write_baseline
 
 import im2gps.sample
 import justzoomin.sample
@@ -40,6 +41,7 @@ from justzoomin.views import Prefix, Views, open_views
 _log = logging.getLogger("explorer")
 TITLES = {"im2gps": "Im2GPS", "justzoomin": "Just Zoom In"}
 VARIABLES = {"im2gps": "IM2GPS_REPO", "justzoomin": "JUSTZOOMIN_REPO"}
+RIVALS = {"im2gps": "IM2GPS_PREDICTIONS", "justzoomin": "JUSTZOOMIN_PREDICTIONS"}
 # The page opens with these splits, and games draw their photos from them.
 _FIRST_SPLITS = ("test", "validation")
 _MOST_LOOSE = 10_000  # ids among which the spellings of published files are tried, too
@@ -97,6 +99,7 @@ class Collection:
 
     synthetic = False
     depth = -1  # actions before the deepest views that maps show; -1 without views
+    rival: Rival | None = None  # for the photos of the first split
 
     def __init__(self, name: str, splits: Sequence[str]) -> None:
         self.name, self.title, self.splits = name, TITLES[name], list(splits)
@@ -325,7 +328,18 @@ def open_collections(settings: Mapping[str, str], folder: Path) -> dict[str, Col
             found[name].rows(found[name].splits[0])  # fails now rather than for a visitor
         except Exception as error:  # of any library that opens it
             raise ValueError(f"{variable}={where}: {error}") from error
+    for name, variable in RIVALS.items():
+        if file := settings.get(variable, "").strip():
+            try:
+                found[name].rival = read_rival(file, _first_ids(found[name]))
+            except (ValueError, OSError) as error:
+                raise ValueError(f"{variable}: {error}") from error
     return found
+
+
+def _first_ids(collection: Collection) -> list[str]:
+    ids: list[str] = collection.rows(collection.splits[0]).ids.tolist()
+    return ids
 
 
 def _open(name: str, where: str) -> Collection:
@@ -359,14 +373,23 @@ def _open_miniature(name: str, parent: Path) -> Collection:
                     raise
     collection = OriginalFolder(name, str(folder), depth=1)
     collection.synthetic = True
+    if (folder / BASELINE).is_file():  # else a folder of an earlier version
+        collection.rival = read_rival(folder / BASELINE, _first_ids(collection))
     return collection
 
 
 def _write_miniature(name: str, folder: Path) -> None:
     if name == "im2gps":
-        only = {"random_2k": 0, "geo_uniform": 0, "human": 0}
+        only = {"geo_uniform": 0, "human": 0}
         im2gps.sample.write_sample(folder, only, width=_MINIATURE_WIDTH)
+        rows = [
+            load_dataset("im2gps", config, data_dir=str(folder), split="test", streaming=True)
+            for config in ("random_2k", "im2gps")
+        ]
+        write_baseline(folder / BASELINE, *rows)
         return
     justzoomin.sample.write_sample(folder, train=60, validation=30, width=_MINIATURE_WIDTH)
+    photos = (justzoomin.photos(split, data_dir=str(folder)) for split in ("train", "validation"))
+    write_baseline(folder / BASELINE, *photos)
     rows = load_dataset("justzoomin", "metadata", data_dir=str(folder))
     write_views(folder, [*rows["validation"]["sequence"], *rows["train"]["sequence"]])

@@ -10,12 +10,17 @@ from catalogue import Collection
 
 from gcd_metric import text
 from gcd_metric.distances import measure
-from gcd_metric.figures import summarise
+from gcd_metric.figures import GEOSCORE_MAX, GEOSCORE_SCALE_KM, summarise
 from gcd_metric.options import Options, make_options
 from gcd_metric.scoring import Run, Scored, published
+from justzoomin.zoom import WASHINGTON
 
 ROUNDS = 10
 LARGEST_SEED = 2**32 - 1
+MOST_POINTS = GEOSCORE_MAX  # of a round
+# Points fall by a factor of e over this distance, in the unit of the configuration. GeoScore's is a
+# tenth of the diagonal of GeoGuessr's map of the world; the other is a tenth of the city map's.
+FALLS = {"im2gps": GEOSCORE_SCALE_KM, "justzoomin": WASHINGTON.width_m * 2**0.5 / 10}
 _CONFIGURATIONS = {"im2gps": "standard", "justzoomin": "justzoomin"}
 
 
@@ -59,6 +64,33 @@ def new_game(collection: Collection, seed: int) -> Game:
     return Game(collection.name, split, seed, tuple(np.argsort(ids)[drawn].tolist()))
 
 
+def saved(game: Game) -> dict[str, Any]:
+    """Return what the visitor's browser keeps of a game, without any answer."""
+    return {
+        "data": game.collection,
+        "seed": game.seed,
+        "guesses": [list(place) for place in game.guesses],
+        "open": game.open,
+    }
+
+
+def resumed(collection: Collection, seed: int, kept: Any) -> Game:
+    """Return the game that a browser kept if it has this data set and seed, else a new one.
+
+    `kept` comes from the visitor, so it may be anything.
+    """
+    game = new_game(collection, seed)
+    try:
+        if (kept["data"], kept["seed"]) != (game.collection, game.seed):
+            return game
+        played = game
+        for latitude, longitude in kept["guesses"][: len(game.rows)]:
+            played = guess(next_round(played), float(latitude), float(longitude))
+        return next_round(played) if kept["open"] else played
+    except (KeyError, TypeError, ValueError):
+        return game
+
+
 def guess(game: Game, latitude: float | None, longitude: float | None) -> Game:
     """Answer the open round; a second answer to the same round changes nothing.
 
@@ -77,9 +109,28 @@ def guess(game: Game, latitude: float | None, longitude: float | None) -> Game:
     return replace(game, guesses=(*game.guesses, place), open=False)
 
 
+def reopened(game: Game) -> Game:
+    """Return the game before its last answer, if that is shown."""
+    return game if game.open else replace(game, guesses=game.guesses[:-1], open=True)
+
+
 def next_round(game: Game) -> Game:
     """Open the next round, if there is one."""
     return replace(game, open=not game.finished)
+
+
+def points(values: np.ndarray, collection: str) -> np.ndarray:
+    """Return the points for distances: at most 5,000, on the scale of the data set's map."""
+    gained: np.ndarray = np.round(MOST_POINTS * np.exp(-values / FALLS[collection]))
+    return gained
+
+
+def rival_guesses(game: Game, collection: Collection) -> np.ndarray:
+    """Return the model's guesses of the rounds played, NaN where it has none, shape (rounds, 2)."""
+    played = list(game.rows[: len(game.guesses)])
+    if collection.rival is None:
+        return np.full((len(played), 2), np.nan)
+    return collection.rival.guesses[played]
 
 
 def truths(game: Game, collection: Collection) -> np.ndarray:
@@ -92,30 +143,28 @@ def options_of(collection: str) -> Options:
     return make_options(_CONFIGURATIONS[collection])
 
 
-def distances(game: Game, collection: Collection) -> np.ndarray:
-    """Return the distances of all guesses, in the unit of the data set's configuration."""
-    options = options_of(game.collection)
-    return measure(np.array(game.guesses), truths(game, collection), options)
-
-
-def figures(values: np.ndarray, collection: str) -> dict[str, Any]:
-    """Return the metric's figures of distances.
-
-    Its `compute` is not used, as it would mistake ten guesses near (0, 0) for radians.
-    """
-    return summarise(values, options_of(collection))
+def distances(game: Game, collection: Collection, guesses: Any = None) -> np.ndarray:
+    """Return how far off guesses are (the visitor's by default), in the configuration's unit."""
+    guesses = np.array(game.guesses if guesses is None else guesses).reshape(-1, 2)
+    return measure(guesses, truths(game, collection), options_of(game.collection))
 
 
 def result(game: Game, collection: Collection) -> tuple[list[str], list[list[str]], list[str]]:
     """Return headers and rows of the metric's table of a game, and notes."""
-    values = distances(game, collection)
     beside, note = _comparable_results(collection, game.split)
-    scores = figures(values, game.collection)
-    run = Run("you", np.array(game.guesses), measured=values, scores=scores)
+    options = options_of(game.collection)
+    players = [("you", np.array(game.guesses))]
+    theirs = rival_guesses(game, collection)
+    if collection.rival and not np.isnan(theirs).any():
+        players.append((collection.rival.name, theirs))
+    runs = []
+    for name, guesses in players:
+        # `compute` is not used, as it would mistake ten guesses near (0, 0) for radians.
+        values = distances(game, collection, guesses)
+        runs.append(Run(name, guesses, measured=values, scores=summarise(values, options)))
     ids = [str(row) for row in game.rows]
     scored = Scored(
-        "", [run], truths(game, collection), ids, options_of(game.collection), len(ids),
-        published=beside,
+        "", runs, truths(game, collection), ids, options, len(ids), published=beside
     )  # fmt: skip
     sources = [text.sources(scored)] if beside else []
     return (*text.table(scored), [text.intervals(scored), note, *sources])

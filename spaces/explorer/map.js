@@ -1,6 +1,6 @@
-// The page's map, on a canvas: coastlines, or the zoom grid over aerial views; dots, marks and arcs.
-// It takes mouse, touch and keyboard, and asks only the page's server, for the dots and views that
-// are visible. worldmap.py makes the scene.
+// The page's map, on a canvas: the world (world.js), or the zoom grid over aerial views; dots, marks
+// and arcs. It takes mouse, touch and keyboard, and asks only the page's server, for what is visible.
+// worldmap.py makes the scene.
 
 window.explorerMaps = {};
 
@@ -9,9 +9,11 @@ window.explorerMap = (element, props, trigger, server, watch, id) => {
   const remark = element.querySelector(".map-remark");
   const pen = canvas.getContext("2d");
   const views = new Map(); // by prefix: a picture, or null while it is fetched
-  const MOST_VIEWS = 200, REACH = 14, TAP = 6;
+  const MOST_VIEWS = 200, REACH = 14, TAP = 6, DOUBLE = 350; // pixels, and milliseconds
+  const calm = matchMedia("(prefers-reduced-motion: reduce)"), coarse = matchMedia("(pointer: coarse)");
+  const world = window.explorerPaintWorld(pen);
   let scene = props.value, dots = [], width = 0, height = 0, at = null, drawing = 0, asking = 0;
-  let asked = "", byKeyboard = false, pending = 0;
+  let asked = "", byKeyboard = false, pending = 0, taken = [];
 
   // --- projection: x = (longitude - at.longitude) · scale · squeeze, y without squeeze ------------
 
@@ -70,10 +72,13 @@ window.explorerMap = (element, props, trigger, server, watch, id) => {
     pen.fillStyle = style.getPropertyValue("--background-fill-secondary") || "#f4f7fa";
     pen.fillRect(0, 0, width, height);
     pen.lineJoin = pen.lineCap = "round";
-    if (scene.grid) { paintViews(); paintGrid(ink); } else { paintWorld(ink); }
+    taken = [[width - 156, height - 60, width, height], ...scene.marks.map(box)]; // the buttons, and the marks
+    const labels = scene.marks.map(labelSpot); // before names of places, which they displace
+    if (scene.grid) { paintViews(); paintGrid(ink); } else world.paint(at, width, height, ratio, taken);
     for (const dot of dots) paintDot(dot);
     for (const arc of scene.arcs) paintArc(arc);
     for (const mark of scene.marks) paintMark(mark);
+    for (const spot of labels) if (spot) label(...spot);
     if (byKeyboard && document.activeElement === canvas) paintCross();
     paintScale();
   };
@@ -90,18 +95,6 @@ window.explorerMap = (element, props, trigger, server, watch, id) => {
       for (const point of points) pen.lineTo(...point);
       pen.stroke();
     }
-  };
-  const paintWorld = (ink) => {
-    pen.strokeStyle = ink;
-    pen.globalAlpha = 0.13;
-    pen.lineWidth = 1;
-    for (let longitude = -180; longitude <= 180; longitude += 30)
-      line([[longitude, -90], [longitude, 90]]);
-    for (let latitude = -90; latitude <= 90; latitude += 30)
-      line([[-180, latitude], [180, latitude]]);
-    pen.globalAlpha = 0.65;
-    for (const coast of window.explorerCoasts) line(coast);
-    pen.globalAlpha = 1;
   };
   // A point of the grid's square, u to the east and v to the south, each 0 to 1.
   const inGrid = (u, v) => [0, 1].map((axis) => {
@@ -194,6 +187,9 @@ window.explorerMap = (element, props, trigger, server, watch, id) => {
     } else if (mark.kind === "truth") { // a diamond
       pen.moveTo(x, y - 9); pen.lineTo(x + 9, y); pen.lineTo(x, y + 9); pen.lineTo(x - 9, y);
       pen.fillStyle = "#1f83d8";
+    } else if (mark.kind === "rival") {
+      pen.rect(x - 7, y - 7, 14, 14);
+      pen.fillStyle = "#8738ff";
     } else { // the chosen photo: a ring
       pen.arc(x, y, 9, 0, 7);
       pen.fillStyle = "rgba(221,122,0,.25)";
@@ -209,16 +205,32 @@ window.explorerMap = (element, props, trigger, server, watch, id) => {
     if (mark.kind === "guess") {
       pen.beginPath(); pen.arc(x, y - 17, 3, 0, 7); pen.fillStyle = "#ffffff"; pen.fill();
     }
-    if (!mark.label) return;
-    label(mark.label, x, mark.kind === "guess" ? y - 17 : y, 13);
   };
-  const label = (text, x, y, aside) => {
-    pen.font = "600 13px system-ui, sans-serif";
-    const long = pen.measureText(text).width;
-    const left = x + aside + long + 8 > width ? x - aside - long : x + aside;
+  const box = (mark) => { // left, top, right and bottom of a mark
+    const [x, y] = place(mark.latitude, mark.longitude);
+    return mark.kind === "guess" ? [x - 10, y - 27, x + 10, y + 2] : [x - 10, y - 10, x + 10, y + 10];
+  };
+  const LABEL = "600 13px system-ui, sans-serif";
+  // Where a mark's label is in the frame and covers no mark and no other label, or nearly so.
+  const labelSpot = (mark) => {
+    if (!mark.label) return null;
+    pen.font = LABEL;
+    const long = pen.measureText(mark.label).width + 8, [left, top, right, bottom] = box(mark);
+    const middle = (left + right - long) / 2, centre = (top + bottom) / 2 - 10;
+    const spots = [[right + 2, centre], [left - 2 - long, centre], [middle, top - 22], [middle, bottom + 2],
+      [right + 2, top - 14], [right + 2, bottom - 6], [left - 2 - long, top - 14], [left - 2 - long, bottom - 6]]
+      .map(([x, y]) => [clamp(x, 0, width - long), clamp(y, 0, height - 20)])
+      .map(([x, y]) => [x, y, x + long, y + 20]);
+    const best = spots.find((spot) => world.free(spot, taken)) || spots[0];
+    taken.push(best);
+    return [mark.label, best[0] + 4, best[1] + 10];
+  };
+  const label = (text, left, y) => {
+    pen.font = LABEL;
     pen.fillStyle = "rgba(20,20,24,.8)";
-    pen.fillRect(left - 4, y - 10, long + 8, 20);
+    pen.fillRect(left - 4, y - 10, pen.measureText(text).width + 8, 20);
     pen.fillStyle = "#ffffff";
+    pen.textAlign = "left";
     pen.textBaseline = "middle";
     pen.fillText(text, left, y + 1);
   };
@@ -235,15 +247,17 @@ window.explorerMap = (element, props, trigger, server, watch, id) => {
     const metres = [5, 2, 1].map((step) => step * power).find((value) => value <= wanted);
     const long = metres * along, y = height - 12;
     outlined([["#ffffff", 6], ["#202024", 3]], [[12, y], [12 + long, y]]);
-    label(metres >= 1000 ? `${metres / 1000} km` : `${metres} m`, 12, y - 16, 4);
+    label(metres >= 1000 ? `${metres / 1000} km` : `${metres} m`, 16, y - 16);
   };
 
-  // --- visible dots, from the server --------------------------------------------------------------
+  // --- what is visible, from the server -----------------------------------------------------------
 
   const look = () => {
-    if (!scene.dots || !at || !width) return;
+    if (!at || !width) return;
     clearTimeout(asking);
     asking = setTimeout(() => {
+      if (!scene.grid) world.look(sight(), at.scale, server.land, draw);
+      if (!scene.dots) return;
       const request = { ...scene.dots, sight: sight() };
       const key = JSON.stringify(request);
       if (key === asked) return;
@@ -261,7 +275,9 @@ window.explorerMap = (element, props, trigger, server, watch, id) => {
     const wide = element.clientWidth;
     if (!wide) return;
     const shape = (north - south) / ((east - west) * scene.squeeze);
-    const high = Math.round(Math.min(wide * shape, Math.max(280, window.innerHeight * 0.72)));
+    // With photo or result, and the buttons, in one screen.
+    const most = window.innerWidth < 640 ? window.innerHeight * 0.36 : window.innerHeight - 450;
+    const high = Math.round(Math.min(wide * Math.max(shape, 0.62), Math.max(240, most)));
     if (wide === width && high === height) return;
     width = wide;
     height = high;
@@ -279,6 +295,9 @@ window.explorerMap = (element, props, trigger, server, watch, id) => {
     if (!scene.dots) { dots = []; remark.textContent = ""; }
     if (scene.place !== before.place) { width = 0; resize(); }
     if (width && (!at || (scene.fit && scene.turn !== before.turn))) fit(scene.fit);
+    if (scene.click === "guess" && !scene.marks.length && !scene.dots)
+      remark.textContent = coarse.matches ? "Zoom with two fingers or a double tap. Tap to set your pin."
+        : "Zoom with a double click, or with + − and the wheel once you have clicked. Click to set your pin.";
     draw();
     look();
   };
@@ -305,7 +324,37 @@ window.explorerMap = (element, props, trigger, server, watch, id) => {
       if (best) trigger("select", { row: best[0] });
     }
   };
+  // Movements that go on: a zoom towards a scale, and gliding after a drag.
+  let goal = null, glide = null, before = 0, moving = 0;
+  const go = () => { if (!moving) { before = performance.now(); moving = requestAnimationFrame(move); } };
+  const move = (now) => {
+    const passed = clamp(now - before, 1, 50);
+    before = now;
+    moving = 0;
+    if (goal) {
+      const left = goal.scale / at.scale, last = Math.abs(Math.log(left)) < 0.01;
+      const { x, y } = goal;
+      if (last) goal = null;
+      zoomNow(last ? left : left ** (1 - Math.exp(-passed / 60)), x, y);
+    }
+    if (glide) {
+      shift(glide[0] * passed, glide[1] * passed);
+      glide = glide.map((speed) => speed * Math.exp(-passed / 200));
+      if (Math.hypot(...glide) < 0.02) glide = null;
+    }
+    if (goal || glide) go();
+  };
+  const settle = () => {
+    const { scale, x, y } = goal || { scale: at.scale, x: 0, y: 0 };
+    goal = glide = null;
+    zoomNow(scale / at.scale, x, y);
+  };
   const zoom = (factor, x = width / 2, y = height / 2) => {
+    const least = whole(), scale = clamp((goal?.scale ?? at.scale) * factor, least, least * scene.deepest);
+    goal = { scale, x, y };
+    if (calm.matches) settle(); else go();
+  };
+  const zoomNow = (factor, x, y) => {
     const [latitude, longitude] = under(x, y);
     at.scale *= factor;
     hold();
@@ -321,7 +370,7 @@ window.explorerMap = (element, props, trigger, server, watch, id) => {
   };
 
   const fingers = new Map();
-  let moved = 0, apart = 0;
+  let moved = 0, apart = 0, speed = [0, 0], heard = 0, tapped = null;
   const spot = (event) => {
     const box = canvas.getBoundingClientRect();
     return [event.clientX - box.x, event.clientY - box.y];
@@ -330,25 +379,42 @@ window.explorerMap = (element, props, trigger, server, watch, id) => {
     canvas.setPointerCapture(event.pointerId);
     fingers.set(event.pointerId, spot(event));
     byKeyboard = false;
+    settle();
     if (fingers.size === 1) moved = 0;
     apart = 0;
+    speed = [0, 0];
   });
   canvas.addEventListener("pointermove", (event) => {
     if (!fingers.has(event.pointerId)) return;
     const [x, y] = spot(event), [x0, y0] = fingers.get(event.pointerId);
     fingers.set(event.pointerId, [x, y]);
     moved += Math.hypot(x - x0, y - y0);
-    if (fingers.size === 1) { if (moved > TAP) shift(x - x0, y - y0); return; }
+    if (fingers.size === 1) {
+      if (moved <= TAP) return;
+      const passed = Math.max(event.timeStamp - heard, 1);
+      heard = event.timeStamp;
+      speed = [(x - x0) / passed, (y - y0) / passed].map((now, i) => now * 0.6 + speed[i] * 0.4);
+      shift(x - x0, y - y0);
+      return;
+    }
     const [[x1, y1], [x2, y2]] = [...fingers.values()];
     const now = Math.hypot(x2 - x1, y2 - y1);
-    if (apart) zoom(now / apart, (x1 + x2) / 2, (y1 + y2) / 2);
+    if (apart) zoomNow(now / apart, (x1 + x2) / 2, (y1 + y2) / 2);
     apart = now;
     moved = TAP + 1;
   });
   const lift = (event) => {
     const was = fingers.delete(event.pointerId);
     apart = 0;
-    if (was && event.type === "pointerup" && !fingers.size && moved <= TAP) choose(...spot(event));
+    if (!was || event.type !== "pointerup" || fingers.size) return;
+    const [x, y] = spot(event);
+    if (moved > TAP) {
+      if (event.timeStamp - heard < 60 && !calm.matches) { glide = speed; go(); }
+      return;
+    }
+    const again = tapped && event.timeStamp - tapped[2] < DOUBLE && Math.hypot(x - tapped[0], y - tapped[1]) < 20;
+    tapped = again ? null : [x, y, event.timeStamp];
+    if (again) zoom(2.5, x, y); else choose(x, y);
   };
   canvas.addEventListener("pointerup", lift);
   canvas.addEventListener("pointercancel", lift);
@@ -371,6 +437,7 @@ window.explorerMap = (element, props, trigger, server, watch, id) => {
     if (!keys[event.key]) return;
     event.preventDefault();
     byKeyboard = true;
+    settle();
     keys[event.key]();
     const [latitude, longitude] = under(width / 2, height / 2);
     if (event.key !== "Enter" && event.key !== " " && !scene.dots)
@@ -378,7 +445,7 @@ window.explorerMap = (element, props, trigger, server, watch, id) => {
   });
   // The cross stays in the middle and the map moves under it, so the map must be larger than its frame.
   const nudge = (dx, dy) => {
-    if (at.scale <= whole() * 1.05) zoom(2);
+    if (at.scale <= whole() * 1.05) zoomNow(2, width / 2, height / 2);
     shift(-dx, -dy);
   };
   canvas.addEventListener("focus", () => { byKeyboard = canvas.matches(":focus-visible"); draw(); });
@@ -392,7 +459,9 @@ window.explorerMap = (element, props, trigger, server, watch, id) => {
   new ResizeObserver(resize).observe(element);
   new MutationObserver(draw).observe(document.body, { attributes: true });
   watch("value", show);
-  canvas.setAttribute("aria-label", scene.label);
   resize();
-  window.explorerMaps[id] = { place, under, dots: () => dots, scene: () => scene };
+  show();
+  window.explorerMaps[id] = {
+    place, under, dots: () => dots, scene: () => scene, scale: () => at.scale, names: () => world.names(),
+  };
 };

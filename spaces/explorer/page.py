@@ -18,19 +18,16 @@ from elements import PRIVATE
 
 from gcd_metric import theme
 
-_INTRO = """
-# Where was this photo taken?
-
-This page shows two image-geolocation benchmarks: **Im2GPS**, photos from all over the world, and
-**Just Zoom In**, street photos of Washington, D.C., which are located by zooming into aerial
-imagery. You can guess where ten photos were taken and get the scores that a model would get,
-browse the photos, and view the overhead images of a zoom.
-"""
+_TITLE = "# Where was this photo taken?"
 _ABOUT = """
-Distances are great-circle distances on a sphere. Scores are computed with the metric `gcd_metric`,
-with 95 % confidence intervals. GeoScore is 5,000 for a perfect guess and falls by a factor of e
-every 1,492.7 km. Maps show latitude and longitude without projection, with coastlines from Natural
-Earth (public domain). The page uses no tile server and stores no data about visitors.
+**Im2GPS** has photos from all over the world, **Just Zoom In** street photos of Washington, D.C.,
+which are located by zooming into aerial imagery. Distances are great-circle distances on a sphere.
+Scores are computed with the metric `gcd_metric`, with 95 % confidence intervals. A perfect guess
+has 5,000 points, and points fall by a factor of e every 1,492.7 km (this is GeoScore) or, in
+Washington, every 1.414 km: a tenth of the map's diagonal in both cases. Maps show latitude and
+longitude without projection. Countries are from Natural Earth (public domain), cities from GeoNames
+(CC BY 4.0). The page uses no tile server. Only your browser keeps the game that you play, so that
+you can go on after a reload.
 """
 
 
@@ -38,7 +35,7 @@ def build(collections: Mapping[str, Collection]) -> gr.Blocks:
     """Return the page."""
     page: gr.Blocks = gr.Blocks(title="Where was this photo taken?", analytics_enabled=False)
     with page:
-        gr.Markdown(_INTRO)
+        gr.Markdown(_TITLE)
         with gr.Tabs() as tabs:  # with short names, or a phone hides the last in a menu
             with gr.Tab("Guess", id="guess"):
                 guess_tab.build(page, collections)
@@ -60,7 +57,7 @@ def serve(collections: Mapping[str, Collection]) -> None:
         head=f"<style>{theme.STYLE}{style}</style>{worldmap.head()}",
         theme=theme.make_theme(),
         max_file_size=1,  # nothing is uploaded
-        footer_links=["gradio", "settings"],
+        footer_links=["gradio"],
         ssr_mode=False,
         share=False,
     )

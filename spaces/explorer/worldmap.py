@@ -11,41 +11,41 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import atlas
 import gradio as gr
 import numpy as np
 from catalogue import Collection
 from elements import data_url, shrunk
 
-from gcd_metric.plot_data import coastlines, great_circle_arcs
+from gcd_metric.plot_data import great_circle_arcs
 from justzoomin import zoom
 
 MOST_DOTS = 1500
 _BINS = (50, 30)  # across and down; their product is MOST_DOTS
 _VIEW_PIXELS = 384
+_LIMITS = (-180, -180, -90, -90), (180, 180, 90, 90)  # of west, east, south and north
 _HERE = Path(__file__).parent
+_SCRIPTS = ("map.js", "world.js", "card.js")
 _TEMPLATE = """
 <div class="map-frame">
   <canvas tabindex="0" role="application"></canvas>
-</div>
-<div class="map-below">
-  <p class="map-remark" aria-live="polite"></p>
   <div class="map-buttons">
     <button type="button" data-job="in" aria-label="Zoom in">+</button>
     <button type="button" data-job="out" aria-label="Zoom out">−</button>
     <button type="button" data-job="whole" aria-label="Show the whole map">⤢</button>
   </div>
 </div>
+<p class="map-remark" aria-live="polite"></p>
 """
 _ON_LOAD = "window.explorerMap(element, props, trigger, server, watch, %s) // 'select'"
 _KEYS = "Arrow keys move the cross, plus and minus zoom, Enter {}."
 
 
 def head() -> str:
-    """Return what the page's head must contain for maps: the script and the coastlines."""
-    coasts = [np.round(line, 2).tolist() for line in coastlines()]
-    script = (_HERE / "map.js").read_text(encoding="utf-8")
-    data = json.dumps(coasts, separators=(",", ":"))
-    return f"<script>window.explorerCoasts = {data};\n{script}</script>"
+    """Return what the page's head must contain for maps: the scripts and the world."""
+    parts = [(_HERE / name).read_text(encoding="utf-8") for name in _SCRIPTS]
+    world = json.dumps(atlas.world(), separators=(",", ":")).replace("<", "\\u003c")
+    return "<script>window.explorerWorld = {};\n{}</script>".format(world, "\n".join(parts))
 
 
 def map_component(
@@ -61,13 +61,22 @@ def map_component(
         """Return the dots of the photos in view, and a sentence about them."""
         try:
             places = collections[request["collection"]].rows(request["split"]).places
-            sight = [float(value) for value in request["sight"]]
-            west, east, south, north = sight
-            if not all(map(math.isfinite, sight)) or west >= east or south >= north:
-                raise ValueError("nothing is in view")
+            sight = _sight(request)
         except (KeyError, TypeError, ValueError):  # not a request of our page
             return {"dots": [], "remark": ""}
-        return dots_in_sight(places, (west, east, south, north))
+        return dots_in_sight(places, sight)
+
+    def land(request: dict[str, Any]) -> dict[str, Any] | None:
+        """Return land and cities for a view, in the detail that its scale shows."""
+        try:
+            west, east, south, north = np.clip(_sight(request), *_LIMITS).tolist()
+            step = float(request["step"])
+            if not 0 < step <= 1 or west >= east or south >= north:
+                return None
+        except (KeyError, TypeError, ValueError):
+            return None
+        # Not finer than about 2,000 pixels across, whatever the browser says of its size.
+        return atlas.sheet(west, south, east, north, max(step, (east - west) / 4000))
 
     def view(prefix: list[int]) -> str:
         """Return the overhead view after the actions as a data URL; empty if there is none."""
@@ -82,10 +91,18 @@ def map_component(
         scene,
         html_template=_TEMPLATE,
         js_on_load=_ON_LOAD % json.dumps(elem_id),
-        server_functions=[dots, view],
+        server_functions=[dots, land, view],
         elem_id=elem_id,
         elem_classes="map",
     )
+
+
+def _sight(request: dict[str, Any]) -> tuple[float, float, float, float]:
+    """Return west, east, south and north of a request; ValueError if nothing is in view."""
+    west, east, south, north = (float(value) for value in request["sight"])
+    if not (-math.inf < west < east < math.inf and -math.inf < south < north < math.inf):
+        raise ValueError("nothing is in view")
+    return west, east, south, north
 
 
 def scene_of(
@@ -142,7 +159,7 @@ def scene_of(
 
 
 def mark(kind: str, place: Iterable[float], label: str = "") -> dict[str, Any]:
-    """Return a mark of kind `guess`, `truth` or `chosen` at a latitude and longitude."""
+    """Return a mark of kind `guess`, `rival`, `truth` or `chosen` at latitude and longitude."""
     latitude, longitude = map(float, place)
     return {"kind": kind, "latitude": latitude, "longitude": longitude, "label": label}
 

@@ -19,7 +19,7 @@ from PIL import Image
 import gcd_metric
 import im2gps.cli
 import im2gps.sample
-from tests.support.browser import PHONE, Space, chromium, need_browser, visit  # noqa: F401
+from tests.support.browser import PHONE, WIDE, Space, chromium, need_browser, visit  # noqa: F401
 from tests.support.shards import jpeg, pair, write_shard
 
 HERE = Path(__file__).parents[2] / "spaces" / "explorer"
@@ -42,7 +42,7 @@ def miniature(tmp_path_factory):
 @pytest.fixture(scope="module")
 def space(miniature, modules, tmp_path_factory):
     """The Space as uploaded, in an environment of only its requirements."""
-    need_browser("gradio")
+    need_browser("gradio", "axe_playwright_python")
     folder = HERE
     if os.environ.get("SPACE_PYTHON"):
         from bundle import bundle
@@ -153,7 +153,7 @@ def test_ten_rounds_agree_with_the_metric(page, rows):
     # the first pin by mouse, the second by keyboard, the others typed
     page.mouse.click(*on_screen(page, "guess-map", (45.0, 10.0)))
     assert np.abs(np.array(pin(page)) - (45, 10)).max() < 0.6  # a pixel is half a degree
-    assert "km off, GeoScore" in status(page, "guess", page.locator("#answer").click)
+    assert " km off: " in status(page, "guess", page.locator("#answer").click)
     next_round(page)
     page.locator("#guess-map canvas").focus()
     for key in ("Home", "+", "+", "ArrowUp", "ArrowRight", "Shift+ArrowRight"):
@@ -166,16 +166,18 @@ def test_ten_rounds_agree_with_the_metric(page, rows):
         next_round(page)
         assert page.get_by_label("Longitude").input_value() == ""
         said = answer(page, (40 - number, -100 + 20 * number))
-    assert said.startswith("Round 10 of 10")
+    assert "It was taken near " in said or " km from " in said
+    assert "The model (nearest neighbour) was " in said and "After round 10 of 10 you have" in said
     page.locator("#onward").click()
     page.locator("#result table").first.wait_for()
 
-    (_, mine), (_, *rounds) = (cells(page, f"#result .wide:nth-of-type({n})") for n in (1, 2))
-    truth = [[float(part) for part in line[3].split(",")] for line in rounds]
-    guesses = [[float(part) for part in line[4].split(",")] for line in rounds]
-    assert len({line[5] for line in rounds}) == 10
+    tables = (cells(page, f"#result .wide:nth-of-type({n})") for n in (1, 2))
+    (_, mine, theirs), (_, *rounds) = tables
+    truth = [[float(part) for part in line[6].split(",")] for line in rounds]
+    guesses = [[float(part) for part in line[7].split(",")] for line in rounds]
+    assert len({line[8] for line in rounds}) == 10
     for line, place in zip(rounds, truth, strict=True):
-        row = rows["test"][line[5]]
+        row = rows["test"][line[8]]
         assert np.allclose(place, (row["latitude"], row["longitude"]), atol=1e-5)
     result = gcd_metric.GcdMetric("standard").compute(predictions=guesses, references=truth)
     shown = [
@@ -189,6 +191,18 @@ def test_ten_rounds_agree_with_the_metric(page, rows):
         for low, high in [result[f"{key}_ci95"]]
     ]
     assert mine == ["you", *shown, *rest, "10"]
+    points = [np.sum([float(line[n].replace(",", "")) for line in rounds]) for n in (2, 4)]
+    assert points[0] == pytest.approx(10 * result["geoscore"], abs=5)  # each is rounded
+    assert theirs[0] == "nearest neighbour"
+    said = status(page, "guess")
+    assert all(f"{total:,.0f}" in said for total in (*points, abs(points[0] - points[1])))
+    assert page.evaluate("document.activeElement.innerText") == "Your result"
+    with page.expect_download() as saving:
+        page.locator("#save-card").click()
+    with Image.open(saving.value.path()) as card:
+        assert card.size == (1200, 630)
+        drawn = np.unique(np.asarray(card.convert("RGB")).reshape(-1, 3), axis=0)
+        assert len(drawn) > 500 and [0xDD, 0x7A, 0x00] in drawn.tolist()  # the map, and your bars
     assert "synthetic, so published results" in page.locator("#result").inner_text()
     assert page.evaluate("window.explorerMaps['guess-map'].scene().arcs.length") == 10
     status(page, "guess", page.locator("#again").click)
@@ -201,14 +215,64 @@ def test_a_game_belongs_to_its_visitor_and_its_seed_fixes_the_photos(space, page
     other = visit(space.url)
     other.locator("#guess-photo img").wait_for()
     assert other.locator("#guess-photo img").get_attribute("src") == photo
-    assert status(other, "guess").startswith("Round 1 of 10: where was")
+    assert status(other, "guess").startswith("Round 1 of 10. Where was")
     other.locator("#seed input").fill("7")
     status(page, "guess", page.locator("#onward").click)
     other.locator("#new-game").click()
     other.wait_for_function(
         "photo => document.querySelector('#guess-photo img').src !== photo", arg=photo
     )
-    assert status(page, "guess").startswith("Round 2 of 10")
+    assert status(page, "guess").startswith("Round 2 of 10, ")
+    # a link leads to the same photos, and a reload to the same round
+    other.wait_for_url("**game=7")
+    friend = visit(other.url)
+    friend.locator("#guess-photo img").wait_for()
+    there, here = (
+        each.locator("#guess-photo img").get_attribute("src") for each in (friend, other)
+    )
+    assert there == here and friend.locator("#seed input").input_value() == "7"
+    for act in (lambda: status(page, "guess"), lambda: answer(page, (1.0, 2.0))):
+        said = act()
+        page.reload()
+        page.locator("#guess-photo img").wait_for()
+        assert status(page, "guess") == said
+    assert "After round 2 of 10 you have" in said and page.locator("#onward").is_visible()
+
+
+def test_the_focus_is_where_the_game_goes_on(space, visit):  # noqa: F811
+    page = visit(space.url, viewport={"width": 1280, "height": 800})
+    page.locator("#guess-photo img").wait_for()
+    page.wait_for_function("document.querySelector('#guess-map canvas').clientHeight > 0")
+    assert page.locator("#answer").bounding_box()["y"] + 44 < 800  # without scrolling
+    answer(page, (10.0, 20.0))
+    page.wait_for_function("document.activeElement.id === 'onward'")
+    status(page, "guess", lambda: page.keyboard.press("Enter"))
+    page.wait_for_function("document.activeElement.matches('#guess-map canvas')")
+    page.keyboard.press("ArrowUp")
+    page.keyboard.press("Enter")
+    pin(page)
+    assert page.evaluate("window.scrollY") == 0
+
+
+def test_the_map_moves_as_maps_do(page):
+    scale = "window.explorerMaps['guess-map'].scale()"
+    box = page.locator("#guess-map canvas").bounding_box()
+    spot = box["x"] + box["width"] * 0.53, box["y"] + box["height"] * 0.24
+    whole = page.evaluate(scale)
+    page.mouse.dblclick(*spot)
+    page.wait_for_function(f"{scale} > 2.4 * {whole}")
+    page.mouse.dblclick(*spot)
+    page.mouse.dblclick(*spot)
+    # what the server sends for this view
+    page.wait_for_function("window.explorerMaps['guess-map'].names().includes('Munich')")
+    assert "Italy" in page.evaluate("window.explorerMaps['guess-map'].names()")
+    page.mouse.move(*spot)
+    page.mouse.down()
+    for step in range(8):
+        page.mouse.move(spot[0] - 15 * step, spot[1])
+    page.mouse.up()
+    left = page.evaluate("window.explorerMaps['guess-map'].under(0, 0)[1]")
+    page.wait_for_function(f"window.explorerMaps['guess-map'].under(0, 0)[1] > {left} + 0.1")
 
 
 @pytest.mark.parametrize("data_set, split", [("Im2GPS", "test"), ("Just Zoom In", "validation")])
@@ -238,8 +302,9 @@ def test_the_answer_is_not_sent_before_the_guess(page, rows, data_set, split):
     before = "".join(page.evaluate("window.heard")) + page.content()
     photo = page.locator("#guess-photo img")
     picture = photo.get_attribute("src")
-    said = answer(page, (38.9, -77.0))
-    image_id = re.search(r"The photo (\S+) was taken", said)[1]
+    answer(page, (38.9, -77.0))
+    told = page.locator("#guess-credit").inner_text()
+    image_id = re.search(r"The photo (\S+) was taken", told)[1]
     row = rows[split][image_id]
     after = "".join(page.evaluate("window.heard")) + page.content()
     for telling in (image_id, *(f"{row[name]:.5f}"[:-1] for name in ("latitude", "longitude"))):
@@ -259,7 +324,7 @@ def test_invalid_coordinates_are_refused(page):
     page.get_by_label("Longitude").fill("10")
     said = status(page, "guess", page.locator("#answer").click)
     assert "latitude 95, longitude 10 is not on Earth" in said
-    assert answer(page, (9.5, 10)).startswith("Round 1 of 10")
+    assert "After round 1 of 10" in answer(page, (9.5, 10))
 
 
 # --- browsing and zooming -----------------------------------------------------------------------
@@ -341,26 +406,55 @@ def test_the_zoom_tab_shows_view_by_view(page, rows):
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_the_page_fits_a_phone(space, visit, scheme):  # noqa: F811
-    page = visit(space.url, **PHONE, color_scheme=scheme)
+@pytest.mark.parametrize("size", [PHONE, WIDE], ids=["phone", "wide"])
+def test_the_page_fits_and_is_accessible(space, visit, size, scheme):  # noqa: F811
+    from axe_playwright_python.sync_playwright import Axe
+
+    phone = size is PHONE
+    page = visit(space.url, **size, color_scheme=scheme)
+    check = Axe()
+
+    def see():
+        assert overflow(page) <= 0
+        page.wait_for_function(  # gradio fades what it changes
+            "!document.querySelector('.pending')"
+            " && !document.getAnimations().some((one) => one instanceof CSSTransition)"
+        )
+        report = check.run(page)
+        assert not report.violations_count, report.generate_report()
+
     page.locator("#guess-photo img").wait_for()
-    page.touchscreen.tap(*on_screen(page, "guess-map", (20.0, 20.0)))
+    see()
+    target = on_screen(page, "guess-map", (20.0, 20.0))
+    (page.touchscreen.tap if phone else page.mouse.click)(*target)
     assert np.abs(np.array(pin(page)) - 20).max() < 1.2  # a pixel is a degree
-    status(page, "guess", page.locator("#answer").tap)
-    assert overflow(page) <= 0
-    page.get_by_role("tab", name="Browse").tap()
+    status(page, "guess", page.locator("#answer").click)
+    page.locator("#onward").wait_for()
+    see()
+    page.wait_for_function("document.activeElement.id === 'onward'")
+    shown = [page.locator(f"#{name}").bounding_box() for name in ("guess-status", "onward")]
+    assert shown[0]["y"] >= -1 and shown[1]["y"] + shown[1]["height"] <= size["viewport"]["height"]
+    small = page.evaluate(
+        """[...document.querySelectorAll("button, label, input:not([type=radio])")]
+        .filter((one) => one.offsetParent && !one.closest(".visually-hidden"))
+        .map((one) => [one.id || one.innerText, one.getBoundingClientRect()])
+        .filter(([, box]) => box.height > 1 && Math.min(box.width, box.height) < 43.5)
+        .map(([name]) => name)"""
+    )
+    assert not small or not phone, small
+    page.get_by_role("tab", name="Browse").click()
     place = dots(page, 48)[0][1:3]
     point = on_screen(page, "browse-map", place)
-    status(page, "browse", lambda: page.touchscreen.tap(*point))
-    assert overflow(page) <= 0
-    page.get_by_role("tab", name="Zoom").tap()
+    status(page, "browse", lambda: page.mouse.click(*point))
+    see()
+    page.get_by_role("tab", name="Zoom").click()
     page.locator("#walk-view img").wait_for()
-    assert overflow(page) <= 0
+    see()
     shade = page.evaluate(
         "getComputedStyle(document.body).color.match(/\\d+/g).slice(0, 3).map(Number)"
     )
     assert (min(shade) > 200) if scheme == "dark" else (max(shade) < 80)
-    # the map has the background of the page
+    # the sea has the brightness of the page
     ground = page.evaluate(
         "[...document.querySelector('#guess-map canvas').getContext('2d')"
         ".getImageData(3, 3, 1, 1).data].slice(0, 3)"
@@ -508,6 +602,96 @@ def test_a_missing_data_set_is_named_by_its_setting(modules, hub, packs, tmp_pat
         settings = {"IM2GPS_REPO": str(packs), "JUSTZOOMIN_REPO": where}
         with pytest.raises(ValueError, match=f"JUSTZOOMIN_REPO={where}: "):
             open_collections(settings, tmp_path)
+
+
+def test_the_map_of_the_world_has_land_and_names_where_they_are(modules):
+    shapely = pytest.importorskip("shapely")
+    import atlas
+
+    def polygons(sheet):
+        for rings in sheet["land"]:
+            shapes = []
+            for ring in rings:
+                steps = np.array(ring).reshape(-1, 2).cumsum(axis=0)
+                west, _, south, _ = sheet["box"]
+                shapes.append(shapely.Polygon(steps * sheet["unit"] + (west, south)).buffer(0))
+            yield shapely.union_all(shapes)
+
+    world, fine = atlas.world(), atlas.sheet(8.0, 41.0, 16.0, 48.0, 0.01)
+    assert len(json.dumps(world)) < 200_000 and len(json.dumps(fine)) < 60_000
+    for sheet, places, water in (
+        (world, [(48.9, 2.4), (-33.4, -70.6), (64.1, -150)], [(0, -140), (40, -40)]),
+        (fine, [(41.9, 12.5), (47.3, 11.4)], [(43.0, 9.9), (45.28, 12.6)]),
+    ):
+        land = shapely.union_all(list(polygons(sheet)))
+        for expected, points in ((True, places), (False, water)):
+            assert all(land.covers(shapely.Point(x, y)) == expected for y, x in points)
+    assert {"Rome", "Milan"} <= {city[0] for city in fine["cities"]}
+    for name, latitude, longitude, room in world["names"]:  # noqa: B007
+        if room > 3:  # of small countries, only a part may be left
+            at = shapely.Point(longitude, latitude)
+            assert atlas.countries().query("name == @name")["shape"].iloc[0].buffer(0.2).covers(at)
+
+
+def test_a_place_is_named_after_the_largest_city_nearby(modules):
+    import atlas
+
+    assert atlas.near(-33.5, -70.6) == "near Santiago, Chile"
+    assert atlas.near(1.35, 103.82) == "near Singapore"
+    assert re.fullmatch(r"\d{3} km from \S+, French Polynesia", atlas.near(0, -140))
+
+
+def test_a_file_of_predictions_is_the_model_to_beat(modules, packs, zoom, tmp_path):
+    from catalogue import open_collections
+    from game import guess, new_game, rival_guesses
+
+    file = tmp_path / "my_model" / "predictions.jsonl"
+    file.parent.mkdir()
+    settings = {"IM2GPS_REPO": str(packs), "JUSTZOOMIN_REPO": str(zoom)}
+    ids = open_collections(settings, tmp_path)["im2gps"].rows("test").ids
+    lines = [{"image_id": ids[0], "latitude": 1, "longitude": 2}]
+    lines += [{"image_id": ids[1], "error": "ValueError: damaged"}]
+    file.write_text("".join(json.dumps(line) + "\n" for line in lines))
+    settings["IM2GPS_PREDICTIONS"] = str(file)
+    world = open_collections(settings, tmp_path)["im2gps"]
+    assert world.rival.name == "my model"
+    assert world.rival.guesses[0].tolist() == [1, 2] and np.isnan(world.rival.guesses[1:]).all()
+    game = guess(new_game(world, 1), 0.0, 0.0)
+    assert rival_guesses(game, world).shape == (1, 2)
+    file.write_text('{"image_id": "nobody", "latitude": 1, "longitude": 2}\n')
+    with pytest.raises(ValueError, match="IM2GPS_PREDICTIONS.*no prediction for any of the"):
+        open_collections(settings, tmp_path)
+
+
+def test_points_fall_with_the_distance_on_the_scale_of_the_map(modules):
+    from game import points
+
+    assert points(np.array([0.0, 1492.7, 20_000]), "im2gps").tolist() == [5000, 1839, 0]
+    assert points(np.array([0.0, 1414.2, 10_000]), "justzoomin").tolist() == [5000, 1839, 4]
+
+
+def test_a_kept_game_goes_on_and_anything_else_begins_a_new_one(modules):
+    from catalogue import Collection, Rows
+    from game import guess, new_game, next_round, resumed, saved
+
+    class Photos(Collection):
+        def _read_rows(self, split):
+            return Rows(np.arange(20).astype(str), np.zeros((20, 2)), None)
+
+    collection = Photos("im2gps", ["test"])
+    game = guess(new_game(collection, 5), 1.0, 2.0)
+    for each in (game, next_round(game), guess(next_round(game), 3.0, 4.0)):
+        kept = json.loads(json.dumps(saved(each)))
+        assert resumed(collection, 5, kept) == each
+        assert resumed(collection, 6, kept) == new_game(collection, 6)
+    while not game.finished:
+        game = guess(next_round(game), 1.0, 2.0)
+    assert resumed(collection, 5, saved(game)) == game
+    kept = saved(game)
+    for wrong in (None, [], {}, {**kept, "guesses": [[95, 0]]}, {**kept, "guesses": 3}):
+        assert resumed(collection, 5, wrong) == new_game(collection, 5)
+    long = {**kept, "guesses": kept["guesses"] * 3, "open": True}
+    assert len(resumed(collection, 5, long).guesses) == len(game.rows)
 
 
 def test_published_results_need_a_game_on_the_whole_benchmark(modules):
