@@ -53,7 +53,7 @@ def loading(name: str, extra: str) -> Iterator[None]:
         advice = f'install the libraries: pip install "im2gps-justzoomin[{extra}]"'
         raise ModelError(f"{name}: {error}; {advice}") from error
     except Exception as error:  # of any type, depending on what is damaged
-        text = " ".join(str(error).split())[:300] or type(error).__name__
+        text = " ".join(str(error).split())[:300].rstrip(".") or type(error).__name__
         advice = (
             f"; without network, run `hf download {name} --local-dir FOLDER` elsewhere, copy the "
             "folder, and give it instead of the name"
