@@ -12,6 +12,7 @@ from justzoomin.justzoomin import JustZoomInConfig
 OURS = {"geoload", "im2gps", "justzoomin", "gcd_metric"}
 # These decide what is downloaded, printed or allowed, but not what is in a row.
 NOT_ROWS = {f"geoload.{name}" for name in ("hub", "messages", "processes", "registry", "report")}
+NOT_ROWS |= {"gcd_metric.inspect_scorer"}  # reads predictions, and needs the extra `inspect`
 
 
 def imports(module: str) -> set[str]:
@@ -34,7 +35,7 @@ def imports(module: str) -> set[str]:
 def is_module(name: str) -> bool:
     try:
         spec = importlib.util.find_spec(name)
-    except ModuleNotFoundError:  # the parent is a module, so this is one of its names
+    except ImportError:  # the parent is a module (or needs an extra), so this is one of its names
         return False
     return spec is not None and not spec.submodule_search_locations
 
