@@ -66,7 +66,8 @@ def ask(game: Game, collection: Collection) -> Changes:
 def _map_for_guess(game: Game, collection: Collection, *pin: float) -> dict[str, Any]:
     marks = [mark("guess", pin)] if pin else []
     turn = [game.seed, game.round, "asked"]
-    return scene_of(collection, "guess", _MAPS[game.collection], marks=marks, turn=turn)
+    label, whole = _MAPS[game.collection], scene_of(collection, None, "")["extent"]
+    return scene_of(collection, "guess", label, marks=marks, fit=whole, turn=turn)
 
 
 def show_answer(game: Game, collection: Collection) -> Changes:

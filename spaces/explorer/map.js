@@ -49,11 +49,11 @@ window.explorerMap = (element, props, trigger, server, watch, id) => {
   };
   const fit = (box) => {
     const [west, east, south, north] = box || scene.extent;
-    at = {
-      latitude: (south + north) / 2, longitude: (west + east) / 2,
-      scale: Math.min(width / Math.max((east - west) * scene.squeeze, 1e-9),
-                      height / Math.max(north - south, 1e-9)),
-    };
+    const whole = String(box || scene.extent) === String(scene.extent);
+    const below = whole ? 0 : 60; // room for the buttons, so that they cover no mark
+    const scale = Math.min(width / Math.max((east - west) * scene.squeeze, 1e-9),
+                           (height - below) / Math.max(north - south, 1e-9));
+    at = { latitude: (south + north) / 2 - below / 2 / scale, longitude: (west + east) / 2, scale };
     hold();
   };
 
@@ -216,6 +216,7 @@ window.explorerMap = (element, props, trigger, server, watch, id) => {
     if (!mark.label) return null;
     pen.font = LABEL;
     const long = pen.measureText(mark.label).width + 8, [left, top, right, bottom] = box(mark);
+    if (right < 0 || left > width || bottom < 0 || top > height) return null;
     const middle = (left + right - long) / 2, centre = (top + bottom) / 2 - 10;
     const spots = [[right + 2, centre], [left - 2 - long, centre], [middle, top - 22], [middle, bottom + 2],
       [right + 2, top - 14], [right + 2, bottom - 6], [left - 2 - long, top - 14], [left - 2 - long, bottom - 6]]
@@ -294,7 +295,7 @@ window.explorerMap = (element, props, trigger, server, watch, id) => {
     if (JSON.stringify(scene.dots) !== JSON.stringify(before.dots)) { dots = []; asked = ""; }
     if (!scene.dots) { dots = []; remark.textContent = ""; }
     if (scene.place !== before.place) { width = 0; resize(); }
-    if (width && (!at || (scene.fit && scene.turn !== before.turn))) fit(scene.fit);
+    if (width && (!at || (scene.fit && String(scene.turn) !== String(before.turn)))) fit(scene.fit);
     if (scene.click === "guess" && !scene.marks.length && !scene.dots)
       remark.textContent = coarse.matches ? "Zoom with two fingers or a double tap. Tap to set your pin."
         : "Zoom with a double click, or with + − and the wheel once you have clicked. Click to set your pin.";

@@ -266,13 +266,17 @@ def test_the_map_moves_as_maps_do(page):
     # what the server sends for this view
     page.wait_for_function("window.explorerMaps['guess-map'].names().includes('Munich')")
     assert "Italy" in page.evaluate("window.explorerMaps['guess-map'].names()")
+    before = page.evaluate("window.explorerMaps['guess-map'].under(0, 0)[1]")
     page.mouse.move(*spot)
     page.mouse.down()
-    for step in range(8):
-        page.mouse.move(spot[0] - 15 * step, spot[1])
+    page.mouse.move(spot[0] - 100, spot[1], steps=8)
     page.mouse.up()
-    left = page.evaluate("window.explorerMaps['guess-map'].under(0, 0)[1]")
-    page.wait_for_function(f"window.explorerMaps['guess-map'].under(0, 0)[1] > {left} + 0.1")
+    assert page.evaluate("window.explorerMaps['guess-map'].under(0, 0)[1]") > before + 1
+    # a typed pin leaves the map where it is; the next round begins with the whole map
+    answer(page, (48.0, 11.0))
+    assert page.evaluate(scale) > 2 * whole
+    next_round(page)
+    page.wait_for_function(f"Math.abs({scale} - {whole}) < 0.01 * {whole}")
 
 
 @pytest.mark.parametrize("data_set, split", [("Im2GPS", "test"), ("Just Zoom In", "validation")])
