@@ -56,10 +56,10 @@ def score_zoom(records: Sequence[dict[str, Any]], references: Any) -> dict[str, 
     -------
     dict
         `scores` as `justzoomin.score` returns them for sequences, with `r@5` … if there are so many
-        candidates; `authors`, those that the authors' evaluation prints, under its names; and, if
-        there are log-probabilities, `ece` and `reliability` (see `calibration`). Photos with an
-        error count as wrong, and there are then no mean and median distance. Empty if there is no
-        answer.
+        candidates; `authors`, those that the authors' evaluation prints, under its names, for
+        sequences of four actions; and, if there are log-probabilities, `ece` and `reliability` (see
+        `calibration`). Photos with an error count as wrong, and there are then no mean and median
+        distance. Empty if there is no answer.
     """
     answered = [record for record in records if "sequence" in record]
     if not answered:
@@ -83,7 +83,8 @@ def score_zoom(records: Sequence[dict[str, Any]], references: Any) -> dict[str, 
     if len(answered) < len(records):
         scores = Scores({key: scores[key] for key in scores if "_m" not in key})
     result: dict[str, Any] = {"scores": dict(scores)}
-    result["authors"] = {name: scores[key] for name, key in _AUTHORS.items()}
+    if depth == zoom.DEPTH:
+        result["authors"] = {name: scores[key] for name, key in _AUTHORS.items()}
     if all("log_probability" in record for record in answered):
         right = [list(truth[one["image_id"]])[:depth] == one["sequence"] for one in answered]
         confidence = np.exp([record["log_probability"] for record in answered])
@@ -135,8 +136,9 @@ def zoom_text(result: dict[str, Any]) -> str:
         return "No photo has an answer."
     shares = {k: v for k, v in result["scores"].items() if k.startswith(("r@", "step"))}
     parts = [str(Scores(shares))]
-    named = ", ".join(f"{name} {100 * value:.1f}" for name, value in result["authors"].items())
-    parts.append(f"As the authors' evaluation prints it: {named}")
+    if "authors" in result:
+        named = ", ".join(f"{name} {100 * value:.1f}" for name, value in result["authors"].items())
+        parts.append(f"As the authors' evaluation prints it: {named}")
     if "ece" in result:
         rows = [
             [f"{row['low']:.2f}–{row['high']:.2f}", row["n"], row["confidence"], row["right"],
