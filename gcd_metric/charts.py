@@ -13,8 +13,9 @@ from typing import Any
 import numpy as np
 import plotly.graph_objects as go
 
+from . import text
 from .labels import for_plotly
-from .plot_data import RUN_COLOURS, ErrorClass, MapData, curve_data, map_data
+from .plot_data import MOST_POINTS, RUN_COLOURS, curve_data, map_data
 from .scoring import Run, Scored
 
 _GREY, _FAINT, _CLEAR = "#808080", "rgba(128,128,128,0.25)", "rgba(0,0,0,0)"
@@ -39,11 +40,11 @@ def error_curve(scored: Scored, narrow: bool = False) -> go.Figure:
     above = {"yref": "paper", "showarrow": False, "xanchor": "left", "yanchor": "bottom"}
     for threshold in scored.options.thresholds:
         figure.add_vline(threshold, line={"color": _GREY, "width": 1, "dash": "dot"})
-        name = f"{threshold:g} {unit}"
-        figure.add_annotation(x=math.log10(threshold), y=1, text=name, textangle=-45, **above)
+        at = {"x": math.log10(threshold), "y": 1, "text": text.distance(threshold, unit)}
+        figure.add_annotation(textangle=-45, **at, **above)
     figure.update_layout(
         hovermode="x unified",
-        margin={"t": 56, "l": 52, "r": 16 if narrow else 72, "b": 48},
+        margin={"t": 56, "l": 44, "r": 8 if narrow else 44, "b": 48},
         legend={"x": 0.99, "y": 0.02, "xanchor": "right", "yanchor": "bottom"},
         xaxis={
             "type": "log",
@@ -59,10 +60,13 @@ def error_curve(scored: Scored, narrow: bool = False) -> go.Figure:
 
 
 def error_map(scored: Scored, run: Run, narrow: bool = False) -> go.Figure:
-    """An arc from each truth (a dot) to its prediction; `narrow` is for a phone."""
-    shown = map_data(scored, run)
+    """The truths as points in a colour for each class of errors; `narrow` is for a phone.
+
+    Each point carries its prediction, to which map.js draws a line; the last trace is for lines.
+    """
+    shown = map_data(scored, run, MOST_POINTS, with_arcs=False)
     west, east, south, north = shown.extent
-    figure = _new_figure(narrow, 280 if narrow else 620)
+    figure = _new_figure(narrow, 280 if narrow else 420)
     coasts = _joined([np.round(line, 2) for line in shown.coasts])
     figure.add_scatter(x=coasts[:, 0], y=coasts[:, 1], mode="lines", **_grey_line(0.7))
     if shown.scale:
@@ -70,16 +74,32 @@ def error_map(scored: Scored, run: Run, narrow: bool = False) -> go.Figure:
         figure.add_scatter(x=[x, x + length], y=[y, y], mode="lines", **_grey_line(4))
         start = {"showarrow": False, "xanchor": "left", "yanchor": "bottom"}
         figure.add_annotation(x=x, y=y, text=name, **start)
+    size = 4.0 if narrow else float(np.clip(2500 / max(shown.count, 1), 5, 8))
     for group in shown.classes:
-        _add_class(figure, scored, run, shown, group)
+        latitude, longitude = scored.references[group.rows].T
+        marker = {"color": group.colour, "size": size, "opacity": 0.85}
+        figure.add_scatter(
+            x=longitude,
+            y=latitude,
+            text=[_label(scored, run, row) for row in group.rows],
+            customdata=run.predictions[group.rows],
+            mode="markers",
+            marker=marker,
+            name=group.name,
+            hovertemplate="%{text}<extra></extra>",
+            hoverlabel={"bgcolor": "#1c2733", "bordercolor": group.colour, "font_color": "#ffffff"},
+        )
+    line = {"color": _GREY, "width": 1.6}
+    figure.add_scatter(x=[], y=[], mode="lines", name="lines", line=line, **_SILENT)
     figure.update_layout(
         hovermode="closest",
-        margin={"t": 8, "l": 44, "r": 16, "b": 28},
-        legend={"orientation": "h", "y": 1.01, "yanchor": "bottom", "x": 0},
+        margin={"t": 8, "l": 44, "r": 8, "b": 28},
+        legend={"orientation": "h", "y": 1.01, "yanchor": "bottom", "x": 0, "itemclick": False},
         xaxis={"range": [west, east], "nticks": 5 if narrow else 9},
         yaxis={"range": [south, north], "scaleanchor": "x", "scaleratio": shown.aspect},
         yaxis_constraintoward="top",
     )
+    figure.update_layout(legend_itemdoubleclick=False, showlegend=True)
     figure.update_xaxes(ticksuffix="°", constrain="domain")
     figure.update_yaxes(ticksuffix="°", constrain="domain")
     if shown.is_world:
@@ -88,52 +108,10 @@ def error_map(scored: Scored, run: Run, narrow: bool = False) -> go.Figure:
     return figure
 
 
-def _add_class(
-    figure: go.Figure, scored: Scored, run: Run, shown: MapData, group: ErrorClass
-) -> None:
-    """Add the arcs of one class, the truths they start from, and their hover text, as one group."""
-    common = {"legendgroup": group.name, "name": group.name}
-    lines = _joined([piece for arc in group.arcs for piece in arc])
-    figure.add_scatter(
-        x=lines[:, 0],
-        y=lines[:, 1],
-        mode="lines",
-        line={"color": group.colour, "width": 1.6},
-        opacity=float(np.clip(20 / math.sqrt(shown.arcs), 0.7, 0.95)),
-        hoverinfo="skip",
-        **common,
-    )
-    # every fourth point is enough to hover over; each has the full label
-    arcs = [np.concatenate(pieces) for pieces in group.arcs]
-    stops = [arc if len(arc) <= 4 else arc[[*range(0, len(arc) - 1, 4), -1]] for arc in arcs]
-    places = np.concatenate(stops)
-    labels = [_label(scored, run, row) for row in group.rows]
-    figure.add_scatter(
-        x=places[:, 0],
-        y=places[:, 1],
-        text=np.repeat(labels, [len(stop) for stop in stops]),
-        mode="lines",
-        line={"color": _CLEAR, "width": 0},
-        hovertemplate="%{text}<extra></extra>",
-        hoverlabel={"bgcolor": "#1c2733", "bordercolor": group.colour, "font_color": "#ffffff"},
-        showlegend=False,
-        **common,
-    )
-    dots = np.array([arc[0] for arc in arcs])
-    size = float(np.clip(1500 / shown.arcs, 4, 7))
-    marker = {"color": group.colour, "size": size}
-    figure.add_scatter(
-        x=dots[:, 0], y=dots[:, 1], mode="markers", marker=marker, **_SILENT, **common
-    )
-
-
 def _label(scored: Scored, run: Run, row: int) -> str:
     name = for_plotly(str(scored.ids[row]))
-    truth, guess = (
-        f"{latitude:.5f}, {longitude:.5f}"
-        for latitude, longitude in (scored.references[row], run.predictions[row])
-    )
-    error = f"{run.measured[row]:,.1f} {scored.options.unit}"
+    truth, guess = map(text.place, (scored.references[row], run.predictions[row]))
+    error = f"{text.fixed(run.measured[row])} {scored.options.unit}"
     return f"<b>{name}</b><br>{error} off<br>truth {truth}<br>prediction {guess}"
 
 

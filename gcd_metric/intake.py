@@ -1,6 +1,6 @@
 """Reads and scores the files and pasted text that visitors of the page send.
 
-Input is not trusted: sizes are checked before it is parsed.
+Files are read as by the command, but sizes are limited, since input is not trusted.
 
 The package does not contain the truth of a benchmark. If the operator of the page puts it beside
 this file as `references/im2gps.csv` (or into the folder named by GCD_METRIC_REFERENCES), visitors
@@ -12,17 +12,26 @@ from __future__ import annotations
 import os
 import re
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, suppress
+from dataclasses import dataclass, field
+from itertools import islice
 from pathlib import Path
 from typing import NamedTuple
+from urllib.parse import urlencode
 
 import pandas as pd
 
 from . import groups, scoring, tables, text
-from .columns import ADVICE
-from .options import make_options
+from .columns import ROLES
+from .inputs import has_answers
+from .opened import COMPRESSED, Opened, suffix_of
+from .options import CONFIGURATIONS, Options, make_options
+from .readers import is_table, open_table
 from .scoring import Scored, benchmarks
 
+FORMATS = ".csv, .tsv, .txt, .json, .jsonl, .parquet, .npz or .xlsx"
+COLUMNS = "Columns of the files"
 MOST_MEGABYTES = 32
 MOST_ROWS = 300_000
 MOST_PASTED = 2_000_000  # characters
@@ -33,21 +42,28 @@ TITLES = {"im2gps": "Im2GPS", "im2gps3k": "Im2GPS3k", "justzoomin": "Just Zoom I
 _FOLDER = "GCD_METRIC_REFERENCES"  # an environment variable
 _MOST_COLUMNS = 100
 _MOST_BY = 3  # columns for whose values scores are computed
+_MOST_DISTANCES = 8
 _LONGEST_ID = 255  # characters, as in a file name
+_ADVICE = f"choose one under “{COLUMNS}”"
+_UNCLEAR = "unclear"  # the end of errors about the columns of predictions and truth
 _WORDING = scoring.Wording(
-    ADVICE, "both need the names of the same photos", f"ticking “{UNANSWERED}”"
+    _ADVICE, "both need the names of the same photos", f"ticking “{UNANSWERED}”"
 )
+# advice in messages that names options of the command
+_OPTIONS = re.compile(r"^--by: |; [^;()]*--[a-z][^;()]*")
 
 
 # --- what a visitor sends -----------------------------------------------------------------------
 
 
-class Upload(NamedTuple):
+@dataclass
+class Upload:
     """A file that a visitor sent, or text that they pasted; either may be missing."""
 
     what: str  # "predictions"
     file: str | None
     pasted: str | None
+    columns: Mapping[str, str | None] = field(default_factory=dict)  # chosen, by role
 
     @property
     def is_nothing(self) -> bool:
@@ -57,71 +73,151 @@ class Upload(NamedTuple):
     @property
     def name(self) -> str:
         """The name in tables and messages."""
-        return Path(self.file).name if self.file else f"pasted {self.what}.csv"
+        return Path(self.file).name if self.file else f"pasted {self.what}"
 
 
-def read(upload: Upload, also: Sequence[str] = ()) -> pd.DataFrame:
-    """Read a visitor's table, and its columns `also`, if it has them.
+class Choices(NamedTuple):
+    """What a visitor chose beside the files."""
 
-    A ValueError says why it is not a good CSV, or too large.
-    """
+    benchmark: str = OWN
+    distances: str = AUTOMATIC  # a key of `CONFIGURATIONS`, or as in `1, 10, 100 km`
+    count_missing: bool = False
+    by: str = ""  # columns of the truth, separated by commas
+    groups: str = ""  # as for `find_labels`
+
+    @classmethod
+    def from_query(cls, query: Mapping[str, str]) -> Choices:
+        """The choices in the address of a page; what is no choice is left out."""
+        benchmark = query.get("benchmark", OWN)
+        return cls(
+            benchmark if benchmark in benchmarks() else OWN,
+            query.get("distances", AUTOMATIC)[:_LONGEST_ID],
+            query.get("missing") == "wrong",
+            *(query.get(name, "")[:_LONGEST_ID] for name in ("by", "groups")),
+        )
+
+    @property
+    def query(self) -> str:
+        """The end of the address of a page with these choices."""
+        missing = "wrong" if self.count_missing else ""
+        values = {**self._asdict(), "missing": missing, "count_missing": ""}
+        return "?" + urlencode({name: value for name, value in values.items() if value})
+
+    def options(self) -> Options:
+        """The options of the metric."""
+        usual = "justzoomin" if self.benchmark == "justzoomin" else "standard"
+        missing = "miss" if self.count_missing else "error"
+        if not self.distances or self.distances in CONFIGURATIONS:
+            return make_options(self.distances or usual, missing=missing)
+        match = re.fullmatch(r"([\d.,;\s]+?)\s*(km|m)?", self.distances.strip().lower())
+        numbers = re.findall(r"\d+(?:\.\d+)?", match[1]) if match else []
+        if not match or not 0 < len(numbers) <= _MOST_DISTANCES:
+            raise ValueError(
+                f"distances {self.distances!r}: write up to {_MOST_DISTANCES}, as in 1, 10, 100 km"
+            )
+        unit = match[2] or make_options(usual).unit
+        return make_options(usual, list(map(float, numbers)), unit, missing=missing)
+
+
+NO_CHOICES = Choices()
+
+
+def place_of(upload: Upload, made: ExitStack) -> Path:
+    """The file with what a visitor sent; pasted text is in a folder that `made` removes."""
     if upload.file and (upload.pasted or "").strip():
         raise ValueError(f"{upload.what}: there is a file and pasted text; remove one of them")
     if upload.file:
-        return _read_file(Path(upload.file), upload, also)
-    pasted = upload.pasted or ""
+        return Path(upload.file)
+    pasted = (upload.pasted or "").strip()
     if len(pasted) > MOST_PASTED:
         raise ValueError(
             f"{upload.name}: {len(pasted):,} characters; send more than {MOST_PASTED:,} as a file"
         )
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder, "pasted.csv")
-        path.write_text(pasted.strip() + "\n", encoding="utf-8", newline="")
-        return _read_file(path, upload, also)
+    path = Path(made.enter_context(tempfile.TemporaryDirectory()), "pasted.txt")
+    path.write_text(pasted + "\n", encoding="utf-8", newline="")
+    return path
 
 
-def _read_file(path: Path, upload: Upload, also: Sequence[str]) -> pd.DataFrame:
-    name = upload.name
-    if path.suffix.lower() not in (".csv", ".tsv"):
-        raise ValueError(
-            f"{name}: this page reads .csv and .tsv; the command gcd-metric also reads Parquet and "
-            "compressed files"
-        )
-    _check_bounds(path, name)
+def headers(upload: Upload) -> list[str]:
+    """The columns among which a visitor may choose; empty if the file cannot be opened."""
+    with ExitStack() as made, suppress(ValueError):
+        if not upload.is_nothing:
+            return _open(place_of(upload, made), upload.name).names
+    return []
+
+
+def _open(path: Path, name: str) -> Opened:
+    """Open a file that is not too large and of a format that this page reads."""
+    if not is_table(path) or suffix_of(path) == ".eval":
+        raise ValueError(f"{name}: this page reads {FORMATS}")
+    if path.suffix.lower() in COMPRESSED:
+        raise ValueError(f"{name}: this page reads no compressed files; unpack it")
+    limit = "the command gcd-metric has no such limit"
+    if path.stat().st_size > MOST_MEGABYTES * 1024 * 1024:
+        raise ValueError(f"{name}: larger than {MOST_MEGABYTES} MB; {limit}")
+    opened = open_table(path, name)
+    columns = len(opened.names)
+    if columns > _MOST_COLUMNS:
+        raise ValueError(f"{name}: {columns:,} columns; leave only id, latitude and longitude")
+    if sum(1 for _ in islice(_first_cells(opened), MOST_ROWS + 1)) > MOST_ROWS:
+        raise ValueError(f"{name}: more than {MOST_ROWS:,} rows; {limit}")
+    return opened
+
+
+def _first_cells(opened: Opened) -> Iterator[object]:
+    """One item for each row, until one that cannot be read."""
+    with suppress(ValueError):
+        yield from opened.read(opened.names[:1] * len(ROLES))
+
+
+def _chosen(upload: Upload, names: Sequence[str]) -> dict[str, str | None]:
+    """The columns that were chosen; those of a former file are left out."""
+    known = {role: name for role, name in upload.columns.items() if name in names}
+    return {role: known.get(role) for role in ROLES}
+
+
+def _read(upload: Upload, path: Path, also: Sequence[str]) -> pd.DataFrame:
+    names = _open(path, upload.name).names
     is_truth = upload.what == "truth"
-    table = tables.read_coordinates(
+    answer = upload.columns.get("answer")
+    return tables.read_coordinates(
         path,
+        *_chosen(upload, names).values(),
         of="references" if is_truth else "predictions",
         allow_missing=not is_truth,
-        answers=None if is_truth else tables.AnswerOptions(),
-        where=name,
-        also=[*groups.COLUMNS, *also],
+        advice=_ADVICE,
+        where=upload.name,
+        also=also,
+        lenient=True,
+        answers=None if is_truth else tables.AnswerOptions(answer if answer in names else None),
     )
+
+
+def _read_both(
+    upload: Upload, truth: Upload, path: Path, also: Sequence[str], lacking: str
+) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Predictions and truth of one file."""
+    names = _open(path, upload.name).names
+    answer = upload.columns.get("answer")
+    answers = tables.AnswerOptions(answer if answer in names else None)
+    options = tables.ReadOptions(upload.name, also=also, answers=answers)
+    chosen = _chosen(upload, names), _chosen(truth, names)
+    try:
+        return tables.read_both(path, *chosen, options, _UNCLEAR)
+    except ValueError as error:
+        unclear = str(error).removesuffix(f"; {_UNCLEAR}")
+        if unclear == str(error):
+            raise
+        upload_it = f"upload it, or choose the columns of both under “{COLUMNS}”"
+        raise ValueError(f"{lacking}; {upload_it} ({unclear})") from None
+
+
+def _refuse_long_ids(table: pd.DataFrame, name: str) -> None:
     long = table["image_id"].str.len().to_numpy() > _LONGEST_ID
     if long.any():
         raise ValueError(
             f"{name}: row {int(long.argmax()) + 1} has an id of more than {_LONGEST_ID} characters"
         )
-    return table
-
-
-def _check_bounds(path: Path, name: str) -> None:
-    """Refuse files that would take much memory or time to parse."""
-    limit = "the command gcd-metric has no such limit"
-    if path.stat().st_size > MOST_MEGABYTES * 1024 * 1024:
-        raise ValueError(f"{name}: larger than {MOST_MEGABYTES} MB; {limit}")
-    data = path.read_bytes()
-    if b"\0" in data:
-        raise ValueError(f"{name}: this is not text; save it as a UTF-8 CSV")
-    rows = max(data.count(b"\n"), data.count(b"\r"))
-    if rows > MOST_ROWS + 1:
-        raise ValueError(f"{name}: more than {MOST_ROWS:,} rows; {limit}")
-    header = re.split(rb"[\r\n]", data.lstrip(b"\xef\xbb\xbf\r\n"), maxsplit=1)[0]
-    columns = 1 + max(header.count(separator) for separator in (b",", b";", b"\t"))
-    if columns > _MOST_COLUMNS:
-        raise ValueError(f"{name}: {columns:,} columns; leave only id, latitude and longitude")
-    if header.count(b'"') % 2:
-        raise ValueError(f"{name}: the header has a quotation mark that is not closed")
 
 
 # --- the truth ----------------------------------------------------------------------------------
@@ -144,62 +240,76 @@ def check_references_folder() -> None:
         )
 
 
-def _read_references(
-    benchmark: str, upload: Upload, also: Sequence[str]
-) -> tuple[pd.DataFrame, str]:
-    path = truth_of(benchmark)
-    if not upload.is_nothing:
-        table, name = read(upload, also), upload.name
-    elif path is not None:
-        name, kept = path.name, [*groups.COLUMNS, *also]
-        table = tables.read_coordinates(path, of="references", where=name, also=kept)
-    else:
-        lacking = f"the truth of {TITLES.get(benchmark, benchmark)} is not on this page"
-        raise ValueError(
-            f"{lacking if benchmark else 'there is no truth to compare with'}; give it as a "
-            "CSV with image_id, latitude and longitude"
-        )
-    tables.refuse_unscorable(table, name)
-    return table, name
-
-
 # --- scoring ------------------------------------------------------------------------------------
 
 
 def score(
-    predictions: Upload,
-    others: Upload,
-    references: Upload,
-    benchmark: str = OWN,
-    config_name: str = AUTOMATIC,
-    count_missing: bool = False,
-    by: str = "",
+    predictions: Upload, others: Upload, references: Upload, choices: Choices = NO_CHOICES
 ) -> Scored:
     """Score what a visitor sent; a ValueError says why it cannot be scored.
 
     `others` are the predictions of a second model. They and the references may be missing. The
     benchmark decides which truth to use, if the page has it, and which published results to show.
-    `config_name` is a key of `CONFIGURATIONS`, by default the benchmark's. With `count_missing`,
-    photos without a prediction count as wrong. `by` are columns of the truth, separated by commas,
-    for whose values scores are computed, too.
+    Without a truth, the first predictions may contain it. Scores by country are always computed.
     """
+    with ExitStack() as made:
+        try:
+            scored = _score(predictions, others, references, choices, made)
+        except ValueError as error:
+            raise ValueError(_OPTIONS.sub("", str(error))) from error
+    scored.notes = [_OPTIONS.sub("", note) for note in scored.notes]
+    return scored
+
+
+def _read_all(
+    uploads: list[Upload], references: Upload, benchmark: str, also: list[str], made: ExitStack
+) -> tuple[list[pd.DataFrame], pd.DataFrame, str]:
+    """The predictions, the truth and its name; the first file may contain both."""
+    paths = [place_of(one, made) for one in uploads]
+    ours = truth_of(benchmark)
+    found = []
+    if references.is_nothing and not ours:
+        title, name = TITLES.get(benchmark, benchmark), uploads[0].name
+        lacking = f"the truth of {title} is not on this page" if benchmark else "there is no truth"
+        table, truth = _read_both(uploads[0], references, paths[0], also, lacking)
+        found.append(table)
+    rest = list(zip(uploads, paths, strict=True))[len(found) :]
+    found += [_read(upload, path, also) for upload, path in rest]
+    if not references.is_nothing:
+        truth, name = _read(references, place_of(references, made), also), references.name
+    elif ours:
+        name = ours.name
+        truth = tables.read_coordinates(ours, of="references", where=name, also=also)
+    return found, truth, name
+
+
+def _score(
+    predictions: Upload, others: Upload, references: Upload, choices: Choices, made: ExitStack
+) -> Scored:
     if predictions.is_nothing:
-        raise ValueError("there are no predictions: upload a CSV file or paste one")
-    default = "justzoomin" if benchmark == "justzoomin" else "standard"
-    options = make_options(config_name or default, missing="miss" if count_missing else "error")
-    hint = "" if count_missing else _WORDING.count_missing
+        raise ValueError("there are no predictions: upload a file or paste them")
+    options, benchmark = choices.options(), choices.benchmark
+    by = [part.strip() for part in choices.by.split(",") if part.strip()]
+    if len(by) > _MOST_BY:
+        raise ValueError(f"scores by {len(by)} columns; name at most {_MOST_BY}")
+    by += [] if "country" in map(str.lower, by) else ["country"]
+    asked = choices.groups.strip()
+    also = [*([asked] if asked else groups.COLUMNS), *by]
     uploads = [one for one in (predictions, others) if not one.is_nothing]
-    read_tables = [read(one) for one in uploads]
-    files = [one.name for one in uploads]
-    for file, table in zip(files, read_tables, strict=True):
-        tables.refuse_unscorable(table, file, hint)
-    columns = [part.strip() for part in by.split(",") if part.strip()]
-    if len(columns) > _MOST_BY:
-        raise ValueError(f"scores by {len(columns)} columns; name at most {_MOST_BY}")
-    truth, truth_name = _read_references(benchmark, references, columns)
-    named = list(zip(text.names_of(files), files, read_tables, strict=True))
+    found, truth, truth_name = _read_all(uploads, references, benchmark, also, made)
+    if has_answers(found) and options.missing == "error":
+        options = options._replace(missing="miss")
+        found[0].attrs["notes"].append("answers without coordinates count as wrong")
+    names = [one.name for one in uploads]
+    hint = "" if options.missing == "miss" else _WORDING.count_missing
+    for name, table in zip(names, found, strict=True):
+        _refuse_long_ids(table, name)
+        tables.refuse_unscorable(table, name, hint)
+    tables.refuse_unscorable(truth, truth_name)
+    shown = list(zip(names, found, strict=True))
+    tables.choose_ids(shown, (truth_name, truth), _ADVICE)
+    named = list(zip(text.names_of(names), names, found, strict=True))
     task = scoring.Task(truth, truth_name, options, _WORDING, benchmark or None, differences=True)
-    task.by = columns
-    if benchmark == "justzoomin":
-        task.groups = groups.JUSTZOOMIN
+    task.by = by
+    task.groups = asked or (groups.JUSTZOOMIN if benchmark == "justzoomin" else None)
     return scoring.score_runs(scoring.join(named, task), task)

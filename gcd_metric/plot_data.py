@@ -16,6 +16,7 @@ from .options import KM_PER_DEGREE
 from .scoring import Run, Scored
 
 MOST_ARCS = 1000
+MOST_POINTS = 3000  # of a map without arcs
 WORST_ARCS = 200
 # From small to large errors. Any two differ for every kind of colour vision, and each can be seen
 # on white and on nearly black; the tests check both.
@@ -49,7 +50,7 @@ class ErrorClass:
     colour: str
     rows: np.ndarray  # positions in the score
     # of each row the line from truth to prediction, longitude and latitude in degrees, in two
-    # pieces where it crosses the antimeridian
+    # pieces where it crosses the antimeridian; empty for a map without arcs
     arcs: list[list[np.ndarray]]
 
 
@@ -62,7 +63,7 @@ class MapData:
     coasts: list[np.ndarray]  # longitude and latitude, each (points, 2)
     scale: tuple[float, float, float, str] | None  # longitude, latitude, length in degrees, label
     classes: list[ErrorClass]  # from small to large errors, without empty ones
-    arcs: int  # how many are drawn
+    count: int  # of the errors that are drawn
 
     @property
     def is_world(self) -> bool:
@@ -107,12 +108,12 @@ def _curve_limits(values: np.ndarray, threshold: float) -> tuple[float, float]:
 # --- the map ------------------------------------------------------------------------------------
 
 
-def map_data(scored: Scored, run: Run) -> MapData:
-    """Each error of a run as a great-circle arc, in a class between two thresholds."""
+def map_data(scored: Scored, run: Run, most: int = MOST_ARCS, with_arcs: bool = True) -> MapData:
+    """At most so many errors of a run, each in a class between two thresholds, perhaps as arcs."""
     extent = west, east, south, north = map_extent(run.predictions, scored.references)
     width = east - west
     digits = max(2, math.ceil(6 - math.log10(width)))
-    shown = chosen_arcs(run.measured)
+    shown = chosen_errors(run.measured, most)
     position = np.searchsorted(sorted(scored.options.thresholds), run.measured[shown])
     names = class_names(scored.options.thresholds, scored.options.unit)
     classes = []
@@ -120,7 +121,7 @@ def map_data(scored: Scored, run: Run) -> MapData:
         rows = shown[position == index]
         if len(rows):
             ends = scored.references[rows], run.predictions[rows]
-            arcs = _arcs(*ends, width / _SEGMENTS_ACROSS, digits)
+            arcs = _arcs(*ends, width / _SEGMENTS_ACROSS, digits) if with_arcs else []
             colour = ERROR_COLOURS[round(index * 5 / max(len(names) - 1, 1))]
             classes.append(ErrorClass(name, colour, rows, arcs))
     aspect = 1.0 if width >= 360 else 1 / math.cos(math.radians((south + north) / 2))
@@ -128,29 +129,28 @@ def map_data(scored: Scored, run: Run) -> MapData:
     return MapData(extent, aspect, [] if scale else coastlines(), scale, classes, len(shown))
 
 
-def chosen_arcs(measured: np.ndarray) -> np.ndarray:
+def chosen_errors(measured: np.ndarray, most: int = MOST_ARCS) -> np.ndarray:
     """Positions of the errors that a map draws, the worst last: all, or the worst and a sample."""
     order = np.argsort(measured)[: int(np.count_nonzero(~np.isnan(measured)))]
-    if len(order) <= MOST_ARCS:
+    if len(order) <= most:
         return order
-    ranks = np.random.default_rng(0).choice(
-        len(order) - WORST_ARCS, MOST_ARCS - WORST_ARCS, replace=False
-    )
+    random = np.random.default_rng(0)
+    ranks = random.choice(len(order) - WORST_ARCS, most - WORST_ARCS, replace=False)
     return np.concatenate([order[np.sort(ranks)], order[-WORST_ARCS:]])
 
 
-def left_out(measured: np.ndarray) -> str:
+def left_out(measured: np.ndarray, most: int = MOST_ARCS) -> str:
     """One or two sentences on the errors that a map does not draw; empty if it draws all."""
     answered = int(np.count_nonzero(~np.isnan(measured)))
     lines = []
-    if answered > MOST_ARCS:
+    if answered > most:
         lines.append(
-            f"The map draws {MOST_ARCS:,} of {answered:,} errors: the {WORST_ARCS} worst, and "
-            f"{MOST_ARCS - WORST_ARCS} of the others at random. The table and the curve show all."
+            f"The map draws {most:,} of {answered:,} errors: the {WORST_ARCS} worst, and "
+            f"{most - WORST_ARCS:,} of the others at random. The table and the curve show all."
         )
     if answered < len(measured):
         missing = counted(len(measured) - answered, "photos without a prediction")
-        lines.append(f"No line is drawn for {missing}.")
+        lines.append(f"The map does not contain {missing}.")
     return " ".join(lines)
 
 

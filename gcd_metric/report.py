@@ -17,6 +17,7 @@ from . import plot_data, text
 from .files import atomic_write
 from .labels import as_html, for_matplotlib
 from .scoring import Run, Scored
+from .slices import ranked_by
 
 _HEADING = 120  # columns of a heading; tables have the whole names
 _WORST_ROWS = 20
@@ -142,8 +143,8 @@ def draw_map(axes: Any, scored: Scored, run: Run) -> None:
         axes.plot([x, x + length], [y, y], color="black", lw=2.5, zorder=6)
         box = {"facecolor": "white", "edgecolor": "none", "alpha": 0.85, "pad": 1.5}
         axes.text(x, y + (north - south) * 0.015, name, fontsize=9, zorder=6, bbox=box)
-    size = float(np.clip(3000 / max(shown.arcs, 1), 5, 22))
-    alpha = float(np.clip(8 / max(shown.arcs, 1) ** 0.5, 0.25, 0.85))
+    size = float(np.clip(3000 / max(shown.count, 1), 5, 22))
+    alpha = float(np.clip(8 / max(shown.count, 1) ** 0.5, 0.25, 0.85))
     for group in shown.classes:
         lines = [piece for arc in group.arcs for piece in arc]
         axes.add_collection(
@@ -264,26 +265,59 @@ def _curve(scored: Scored) -> str:
     return f"<p>{legend}</p>{curve[curve.index('<svg') :]}"
 
 
-def tables_html(scored: Scored) -> str:
-    """The figures and the paired differences, with the remarks below them."""
+def tables_html(scored: Scored, but: Sequence[str] = ()) -> str:
+    """The figures and the paired differences, with the remarks below them.
+
+    Scores by the columns `but` are left out.
+    """
     title = "Accuracy in percent within each distance"
-    parts = [f"<h2>{title}</h2>", html_table(*text.table(scored), title)]
+    parts = [f"<p><strong>{as_html(line)}</strong></p>" for line in text.verdicts(scored)]
+    parts += [f"<h2>{title}</h2>", html_table(*text.table(scored), title)]
     parts.append(paragraphs(text.remarks(scored)))
     if scored.differences:
         title = text.paired_title(scored)
         parts.append(f"<h2>{as_html(title, _HEADING)}</h2>")
-        parts += [f"<p>{as_html(line)}</p>" for line in text.verdicts(scored)]
         parts.append(html_table(*text.paired_table(scored), title))
         parts.append(paragraphs([text.paired_remark(scored)]))
     if scored.runs[0].places:
         parts.append(f"<h2>{text.PLACES}</h2>{html_table(*text.place_table(scored), text.PLACES)}")
     for run in scored.runs:
         for name, found in run.by.items():
+            if name in but:
+                continue
             title = text.slice_title(run, name)
             table = text.slice_table(name, found, scored.options, scored.labels)
             parts.append(f"<h2>{as_html(title, _HEADING)}</h2>{html_table(*table, title)}")
             parts.append(paragraphs([text.slice_remark(found, scored.options)]))
     return "".join(parts)
+
+
+def brief_slices_html(scored: Scored, run: Run, name: str) -> str:
+    """The scores by a column, with only one accuracy, to stand beside a map."""
+    headers, rows = text.slice_table(name, run.by[name], scored.options, scored.labels, "none")
+    at = 1 + scored.options.keys.index(ranked_by(scored.options))
+    rows = [[row[0], row[at], *row[-2:]] for row in rows]
+    title = text.slice_title(run, name)
+    table = html_table([headers[0], headers[at], *headers[-2:]], rows, title)
+    remark = paragraphs([text.slice_remark(run.by[name], scored.options)])
+    return f"<h3>{as_html(title, _HEADING)}</h3>{table}{remark}"
+
+
+def figures_svg(scored: Scored) -> dict[str, bytes]:
+    """The error curve and the maps of the first runs as SVG files, by name."""
+    from matplotlib import rc_context, style
+
+    found = {}
+    with style.context("default"), rc_context({"svg.hashsalt": "gcd_metric"}):
+        figure = new_figure("a figure", 10, 4.4)
+        draw_curve(axes := figure.subplots(), scored)
+        draw_legend(axes, scored)
+        found["error-curve.svg"] = _render(figure, "svg")
+        for number, run in enumerate(scored.runs[:_MOST_MAPS], 1):
+            figure = new_figure("a figure", 11, 5.8)
+            draw_map(figure.subplots(), scored, run)
+            found[f"map-{number}.svg"] = _render(figure, "svg")
+    return found
 
 
 def worst_html(scored: Scored, run: Run) -> str:

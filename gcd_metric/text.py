@@ -208,7 +208,8 @@ def _distances(options: Options) -> list[str]:
     return [distance(threshold, options.unit) for threshold in options.thresholds]
 
 
-def _place(degrees: Sequence[float]) -> str:
+def place(degrees: Sequence[float]) -> str:
+    """A latitude and a longitude in degrees, to about a metre."""
     return ", ".join(fixed(value, 5) for value in degrees)
 
 
@@ -398,7 +399,7 @@ def worst_rows(scored: Scored, run: Run, count: int) -> Table:
     first = unanswered[: max(count // 2, count - len(order))]
     rows = []
     for index in [*first, *order[: count - len(first)]]:
-        truth, prediction = map(_place, (scored.references[index], run.predictions[index]))
+        truth, prediction = map(place, (scored.references[index], run.predictions[index]))
         error = run.measured[index]
         missing = np.isnan(error)
         distance = "no answer" if missing else f"{error:,.1f}"

@@ -9,7 +9,15 @@ import pytest
 
 import gcd_metric
 from gcd_metric.sample import write_sample
-from tests.support.browser import PHONE, Space, chromium, need_browser, visit  # noqa: F401
+from tests.support.browser import (  # noqa: F401
+    PHONE,
+    WIDE,
+    Space,
+    check_accessibility,
+    chromium,
+    need_browser,
+    visit,
+)
 
 HERE = Path(gcd_metric.__file__).parent
 N = 237  # as many as Im2GPS has
@@ -45,7 +53,7 @@ def data(tmp_path_factory):
 @pytest.fixture(scope="module")
 def space(data):
     """The Space with the truth of one benchmark in its folder."""
-    need_browser("gradio", "plotly")
+    need_browser("gradio", "plotly", "axe_playwright_python")
     running = Space(HERE, {"HF_HUB_OFFLINE": "1"})
     references = running.folder / "references"
     references.mkdir()
@@ -77,23 +85,22 @@ def choose(page, label, option):
 
 
 def press_score(page):
-    """Press the button, and wait until the text of the page changes."""
+    """Press the button, and wait until the page has scored; the button says that it is busy."""
     said = page.locator("#status [role=status]")
-    before = said.inner_text()
     page.locator("#score").click()
     page.wait_for_function(
-        """before => {
+        """() => {
             const said = document.querySelector('#status [role=status]').innerText
-            return said && said !== before
-        }""",
-        arg=before,
+            return said && !said.startsWith('Scoring')
+                && document.querySelector('#score').innerText === 'Score'
+        }"""
     )
     return said.inner_text()
 
 
 def cells(page, selector):
     """The rows of a table as lists of text."""
-    rows = page.locator(f"{selector} table tr")
+    rows = page.locator(selector).locator("table tr")
     return [row.locator("th, td").all_inner_texts() for row in rows.all()]
 
 
@@ -112,6 +119,18 @@ def position(page, place, picture="#map-1"):
         }""",
         [picture, *place],
     )
+
+
+def drawn(page):
+    """The lines on the first map, as lists of longitude and latitude."""
+    x, y = page.evaluate(
+        "(({x, y}) => [[...x], [...y]])"
+        "(document.querySelector('#map-1 .js-plotly-plot').data.at(-1))"
+    )
+    lines = [[]]
+    for point in zip(x, y, strict=True):
+        lines[-1:] = [lines[-1], []] if point[0] is None else [[*lines[-1], list(point)]]
+    return [line for line in lines if line]
 
 
 def label(page):
@@ -147,13 +166,13 @@ def test_one_click_scores_the_synthetic_example(page, tmp_path):
     page.locator("#example").click()
     page.locator("#map-2 .scatterlayer").wait_for()
     truth, a, b = write_sample(tmp_path)
-    rows = cells(page, "#figures .wide:first-of-type")
+    rows = cells(page, "#figures .wide >> nth=0")
     assert rows[1][:8] == ["SYNTHETIC-model-a", *expected(a, truth)]
     assert rows[2][:8] == ["SYNTHETIC-model-b", *expected(b, truth)]
     text = page.locator("#figures").inner_text()
-    assert "SYNTHETIC-model-a is better at 25, 200, 750 and 2,500 km; no clear" in text
+    assert text.startswith("SYNTHETIC-model-a is better at 25, 200, 750 and 2,500 km; no clear")
     assert "published" not in text
-    worst = [float(row[1].replace(",", "")) for row in cells(page, "#map-1")[1:]]
+    worst = [float(row[1].replace(",", "")) for row in cells(page, "#map-1 .worst")[1:]]
     assert len(worst) == 20 and worst == sorted(worst, reverse=True)
     assert page.locator("#curve .scatterlayer .trace").count() == 2
     page.wait_for_function("document.querySelector('#figures h2').getBoundingClientRect().y < 50")
@@ -186,7 +205,7 @@ def test_published_results_are_shown_for_nothing_else(page, data):
 def test_a_benchmark_without_truth_is_an_error_with_advice(page, data):
     give(page, predictions=data / "guess.csv")
     choose(page, "Benchmark", "Just Zoom In: 30,956 photos, upload its truth")
-    assert "the truth of Just Zoom In is not on this page; give it as a CSV" in press_score(page)
+    assert "the truth of Just Zoom In is not on this page; upload it" in press_score(page)
 
 
 def test_pasting_and_the_keyboard_are_enough(page):
@@ -199,14 +218,24 @@ def test_pasting_and_the_keyboard_are_enough(page):
     page.keyboard.press("Enter")
     page.locator("#figures table").wait_for()
     assert cells(page, "#figures")[1][0] == "pasted predictions"
-    # the arc of b leaves the map in the east, and comes in again in the west
-    page.mouse.move(*position(page, (0, -170)))
+    page.mouse.move(*position(page, (0, 170)))
     assert re.search("b2,223.9 km offtruth 0.00000, 170.00000", label(page))
-    lines = page.locator("#map-1 .scatterlayer .js-line").evaluate_all(
-        "paths => paths.filter(path => path.style.strokeWidth === '1.6px')"
-        ".map(path => path.getBBox().width)"
+    assert drawn(page) == []
+    page.mouse.click(*position(page, (0, 170)))
+    # the line of b leaves the map in the east, and comes in again in the west
+    east, west = drawn(page)
+    assert east[0] == [170, 0] and max(x for x, _ in east) > 178
+    assert west[-1] == [-170, 0] and min(x for x, _ in west) < -178
+    page.get_by_label("1 to 25 km (1)").check()
+    (line,) = drawn(page)
+    assert np.allclose([line[0], line[-1]], [[2.29, 48.85], [2.35, 48.86]])
+    shown = page.evaluate(
+        "document.querySelector('#map-1 .js-plotly-plot')._fullData"
+        ".filter(trace => trace.mode === 'markers' && trace.visible).map(trace => trace.name)"
     )
-    assert len(lines) == 3 and max(lines) < 100  # two of b, and none crosses the map
+    assert shown == ["1 to 25 km"]
+    page.get_by_label("all, as points").check()
+    assert drawn(page) == []
 
 
 def test_a_second_file_is_compared(page, data):
@@ -214,11 +243,11 @@ def test_a_second_file_is_compared(page, data):
     give(page, truth=data / "truth.csv")
     press_score(page)
     page.locator("#map-2 .scatterlayer").wait_for()
-    assert [row[0] for row in cells(page, "#figures .wide:first-of-type")][1:] == [
+    assert [row[0] for row in cells(page, "#figures .wide >> nth=0")][1:] == [
         "guess",
         "equator",
     ]
-    paired = cells(page, "#figures .wide:nth-of-type(2)")
+    paired = cells(page, "#figures .wide >> nth=1")
     assert paired[0] == ["distance", "gain of B", "only B : only A", "McNemar p"]
     assert [row[0] for row in paired[1:]] == [
         *("1 km", "25 km", "200 km", "750 km", "2,500 km", "median")
@@ -240,8 +269,8 @@ def test_a_bad_file_gets_the_error_of_the_metric(page, data):
     cases = {
         "bad.csv": "row 6, column latitude contains 123, beyond ±90 degrees of latitude (1 of 237",
         "words.csv": "row 6, column latitude contains 'north', not a number",
-        "picture.csv": "this is not text; save it as a UTF-8 CSV",
-        "table.parquet": "this page reads .csv and .tsv",
+        "picture.csv": "this is not UTF-8 text; save it as a UTF-8 CSV",
+        "table.parquet": "Parquet",
     }
     for name, message in cases.items():
         page.locator("#predictions-file").get_by_role("button", name="Clear").click()
@@ -260,8 +289,8 @@ def test_contents_of_a_file_are_escaped(page):
     page.get_by_label("or paste predictions").fill(f"id,lat,lon\n{hostile},10,20\nb,1,2\n")
     page.get_by_label("or paste truth").fill(f"id,lat,lon\n{hostile},12,20\nb,1,2\n")
     press_score(page)
-    page.locator("#map-1 table").wait_for()
-    assert cells(page, "#map-1")[1][0] == hostile
+    page.locator("#map-1 .worst table").wait_for()
+    assert cells(page, "#map-1 .worst")[1][0] == hostile
     assert page.locator("#figures img, #pictures img").count() == 0
     page.mouse.move(*position(page, (12, 20)))
     assert hostile in label(page)
@@ -274,7 +303,7 @@ def test_the_page_fits_a_phone(space, visit, scheme):  # noqa: F811
     page.locator("#map-2 .scatterlayer").wait_for()
     assert overflow(page) <= 0
     assert page.locator("#map-1 .js-plotly-plot").bounding_box()["width"] <= 390
-    row = cells(page, "#map-1")[1]
+    row = cells(page, "#map-1 .worst")[1]
     page.touchscreen.tap(*position(page, [float(part) for part in row[2].split(",")]))
     assert "synthetic_" in label(page)
     # the text of the picture has the colour of the page's text
@@ -286,3 +315,57 @@ def test_the_page_fits_a_phone(space, visit, scheme):  # noqa: F811
         "getComputedStyle(document.body).color.match(/\\d+/g).slice(0, 3).map(Number)"
     )
     assert (min(luminance) > 200) if scheme == "dark" else (max(luminance) < 80)
+    check_accessibility(page)
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_the_page_is_accessible(space, visit, scheme):  # noqa: F811
+    page = visit(space.url, **WIDE, color_scheme=scheme)
+    page.locator("#score").wait_for()
+    check_accessibility(page)
+    page.locator("#example").click()
+    page.locator("#map-2 .scatterlayer").wait_for()
+    check_accessibility(page)
+
+
+def test_unclear_columns_can_be_chosen(page):
+    table = "id,lat,lon,lat2,lon2\na,0,0,48.86,2.35\nb,0,0,0,-170\n"
+    page.get_by_label("or paste predictions").fill(table)
+    page.get_by_label("or paste truth").fill("id,lat,lon\na,48.85,2.29\nb,0,170\n")
+    assert "several columns fit the latitude: lat, lat2; choose one" in press_score(page)
+    for axis, name in (("latitude", "lat2"), ("longitude", "lon2")):
+        page.get_by_label(f"Predictions: {axis}", exact=True).fill(name)
+        page.keyboard.press("Enter")
+    assert "Scored pasted predictions" in press_score(page)
+    assert "pasted predictions (id, lat2, lon2)" in page.locator("#figures").inner_text()
+
+
+def test_a_link_keeps_the_choices(space, visit, page):  # noqa: F811
+    page.get_by_label("or paste predictions").fill("id,lat,lon\na,48.86,2.35\n")
+    page.get_by_label("or paste truth").fill("id,lat,lon\na,48.85,2.29\n")
+    page.get_by_label("Distances").fill("3, 30 km")
+    page.get_by_label("Include photos without a prediction").check()
+    press_score(page)
+    assert cells(page, "#figures")[0][1:3] == ["% 3 km", "% 30 km"]
+    page.wait_for_function("location.search.includes('distances=')")
+    again = visit(page.url)
+    again.wait_for_function("document.querySelector('input[type=checkbox]')?.checked")
+    assert again.get_by_label("Distances").input_value() == "3, 30 km"
+
+
+def test_scores_are_downloaded_in_all_formats(page):
+    page.locator("#example").click()
+    page.locator("#map-2 .scatterlayer").wait_for()
+    page.locator("#make").click()
+    links = page.locator("#downloads a[download]")
+    links.first.wait_for()
+    starts = {}
+    for link in links.all():
+        answer = page.request.get(link.get_attribute("href"))
+        starts[link.get_attribute("download")] = answer.text()[:40]
+    assert set(starts) == {
+        *("scores.csv", "scores.tex", "scores.md", "scores.json", "report.html"),
+        *("error-curve.svg", "map-1.svg", "map-2.svg"),
+    }
+    assert starts["scores.json"].startswith("{") and "<?xml" in starts["map-1.svg"]
+    assert starts["report.html"].startswith("<!doctype html>")

@@ -13,10 +13,11 @@ from gcd_metric.charts import error_curve, error_map
 from gcd_metric.plot_data import (
     ERROR_COLOURS,
     MOST_ARCS,
+    MOST_POINTS,
     RUN_COLOURS,
     WORST_ARCS,
     break_at_antimeridian,
-    chosen_arcs,
+    chosen_errors,
     class_names,
     great_circle_arcs,
     left_out,
@@ -26,16 +27,13 @@ from tests.gcd_metric.scored import scored
 PLACES = st.tuples(st.floats(-90, 90), st.floats(-180, 180))
 
 
-def lines(figure):
-    """The drawn arcs: the colour and the pieces of each class."""
-    found = {}
-    for trace in figure.data:
-        if trace.mode == "lines" and trace.showlegend is not False:
-            points = np.column_stack([trace.x, trace.y])
-            gaps = np.flatnonzero(np.isnan(points[:, 0]))
-            found[trace.name] = [piece[~np.isnan(piece[:, 0])] for piece in np.split(points, gaps)]
-            found[trace.name] = [piece for piece in found[trace.name] if len(piece)]
-    return found
+def points(figure):
+    """The points of each class: true longitude and latitude, and latitude and longitude guessed."""
+    return {
+        trace.name: np.column_stack([trace.x, trace.y, trace.customdata]).tolist()
+        for trace in figure.data
+        if trace.mode == "markers"
+    }
 
 
 @settings(deadline=None)  # the machine may be busy
@@ -56,13 +54,6 @@ def test_a_split_arc_stays_on_the_map(start, end):
     assert steps == pytest.approx(np.abs(np.diff(arc[:, 0])).sum(), abs=1e-6)
 
 
-def test_an_arc_over_the_antimeridian_is_drawn_in_two_pieces():
-    figure = error_map(scored([[0, 170]], [[10, -170]]), scored([[0, 170]], [[10, -170]]).runs[0])
-    ((first, second),) = lines(figure).values()
-    assert first[0].tolist() == [170, 0] and first[-1, 0] == 180
-    assert second[0, 0] == -180 and second[-1].tolist() == [-170, 10]
-
-
 def test_the_curve_passes_through_the_accuracies():
     random = np.random.default_rng(0)
     truth = random.uniform(-60, 60, (50_000, 2))
@@ -81,7 +72,7 @@ def test_a_map_draws_a_bounded_number_with_the_worst():
     random = np.random.default_rng(0)
     measured = random.lognormal(0, 2, 100_000)
     measured[::7] = np.nan
-    shown = chosen_arcs(measured)
+    shown = chosen_errors(measured)
     assert len(shown) == len(set(shown.tolist())) == MOST_ARCS
     order = np.argsort(np.nan_to_num(measured, nan=-1))
     assert shown[-WORST_ARCS:].tolist() == order[-WORST_ARCS:].tolist()
@@ -92,30 +83,31 @@ def test_a_map_draws_a_bounded_number_with_the_worst():
     assert 0.43 < rank < 0.57
     assert left_out(measured) == (
         "The map draws 1,000 of 85,714 errors: the 200 worst, and 800 of the others at random. "
-        "The table and the curve show all. No line is drawn for 14,286 photos without a prediction."
+        "The table and the curve show all. "
+        "The map does not contain 14,286 photos without a prediction."
     )
-    assert chosen_arcs(measured[:500]).size == np.count_nonzero(~np.isnan(measured[:500]))
+    assert chosen_errors(measured[:500]).size == np.count_nonzero(~np.isnan(measured[:500]))
 
 
 def test_colours_are_classes_between_the_thresholds():
     assert class_names((750.0, 200.0), "km") == ["up to 200 km", "200 to 750 km", "over 750 km"]
     truth, guess = [[0, 0], [10, 10], [20, 20]], [[0, 1], [10, 14], [20, 60]]
-    drawn = lines(error_map(scored(truth, guess), scored(truth, guess).runs[0]))
-    assert {name: len(pieces) for name, pieces in drawn.items()} == {
-        "up to 200 km": 1,
-        "200 to 750 km": 1,
-        "over 750 km": 1,
+    shown = scored(truth, guess)
+    assert points(error_map(shown, shown.runs[0])) == {
+        "up to 200 km": [[0, 0, 0, 1]],
+        "200 to 750 km": [[10, 10, 10, 14]],
+        "over 750 km": [[20, 20, 20, 60]],
     }
     exact = scored([[0, 0]], [[0, 0]], thresholds=(0.5, 1.0))
-    assert list(lines(error_map(exact, exact.runs[0]))) == ["up to 0.5 km"]
+    assert list(points(error_map(exact, exact.runs[0]))) == ["up to 0.5 km"]
 
 
-def test_a_label_names_the_row_without_markup():
-    shown = scored([[1.5, 2]], [[1.5, 3]], ids=["<b>&" + "x" * 300])
-    traces = error_map(shown, shown.runs[0]).data
-    (text,) = {text for trace in traces if trace.text is not None for text in trace.text}
-    assert text.startswith("<b>&lt;b&gt;&amp;xxx") and len(text) < 200
-    assert "111.2 km off<br>truth 1.50000, 2.00000<br>prediction 1.50000, 3.00000" in text
+def test_a_map_of_many_points_is_small():
+    truth = np.random.default_rng(0).uniform(-60, 60, (20_000, 2))
+    many = scored(truth, truth + 1)
+    figure = error_map(many, many.runs[0])
+    assert sum(map(len, points(figure).values())) == MOST_POINTS
+    assert len(figure.to_json()) < 1_000_000
 
 
 @pytest.mark.parametrize(

@@ -20,7 +20,11 @@ def press(client, elem_id):
     (button,) = (
         one["id"] for one in config["components"] if one["props"].get("elem_id") == elem_id
     )
-    event = next(one for one in config["dependencies"] if [button, "click"] in one["targets"])
+    (event,) = (
+        one
+        for one in config["dependencies"]
+        if [button, "click"] in one["targets"] and one["backend_fn"]
+    )
     kinds = {one["id"]: one["type"] for one in config["components"]}
     values = {one["id"]: one["props"].get("value") for one in config["components"]}
     data = [values[one] or ("" if kinds[one] == "textbox" else None) for one in event["inputs"]]

@@ -110,6 +110,16 @@ def visit(chromium: Any) -> Iterator[Callable[..., Any]]:
     assert not faults, f"the page's scripts failed: {faults}"
 
 
+def check_accessibility(page: Any) -> None:
+    """Fail if axe-core finds a fault of accessibility in a page."""
+    from axe_playwright_python.sync_playwright import Axe
+
+    faults = Axe().run(page).response["violations"]
+    assert not faults, [
+        (one["id"], [node["html"][:200] for node in one["nodes"]]) for one in faults
+    ]
+
+
 def _leaves(url: str) -> bool:
     parts = urlsplit(url)
     return parts.scheme not in ("data", "blob", "about") and parts.hostname not in _LOOPBACK
