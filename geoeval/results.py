@@ -101,7 +101,7 @@ class Folder:
         if document["settings"]["zoom"]:
             from geoeval import zoom_scores
 
-            document["zoom"] = zoom_scores.score(self)
+            document["zoom"] = zoom_scores.score(self.predictions, self.photos)
         write_json(self.run, document)
         kinds = ", ".join(f"{kind.replace('_', ' ')} {count:,}" for kind, count in answers.items())
         print(f"Wrote {self.predictions}: {counted(len(lines), 'photos')} ({kinds}) in "

@@ -136,6 +136,7 @@ def draw_cases(folder: Folder, benchmark: Benchmark, options: ZoomOptions) -> No
     try:
         views = options.open_views()
         credit = preview.attribution(as_source(options.data_dir))
-        zoom_sheet.draw_cases(*zoom_scores.read(folder), photo, views, path, credit=credit)
+        found = zoom_scores.read(folder.predictions, folder.photos)
+        zoom_sheet.draw_cases(*found, photo, views, path, credit=credit)
     except (ImportError, FileNotFoundError) as error:
         _log.warning("No picture of cases was drawn: %s", error)

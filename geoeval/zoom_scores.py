@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -15,9 +16,6 @@ from justzoomin import zoom
 from justzoomin.scores import Scores
 from justzoomin.table import COLUMNS, read_table
 
-if TYPE_CHECKING:
-    from geoeval.results import Folder
-
 BINS = 15
 # The names under which the authors' evaluation prints these figures.
 _AUTHORS = {
@@ -25,20 +23,20 @@ _AUTHORS = {
 }  # fmt: skip
 
 
-def score(folder: Folder) -> dict[str, Any]:
+def score(predictions: Path, photos: Path) -> dict[str, Any]:
     """Score and print a finished run, and return `score_zoom` for its `run.json`."""
-    result = score_zoom(*read(folder))
+    result = score_zoom(*read(predictions, photos))
     print(zoom_text(result))
     # JSON has no NaN, which is the interval of a share of few groups.
     found: dict[str, Any] = json.loads(json.dumps(result), parse_constant=lambda _: None)
     return found
 
 
-def read(folder: Folder) -> tuple[list[dict[str, Any]], dict[str, Any]]:
-    """Return the records of a run, and the references as columns."""
-    with folder.predictions.open(encoding="utf-8") as file:
+def read(predictions: Path, photos: Path) -> tuple[list[dict[str, Any]], dict[str, Any]]:
+    """Return the records of a file of predictions, and the table of photos as columns."""
+    with predictions.open(encoding="utf-8") as file:
         records = [json.loads(line) for line in file]
-    table = read_table(str(folder.photos))
+    table = read_table(str(photos))
     return records, dict(zip(COLUMNS, table.columns(), strict=True))
 
 
