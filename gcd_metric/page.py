@@ -270,7 +270,7 @@ def _results() -> _Results:
                 caption = gr.HTML(js_on_load=None)
                 bands = gr.Radio([], label="Errors on the map", elem_classes="bands")
                 with gr.Row():
-                    with gr.Column(scale=3, min_width=320):
+                    with gr.Column(scale=3, min_width=440):
                         picture = gr.Plot(**plot)
                     with gr.Column(scale=2, min_width=320):
                         countries = gr.HTML(js_on_load=None, elem_classes="countries")
