@@ -56,6 +56,9 @@ def _parser() -> argparse.ArgumentParser:
     sample.add_argument("--tiles", action="store_true",
                         help="also write the overhead tiles for the zoom paths of the validation "
                         "photos (needs the extra `tiles`)")  # fmt: skip
+    sample.add_argument("--views", type=int, metavar="SIZE",
+                        help="also write all overhead views with sides of SIZE pixels (needs the "
+                        "extra `tiles`)")  # fmt: skip
 
     render = command("render", _render, "render the overhead views of all zoom paths into a shard")
     _add_source(render)
@@ -174,7 +177,7 @@ def _level(text: str) -> int | str:
         raise argparse.ArgumentTypeError(f"{text!r} is neither a level nor `all`") from None
 
 
-def _sample(folder: str, tiles: bool, **options: Any) -> None:
+def _sample(folder: str, tiles: bool, views: int | None, **options: Any) -> None:
     write_sample(folder, **options)
     print(f"Wrote {options['train']} train and {options['validation']} validation photos in "
           f"{options['shards']} shards to {folder}")  # fmt: skip
@@ -184,6 +187,10 @@ def _sample(folder: str, tiles: bool, **options: Any) -> None:
         rows = _rows("metadata", "validation", data_dir=folder)
         write_tiles(folder, around=[(row["latitude"], row["longitude"]) for row in rows])
         print(f"and the tiles around the validation photos to {folder}/archives")
+    if views:
+        from justzoomin.sample_tiles import write_views
+
+        print(f"and all overhead views to {write_views(folder, size=views)}")
 
 
 def _render(
