@@ -114,6 +114,8 @@ def check_accessibility(page: Any) -> None:
     """Fail if axe-core finds a fault of accessibility in a page."""
     from axe_playwright_python.sync_playwright import Axe
 
+    # gradio shows "Loading..." outside of all landmarks until the page is complete
+    page.locator("p.loading").first.wait_for(state="detached")
     faults = Axe().run(page).response["violations"]
     assert not faults, [
         (one["id"], [node["html"][:200] for node in one["nodes"]]) for one in faults
