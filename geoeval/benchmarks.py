@@ -9,11 +9,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from PIL import Image
+
 from geoload.files import local_path
+from geoload.pictures import Resize
 
 OWN = "photos"  # the benchmark of one's own photos
 _COLUMNS = ["image_id", "latitude", "longitude"]
 _SEQUENCE = "sequence"
+_WHOLE = 65_500  # as the shorter side of a photo: nothing is enlarged
 
 
 @dataclass
@@ -29,6 +33,12 @@ class Benchmark:
 
     def __len__(self) -> int:
         return len(self.ids)
+
+    def photo(self, number: int, resize: Resize) -> Image.Image:
+        """Return a photo as models get it: RGB, upright, and without metadata."""
+        entry = self.photos[number]["image"]
+        # made from pixels, so that nothing else of the file is left
+        return Image.fromarray(resize({"image": [entry]})["image"][0])
 
     def part(self, rows: Sequence[int]) -> Benchmark:
         """Return the photos with these numbers."""
@@ -47,6 +57,14 @@ class Benchmark:
             place = self.truth[row] if self.truth else ()
             writer.writerow([name, *place, *(self.sequences or ())[row : row + 1]])
         return file.getvalue().encode()
+
+
+def resize_to(size: int | None) -> Resize:
+    """Return what decodes photos for `Benchmark.photo`.
+
+    `size` is their shorter side in pixels at most, or None for their own size.
+    """
+    return Resize(size or _WHOLE)
 
 
 def names() -> list[str]:

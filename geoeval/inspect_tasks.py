@@ -16,15 +16,11 @@ from inspect_ai.dataset import MemoryDataset, Sample
 from inspect_ai.model import ContentImage, ContentText
 from inspect_ai.solver import Generate, Solver, TaskState, generate, solver
 from inspect_ai.util import registry_info
-from PIL import Image
 
 from gcd_metric.groups import JUSTZOOMIN
 from gcd_metric.inspect_scorer import great_circle
-from geoeval.benchmarks import Benchmark, open_benchmark
+from geoeval.benchmarks import Benchmark, open_benchmark, resize_to
 from geoeval.prompts import find_prompt
-from geoload.pictures import Resize
-
-_WHOLE = 65_500  # as the shorter side of a photo: nothing is enlarged
 
 
 def _make_task(name: str) -> Any:
@@ -85,12 +81,12 @@ def show_photo(benchmark: Benchmark, image_size: int | None = None) -> Solver:
     upright and without metadata, with a shorter side of `image_size` pixels at most.
     """
     numbers = {name: number for number, name in enumerate(benchmark.ids)}
-    resize = Resize(image_size or _WHOLE)
+    resize = resize_to(image_size)
 
     async def solve(state: TaskState, generate: Generate) -> TaskState:
-        entry = benchmark.photos[numbers[str(state.sample_id)]]["image"]
+        photo = benchmark.photo(numbers[str(state.sample_id)], resize)
         buffer = io.BytesIO()
-        Image.fromarray(resize({"image": [entry]})["image"][0]).save(buffer, "JPEG", quality=95)
+        photo.save(buffer, "JPEG", quality=95)
         data = base64.b64encode(buffer.getvalue()).decode()
         question = state.user_prompt
         question.content = [

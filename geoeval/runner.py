@@ -11,13 +11,11 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from PIL import Image
 
-from geoeval.benchmarks import Benchmark
+from geoeval.benchmarks import Benchmark, resize_to
 from geoeval.models import Model, ModelError, described
 from geoeval.records import Predictions, Record, error_record
 from geoload.messages import needed_for, progress_bar
-from geoload.pictures import Resize
 
 try:
     import resource
@@ -27,7 +25,6 @@ with needed_for("geoeval", "eval"):
     import torch
     from torch.utils.data import DataLoader
 
-_WHOLE = 65_500  # as the shorter side of a photo: nothing is enlarged
 # Errors of torch after which an accelerator has no room, or cannot be used any more.
 _OF_DEVICE = ("OutOfMemoryError", "AcceleratorError")
 _ALL_FAIL = 8  # photos after which a model that raises on every one is stopped
@@ -49,15 +46,13 @@ class _Photos:
     """Photos by their number, as a model gets them: RGB, upright, without metadata."""
 
     def __init__(self, benchmark: Benchmark, model: Model) -> None:
-        self._photos, self._preprocess = benchmark.photos, model.preprocess
-        self._resize = Resize(model.image_size or _WHOLE)
+        self._benchmark, self._preprocess = benchmark, model.preprocess
+        self._resize = resize_to(model.image_size)
 
     def __getitem__(self, number: int) -> Any:
         seed(number)
         try:
-            entry = self._photos[number]["image"]
-            # made from pixels, so that nothing else of the file is left
-            photo = Image.fromarray(self._resize({"image": [entry]})["image"][0])
+            photo = self._benchmark.photo(number, self._resize)
             return photo if self._preprocess is None else self._preprocess(photo)
         except Exception as error:
             return _Failed(described(error))

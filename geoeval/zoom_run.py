@@ -12,11 +12,10 @@ from datasets import config
 from PIL import Image
 
 from geoeval import retrieval, runner, search
-from geoeval.benchmarks import Benchmark
+from geoeval.benchmarks import Benchmark, resize_to
 from geoeval.fetch import Fetcher
 from geoeval.models import Model, ModelError, Record
 from geoeval.results import Folder
-from geoload.pictures import Resize
 from justzoomin import preview, zoom
 from justzoomin.source import as_source
 from justzoomin.views import SIZE, DrawnViews, Views, find_rendered, open_views
@@ -126,11 +125,10 @@ def draw_cases(folder: Folder, benchmark: Benchmark, options: ZoomOptions) -> No
     """
     from geoeval import zoom_scores, zoom_sheet
 
-    resize, rows = Resize(SIZE), {name: row for row, name in enumerate(benchmark.ids)}
+    resize, rows = resize_to(SIZE), {name: row for row, name in enumerate(benchmark.ids)}
 
     def photo(name: str) -> Image.Image:
-        entry = benchmark.photos[rows[name]]["image"]
-        return Image.fromarray(resize({"image": [entry]})["image"][0])
+        return benchmark.photo(rows[name], resize)
 
     path = folder.path / "cases.png"
     try:
