@@ -14,7 +14,7 @@ from gcd_metric.groups import JUSTZOOMIN as PLACES
 from gcd_metric.intervals import wilson_interval
 from justzoomin import zoom
 from justzoomin.scores import Scores
-from justzoomin.table import COLUMNS, read_table
+from justzoomin.table import read_table
 
 BINS = 15
 # The names under which the authors' evaluation prints these figures.
@@ -36,8 +36,7 @@ def read(predictions: Path, photos: Path) -> tuple[list[dict[str, Any]], dict[st
     """Return the records of a file of predictions, and the table of photos as columns."""
     with predictions.open(encoding="utf-8") as file:
         records = [json.loads(line) for line in file]
-    table = read_table(str(photos))
-    return records, dict(zip(COLUMNS, table.columns(), strict=True))
+    return records, read_table(str(photos)).columns()
 
 
 def score_zoom(records: Sequence[dict[str, Any]], references: Any) -> dict[str, Any]:

@@ -102,8 +102,6 @@ def audit(source: Source) -> Audit:
         raise ValueError(f"{source.name}, split by {source.split_by}: split {empty} has no photos")
     places = places_of(train)
     rows, metres = nearest(places_of(validation), places)
-    names = ("image_id", "latitude", "longitude", "sequence")
-    references = dict(zip(names, validation.columns(), strict=True))
     return Audit(
         source.split_by,
         len(train),
@@ -111,7 +109,7 @@ def audit(source: Source) -> Audit:
         [train.image_id[row] for row in rows.tolist()],
         metres,
         *(
-            score(answers[rows], references, kind, validation.image_id, groups=JUSTZOOMIN)
+            score(answers[rows], validation.columns(), kind, validation.image_id, groups=JUSTZOOMIN)
             for kind, answers in (("coordinates", places), ("sequences", np.array(train.sequence)))
         ),
     )

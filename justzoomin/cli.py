@@ -22,7 +22,6 @@ from justzoomin.predictions import COLUMNS, read_predictions
 from justzoomin.sample import write_sample
 from justzoomin.source import REPOSITORY, TABLES, Folder, Source
 from justzoomin.splits import SPLIT_BY, read_tables
-from justzoomin.table import COLUMNS as TABLE_COLUMNS
 from justzoomin.views import QUALITY, SIZE
 
 _SOURCE = ("data_dir", "repository", "revision", "metadata_dir")
@@ -239,9 +238,8 @@ def _score(
     from justzoomin.scores import score
 
     table, _ = read_tables(_source("metadata", where), split)
-    references = {name: getattr(table, name) for name in TABLE_COLUMNS}
     asked = None if groups.lower() == "none" else groups
-    result = score(read_predictions(file), references, kind, None, allow_partial, asked)
+    result = score(read_predictions(file), table.columns(), kind, None, allow_partial, asked)
     if json:
         print(dumps({"file": file, "split": split, **result}, indent=2))
     else:

@@ -91,7 +91,8 @@ def _is_chosen(actions: tuple[int, ...]) -> bool:
 
 def _joined(first: Table, second: Table) -> Table:
     """Return the photos of both tables; of repeated ids, only the first row."""
-    both = Table(*(a + b for a, b in zip(first.columns(), second.columns(), strict=True)))
+    further = second.columns()
+    both = Table(*(column + further[name] for name, column in first.columns().items()))
     firsts = np.zeros(len(both), bool)
     firsts[list(both.row.values())] = True
     return both.take(firsts)

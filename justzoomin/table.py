@@ -66,13 +66,13 @@ class Table:
             "sequence": self.sequence[row],
         }
 
-    def columns(self) -> tuple[list[Any], ...]:
-        """Return the columns, in the order of the file."""
-        return self.image_id, self.latitude, self.longitude, self.sequence
+    def columns(self) -> dict[str, list[Any]]:
+        """Return the columns by name, in the order of the file."""
+        return {name: getattr(self, name) for name in COLUMNS}
 
     def take(self, chosen: np.ndarray) -> Table:
         """Return the rows where `chosen` is true."""
-        return Table(*(list(compress(column, chosen)) for column in self.columns()))
+        return Table(*(list(compress(column, chosen)) for column in self.columns().values()))
 
 
 def table_report(table: Table, others: Table) -> Findings:
