@@ -290,7 +290,7 @@ def _column(name: str, references: pd.DataFrame) -> Column:
 
 
 def _excluded_column(excluded: Excluded, ids: list[str]) -> Column:
-    """Tell the photos of the list from the others; a note counts ids that are no references."""
+    """Divide the photos into those in the file, which may also name others, and the rest."""
     found = match_ids(excluded.ids, ids).right
     if not len(found):
         raise ValueError(

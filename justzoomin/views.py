@@ -127,8 +127,8 @@ class Views(ABC):
             return looked_up
         _, first, again = np.unique(rows, return_index=True, return_inverse=True)
         views = np.empty((len(first), self.size, self.size, 3), np.uint8)
-        for i, row in enumerate(first.tolist()):
-            views[i] = self._draw(tuple(map(int, prefixes[row])), self.size)
+        for i, at in enumerate(first.tolist()):
+            views[i] = self._draw(tuple(map(int, prefixes[at])), self.size)
         return views[again]
 
     def index(self, prefixes: Prefixes) -> np.ndarray:

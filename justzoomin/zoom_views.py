@@ -52,11 +52,8 @@ class ZoomViews:
 
     Raises
     ------
-    FileNotFoundError
-        When there is no such shard, or the tiles for views of this size are missing; names the
-        largest size that can be drawn.
-    ValueError
-        When the views of the shard have another size, or `size` is not 8 to 16,384.
+    FileNotFoundError, ValueError
+        As for `open_views`.
 
     Examples
     --------

@@ -27,7 +27,7 @@ class Chat:
         )
 
     def predict(self, photos: list[Any]) -> list[str]:
-        """Return the answer for each photo, of which every token is the most likely one."""
+        """Return the answer for each photo, decoded greedily."""
         inputs = self._processor.apply_chat_template(
             [self._question(photo) for photo in photos],
             add_generation_prompt=True,
