@@ -25,7 +25,7 @@ import justzoomin.publish
 from geoload.output_folder import OutputFolder
 from geoload.publishing import convert
 from geoload.publishing.card import split_card
-from geoload.publishing.formats import TarShard, undecoded
+from geoload.publishing.formats import ParquetShard, TarShard, undecoded
 from im2gps.licences import LICENCES
 from im2gps.photo import fields
 from im2gps.sample import with_comments
@@ -537,11 +537,49 @@ def test_row_groups_are_small_enough_for_a_viewer(tmp_path):
     assert run("justzoomin", "--to", out, "--data-dir", mini) == 0
     file = pq.ParquetFile(out / "streetview" / "train-00000-of-00001.parquet")
     groups = [file.metadata.row_group(i) for i in range(file.metadata.num_row_groups)]
-    assert [group.num_rows for group in groups] == [100, 100, 50]
+    sizes = [group.num_rows for group in groups]
+    assert sum(sizes) == 250 and min(sizes[:-1]) >= 50 and max(sizes) <= 100
     assert groups[0].column(0).has_column_index
     # datasets 3 knows no other name for lists.
     stated = json.loads(file.schema_arrow.metadata[b"huggingface"])["info"]["features"]
     assert stated["sequence"]["_type"] == "Sequence"
+
+
+def test_one_changed_row_leaves_the_other_chunks(tmp_path):
+    """The client of Xet cuts the files into chunks, and counts those that its store has."""
+    hf_xet = pytest.importorskip("hf_xet")
+    features = Features({"image": Image(), "image_id": Value("string"),
+                         "latitude": Value("float64"), "longitude": Value("float64")})  # fmt: skip
+    random = np.random.default_rng(0)
+
+    def photo(number: int) -> dict:
+        data = random.bytes(random.integers(5_000, 30_000))
+        north, east = random.uniform(-90, 90, 2).round(6).tolist()
+        return {"image": {"bytes": data, "path": None}, "image_id": f"{number}.jpg",
+                "latitude": north, "longitude": east}  # fmt: skip
+
+    rows = [photo(number) for number in range(2_000)]
+    new, place = photo(2_000), 700
+    changes = {"changed": [*rows[:place], new, *rows[place + 1 :]],
+               "removed": [*rows[:place], *rows[place + 1 :]],
+               "added": [*rows[:place], new, *rows[place:]]}  # fmt: skip
+
+    def stored(rows: list[dict], folder: Path):
+        buffer = io.BytesIO()
+        shard = ParquetShard(buffer, features)
+        for row in rows:
+            shard.add(row)
+        shard.close()
+        commit = hf_xet.XetSession().new_upload_commit(endpoint=f"local://{folder}")
+        commit.start_upload_bytes(buffer.getvalue())
+        return commit.wait_to_finish().dedup_metrics
+
+    for change, again in changes.items():
+        assert stored(rows, tmp_path / change).deduped_chunks == 0
+        found = stored(again, tmp_path / change)
+        shared = found.deduped_chunks / found.total_chunks
+        print(f"one of 2,000 rows {change}: {shared:.1%} of {found.total_chunks} chunks shared")
+        assert shared >= 0.95 and found.total_chunks > 400
 
 
 def test_zoom_views_are_made_as_the_card_says(washington, tmp_path):

@@ -23,6 +23,7 @@ from geoload.output_folder import OutputFolder
 from geoload.publishing.formats import FORMATS
 
 WORK = ".publish"
+_LAYOUT = 2  # of the files; shards with another one are not continued
 NO_JPEG = "not a JPEG whose metadata can be removed"
 _SHARD = re.compile(r"(.+)-[0-9]{5}-of-[0-9]{5}\.(parquet|tar)")
 
@@ -122,7 +123,7 @@ class Conversion:
         self._split, self._out, self._shard_bytes = split, out, shard_bytes
         self._format = FORMATS[form]
         self._work = work_folder(split.config, split.name)
-        self._key = json.dumps([split.key, form, shard_bytes])
+        self._key = json.dumps([split.key, form, shard_bytes, _LAYOUT])
         self._label = f"{split.config}, {split.name}"
 
     def run(self) -> Manifest:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 import re
+import zlib
 from typing import Any, BinaryIO
 
 import datasets
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from geoload.messages import needed_for
+from geoload.parquet import ends_row_group, parquet_writer
 
 # The Dataset Viewer reads whole row groups to show a page of 100 rows.
 _ROWS_WITH_PICTURES, _ROWS_WITHOUT = 100, 10_000
@@ -56,8 +57,10 @@ class ParquetShard:
 
     def __init__(self, file: BinaryIO, features: datasets.Features) -> None:
         self._schema = _parquet_schema(features)
-        self._writer = pq.ParquetWriter(file, self._schema, write_page_index=True)
         self._pictures = _picture_columns(features)
+        # Pictures are compressed already.
+        options = {"compression": "none"} if self._pictures else {}
+        self._writer = parquet_writer(file, self._schema, **options)
         self._group_rows = _ROWS_WITH_PICTURES if self._pictures else _ROWS_WITHOUT
         self._rows: list[dict[str, Any]] = []
         self._written = self.bytes = 0
@@ -66,8 +69,9 @@ class ParquetShard:
         """Add a row, whose pictures are dicts of bytes and path."""
         self._rows.append(row)
         self.bytes += _row_bytes(row, self._pictures)
-        waiting = self.bytes - self._written
-        if len(self._rows) == self._group_rows or waiting >= _GROUP_BYTES:
+        values = [value for name, value in row.items() if name not in self._pictures]
+        ends = ends_row_group(len(self._rows), zlib.crc32(repr(values).encode()), self._group_rows)
+        if ends or self.bytes - self._written >= _GROUP_BYTES:
             self._write_group()
 
     def close(self) -> None:

@@ -27,6 +27,7 @@ from gcd_metric.names import counted
 from geoload.commands import add_subcommand
 from geoload.files import atomic_write, files_below, printable, write_json
 from geoload.messages import format_bytes, progress_bar
+from geoload.parquet import parquet_writer
 from geoload.processes import core_count
 from geoload.report import Findings, Kind
 from im2gps.lists.columns import photo_ids
@@ -195,7 +196,7 @@ def _write(
 ) -> None:
     """Write the wanted rows of all lists, and fill in the result."""
     rows_of = _Filter(wanted, result)
-    writer = pq.ParquetWriter(output, SCHEMA, compression="zstd", use_dictionary=_DICTIONARIES)
+    writer = parquet_writer(output, SCHEMA, use_dictionary=_DICTIONARIES)
     total = sum(file.stat().st_size for file in files)
     with writer, progress_bar("Flickr lists", total) as bar:
         waiting = [SCHEMA.empty_table()]
