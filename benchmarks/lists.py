@@ -44,15 +44,23 @@ def table(folder: Path, records: int) -> Usage:
     write_lists(folder / "lists", records)
     command = [sys.executable, "-m", "im2gps", "lists", str(folder / "lists"),
                "-o", str(folder / "photos.parquet")]  # fmt: skip
-    begin = time.perf_counter()
-    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    _, status, usage = os.wait4(process.pid, 0)
-    process.returncode = os.waitstatus_to_exitcode(status)
-    if process.returncode:
-        raise SystemExit("im2gps lists failed")
-    seconds = time.perf_counter() - begin
-    # Linux counts in KiB.
-    return Usage(seconds, usage.ru_utime + usage.ru_stime, usage.ru_maxrss * 1024)
+    return run_measured(command)[0]
+
+
+def run_measured(command: list[str]) -> tuple[Usage, bytes]:
+    """Run a command; return what it used and what it printed."""
+    with tempfile.TemporaryFile() as output:
+        begin = time.perf_counter()
+        process = subprocess.Popen(command, stdout=output, stderr=subprocess.DEVNULL)
+        _, status, usage = os.wait4(process.pid, 0)
+        process.returncode = os.waitstatus_to_exitcode(status)
+        if process.returncode:
+            raise SystemExit(f"{' '.join(command[1:4])} failed")
+        seconds = time.perf_counter() - begin
+        output.seek(0)
+        # Linux counts in KiB.
+        used = Usage(seconds, usage.ru_utime + usage.ru_stime, usage.ru_maxrss * 1024)
+        return used, output.read()
 
 
 def print_row(usage: Usage, start: Usage, million: float) -> None:

@@ -9,6 +9,7 @@ from typing import Any
 from gcd_metric.names import counted
 from geoload.commands import add_subcommand, run
 from im2gps import publish
+from im2gps.audit import command as audit
 from im2gps.building import build
 from im2gps.coverage import command as coverage
 from im2gps.flickr import search
@@ -23,7 +24,7 @@ def main(argv: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="im2gps", description="Tools for Im2GPS.")
     commands = parser.add_subparsers(dest="command", required=True)
     _add_sample(commands)
-    for module in (search, lists, build, coverage, publish):
+    for module in (search, lists, build, audit, coverage, publish):
         module.add_command(commands)
     return run(parser, argv)
 

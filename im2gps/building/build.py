@@ -18,6 +18,7 @@ from tabulate import tabulate
 from gcd_metric.names import counted
 from geoload.files import file_lock, read_json, sha256, write_json
 from geoload.messages import format_bytes, progress_bar
+from im2gps import exclusions
 from im2gps.building import missing
 from im2gps.building.engines import ENGINES, BuildError
 from im2gps.building.fetch import PHOTO_HOST
@@ -41,6 +42,7 @@ def build(
     processes: int | None = None,
     again: bool = False,
     host: str | None = None,
+    exclude: str | os.PathLike[str] | None = None,
     **policy: Any,
 ) -> dict[str, Any]:
     """Fetch the photos of a table into shards that `load_dataset("im2gps", data_dir=…)` reads.
@@ -65,6 +67,8 @@ def build(
         In finished shards, fetch photos again for which the host gave no valid answer.
     host : str, optional
         Scheme and name of the photo host (https://live.staticflickr.com).
+    exclude : path, optional
+        List of photos and photographers to leave out, as `im2gps audit` writes it.
     **policy
         Of each process: `rate` (requests a second, 20; 0 for no limit), `concurrency` (requests at
         once, 16), `tries` of an address (5), `backoff` (seconds before the second try, doubled
@@ -86,7 +90,9 @@ def build(
         If the engine is not installed.
     """
     policy = {name: value for name, value in policy.items() if value is not None}
-    table, output = (os.path.abspath(os.path.expanduser(path)) for path in (table, output))
+    table, output, left_out = (
+        os.path.abspath(os.path.expanduser(path)) for path in (table, output, exclude or "")
+    )
     for name, value in {"shard_size": shard_size, "processes": processes, **policy}.items():
         least = 0 if name in ("rate", "backoff", "patience") else 1
         if isinstance(value, (int, float)) and not value >= least:
@@ -96,7 +102,15 @@ def build(
         rows = file.metadata.num_rows
     if not rows:
         raise ValueError(f"{table} contains no photos")
-    job = Job(table, output, shard_size, origin, RequestPolicy(**policy), again)
+    job = Job(
+        table,
+        output,
+        shard_size,
+        origin,
+        RequestPolicy(**policy),
+        again,
+        left_out if exclude else None,
+    )
     numbers = range(-(-rows // shard_size))
     busy = BuildError(f"another build is writing to {output}: wait for it, or stop it")
     with file_lock(os.path.join(output, ".build.lock"), busy):
@@ -127,6 +141,7 @@ def _check_manifest(job: Job, rows: int) -> None:
         "rows": rows,
         "shard_size": job.shard_size,
         "photo_host": job.host,
+        "exclude": job.exclude and sha256(job.exclude),
     }
     if not path.exists():
         if shards := find_shards(job.folder):
@@ -139,7 +154,9 @@ def _check_manifest(job: Job, rows: int) -> None:
     before = read_json(path)
     for name, value in manifest.items():
         if before.get(name) != value:
-            what = "another table" if name in ("list", "rows") else f"{name} {before.get(name)}"
+            another = {"list": "another table", "rows": "another table"}
+            another["exclude"] = "another list of photos to leave out"
+            what = another.get(name, f"{name} {before.get(name)}")
             raise BuildError(
                 f"{job.folder} was started with {what}. Continue with that, or give another "
                 "folder; new photos need a table and a folder of their own"
@@ -202,6 +219,7 @@ def add_command(commands: Any) -> None:
     add("--processes", type=int, metavar="N", help=text)
     text = f"rows of the table per shard (default {SHARD_SIZE:,})"
     add("--shard-size", type=int, default=SHARD_SIZE, metavar="N", help=text)
+    add("--exclude", metavar="FILE", help=exclusions.HELP)
     text = "in finished shards, request photos again for which the host did not respond properly"
     add("--again", action="store_true", help=text)
     add = parser.add_argument_group("requests to the photo host, per process").add_argument

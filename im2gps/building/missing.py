@@ -7,6 +7,7 @@ from __future__ import annotations
 
 INVALID = "row that gives no address or place"
 TWICE = "photo that is in the table twice"
+EXCLUDED = "left out (--exclude)"
 GONE = "gone (404 or 410)"
 PLACEHOLDER = "placeholder instead of the photo"
 ELSEWHERE = "redirected away from the photo host"

@@ -26,6 +26,7 @@ from geoload.messages import error_text
 from geoload.tar import Member, members, read_member
 from im2gps.building import missing
 from im2gps.building.fetch import Fetched, Fetcher, Row
+from im2gps.exclusions import Exclusions, read_exclusions
 from im2gps.flickr.http import RequestPolicy
 from im2gps.flickr.ids import file_stem, invalid_field
 from im2gps.photo_table import SCHEMA, read_rows
@@ -40,8 +41,8 @@ JsonAndJpeg = tuple[bytes, bytes]
 class Job:
     """The arguments of a build; plain data, because it goes to other machines.
 
-    `folder` is for the shards, `shard_size` counts rows of the table, `host` is the photo host, and
-    `again` completes finished shards.
+    `folder` is for the shards, `shard_size` counts rows of the table, `host` is the photo host,
+    `again` completes finished shards, and `exclude` is the path of a list for `read_exclusions`.
     """
 
     table: str
@@ -50,6 +51,7 @@ class Job:
     host: str
     policy: RequestPolicy
     again: bool = False
+    exclude: str | None = None
 
     def shard(self, number: int) -> Path:
         """Return the path of a shard."""
@@ -178,6 +180,7 @@ class _ShardBuild:
 
     def _valid_rows(self) -> Iterator[Row]:
         seen = set()
+        excluded = read_exclusions(self._job.exclude) if self._job.exclude else Exclusions()
         first = self._number * self._job.shard_size
         for number, row in enumerate(
             read_rows(self._job.table, first, self._job.shard_size), first
@@ -188,6 +191,9 @@ class _ShardBuild:
                 self._advance()
             elif row["photo_id"] in seen:
                 self._missing[missing.TWICE].append(row["photo_id"])
+                self._advance()
+            elif row["photo_id"] in excluded.photos or row["owner"] in excluded.owners:
+                self._missing[missing.EXCLUDED].append(row["photo_id"])
                 self._advance()
             else:
                 seen.add(row["photo_id"])

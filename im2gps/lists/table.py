@@ -12,7 +12,7 @@ import json
 import os
 import re
 from collections import deque
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import asdict, astuple, dataclass, field
 from pathlib import Path
@@ -30,6 +30,8 @@ from geoload.messages import format_bytes, progress_bar
 from geoload.parquet import parquet_writer
 from geoload.processes import core_count
 from geoload.report import Findings, Kind
+from im2gps import exclusions
+from im2gps.exclusions import Exclusions, read_exclusions
 from im2gps.lists.columns import photo_ids
 from im2gps.lists.owners import read_owners
 from im2gps.lists.records import MAX_BLOCK, Parsed, keyword, parse
@@ -56,6 +58,7 @@ class Counts:
     kept: int = 0
     duplicates: int = 0
     by_excluded_photographers: int = 0
+    excluded_photos: int = 0
     other_licenses: int = 0
     less_accurate: int = 0
     broken: int = 0
@@ -90,6 +93,7 @@ class Result:
         left_out = {
             "repeating an earlier photo": total.duplicates,
             f"by {excluded}": total.by_excluded_photographers,
+            "excluded by their ids": total.excluded_photos,
             "under other licences": total.other_licenses,
             "located less accurately": total.less_accurate,
             "broken": total.broken,
@@ -112,13 +116,13 @@ class Wanted:
         Flickr's licence numbers; None takes all photos, also those without a licence.
     min_accuracy : int, optional
         Flickr's accuracy, from 1 (world) to 16 (street); None takes all photos.
-    excluded : collection of str
-        Ids of photographers whose photos are left out.
+    excluded : Exclusions
+        Photos to leave out, and photographers of whom all photos are left out.
     """
 
     licenses: Collection[int] | None = None
     min_accuracy: int | None = None
-    excluded: Collection[str] = ()
+    excluded: Exclusions = Exclusions()
 
 
 def write_table(
@@ -152,11 +156,11 @@ def write_table(
     output = Path(output)
     if output.suffix != ".parquet":
         raise ValueError(f"{output}: the table is a .parquet file, such as photos.parquet.")
-    files = _find_lists(lists)
+    files = find_lists(lists)
     result = Result({printable(str(file)): Counts() for file in files})
     output.parent.mkdir(parents=True, exist_ok=True)
     with atomic_write(output) as file:
-        _write(files, file, wanted, workers or core_count(), result)
+        _write(read_lists(files, result, wanted, workers), file, result)
         if not result.total.kept:
             raise ValueError(f"No photo is left: {'; '.join(result.summary())}.")
     report = {
@@ -164,7 +168,8 @@ def write_table(
         "wanted": {
             "licenses": None if wanted.licenses is None else sorted(wanted.licenses),
             "min_accuracy": wanted.min_accuracy,
-            "excluded_photographers": len(wanted.excluded),
+            "excluded_photos": len(wanted.excluded.photos),
+            "excluded_photographers": len(wanted.excluded.owners),
             "of_them_in_the_lists": result.photographers,
         },
         "lists": {name: asdict(counts) for name, counts in result.lists.items()},
@@ -174,7 +179,7 @@ def write_table(
     return result
 
 
-def _find_lists(paths: Sequence[str | Path]) -> list[Path]:
+def find_lists(paths: Sequence[str | Path]) -> list[Path]:
     """Return the text files at some paths, each once, in the order in which they are read."""
     found: dict[str, Path] = {}
     for path in map(Path, paths):
@@ -191,18 +196,24 @@ def _find_lists(paths: Sequence[str | Path]) -> list[Path]:
     return list(found.values())
 
 
-def _write(
-    files: Sequence[Path], output: BinaryIO, wanted: Wanted, workers: int, result: Result
-) -> None:
-    """Write the wanted rows of all lists, and fill in the result."""
+def read_lists(
+    files: Sequence[Path], result: Result, wanted: Wanted = Wanted(), workers: int | None = None
+) -> Iterator[pa.Table]:
+    """Yield the wanted rows of lists, each photo once, and fill in the result."""
     rows_of = _Filter(wanted, result)
-    writer = parquet_writer(output, SCHEMA, use_dictionary=_DICTIONARIES)
-    total = sum(file.stat().st_size for file in files)
-    with writer, progress_bar("Flickr lists", total) as bar:
-        waiting = [SCHEMA.empty_table()]
-        for piece in _pieces(files, workers):
-            waiting.append(rows_of(piece))
+    with progress_bar("Flickr lists", sum(file.stat().st_size for file in files)) as bar:
+        for piece in _pieces(files, workers or core_count()):
+            yield rows_of(piece)
             bar.update(piece.size)
+
+
+def _write(tables: Iterable[pa.Table], output: BinaryIO, result: Result) -> None:
+    """Write the rows of all lists, and what the result says of them."""
+    writer = parquet_writer(output, SCHEMA, use_dictionary=_DICTIONARIES)
+    with writer:
+        waiting = [SCHEMA.empty_table()]
+        for table in tables:
+            waiting.append(table)
             if sum(map(len, waiting)) >= ROW_GROUP:
                 waiting = _write_group(writer, waiting)
         _write_group(writer, waiting)
@@ -291,9 +302,14 @@ class _Filter:
     def __init__(self, wanted: Wanted, result: Result) -> None:
         self._result = result
         self._filters: list[tuple[str, Callable[[pa.Table], pa.Array]]] = []
-        if wanted.excluded:
-            self._excluded = pa.array(sorted(wanted.excluded), pa.string())
+        photos = pa.array(sorted(wanted.excluded.photos), pa.string())
+        if wanted.excluded.owners:
+            self._excluded = pa.array(sorted(wanted.excluded.owners), pa.string())
             self._filters.append(("by_excluded_photographers", self._not_excluded))
+        if len(photos):
+            self._filters.append(
+                ("excluded_photos", lambda rows: pc.invert(pc.is_in(rows["photo_id"], photos)))
+            )
         if wanted.licenses is not None:
             codes = pa.array(sorted(wanted.licenses), pa.int8())
             self._filters.append(("other_licenses", lambda rows: pc.is_in(rows["license"], codes)))
@@ -391,14 +407,15 @@ def add_command(commands: Any) -> None:
         "repeated"
     )
     add("--exclude-owners-of", action="append", default=[], metavar="PACK", help=text)
+    add("--exclude", metavar="FILE", help=exclusions.HELP)
     add("--workers", type=int, metavar="N", help="number of threads (default: one per core)")
 
 
 def _run(
     lists: list[str], output: str, licenses: str | None, min_accuracy: int | None,
-    exclude_owners_of: list[str], workers: int | None,
+    exclude_owners_of: list[str], exclude: str | None, workers: int | None,
 ) -> None:  # fmt: skip
-    excluded: set[str] = set()
+    photos, excluded = read_exclusions(exclude) if exclude else Exclusions()
     for source in exclude_owners_of:
         owners, unnamed = read_owners(source)
         excluded |= owners
@@ -406,7 +423,9 @@ def _run(
         print(f"{counted(len(owners), 'photographers')} in {source}{more}")
     if min_accuracy is not None and not 1 <= min_accuracy <= 16:
         raise ValueError(f"--min-accuracy {min_accuracy}: Flickr's accuracy goes from 1 to 16.")
-    wanted = Wanted(_licence_numbers(licenses), min_accuracy, excluded)
+    wanted = Wanted(
+        _licence_numbers(licenses), min_accuracy, Exclusions(photos, frozenset(excluded))
+    )
     result = write_table(lists, output, wanted, workers)
     print("\n  ".join(result.summary()))
     print(f"Wrote {output} ({format_bytes(os.path.getsize(output))}) and "

@@ -187,6 +187,22 @@ def test_a_killed_build_continues(tmp_path):
     assert not list((tmp_path / "out").glob("*.part"))
 
 
+def test_excluded_photos_are_not_requested(tmp_path):
+    rows = photos(40)
+    table = write_list(tmp_path / "photos.parquet", rows)
+    excluded = tmp_path / "excluded.txt"
+    excluded.write_text(f"# seen\n{rows[3]['photo_id']}\n{rows[2]['owner']}\n", encoding="utf-8")
+    lost = {rows[3]["photo_id"]} | {r["photo_id"] for r in rows if r["owner"] == rows[2]["owner"]}
+    with FlickrPhotos(rows) as host:
+        options = {"host": host.endpoint, **QUICK}
+        report = build(table, tmp_path / "out", exclude=excluded, **options)
+        with pytest.raises(BuildError, match="started with another list of photos to leave out"):
+            build(table, tmp_path / "out", **options)
+    assert report["missing"] == {"left out (--exclude)": len(lost)} and len(lost) == 3
+    assert set(samples(tmp_path / "out")) == {r["photo_id"] for r in rows} - lost
+    assert not any(photo_id in path for photo_id in lost for path in host.asked)
+
+
 def test_a_folder_of_another_list_is_refused(tmp_path):
     table = write_list(tmp_path / "one.parquet", photos(4))
     other = write_list(tmp_path / "two.parquet", photos(5))

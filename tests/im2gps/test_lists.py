@@ -264,7 +264,7 @@ def test_the_first_record_of_a_photo_is_kept(tmp_path):
     assert report(tmp_path)["total"]["duplicates"] == 4
     assert report(tmp_path)["lists"][f"{tmp_path}/Paris.txt"] == {
         "records": 3, "kept": 1, "duplicates": 2, "by_excluded_photographers": 0,
-        "other_licenses": 0, "less_accurate": 0, "broken": 0,
+        "excluded_photos": 0, "other_licenses": 0, "less_accurate": 0, "broken": 0,
     }  # fmt: skip
 
 
@@ -281,7 +281,8 @@ def test_filters_count_what_they_leave_out(tmp_path, capsys):
     assert pq.read_table(output)["photo_id"].to_pylist() == ["1"]
     total = json.loads(output.with_suffix(".report.json").read_text("utf-8"))["total"]
     assert total == {"records": 6, "kept": 1, "duplicates": 1, "by_excluded_photographers": 0,
-                     "other_licenses": 2, "less_accurate": 2, "broken": 0}  # fmt: skip
+                     "excluded_photos": 0, "other_licenses": 2, "less_accurate": 2,
+                     "broken": 0}  # fmt: skip
     assert "2 located less accurately" in capsys.readouterr().out
 
 

@@ -1,0 +1,1 @@
+"""Whether a training set contains the photos of a test set, or photos like them."""

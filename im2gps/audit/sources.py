@@ -1,0 +1,373 @@
+"""Reads the photos of training and test sets, in batches of columns.
+
+A source is a table, Flickr lists, training shards, or photos in a folder or a ZIP file. Only what
+identifies a photo is read: its name, Flickr ids, coordinates and capture time.
+"""
+
+from __future__ import annotations
+
+import functools
+import json
+import logging
+import zipfile
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from itertools import islice
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from gcd_metric.columns import Unclear, find_ids, find_pair, plain
+from gcd_metric.groups import COLUMNS
+from gcd_metric.names import counted, listed
+from gcd_metric.readers import is_table, open_table
+from geoload.files import files_below
+from geoload.jpeg import PhotoError
+from geoload.messages import progress_bar
+from geoload.report import Findings
+from im2gps import metadata
+from im2gps.flickr.ids import OWNER, PHOTO_ID, SECRET, SERVER
+from im2gps.lists.columns import photo_ids
+from im2gps.lists.table import Counts, Result, find_lists, read_lists
+from im2gps.options import CONFIGS, Im2GPSConfig
+from im2gps.packs import PackError, folder_photos, open_pack
+from im2gps.photo import coordinates, fields
+from im2gps.photo_table import open_parquet
+from im2gps.rows import UNUSABLE, pack_rows
+from im2gps.sample import PACKS
+from im2gps.training import read_records
+
+_ROWS = 65_536
+_TIMES = ("datetaken", "taken", "timetaken", "capturedat", "capturetime", "datetimeoriginal")
+_FLICKR_IDS = ("photoid", "flickrid", "flickrphotoid")
+_START, _END = r"(?:^|[/\\])", r"(?:\.[0-9A-Za-z]{1,5})?$"
+_ID = rf"(?P<id>{PHOTO_ID})"
+# Names that contain a Flickr photo id, and how they are described.
+_NAMES = {
+    "names {id}_{secret}_{server}_{owner}": (
+        rf"{_START}(?:[^/\\]+_[0-9]{{5}}_)?{_ID}_{SECRET}_{SERVER}_(?P<owner>{OWNER}){_END}"
+    ),
+    "names {id}_{secret}": rf"{_START}{_ID}_[0-9a-f]{{10}}(?:_[0-9a-z]{{1,2}})?{_END}",
+    "names xx/yy/{id}": rf"{_START}[0-9a-f]{{2}}[/\\_][0-9a-f]{{2}}[/\\_]{_ID}{_END}",
+}
+PLAIN_NUMBERS = "plain numbers"
+_PLAIN = f"{_START}{_ID}{_END}"
+_TIME = r"^(\d{4})[-:](\d{2})[-:](\d{2})[ T](\d{2}:\d{2}:\d{2}).*$"
+_log = logging.getLogger(__name__)
+Columns = Mapping[str, Any]  # cells by role: name, photo_id, owner, latitude, longitude, taken
+
+
+class Batch(NamedTuple):
+    """Some photos of a source, by columns; null, NaN or NaT where something is unknown.
+
+    `names` and `owners` are texts, `ids` numbers of 64 bits, `places` are latitude and longitude in
+    degrees, shape (n, 2), and `taken` are local times in seconds, as datetime64.
+    """
+
+    names: pa.Array
+    ids: pa.Array
+    owners: pa.Array
+    places: np.ndarray
+    taken: np.ndarray
+
+
+@dataclass
+class Source:
+    """A training or test set, and for how many of its photos each thing is known."""
+
+    name: str
+    path: str
+    config: Im2GPSConfig | None = None
+    plain_ids: bool = False
+    photos: int = 0
+    ids: Counter[str] = field(default_factory=Counter)  # by the form in which they were found
+    plain_numbers: int = 0  # names that are not taken as ids
+    owners: int = 0
+    places: int = 0
+    times: int = 0
+    findings: Findings = field(default_factory=Findings)
+
+    def batches(self) -> Iterator[Batch]:
+        """Read all photos, and count them."""
+        with progress_bar(self.name, unit="photo") as bar:
+            for columns in _read(self):
+                batch = self._batch(columns)
+                bar.update(len(batch.names))
+                yield batch
+
+    def known(self) -> dict[str, int]:
+        """Return how many photos have each thing that photos are compared by."""
+        return {
+            "photo ids": self.ids.total(), "photographers": self.owners,
+            "coordinates": self.places, "capture times": self.times,
+        }  # fmt: skip
+
+    def __str__(self) -> str:
+        parts = []
+        for what, count in self.known().items():
+            share = "all" if count == self.photos else f"{count:,}" if count else "none"
+            how = ", ".join(f"{n:,} from {form}" for form, n in self.ids.most_common())
+            if len(self.ids) == 1:
+                how = f"from {next(iter(self.ids))}"
+            parts.append(f"{what} {share}" + (f" ({how})" if how and what == "photo ids" else ""))
+        text = f"{self.name}: {counted(self.photos, 'photos')}; {', '.join(parts)}"
+        if self.plain_numbers:
+            text += (
+                f"\n  {counted(self.plain_numbers, 'names')} that are plain numbers are not taken "
+                "as photo ids; if they are, add --plain-ids"
+            )
+        return text + (f"\n  {self.findings}" if self.findings else "")
+
+    def _batch(self, columns: Columns) -> Batch:
+        names = _texts(columns["name"])
+        ids, owners = _find_ids(names, columns, self)
+        places = _places(columns, self)
+        taken = _times(columns.get("taken"), len(names))
+        self.photos += len(names)
+        self.owners += len(owners) - owners.null_count
+        self.places += int(np.isfinite(places[:, 0]).sum())
+        self.times += int((~np.isnat(taken)).sum())
+        return Batch(names, ids, owners, places, taken)
+
+
+def open_source(text: str, plain_ids: bool = False) -> Source:
+    """Find out what a path, the name of a configuration, or `name=path` means.
+
+    Raises ValueError or FileNotFoundError if it is none of them.
+    """
+    name, equals, path = text.partition("=")
+    config = next((one for one in CONFIGS if one.name == name), None)
+    if config is None or (not equals and Path(text).exists()):
+        if not Path(text).exists():
+            names = listed(one.name for one in CONFIGS)
+            raise FileNotFoundError(
+                f"{text}: there is no such file or folder, and no such test set ({names})"
+            )
+        return Source(Path(text).name or text, text, None, plain_ids)
+    if path and not Path(path).exists():
+        raise FileNotFoundError(f"{text}: there is no such file or folder")
+    if not path and name not in PACKS:
+        raise ValueError(f"{name} is fetched by hand: give its folder, as in {name}=FOLDER")
+    options: dict[str, Any] = {"data_dir": path or None, "records": True, "skip_broken": True}
+    return Source(name, path, replace(config, **options), plain_ids)
+
+
+def _read(source: Source) -> Iterator[Columns]:
+    if source.config is not None:
+        yield from _configuration(source.config, source)
+        return
+    path = Path(source.path)
+    if path.is_dir():
+        yield from _folder(path, source)
+    elif path.suffix == ".tar":
+        yield from _shards([path], source)
+    elif path.suffix == ".txt":
+        yield from _lists(path, source)
+    elif is_table(path):
+        yield from _table(path)
+    elif zipfile.is_zipfile(path):
+        yield from _photos(path, source)
+    else:
+        raise ValueError(
+            f"{path}: give a table (.parquet, .csv, …), Flickr lists (.txt), shards (.tar), or a "
+            "folder or ZIP file of photos"
+        )
+
+
+def _folder(path: Path, source: Source) -> Iterator[Columns]:
+    if shards := sorted(path.glob("*.tar")):
+        return _shards(shards, source)
+    if (path / metadata.TABLE).is_file():
+        return _table(path / metadata.TABLE)
+    if folder_photos(str(path)):
+        return _photos(path, source)
+    if any(file.suffix.lower() == ".txt" for file in files_below(path)):
+        return _lists(path, source)
+    raise FileNotFoundError(
+        f"{path} contains no shards (*.tar), {metadata.TABLE}, photos or Flickr lists (*.txt)"
+    )
+
+
+def _configuration(config: Im2GPSConfig, source: Source) -> Iterator[Columns]:
+    if config.name == metadata.NAME:
+        return _table(Path(metadata.find_table(config.data_dir)))
+    if table := config.table():
+        return _table(Path(table))  # also without the photos
+    warn = functools.partial(_log.warning, "%s")
+    rows = (row for _, row in pack_rows(config, config.source(), source.findings, warn))
+    return _in_batches(_named(row["image_id"], json.loads(row["record"]) | row) for row in rows)
+
+
+def _table(path: Path) -> Iterator[Columns]:
+    if path.suffix.lower() == ".parquet":
+        with open_parquet(path, pre_buffer=False) as file:
+            names = [one.name for one in file.schema_arrow if not pa.types.is_nested(one.type)]
+            roles = _roles(tuple(names), str(path))
+            for batch in file.iter_batches(_ROWS, columns=[*set(roles.values())]):
+                yield {role: batch.column(name) for role, name in roles.items()}
+        return
+    opened = open_table(path, str(path))
+    roles = _roles(tuple(opened.names), str(path))
+    # the first three columns are those of id, latitude and longitude
+    places = [roles.get(axis, roles["name"]) for axis in ("latitude", "longitude")]
+    rows = opened.read([roles["name"], *places, *roles.values()])
+    while batch := list(islice(rows, _ROWS)):
+        cells = list(zip(*batch, strict=True))
+        columns = dict(zip(roles, cells[3:], strict=True))
+        given = {"latitude": cells[1], "longitude": cells[2]}
+        yield columns | {axis: column for axis, column in given.items() if axis in roles}
+
+
+def _lists(path: Path, source: Source) -> Iterator[Columns]:
+    files = find_lists([path])
+    result = Result({str(file): Counts() for file in files})
+    for table in read_lists(files, result):
+        if len(table):
+            roles = _roles(tuple(table.column_names), str(path))
+            yield {role: table[name].combine_chunks() for role, name in roles.items()}
+    source.findings.merge(result.report)
+
+
+def _shards(paths: Iterable[Path], source: Source) -> Iterator[Columns]:
+    records = (
+        _named(name, record)
+        for path in paths
+        for name, record in read_records(str(path), source.findings)
+    )
+    return _in_batches(records)
+
+
+def _photos(path: Path, source: Source) -> Iterator[Columns]:
+    with open_pack(str(path), source.findings) as photos:
+        yield from _in_batches(_photo(name, read, source) for name, read in photos)
+
+
+def _photo(name: str, read: Any, source: Source) -> dict[str, Any]:
+    """Return what the comments and the EXIF of a photo say."""
+    record: dict[str, Any] = {}
+    try:
+        data = read()
+        record |= fields(data)
+        record["latitude"], record["longitude"] = coordinates(data)
+    except PackError as error:
+        source.findings.add(UNUSABLE, f"{name}: {error}")
+    except PhotoError:  # as in training photos, from which metadata were removed
+        record |= {"latitude": None, "longitude": None}
+    return _named(name, record)
+
+
+def _named(name: str, record: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a record with the name as its first key, which `_roles` takes."""
+    return {"image_id": name, **record} | {"image_id": name}
+
+
+def _in_batches(records: Iterable[Mapping[str, Any]]) -> Iterator[Columns]:
+    """Turn records into columns; the key `image_id` is the name of a photo."""
+    rows = iter(records)
+    while batch := list(islice(rows, _ROWS)):
+        found = [(record, _roles(tuple(record), "the records")) for record in batch]
+        cells = [{role: record[key] for role, key in roles.items()} for record, roles in found]
+        names = {name for one in cells for name in one}
+        yield {name: [_plain_cell(one.get(name)) for one in cells] for name in names}
+
+
+def _plain_cell(cell: Any) -> Any:
+    return cell if cell is None or isinstance(cell, float) else str(cell)
+
+
+@functools.lru_cache(maxsize=1024)
+def _roles(names: Sequence[str], where: str) -> dict[str, str]:
+    """Return which column is the name, the Flickr id, the photographer, the place and the time."""
+    ids = find_ids(names)
+    roles = {"name": ids[0]} if ids else {}
+    for name in names:
+        known = plain(name)
+        if known in _FLICKR_IDS:
+            roles.setdefault("photo_id", name)
+        elif COLUMNS.get(known) == "photographers":
+            roles.setdefault("owner", name)
+        elif known in _TIMES:
+            roles.setdefault("taken", name)
+    try:
+        axes = ("latitude", "longitude")  # shards have these beside other spellings
+        roles |= {axis: axis for axis in axes} if {*axes} <= {*names} else find_pair(names)
+    except Unclear as unclear:
+        if not str(unclear).startswith("no column"):
+            raise ValueError(f"{where}: {unclear}") from None
+    if "name" not in roles:
+        raise ValueError(f"{where}: no column of ids, such as image_id; it has {listed(names)}")
+    return roles
+
+
+# --- cells --------------------------------------------------------------------------------------
+
+
+def _texts(values: Any) -> pa.Array:
+    """Return cells as texts, null where they are empty."""
+    if not isinstance(values, pa.Array):
+        values = pa.array([None if cell is None else str(cell) for cell in values], pa.string())
+    texts = values.cast(pa.string())
+    return pc.if_else(pc.equal(texts, ""), None, texts)
+
+
+def _find_ids(names: pa.Array, columns: Columns, source: Source) -> tuple[pa.Array, pa.Array]:
+    """Return Flickr's ids of photos and photographers, from their columns or from the names."""
+    nothing = pa.nulls(len(names), pa.string())
+    owners = _texts(columns["owner"]) if columns.get("owner") is not None else nothing
+    ids = nothing
+    if columns.get("photo_id") is not None:
+        given = _texts(columns["photo_id"])
+        ids = pc.if_else(pc.match_substring_regex(given, f"^{PHOTO_ID}$"), given, None)
+        source.ids["column photo_id"] += len(ids) - ids.null_count
+    for form, pattern in {**_NAMES, PLAIN_NUMBERS: _PLAIN}.items():
+        if not ids.null_count:
+            break
+        found = pc.extract_regex(names, pattern)
+        new = pc.if_else(ids.is_valid(), None, pc.struct_field(found, "id"))
+        count = len(new) - new.null_count
+        if form == PLAIN_NUMBERS and not source.plain_ids:
+            source.plain_numbers += count
+        elif count:
+            source.ids[form] += count
+            ids = pc.coalesce(ids, new)
+            if "owner" in pattern:
+                owners = pc.coalesce(owners, pc.struct_field(found, "owner"))
+    return photo_ids(ids), owners
+
+
+def _places(columns: Columns, source: Source) -> np.ndarray:
+    degrees = np.full((len(columns["name"]), 2), np.nan)
+    for axis, name in enumerate(("latitude", "longitude")):
+        cells = columns.get(name)
+        if cells is not None:
+            cells = (
+                cells.to_pandas() if isinstance(cells, pa.Array) else pd.Series(cells, dtype=object)
+            )
+            degrees[:, axis] = pd.to_numeric(cells, errors="coerce").to_numpy(
+                np.float64, na_value=np.nan
+            )
+    if np.mean(np.abs(degrees[:, 0]) > 90) > 0.01:
+        raise ValueError(
+            f"{source.name}: many latitudes are beyond ±90 degrees; latitude and longitude look "
+            "swapped, or are not in degrees"
+        )
+    usable = (np.abs(degrees) <= (90, 180)).all(axis=1) & degrees.any(axis=1)  # not 0, 0
+    degrees[~usable] = np.nan
+    return degrees
+
+
+def _times(cells: Any, count: int) -> np.ndarray:
+    """Return when photos were taken; midnight counts as unknown, because Flickr fills it in."""
+    if cells is None:
+        return np.full(count, "NaT", "datetime64[s]")
+    if not (isinstance(cells, pa.Array) and pa.types.is_timestamp(cells.type)):
+        texts = pc.replace_substring_regex(_texts(cells), _TIME, r"\1-\2-\3 \4")
+        cells = pc.strptime(texts, "%Y-%m-%d %H:%M:%S", "s", error_is_null=True)
+    taken: np.ndarray = cells.to_numpy(zero_copy_only=False).astype("datetime64[s]")
+    taken[taken == taken.astype("datetime64[D]")] = "NaT"
+    return taken
