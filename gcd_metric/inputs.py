@@ -47,10 +47,11 @@ _LAYOUTS = {
     "im2gps": ("*_test.zip", "gps_query_imgs*"),
     "justzoomin": ("metadata/large_area_*_map.csv", "archives/streetview_images_*.tar"),
 }
+_TEST_SETS = ("im2gps3k", "yfcc4k", "yfcc26k", "gws15k", "osv5m")  # configurations of im2gps
 # what to suggest for names that are close to these; a configuration is not a data set
 _CLOSE_TO = {
     **{name: name for name in _LAYOUTS},
-    "im2gps3k": "im2gps --config im2gps3k",
+    **{name: f"im2gps --config {name}" for name in _TEST_SETS},
     "just_zoom_in": "justzoomin",
 }
 

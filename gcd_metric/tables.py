@@ -37,6 +37,7 @@ TIDY = ("image_id", "latitude", "longitude")  # the columns that `tidy` makes
 _LIMITS = {"latitude": 90, "longitude": 180}
 # what spreadsheets and data frames make of long ids; a short id with ".0" has lost no digit
 _ROUNDED_ID = re.compile(r"^\d(?:[.,]\d+)?E\+\d+$|^\d{6,}\.0$", re.IGNORECASE)
+_MANY = 10  # cells beyond ±90 degrees
 _LARGEST_EXACT = 2**53  # beyond it a float loses digits of an integer
 
 
@@ -350,8 +351,9 @@ def tidy(
     if runs_to_360(degrees["longitude"]):
         degrees["longitude"][degrees["longitude"] > 180] -= 360
         notes.append(f"{where}: longitudes run from 0 to 360; those above 180 are taken as west")
+    swapped = _look_swapped(*degrees.values())
     for role, values in degrees.items():
-        if allow_missing == "any":
+        if allow_missing == "any" and not swapped:
             values[~(np.abs(values) <= _LIMITS[role])] = np.nan
         _check_limits(values, role, columns[role], degrees, where)
     texts, faults = zip(*map(_id, ids), strict=True)
@@ -384,6 +386,12 @@ def _degrees(cells: list[Any], column: str, where: str, allow_missing: bool | st
     return values
 
 
+def _look_swapped(latitude: np.ndarray, longitude: np.ndarray) -> bool:
+    """Whether many latitudes can only be longitudes, so that they are not single bad cells."""
+    far, across = (int((abs(v) > 90).sum() - (abs(v) > 180).sum()) for v in (latitude, longitude))
+    return far >= _MANY and not across
+
+
 def _check_limits(
     values: np.ndarray, role: str, column: str, degrees: dict[str, np.ndarray], where: str
 ) -> None:
@@ -393,6 +401,7 @@ def _check_limits(
         return
     first = int(bad.argmax())
     swapped = np.nanmax(np.abs(longitude)) <= 90 and np.nanmax(np.abs(latitude)) <= 180
+    swapped = swapped or _look_swapped(latitude, longitude)
     hint = "; latitude and longitude look swapped" if swapped else ""
     if role == "longitude" and np.nanmin(values) < 0 and np.nanmax(values) <= 360:
         hint = "; longitudes are either all within ±180 or all from 0 to 360"

@@ -6,7 +6,7 @@ import csv
 import io
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from PIL import Image
@@ -30,6 +30,8 @@ class Benchmark:
     truth: list[tuple[float, float]] | None  # latitude, longitude in degrees, if known
     revision: str | None = None  # of the data set on the Hub
     sequences: list[list[int]] | None = None  # zoom actions, of justzoomin
+    # Photographers and scenes, where the table has them: for `gcd-metric --by` and groups.
+    columns: dict[str, list[Any]] = field(default_factory=dict)
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -45,17 +47,19 @@ class Benchmark:
         truth = self.truth and [self.truth[row] for row in rows]
         sequences = self.sequences and [self.sequences[row] for row in rows]
         ids, photos = [self.ids[row] for row in rows], self.photos.select(rows)
-        return Benchmark(self.name, photos, ids, truth, self.revision, sequences)
+        columns = {name: [cells[row] for row in rows] for name, cells in self.columns.items()}
+        return Benchmark(self.name, photos, ids, truth, self.revision, sequences, columns)
 
     def table(self) -> bytes:
         """Return a CSV file of the ids and the truth, which `gcd-metric --references` reads."""
         file = io.StringIO()
         writer = csv.writer(file, lineterminator="\n")
         names = _COLUMNS if self.truth else _COLUMNS[:1]
-        writer.writerow([*names, *[_SEQUENCE] * bool(self.sequences)])
+        writer.writerow([*names, *[_SEQUENCE] * bool(self.sequences), *self.columns])
         for row, name in enumerate(self.ids):
             place = self.truth[row] if self.truth else ()
-            writer.writerow([name, *place, *(self.sequences or ())[row : row + 1]])
+            cells = [column[row] for column in self.columns.values()]
+            writer.writerow([name, *place, *(self.sequences or ())[row : row + 1], *cells])
         return file.getvalue().encode()
 
 
@@ -81,6 +85,8 @@ def open_benchmark(
     """Open the test split of a benchmark; `coordinates` is the table of one's own photos."""
     import datasets
 
+    from im2gps.sets import SETS, TRUTH_COLUMNS, fetch_by_hand
+
     if name not in names():
         raise ValueError(f"--benchmark {name}: the benchmarks are {', '.join(names())}")
     revision = None
@@ -93,17 +99,19 @@ def open_benchmark(
     elif name == OWN and data_dir and coordinates is None and not _has_table(data_dir):
         return _bare(local_path(data_dir))
     else:
-        import im2gps  # noqa: F401  registers the name
-
-        options = {"data_dir": data_dir, "coordinates": coordinates, "splits": ["test"]}
-        rows = datasets.load_dataset("im2gps", name, split="test", **options)
+        columns = bool(SETS[name].table)
+        options = {"data_dir": data_dir, "coordinates": coordinates, "columns": columns}
+        rows = datasets.load_dataset("im2gps", name, split="test", splits=["test"], **options)
     if not len(rows):
         raise ValueError(f"{data_dir} contains no photos of {name}")
     rows = rows.cast_column("image", datasets.Image(decode=False))
+    if rows[0]["image"] is None:
+        raise ValueError(f"{data_dir} contains no photos: {fetch_by_hand(name)}")
     table = rows.remove_columns("image")[:]
     truth = list(zip(table["latitude"], table["longitude"], strict=True))
     photos, sequences = rows.select_columns(["image"]), table.get(_SEQUENCE)
-    return Benchmark(name, photos, table["image_id"], truth, revision, sequences)
+    others = {key: table[key] for key in TRUTH_COLUMNS if key in table}
+    return Benchmark(name, photos, table["image_id"], truth, revision, sequences, others)
 
 
 def _has_table(folder: str) -> bool:

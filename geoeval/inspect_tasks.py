@@ -42,6 +42,8 @@ def _make_task(name: str) -> Any:
 
 im2gps = _make_task("im2gps")
 im2gps3k = _make_task("im2gps3k")
+yfcc4k = _make_task("yfcc4k")
+yfcc26k = _make_task("yfcc26k")
 justzoomin = _make_task("justzoomin")
 photos = _make_task("photos")
 

@@ -16,7 +16,8 @@ from im2gps.flickr import search
 from im2gps.lists import table as lists
 from im2gps.lists.owners import read_owners
 from im2gps.lists.sample import write_lists
-from im2gps.sample import PACKS, write_sample
+from im2gps.sample import COUNTS, write_sample
+from im2gps.sets import SETS
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -33,8 +34,8 @@ def _add_sample(commands: Any) -> None:
     text = "write a small synthetic data set in the original file format"
     add = add_subcommand(commands, "sample", _sample, text).add_argument
     add("folder", help="output folder; created if needed")
-    for name, (archive, usual) in PACKS.items():
-        text = f"number of photos in {archive} (default {usual})"
+    for name, usual in COUNTS.items():
+        text = f"number of photos of {name}, in {SETS[name].archive} (default {usual})"
         add("--" + name.replace("_", "-"), type=int, default=usual, metavar="N", help=text)
     text = (
         "also write Flickr lists with N records, some of them by the packs' photographers, some "
@@ -47,7 +48,8 @@ def _add_sample(commands: Any) -> None:
 
 def _sample(folder: str, width: int, seed: int, lists: int, **counts: int) -> None:
     write_sample(folder, counts, width, seed)
-    photos, packs = counted(sum(counts.values()), "synthetic photos"), counted(len(counts), "packs")
+    sets = [name for name, count in counts.items() if count or not SETS[name].table]
+    photos, packs = counted(sum(counts.values()), "synthetic photos"), counted(len(sets), "packs")
     print(f"Wrote {photos} in {packs} to {folder}")
     if lists:
         owners = sorted(read_owners(folder)[0]) if any(counts.values()) else []

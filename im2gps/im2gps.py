@@ -30,7 +30,6 @@ from im2gps.options import (
     Im2GPSConfig,
     check_options,
     check_resolved,
-    fetch_by_hand,
     resolve_paths,
 )
 from im2gps.packs import explained
@@ -111,8 +110,9 @@ class Im2GPS(Builder):
         """See `datasets.DatasetBuilder`; says why the test split is missing, if it is."""
         if "test" in str(split) and "test" not in (self.info.splits or ()):
             raise ValueError(
-                f"{self.config.archive} could not be downloaded when these rows were prepared. Put "
-                "it into data_dir, or load it by itself: without data_dir, split='test'."
+                f"{self.config.known.archive} could not be downloaded when these rows were "
+                "prepared. Put it into data_dir, or load it by itself: without data_dir, "
+                "split='test'."
             )
         return super().as_dataset(split=split, **kwargs)
 
@@ -127,6 +127,8 @@ class Im2GPS(Builder):
         )
         if self.config.records:
             features["record"] = datasets.Value("string")
+        if self.config.columns and (truth := self.config.truth()):
+            features.update(truth.features)
         return datasets.DatasetInfo(
             description=self.config.description or "",
             features=metadata.features() if self.config.name == metadata.NAME else features,
@@ -138,8 +140,7 @@ class Im2GPS(Builder):
     def _split_generators(self, dl_manager: Any) -> list[datasets.SplitGenerator]:
         if self.config.name == metadata.NAME:
             return metadata.split_generators(self.config.data_dir)
-        if self.config.labelled_by_table and self.config.data_dir is None:
-            raise ValueError(fetch_by_hand(self.config.name))
+        self.config.table()  # raises if it has to be fetched by hand
         findings = self.findings_folder(dl_manager)
         generators = []
         shards = self.config.shards()
@@ -147,7 +148,7 @@ class Im2GPS(Builder):
             arguments: dict[str, Any] = {"findings": findings}
             if split in shards:
                 arguments |= {"shards": shards[split], "split": split}
-            elif source := self._test_source(dl_manager):
+            elif (source := self._test_source(dl_manager)) is not None:
                 arguments["source"] = source
             else:
                 continue
@@ -162,7 +163,7 @@ class Im2GPS(Builder):
         if not is_remote(source):
             return source
         try:
-            with explained(source, self.config.archive):
+            with explained(source, self.config.known.archive):
                 path: str = with_retries(dl_manager.download)(source)
                 return path
         except ConnectionError as error:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
@@ -13,7 +14,9 @@ from geoload.builder import Config, row_modules
 from geoload.files import is_clutter, is_remote, local_path, signature
 from im2gps import metadata
 from im2gps.packs import find_pack, folder_photos, only_pack
+from im2gps.sets import SETS, PhotoSet, fetch_by_hand
 from im2gps.training import VALIDATION_FRACTION, find_shards
+from im2gps.truth import Columns, Truth, read_truth
 
 PROJECT_PAGE = "http://graphics.cs.cmu.edu/projects/im2gps/"
 DEFAULT = "im2gps"
@@ -34,14 +37,10 @@ class Im2GPSConfig(Config):
 
     Parameters
     ----------
-    archive : str
-        Name of the pack's ZIP file.
-    photos : int
-        Number of photos in the published pack; 0 if there is none.
-    labelled_by_table : bool
-        The coordinates are in a table, not in the photos.
     coordinates : str, optional
         Path of the CSV or Parquet file with the coordinates, if there are several.
+    columns : bool or list of str
+        Names of further columns of that table that rows get, such as `AUTHOR`, or True for all.
     original_bytes : bool
         Give the files as they are, with the coordinates, owner and title inside.
     skip_broken : bool
@@ -60,10 +59,8 @@ class Im2GPSConfig(Config):
         The splits to prepare. Without streaming, `datasets` prepares all splits by default.
     """
 
-    archive: str = ""
-    photos: int = 0
-    labelled_by_table: bool = False
     coordinates: str | None = None
+    columns: Columns = False
     original_bytes: bool = False
     skip_broken: bool = False
     records: bool = False
@@ -75,8 +72,13 @@ class Im2GPSConfig(Config):
         gcd_metric="binary_files columns coordinates csv_files json_files matching names opened "
         "readers summaries tables",
         geoload="builder files jpeg remote tar",
-        im2gps="im2gps metadata options packs photo photo_table rows training",
+        im2gps="im2gps metadata options packs photo photo_table rows sets training truth",
     )  # fmt: skip
+
+    @property
+    def known(self) -> PhotoSet:
+        """What is published of the set."""
+        return SETS.get(self.name, PhotoSet(self.description or ""))
 
     def shards(self) -> dict[str, list[str]]:
         """Return the training shards of each split; those of `data_dir` contain both splits."""
@@ -89,27 +91,46 @@ class Im2GPSConfig(Config):
 
     def source(self) -> str:
         """Return the path of the local ZIP or folder, or the address of the ZIP."""
-        address = self.base_url.rstrip("/") + "/" + self.archive
+        archive = self.known.archive
+        address = self.base_url.rstrip("/") + "/" + archive
         if self.data_dir is None:
             return address
-        if not self.archive:
+        if not archive:
             return only_pack(self.data_dir)
         try:
-            others = {config.archive for config in CONFIGS} - {self.archive, ""}
-            return find_pack(self.data_dir, self.archive, others)
+            return find_pack(
+                self.data_dir, archive, {s.archive for s in SETS.values()} - {archive, ""}
+            )
         except FileNotFoundError as error:
             if self.shards():
                 return address
-            hint = _right_folder(self.data_dir, self.archive)
+            if self.known.coordinates_only and self.table():
+                return ""
+            if self.known.table and folder_photos(self.data_dir):
+                return str(self.data_dir)  # the table says which of them belong to the set
+            hint = _right_folder(self.data_dir, archive)
             if not hint and self.name == DEFAULT:
                 hint = "It may also contain training shards, as `im2gps build` writes them."
+            if not hint and self.known.table:
+                hint = fetch_by_hand(self.name)
             raise FileNotFoundError(f"{error} {hint}".strip()) from None
 
     def table(self) -> str | None:
         """Return the path of the table of coordinates, or None if they are in the photos."""
-        if not self.labelled_by_table:
+        if not self.known.table:
             return None
-        return self.coordinates or find_coordinates(str(self.data_dir))
+        if self.data_dir is None:
+            raise ValueError(fetch_by_hand(self.name))
+        try:
+            return self.coordinates or find_coordinates(self.data_dir, self.known.table)
+        except FileNotFoundError as error:
+            hint = fetch_by_hand(self.name) if self.known.archive else ""
+            raise FileNotFoundError(f"{error} {hint}".rstrip()) from None
+
+    def truth(self) -> Truth | None:
+        """Return the table of coordinates, or None if they are in the photos."""
+        path = self.table()
+        return None if path is None else read_truth(path, self.columns, self.skip_broken)
 
     def source_key(self) -> Any:
         """Return names, sizes and times of all files read, or their addresses."""
@@ -122,42 +143,31 @@ class Im2GPSConfig(Config):
         source = self.source()
         if self.data_dir is None:
             return source
-        files = [] if is_remote(source) else [source]
+        files = [source] if source and not is_remote(source) else []
         if files and os.path.isdir(source):
             files = [str(photo) for photo in folder_photos(source)]
         table = self.table()
         return [source, signature([*files, *([table] if table else []), *shards], self.data_dir)]
 
 
+_DESCRIPTIONS = {
+    **{name: known.description for name, known in SETS.items()},
+    metadata.NAME: "What Flickr's lists say of the training photos, without photos.",
+}
 CONFIGS = [
-    Im2GPSConfig(
-        name=name,
-        version=VERSION,
-        description=description,
-        archive=archive,
-        photos=photos,
-        labelled_by_table=name in ("im2gps3k", "photos"),
-    )
-    for name, archive, photos, description in (
-        (DEFAULT, "gps_query_imgs.zip", 237, "The test set of the CVPR 2008 paper."),
-        ("random_2k", "2k_random_test.zip", 2000, "Random geotagged photos, unfiltered."),
-        ("geo_uniform", "geo_uniform_test.zip", 955, "Photos spread evenly over the land."),
-        (
-            "human",
-            "human_geolocation_test.zip",
-            64,
-            "The photos of the study with human observers.",
-        ),
-        ("im2gps3k", "im2gps3ktest.zip", 3000, "Im2GPS3k: photos and a CSV, both fetched by hand."),
-        ("photos", "", 0, "Any folder or ZIP of photos with a table of coordinates beside it."),
-        (metadata.NAME, "", 0, "What Flickr's lists say of the training photos, without photos."),
-    )
+    Im2GPSConfig(name=name, version=VERSION, description=text)
+    for name, text in _DESCRIPTIONS.items()
 ]
 
 
-def find_coordinates(folder: str) -> str:
-    """Return the path of the one CSV or Parquet file in a folder, or beside a ZIP."""
+def find_coordinates(folder: str, usual: str = "") -> str:
+    """Return the path of the one CSV or Parquet file in a folder, or beside a ZIP.
+
+    Of several, it is the one with the `usual` name.
+    """
     where = Path(folder) if os.path.isdir(folder) else Path(folder).parent
+    if usual and (where / usual).is_file():
+        return str(where / usual)
     files = [path for path in where.iterdir() if not is_clutter(path.name)]
     tables = sorted(path for path in files if path.suffix.lower() in _TABLES)
     if len(tables) == 1:
@@ -188,6 +198,14 @@ def check_options(options: dict[str, Any]) -> None:
     """Raise ValueError for options that make no sense, alone or with the others."""
     if options.get("config_name") == metadata.NAME:
         metadata.check_options(options, Im2GPSConfig)
+    columns = options.get("columns")
+    if isinstance(columns, str):
+        options["columns"] = columns = [columns]
+    if not isinstance(columns, (bool, type(None))):
+        columns = list(columns) if isinstance(columns, Iterable) else [columns]
+        if not all(isinstance(name, str) for name in columns):
+            raise ValueError(f"columns={columns}: give names of columns, or True for all.")
+        options["columns"] = columns
     fraction = options.get("validation_fraction")
     if fraction is None:
         return
@@ -202,11 +220,13 @@ def check_options(options: dict[str, Any]) -> None:
 
 def check_resolved(config: Im2GPSConfig) -> None:
     """Raise ValueError for a table that is not used, or `data_files` that are not TAR files."""
-    if config.coordinates and not config.labelled_by_table:
-        raise ValueError(
-            f"coordinates= is for the configurations im2gps3k and photos; {config.name!r} takes "
-            "the coordinates from the photos."
-        )
+    for option in ("coordinates", "columns"):
+        if getattr(config, option) and not config.known.table:
+            names = ", ".join(name for name, known in SETS.items() if known.table)
+            raise ValueError(
+                f"{option}= is for the configurations with a table ({names}); {config.name!r} has "
+                "none."
+            )
     for split, files in (config.data_files or {}).items():
         others = [file for file in files if not file.endswith(".tar")]
         if others or not files:
@@ -214,20 +234,6 @@ def check_resolved(config: Im2GPSConfig) -> None:
                 f"data_files=, split {split}: {others[0] if others else 'no file'} found, but "
                 "these should be WebDataset shards, as in data_files='shards/*.tar'."
             )
-
-
-def fetch_by_hand(name: str) -> str:
-    """Return what to do about a configuration whose files cannot be downloaded."""
-    if name == "photos":
-        return (
-            'load_dataset("im2gps", "photos") needs data_dir=: a folder with photos (or one ZIP of '
-            "them) and a CSV with columns such as image_id, latitude, longitude."
-        )
-    return (
-        "Im2GPS3k is fetched by hand: put im2gps3ktest.zip and its CSV (IMG_ID, AUTHOR, LAT, LON, "
-        "…, as in im2gps3k_places365.csv of the GeoEstimation project) into a folder and give it "
-        "as data_dir=."
-    )
 
 
 def _right_folder(folder: str, archive: str) -> str:

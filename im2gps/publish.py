@@ -11,6 +11,7 @@ from geoload.publishing.publish import publish
 from im2gps import metadata
 from im2gps.im2gps import Im2GPS
 from im2gps.licences import UNKNOWN, credit, licence_of
+from im2gps.sets import SETS
 from im2gps.training import VALIDATION_FRACTION, find_shards
 
 _PRIVATE_OPTION = "--include-unlicensed"
@@ -23,7 +24,7 @@ _NOTE = (
 def add_command(commands: Any) -> None:
     """Add the command to a parser's commands."""
     parser = spec.add_command(commands, run)
-    parser.add_argument("--coordinates", help="table of coordinates for im2gps3k and photos")
+    parser.add_argument("--coordinates", help="table of coordinates of a set that has one")
     parser.add_argument("--validation-fraction", type=float, metavar="SHARE",
                         help="share of the photographers whose training photos become the split "
                         f"validation (default: {VALIDATION_FRACTION})")  # fmt: skip
@@ -63,7 +64,7 @@ def run(
     ours = spec.PublishSpec(
         "im2gps",
         # Photos of the user's own, or downloaded by hand, are published only when named.
-        [c.name for c in Im2GPS.BUILDER_CONFIGS if c.archive and not c.labelled_by_table],
+        [name for name, known in SETS.items() if not known.table],
         builder,
         Im2GPS.DEFAULT_CONFIG_NAME,
         screen=lambda row: screen(row, include_unlicensed),

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import math
 import os
-from collections import Counter
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from gcd_metric.matching import match_ids
-from gcd_metric.names import counted, refuse_duplicates
-from gcd_metric.tables import read_coordinates
+from gcd_metric.names import counted
 from geoload.files import is_remote
 from geoload.jpeg import PhotoError, clean
 from geoload.report import Findings, Kind
@@ -19,6 +17,7 @@ from im2gps.options import Im2GPSConfig, find_coordinates
 from im2gps.packs import PackError, explained, open_pack
 from im2gps.photo import check_header, coordinates, fields
 from im2gps.training import BROKEN, Sample, in_validation, samples
+from im2gps.truth import Truth, find_rows
 
 UNUSABLE = Kind("unusable_photo", "unusable photos")
 Row = tuple[str, dict[str, Any]]  # the key and the columns
@@ -27,37 +26,58 @@ Row = tuple[str, dict[str, Any]]  # the key and the columns
 def pack_rows(
     config: Im2GPSConfig, source: str, report: Findings, warn: Callable[[str], None]
 ) -> Iterator[Row]:
-    """Yield the rows of a test pack, and raise PackError at the end if photos cannot be used."""
-    with explained(source, config.archive), open_pack(source, report) as photos:
-        _check_count(config, len(photos), warn)
-        table, names = config.table(), [name for name, _ in photos]
-        labels = {}
-        if table is not None:
-            labels = _read_labels(table, names, report, config.skip_broken, warn)
+    """Yield the rows of a test pack, and raise PackError at the end if photos cannot be used.
+
+    Without a `source`, they are those of the table, and have no image.
+    """
+    known, truth, rows = config.known, config.truth(), {}
+    with explained(source, known.archive), _open(source, truth, report) as photos:
+        if source:
+            _check_count(config, len(photos), "photos", known.photos, warn)
+        else:
+            warn(f"{config.name}: {config.data_dir} contains no photos, so image is None")
+        if truth is not None:
+            for note in truth.notes:
+                warn(note)
+            file = os.path.basename(truth.path)
+            _check_count(config, len(truth.image_id), f"rows of {file}", known.rows, warn)
+            rows = find_rows(truth, [name for name, _ in photos], report, config.skip_broken)
         seen: set[str] = set()
         for name, read in photos:
-            if table is not None and name not in labels:
+            if truth is not None and name not in rows:
                 continue
             try:
                 if name in seen:
                     raise PhotoError("a second photo of this name")
                 seen.add(name)
                 data = read()
-                place = coordinates(data) if table is None else _checked(labels[name], table)
-                check_header(data)
-                image = data if config.original_bytes else clean(data)
+                place = coordinates(data) if truth is None else _place(truth, rows[name])
+                image = None
+                if source:
+                    check_header(data)
+                    image = data if config.original_bytes else clean(data)
             except (PhotoError, PackError) as error:
                 report.add(UNUSABLE, f"{name}: {error}")
                 continue
             record = None
             if config.records:  # with original_bytes, a photo of any kind that Pillow knows
                 record = fields(data) if data.startswith(b"\xff\xd8") else {}
-            yield name, make_row(name, place, image, record)
+            extra = {} if truth is None else truth.extra(rows[name])
+            yield name, {**make_row(name, place, image, record), **extra}
     if report.counts[UNUSABLE] and not config.skip_broken:
         raise PackError(
-            f"{source}: of {len(photos)} photos, {report.line(UNUSABLE)}. Get the files again, or "
-            f"leave these photos out with skip_broken=True.{_table_hint(config, report)}"
+            f"{source or config.table()}: of {len(photos)} photos, {report.line(UNUSABLE)}. Get "
+            "the files again, or leave these photos out with skip_broken=True."
+            f"{_table_hint(config, report)}"
         )
+
+
+def _open(source: str, truth: Truth | None, report: Findings) -> Any:
+    """Open a pack, or stand in for one without photos by the names in the table."""
+    if source or truth is None:
+        return open_pack(source, report)
+    names = dict.fromkeys(filter(None, truth.image_id))
+    return contextlib.nullcontext([(name, bytes) for name in names])
 
 
 def shard_samples(
@@ -79,11 +99,11 @@ def shard_samples(
 
 
 def make_row(
-    name: str, place: tuple[float, float], image: bytes, record: dict[str, Any] | None
+    name: str, place: tuple[float, float], image: bytes | None, record: dict[str, Any] | None
 ) -> dict[str, Any]:
     """Return the columns of a row; `place` is latitude and longitude in decimal degrees."""
     row = {
-        "image": {"bytes": image, "path": name},
+        "image": None if image is None else {"bytes": image, "path": name},
         "image_id": name,
         "latitude": place[0],
         "longitude": place[1],
@@ -93,21 +113,20 @@ def make_row(
     return row
 
 
-def _check_count(config: Im2GPSConfig, count: int, warn: Callable[[str], None]) -> None:
+def _check_count(
+    config: Im2GPSConfig, count: int, what: str, expected: int, warn: Callable[[str], None]
+) -> None:
     """A downloaded pack must be complete; a pack of the user may have another size."""
-    if not config.photos or count == config.photos:
+    if not expected or count == expected:
         return
-    photos = counted(count, "photos")
+    found = counted(count, what)
     if is_remote(config.source()):
         raise PackError(
-            f"{config.archive} from {config.base_url} contains {photos}, not the published "
-            f"{config.photos}. Load it again with download_mode='force_redownload'; if the number "
+            f"{config.known.archive} from {config.base_url} contains {found}, not the published "
+            f"{expected}. Load it again with download_mode='force_redownload'; if the number "
             "stays the same, the pack has changed: give your copy with data_dir=."
         )
-    text = (
-        f"{config.name}: {photos} under {config.data_dir}, but the published pack has "
-        f"{config.photos}"
-    )
+    text = f"{config.name}: {found} under {config.data_dir}, but the published set has {expected}"
     if config.strict:
         raise PackError(f"{text} (strict=True).")
     warn(text)
@@ -116,7 +135,7 @@ def _check_count(config: Im2GPSConfig, count: int, warn: Callable[[str], None]) 
 def _table_hint(config: Im2GPSConfig, report: Findings) -> str:
     """Point to a table of coordinates beside photos that have none."""
     bare = any("no coordinates" in name for name in report.names[UNUSABLE])
-    if config.data_dir is None or config.labelled_by_table or not bare:
+    if config.data_dir is None or config.known.table or not bare:
         return ""
     try:
         table = os.path.basename(find_coordinates(config.data_dir))
@@ -128,62 +147,11 @@ def _table_hint(config: Im2GPSConfig, report: Findings) -> str:
     )
 
 
-def _checked(place: tuple[float, float], table: str) -> tuple[float, float]:
-    if any(map(math.isnan, place)):
-        raise PhotoError(f"no coordinates in its row of {os.path.basename(table)}")
-    if not any(place):  # as in comments and EXIF
-        raise PhotoError(f"only 0, 0 in its row of {os.path.basename(table)}")
-    return place
-
-
-def _read_labels(
-    table: str, names: list[str], report: Findings, skip_broken: bool, warn: Callable[[str], None]
-) -> dict[str, tuple[float, float]]:
-    """Return latitude and longitude by the photos' names; count photos and rows without the other.
-
-    With `skip_broken`, coordinates may be missing (NaN), and photos with several rows are counted.
-    """
-    if not names:
-        raise ValueError(f"There are no photos for {table}: only .jpg and .jpeg files count.")
-    twice = [name for name, count in Counter(names).items() if count > 1]
-    if twice:
-        raise ValueError(
-            f"{len(twice)} names belong to more than one photo, in different folders ({twice[0]}, "
-            f"…), so the rows of {table} are ambiguous. Rename these photos."
-        )
-    truth = read_coordinates(table, of="references", allow_missing="any" if skip_broken else False)
-    for note in truth.attrs["notes"]:
-        warn(note)
-    named = truth["image_id"].tolist()
-    if not skip_broken:
-        refuse_duplicates(named, table)
-    counts = Counter(named)
-    truth = truth[[bool(name) and counts[name] == 1 for name in named]]
-    ids = truth["image_id"].tolist()
-    match = match_ids(names, ids)
-    repeated = match_ids(names, [name for name, count in counts.items() if name and count > 1])
-    if not len(match.left) and not len(repeated.left):
-        if match.ambiguous:
-            photos, rows = match.ambiguous[0]
-            raise ValueError(
-                f"{table}: it is ambiguous which photo a row means: {', '.join(rows[:3])} could be "
-                f"any of {', '.join(photos[:3])}. Write the full file names into the table."
-            )
-        raise ValueError(
-            f"{table}: none of its {len(named)} rows names any of the {len(names)} photos "
-            f"(rows: {named[0]!r}, …; photos: {names[:1]}, …)."
-        )
-    file = os.path.basename(table)
-    unclear = {name for group, _ in match.ambiguous for name in group}
-    unclear |= {names[i] for i in repeated.left}
-    without_row = [names[i] for i in match.unmatched_left if names[i] not in unclear]
-    without_photo = [ids[i] for i in match.unmatched_right]
-    for kind, left_out in (
-        (Kind("no_row", f"photos without a row in {file}"), without_row),
-        (Kind("ambiguous", f"photos that several rows of {file} could mean"), sorted(unclear)),
-        (Kind("no_photo", f"rows of {file} without a photo"), without_photo),
-        (Kind("no_id", f"rows of {file} without an id"), [""] * counts[""]),
-    ):
-        report.add_many(kind, len(left_out), filter(None, left_out))
-    pairs = truth[["latitude", "longitude"]].to_numpy()[match.right].tolist()
-    return {names[i]: (row[0], row[1]) for i, row in zip(match.left, pairs, strict=True)}
+def _place(truth: Truth, row: int) -> tuple[float, float]:
+    latitude, longitude = truth.places[row]
+    file = os.path.basename(truth.path)
+    if math.isnan(latitude) or math.isnan(longitude):
+        raise PhotoError(f"no coordinates in its row of {file}")
+    if not (latitude or longitude):  # as in comments and EXIF
+        raise PhotoError(f"only 0, 0 in its row of {file}")
+    return latitude, longitude

@@ -10,24 +10,22 @@ from __future__ import annotations
 
 import io
 import os
-import zipfile
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from datetime import datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from PIL import ExifTags, Image
 
-from geoload.files import atomic_write
 from geoload.messages import progress_bar
 from im2gps.landscape import paint
+from im2gps.sample_sets import Named, write_set, write_zip
+from im2gps.sets import SETS
 
-PACKS = {
-    "im2gps": ("gps_query_imgs.zip", 48),
-    "random_2k": ("2k_random_test.zip", 240),
-    "geo_uniform": ("geo_uniform_test.zip", 24),
-    "human": ("human_geolocation_test.zip", 12),
-}
+# How many photos of each set are written by default; sets with a table only on request.
+COUNTS = {"im2gps": 48, "random_2k": 240, "geo_uniform": 24, "human": 12}
+COUNTS |= {name: 0 for name, known in SETS.items() if known.table and known.archive}
 CITIES = {
     "Amsterdam": (52.37, 4.90), "Athens": (37.98, 23.73), "Auckland": (-36.85, 174.76),
     "Bangkok": (13.75, 100.50), "Beijing": (39.90, 116.40), "Berlin": (52.52, 13.40),
@@ -53,20 +51,19 @@ _TURNED = {
     5: (8, Image.Transpose.ROTATE_270),
     7: (3, Image.Transpose.ROTATE_180),
 }
-_EPOCH = (1980, 1, 1, 0, 0, 0)
 
 
 def write_sample(
     folder: str | Path, counts: Mapping[str, int] | None = None, width: int = 160, seed: int = 0
 ) -> None:
-    """Write the four test packs as small ZIP files of synthetic photos.
+    """Write the four test packs as small ZIP files of synthetic photos, and sets with a table.
 
     Parameters
     ----------
     folder : path
         Created if needed.
     counts : mapping of str to int, optional
-        Photos in each pack, by configuration name; other packs have their usual number.
+        Photos in each set, by configuration name; others have their usual number.
     width : int
         Longest side of the largest pictures, in pixels.
     seed : int
@@ -78,19 +75,25 @@ def write_sample(
         os.makedirs(folder, exist_ok=True)
     except (FileExistsError, NotADirectoryError) as error:
         raise NotADirectoryError(f"{folder} is a file or inside one: give a folder.") from error
-    sizes = {name: usual for name, (_, usual) in PACKS.items()} | dict(counts or {})
+    sizes = {**COUNTS, **dict(counts or {})}
     with progress_bar("Im2GPS miniature", sum(sizes.values()), "photo") as bar:
-        for number, (name, (archive, _)) in enumerate(PACKS.items()):
-            rng = np.random.default_rng([seed, number])
-            path = Path(folder) / archive
-            with atomic_write(path) as file, zipfile.ZipFile(file, "w") as pack:
-                for index in range(sizes[name]):
-                    # As many photographers as two thirds of the photos; a few took most.
-                    person = int(sizes[name] * 2 / 3 * rng.random() ** 2)
-                    owner = f"{50_000_000 + 7_919 * person}@N0{number}"
-                    file_name, data = _photo(rng, owner, index, width)
-                    pack.writestr(zipfile.ZipInfo(f"{path.stem}/{file_name}", _EPOCH), data)
-                    bar.update()
+        for number, (name, count) in enumerate(sizes.items()):
+            rng, path = np.random.default_rng([seed, number]), Path(folder) / SETS[name].archive
+            photos = _photos(rng, count, number, width, bar)
+            if not SETS[name].table:
+                write_zip(path, {f"{path.stem}/{file}": data for file, data in photos})
+            elif count:
+                write_set(Path(folder), name, photos, rng)
+
+
+def _photos(
+    rng: np.random.Generator, count: int, number: int, width: int, bar: Any
+) -> Iterator[Named]:
+    for index in range(count):
+        # As many photographers as two thirds of the photos; a few took most.
+        person = int(count * 2 / 3 * rng.random() ** 2)
+        yield _photo(rng, f"{50_000_000 + 7_919 * person}@N0{number}", index, width)
+        bar.update()
 
 
 def _photo(rng: np.random.Generator, owner: str, index: int, width: int) -> tuple[str, bytes]:

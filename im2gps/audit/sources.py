@@ -39,7 +39,7 @@ from im2gps.packs import PackError, folder_photos, open_pack
 from im2gps.photo import coordinates, fields
 from im2gps.photo_table import open_parquet
 from im2gps.rows import UNUSABLE, pack_rows
-from im2gps.sample import PACKS
+from im2gps.sets import SETS
 from im2gps.training import read_records
 
 _ROWS = 65_536
@@ -151,7 +151,7 @@ def open_source(text: str, plain_ids: bool = False) -> Source:
         return Source(Path(text).name or text, text, None, plain_ids)
     if path and not Path(path).exists():
         raise FileNotFoundError(f"{text}: there is no such file or folder")
-    if not path and name not in PACKS:
+    if not path and (name not in SETS or SETS[name].table):
         raise ValueError(f"{name} is fetched by hand: give its folder, as in {name}=FOLDER")
     options: dict[str, Any] = {"data_dir": path or None, "records": True, "skip_broken": True}
     return Source(name, path, replace(config, **options), plain_ids)

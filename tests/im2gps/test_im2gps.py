@@ -255,7 +255,7 @@ def test_a_pack_of_fewer_photos_is_an_error_when_strict(packs, caplog):
     rows = load_dataset("im2gps", data_dir=str(packs), split="test", streaming=True)
     assert len(list(rows)) == len(list(rows)) == 12
     assert caplog.text.count("12 photos under") == 1
-    with pytest.raises(ValueError, match=r"12 photos under .* pack has 237 \(strict=True\)"):
+    with pytest.raises(ValueError, match=r"12 photos under .* set has 237 \(strict=True\)"):
         load(packs, strict=True)
 
 
