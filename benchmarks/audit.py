@@ -39,10 +39,9 @@ def main(train: int = TRAINING, test: int = TEST) -> None:
         f"  {usage.wall:.1f} s ({usage.cores:.1f} s of all cores), peak memory "
         f"{usage.memory / 2**20:,.0f} MiB (target {SECONDS} s, {MEMORY / 2**20:,.0f} MiB; {met})"
     )
-    for kind, count in overlap.items():
-        known = f", {planted[kind]:,} planted" if kind in planted else ""
-        print(f"  {kind}: {count['test_photos']:,} test photos{known}, "
-              f"{count['train_photos']:,} training photos")  # fmt: skip
+    for kind, count in planted.items():
+        print(f"  {kind}: {overlap[kind]['test_photos']:,} test photos, {count:,} of them planted, "
+              f"and {overlap[kind]['train_photos']:,} training photos")  # fmt: skip
 
 
 def write_sets(folder: Path, train: int, test: int) -> dict[str, int]:

@@ -44,8 +44,10 @@ def read_exclusions(path: str | Path) -> Exclusions:
     return Exclusions(frozenset(found["photos"]), frozenset(found["owners"]))
 
 
-def write_exclusions(path: str | Path, photos: Iterable[str], owners: Iterable[str]) -> None:
-    """Write a list."""
-    lines = ["# Flickr photos and photographers to leave out", *photos, *owners, ""]
+def write_exclusions(path: str | Path, photos: Iterable[str], owners: Iterable[str]) -> int:
+    """Write a list; return how many photographers are in it, because other texts are left out."""
+    ids = sorted(owner for owner in owners if re.fullmatch(OWNER, owner))
+    lines = ["# Flickr photos and photographers to leave out", *photos, *ids, ""]
     with atomic_write(path, "w", encoding="utf-8") as file:
         file.write("\n".join(lines))
+    return len(ids)

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
+from json import dumps
 from typing import TYPE_CHECKING, Any
 
 from tabulate import tabulate
@@ -38,8 +38,8 @@ def add_command(commands: Any) -> None:
         f"im2gps3k=FOLDER; or {_SOURCES.partition(';')[0]}; can be repeated")  # fmt: skip
     add("--near", type=float, default=10.0, metavar="METRES",
         help="largest distance of photos that count as near (default %(default)g)")  # fmt: skip
-    add("--kinds", nargs="+", choices=list(_KINDS), default=list(_KINDS),
-        help="kinds of overlap to look for (default: all)")  # fmt: skip
+    add("--kinds", default=",".join(_KINDS), metavar="id,time,…",
+        help="kinds of overlap to look for (default: %(default)s)")  # fmt: skip
     add("--plain-ids", action="store_true",
         help="take names that are plain numbers, such as 231521295.jpg, as Flickr photo ids; by "
         "default they are not, because they could be any numbers")  # fmt: skip
@@ -55,7 +55,7 @@ def add_command(commands: Any) -> None:
 
 
 def _run(
-    train: list[str], test: list[str], near: float, kinds: list[str], plain_ids: bool,
+    train: list[str], test: list[str], near: float, kinds: str, plain_ids: bool,
     pairs: str | None, exclude: str | None, json: bool,
 ) -> None:  # fmt: skip
     # Imported here, because no other command needs their libraries.
@@ -63,8 +63,16 @@ def _run(
     from im2gps.audit.sources import open_source
 
     sources = [open_source(path, plain_ids) for path in train]
-    found = find_overlap(sources, [open_source(path, plain_ids) for path in test], near, kinds)
-    print((_as_json if json else _text)(sources, found, near, kinds))
+    tests = [open_source(path, plain_ids) for path in test]
+    wanted = kinds.split(",")
+    if not set(wanted) <= {*_KINDS}:
+        raise ValueError(f"--kinds {kinds}: choose from {','.join(_KINDS)}")
+    found = find_overlap(sources, tests, near, wanted)
+    report = _report(sources, found, near, wanted)
+    if json:
+        print(dumps(report, indent=2))
+    else:
+        print("\n".join(map(str, (*sources, *found.tests))), _text(report), sep="\n\n")
     written = []
     if pairs:
         written.append(f"Wrote {_write_pairs(found, pairs):,} pairs to {pairs}")
@@ -74,56 +82,43 @@ def _run(
         print("\n" + "\n".join(written))
 
 
-def _rows(
-    train: Sequence[Source], found: Overlap, kinds: Sequence[str]
-) -> list[list[tuple[str, int, int] | None]]:
-    """Return for each test set the counts of each kind; None if something is unknown."""
-    in_train = [sum(counts) for counts in zip(*(s.known().values() for s in train), strict=True)]
-    known = dict(zip(train[0].known(), in_train, strict=True))
-    rows = []
-    for number, source in enumerate(found.tests):
-        counts: list[tuple[str, int, int] | None] = []
-        for kind in [*kinds, "any"]:
-            what = _KINDS[kind][1] if kind != "any" else ""
-            missing = what and not (known[what] and source.known()[what])
-            photos = found.test_photos(number, kind), found.train_photos[number, kind]
-            counts.append(None if missing else (kind, *photos))
-        rows.append(counts)
-    return rows
+def _report(
+    train: Sequence[Source], found: Overlap, near: float, kinds: Sequence[str]
+) -> dict[str, Any]:
+    """Return all figures as plain data; the overlap is None where it is unknown."""
+    document: dict[str, Any] = {"near_m": near, "train": [one.as_dict() for one in train]}
+    document["test"] = [one.as_dict() for one in found.tests]
+    for number, test in enumerate(document["test"]):
+        test["overlap"] = {}
+        for kind in kinds:
+            what = _KINDS[kind][1].replace(" ", "_")
+            known = test[what] and any(one[what] for one in document["train"])
+            counts = {
+                "test_photos": found.test_photos(number, kind),
+                "train_photos": found.train_photos[number, kind],
+            }
+            test["overlap"][kind] = counts if known else None
+        test["overlap"]["any"] = {"test_photos": found.test_photos(number, "any")}
+    return document
 
 
-def _text(train: Sequence[Source], found: Overlap, near: float, kinds: Sequence[str]) -> str:
+def _text(report: dict[str, Any]) -> str:
     lines = []
-    for source, counts in zip(found.tests, _rows(train, found, kinds), strict=True):
-        for kind, count in zip([*kinds, "any"], counts, strict=True):
-            words = _KINDS[kind][0].format(near=near) if kind != "any" else "any of these"
-            cells = ("unknown", "", "") if count is None else (
-                f"{count[1]:,}", f"{count[1] / source.photos:.1%}", f"{count[2]:,}"
-            )  # fmt: skip
-            lines.append((source.name if kind == kinds[0] else "", words, *cells))
+    words = {kind: text.format(near=report["near_m"]) for kind, (text, _) in _KINDS.items()}
+    for test in report["test"]:
+        name = test["name"]
+        for kind, counts in test["overlap"].items():
+            cells = ["unknown", "", ""]
+            if counts:
+                photos = counts["test_photos"]
+                cells = [f"{photos:,}", f"{photos / test['photos']:.1%}"]
+                cells.append(f"{counts['train_photos']:,}" if "train_photos" in counts else "")
+            lines.append([name, words.get(kind, "any of these"), *cells])
+            name = ""
     headers = ("test set", "overlap", "test photos", "share", "training photos")
     align = ("left", "left", "right", "right", "right")
     table: str = tabulate(lines, headers, colalign=align, disable_numparse=True)
-    return "\n".join([*(f"{source}" for source in [*train, *found.tests]), "", table])
-
-
-def _as_json(train: Sequence[Source], found: Overlap, near: float, kinds: Sequence[str]) -> str:
-    tests = []
-    for source, counts in zip(found.tests, _rows(train, found, kinds), strict=True):
-        overlap = {
-            kind: count and {"test_photos": count[1], "train_photos": count[2]}
-            for kind, count in zip([*kinds, "any"], counts, strict=True)
-        }
-        tests.append(_described(source) | {"overlap": overlap})
-    return json.dumps({"near_m": near, "train": [*map(_described, train)], "test": tests}, indent=2)
-
-
-def _described(source: Source) -> dict[str, Any]:
-    known = {what.replace(" ", "_"): count for what, count in source.known().items()}
-    return {
-        "name": source.name, "photos": source.photos, **known, "photo_ids_from": dict(source.ids),
-        "plain_numbers": source.plain_numbers, "findings": source.findings.as_dict(),
-    }  # fmt: skip
+    return table
 
 
 def _write_pairs(found: Overlap, path: str) -> int:
@@ -141,6 +136,6 @@ def _write_exclusions(found: Overlap, path: str) -> str:
     from im2gps.exclusions import write_exclusions
 
     photos, without_id = found.train_ids()
-    write_exclusions(path, photos, sorted(found.owners))
-    text = f"Wrote {len(photos):,} photo ids and {len(found.owners):,} photographers to {path}"
+    owners = write_exclusions(path, photos, found.owners)
+    text = f"Wrote {len(photos):,} photo ids and {owners:,} ids of photographers to {path}"
     return text + (f"; {without_id:,} pairs have no id of the training photo" if without_id else "")

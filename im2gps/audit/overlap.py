@@ -196,13 +196,10 @@ class _Search:
         known = owner if "photographer" in self._kinds else np.full_like(owner, -1)
         self._add_owners(known, batch)
         for number, of_set in enumerate(self._owner_in_set):
-            mask = of_set[known]
-            self.found.train_photos[number, "photographer"] += int(mask.sum())
+            self.found.train_photos[number, "photographer"] += int(of_set[known].sum())
             for kind, (test, train) in rows.items():
                 one = np.unique(train[self.found.test_set[test] == number])
                 self.found.train_photos[number, kind] += len(one)
-                mask[one] = True
-            self.found.train_photos[number, "any"] += int(mask.sum())
 
     def finish(self) -> Overlap:
         """Add a pair for each test photo whose photographer has training photos."""

@@ -6,6 +6,7 @@ identifies a photo is read: its name, Flickr ids, coordinates and capture time.
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import json
 import logging
@@ -21,6 +22,7 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
+from pyarrow import csv
 
 from gcd_metric.columns import Unclear, find_ids, find_pair, plain
 from gcd_metric.groups import COLUMNS
@@ -105,6 +107,14 @@ class Source:
         return {
             "photo ids": self.ids.total(), "photographers": self.owners,
             "coordinates": self.places, "capture times": self.times,
+        }  # fmt: skip
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return plain data for JSON."""
+        known = {what.replace(" ", "_"): count for what, count in self.known().items()}
+        return {
+            "name": self.name, "photos": self.photos, **known, "photo_ids_from": dict(self.ids),
+            "plain_numbers": self.plain_numbers, "findings": self.findings.as_dict(),
         }  # fmt: skip
 
     def __str__(self) -> str:
@@ -213,14 +223,49 @@ def _table(path: Path) -> Iterator[Columns]:
         return
     opened = open_table(path, str(path))
     roles = _roles(tuple(opened.names), str(path))
+    if (reader := _open_csv(path, roles)) is not None:
+        with _explained(path), reader:
+            for batch in reader:
+                yield {role: batch.column(name) for role, name in roles.items()}
+        return
     # the first three columns are those of id, latitude and longitude
-    places = [roles.get(axis, roles["name"]) for axis in ("latitude", "longitude")]
-    rows = opened.read([roles["name"], *places, *roles.values()])
+    axes = [roles.get(axis, roles["name"]) for axis in ("latitude", "longitude")]
+    rest = [role for role in roles if role not in ("latitude", "longitude")]
+    rows = opened.read([roles["name"], *axes, *(roles[role] for role in rest)])
     while batch := list(islice(rows, _ROWS)):
-        cells = list(zip(*batch, strict=True))
-        columns = dict(zip(roles, cells[3:], strict=True))
-        given = {"latitude": cells[1], "longitude": cells[2]}
-        yield columns | {axis: column for axis, column in given.items() if axis in roles}
+        _, *columns = zip(*batch, strict=True)
+        yield {
+            role: cells
+            for role, cells in zip(("latitude", "longitude", *rest), columns, strict=True)
+            if role in roles
+        }
+
+
+def _open_csv(path: Path, roles: dict[str, str]) -> Any:
+    """Open a usual CSV file as Arrow reads it, five times as fast; None for any other file."""
+    if path.suffix.lower() != ".csv":
+        return None
+    try:
+        return csv.open_csv(
+            path,
+            read_options=csv.ReadOptions(block_size=2**24),
+            parse_options=csv.ParseOptions(newlines_in_values=True),
+            convert_options=csv.ConvertOptions(
+                include_columns=[*set(roles.values())],
+                column_types=dict.fromkeys(roles.values(), pa.string()),
+            ),
+        )
+    except (pa.ArrowException, KeyError):  # other separators or encodings, or damaged
+        return None
+
+
+@contextlib.contextmanager
+def _explained(path: Path) -> Iterator[None]:
+    """Replace pyarrow's error for a damaged CSV file."""
+    try:
+        yield
+    except pa.ArrowException as error:
+        raise ValueError(f"{path}: {' '.join(str(error).split())}") from None
 
 
 def _lists(path: Path, source: Source) -> Iterator[Columns]:
