@@ -13,8 +13,7 @@ import re
 import sys
 from typing import Any
 
-import datasets.inspect
-import datasets.load
+import wrapt
 
 _builders: dict[str, tuple[str, bool]] = {}
 
@@ -23,14 +22,20 @@ def register(name: str, module: str, revisions: bool = False) -> None:
     """Make `load_dataset(name)` use the builder class that the module named `module` defines.
 
     This wraps the one function that turns a name into a builder, in both modules of `datasets` that
-    contain it. `revisions` is whether the builder takes `revision=`, which `load_dataset` does not
-    pass on.
+    contain it, when they are imported: `datasets` takes a second to import, which commands that do
+    not need it should not wait for. `revisions` is whether the builder takes `revision=`, which
+    `load_dataset` does not pass on.
     """
+    if not _builders:
+        for holder in ("datasets.load", "datasets.inspect"):
+            wrapt.register_post_import_hook(_wrap, holder)
     _builders[name] = (module, revisions)
-    for holder in (datasets.load, datasets.inspect):
-        factory = holder.dataset_module_factory
-        if not hasattr(factory, "_geoload"):
-            holder.dataset_module_factory = _wrapped(factory)
+
+
+def _wrap(holder: Any) -> None:
+    factory = holder.dataset_module_factory
+    if not hasattr(factory, "_geoload"):
+        holder.dataset_module_factory = _wrapped(factory)
 
 
 def _wrapped(factory: Any) -> Any:
@@ -51,7 +56,7 @@ def _wrapped(factory: Any) -> Any:
             )
         # The hash, a part of the cache path, can be empty because the configuration id that our
         # builders compute depends on everything that decides the rows.
-        return datasets.load.DatasetModule(module, "", builder_kwargs)
+        return sys.modules["datasets.load"].DatasetModule(module, "", builder_kwargs)
 
     dataset_module_factory._geoload = True  # type: ignore[attr-defined]
     return dataset_module_factory
@@ -88,7 +93,7 @@ def requested() -> dict[str, Any]:
     `load_dataset` does not pass them on, so they are read from its frame; without them a split that
     does not exist is refused only after the download.
     """
-    code = datasets.load.load_dataset.__code__
+    code = sys.modules["datasets.load"].load_dataset.__code__
     frame = sys._getframe(1)
     while frame is not None:
         if frame.f_code is code:

@@ -7,21 +7,34 @@ photos = load_dataset("im2gps", split="test")
 
 from __future__ import annotations
 
+import importlib
 from typing import TYPE_CHECKING, Any
 
 import gcd_metric.registration  # noqa: F401 - registers the metrics with `evaluate.load`, too
-from geoload.pictures import Resize
 from geoload.registry import register
 
 if TYPE_CHECKING:
+    from geoload.pictures import Resize
+    from im2gps.im2gps import Im2GPS
+    from im2gps.options import Im2GPSConfig
     from im2gps.pipeline import Pipeline
 
 register("im2gps", "im2gps.im2gps")
 
-from im2gps.im2gps import Im2GPS  # noqa: E402
-from im2gps.options import Im2GPSConfig  # noqa: E402
-
 __all__ = ["Im2GPS", "Im2GPSConfig", "Resize", "webdataset"]
+
+# Imported on first use, because commands would have to wait for `datasets`, which these import.
+_LAZY = {
+    "Im2GPS": "im2gps.im2gps",
+    "Im2GPSConfig": "im2gps.options",
+    "Resize": "geoload.pictures",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _LAZY:
+        raise AttributeError(f"module 'im2gps' has no attribute {name!r}")
+    return getattr(importlib.import_module(_LAZY[name]), name)
 
 
 def webdataset(split: str, **options: Any) -> Pipeline:

@@ -3,34 +3,41 @@
 from __future__ import annotations
 
 import argparse
+import importlib
+import sys
 from pathlib import Path
 from typing import Any
 
 from gcd_metric.names import counted
 from geoload.commands import add_subcommand, run
-from im2gps import publish
-from im2gps.audit import command as audit
-from im2gps.building import build
-from im2gps.coverage import command as coverage
-from im2gps.flickr import search
-from im2gps.lists import table as lists
-from im2gps.lists.owners import read_owners
-from im2gps.lists.sample import write_lists
-from im2gps.sample import COUNTS, write_sample
-from im2gps.sets import SETS
+
+_MODULES = {
+    "sample": "im2gps.cli",
+    "search": "im2gps.flickr.search",
+    "lists": "im2gps.lists.table",
+    "build": "im2gps.building.build",
+    "audit": "im2gps.audit.command",
+    "coverage": "im2gps.coverage.command",
+    "publish": "im2gps.publish",
+}
 
 
 def main(argv: list[str] | None = None) -> int:
     """Run the command and return its exit status, as `geoload.commands.run` says."""
     parser = argparse.ArgumentParser(prog="im2gps", description="Tools for Im2GPS.")
     commands = parser.add_subparsers(dest="command", required=True)
-    _add_sample(commands)
-    for module in (search, lists, build, audit, coverage, publish):
-        module.add_command(commands)
+    chosen = (sys.argv[1:] if argv is None else argv)[:1]
+    # Only the module of the command is imported, because all of them take more than a second.
+    for name in _MODULES.keys() & chosen or _MODULES:
+        importlib.import_module(_MODULES[name]).add_command(commands)
     return run(parser, argv)
 
 
-def _add_sample(commands: Any) -> None:
+def add_command(commands: Any) -> None:
+    """Add the command `sample` to a parser's commands."""
+    from im2gps.sample import COUNTS
+    from im2gps.sets import SETS
+
     text = "write a small synthetic data set in the original file format"
     add = add_subcommand(commands, "sample", _sample, text).add_argument
     add("folder", help="output folder; created if needed")
@@ -47,6 +54,11 @@ def _add_sample(commands: Any) -> None:
 
 
 def _sample(folder: str, width: int, seed: int, lists: int, **counts: int) -> None:
+    from im2gps.lists.owners import read_owners
+    from im2gps.lists.sample import write_lists
+    from im2gps.sample import write_sample
+    from im2gps.sets import SETS
+
     write_sample(folder, counts, width, seed)
     sets = [name for name, count in counts.items() if count or not SETS[name].table]
     photos, packs = counted(sum(counts.values()), "synthetic photos"), counted(len(sets), "packs")

@@ -12,23 +12,24 @@ import re
 from typing import TYPE_CHECKING, Any
 
 import gcd_metric.registration  # noqa: F401  registers the metrics with `evaluate.load`
-from geoload.pictures import Resize
 from geoload.processes import equal_share
 from geoload.registry import register
 
 if TYPE_CHECKING:
     from datasets import Dataset
 
+    from geoload.pictures import Resize
+    from justzoomin import zoom
+    from justzoomin.justzoomin import JustZoomIn
+    from justzoomin.options import JustZoomInConfig
     from justzoomin.pipeline import Pipeline
+    from justzoomin.rendering import render
+    from justzoomin.scores import score
+    from justzoomin.tiles import TilePyramid
+    from justzoomin.views import open_views
+    from justzoomin.zoom_views import ZoomViews
 
 register("justzoomin", "justzoomin.justzoomin", revisions=True)
-
-from justzoomin import zoom  # noqa: E402
-from justzoomin.justzoomin import JustZoomIn  # noqa: E402
-from justzoomin.options import JustZoomInConfig  # noqa: E402
-from justzoomin.scores import score  # noqa: E402
-from justzoomin.views import open_views  # noqa: E402
-from justzoomin.zoom_views import ZoomViews  # noqa: E402
 
 __all__ = [
     "JustZoomIn",
@@ -45,11 +46,23 @@ __all__ = [
     "zoom",
 ]
 
-# These need OpenCV and pyproj (the extra `tiles`), which loading photos does not.
-_LAZY = {"TilePyramid": "justzoomin.tiles", "render": "justzoomin.rendering"}
+# Imported on first use: commands would have to wait for `datasets`, and views need OpenCV and
+# pyproj (the extra `tiles`), which loading photos does not.
+_LAZY = {
+    "JustZoomIn": "justzoomin.justzoomin",
+    "JustZoomInConfig": "justzoomin.options",
+    "Resize": "geoload.pictures",
+    "TilePyramid": "justzoomin.tiles",
+    "ZoomViews": "justzoomin.zoom_views",
+    "open_views": "justzoomin.views",
+    "render": "justzoomin.rendering",
+    "score": "justzoomin.scores",
+}
 
 
 def __getattr__(name: str) -> Any:
+    if name == "zoom":
+        return importlib.import_module("justzoomin.zoom")
     if name not in _LAZY:
         raise AttributeError(f"module 'justzoomin' has no attribute {name!r}")
     return getattr(importlib.import_module(_LAZY[name]), name)

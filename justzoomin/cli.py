@@ -16,8 +16,7 @@ from geoload.commands import add_subcommand, run
 from geoload.files import local_path, write_json
 from geoload.messages import format_bytes
 from geoload.tar_reader import TarReader
-from justzoomin import audit, publish
-from justzoomin.justzoomin import JustZoomIn
+from justzoomin import audit
 from justzoomin.predictions import COLUMNS, read_predictions
 from justzoomin.sample import write_sample
 from justzoomin.source import REPOSITORY, TABLES, Folder, Source
@@ -32,10 +31,11 @@ def main(argv: list[str] | None = None) -> int:
 
     `verify` returns 1 if it finds something wrong.
     """
-    return run(_parser(), argv)
+    chosen = (sys.argv[1:] if argv is None else argv)[:1]
+    return run(_parser(chosen), argv)
 
 
-def _parser() -> argparse.ArgumentParser:
+def _parser(chosen: list[str]) -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="justzoomin", description="Tools for Just Zoom In.")
     commands = parser.add_subparsers(dest="command", required=True)
 
@@ -133,7 +133,10 @@ def _parser() -> argparse.ArgumentParser:
                         help="number of threads (default: all cores)")  # fmt: skip
     verify.add_argument("--json", metavar="FILE", help="write the findings with all file names")
 
-    publish.add_command(commands)
+    if chosen not in ([name] for name in commands.choices):  # it imports `datasets`
+        from justzoomin import publish
+
+        publish.add_command(commands)
     return parser
 
 
@@ -314,6 +317,8 @@ def _selection(options: dict[str, Any]) -> dict[str, Any]:
 
 def _source(config_name: str, where: dict[str, Any]) -> Source:
     """Return the source that the options of a command name."""
+    from justzoomin.justzoomin import JustZoomIn
+
     builder = JustZoomIn(config_name=config_name, **_given(where))
     return builder.config.source(builder.token)
 

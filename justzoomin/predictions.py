@@ -10,7 +10,6 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import datasets
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet
@@ -96,7 +95,7 @@ def columns_of(rows: Any) -> Columns | None:
 
 
 def _columns_of(rows: Any) -> Columns | None:
-    if isinstance(rows, (datasets.Dataset, datasets.IterableDataset)):
+    if hasattr(rows, "with_format"):  # of `datasets`, which would take a second to import
         return _of_data_set(rows)
     if hasattr(rows, "to_pydict"):
         _refuse_repeated(rows.column_names)
@@ -118,8 +117,7 @@ def _of_data_set(rows: Any) -> Columns:
     if names is not None:  # without reading pictures, and without the user's transform
         rows = rows.select_columns([name for name in names if _is_relevant(name)])
     rows = rows.with_format(None)
-    streamed = isinstance(rows, datasets.IterableDataset)
-    return (_of_list(list(rows)) or {}) if streamed else _known(rows[:])
+    return _known(rows[:]) if hasattr(rows, "num_rows") else _of_list(list(rows)) or {}
 
 
 def _of_list(rows: list[Any]) -> Columns | None:
