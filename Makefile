@@ -46,8 +46,9 @@ metric-space: $(VENV)/.space
 space-check: $(VENV)/.tests
 	$(BIN)/nox -s space
 
+# Compare with other libraries; `make bench QUICK=1 PARTS="tiles metric"` runs once, and only these.
 bench: $(VENV)/.tests
-	$(BIN)/python -m benchmarks
+	QUICK=$(QUICK) $(BIN)/python -m benchmarks $(PARTS)
 
 # Give every parser damaged input: `make fuzz SECONDS=300 TARGETS=tar,jpeg SEED=1`. INPUTS limits the
 # number of inputs per parser; a run that reaches it gives the same inputs on every machine.

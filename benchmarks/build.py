@@ -32,7 +32,7 @@ from PIL import Image
 
 import im2gps
 from benchmarks.streaming import bare, count
-from benchmarks.timing import compare
+from benchmarks.timing import QUICK, compare
 from geoload.files import sha256
 from im2gps.building.recode import training_jpeg
 from im2gps.building.shard import Job, make_shard
@@ -42,7 +42,7 @@ from tests.support.flickr_photos import SCHEMA, FlickrPhotos, row, write_list
 
 PICTURES = 24  # different ones, used repeatedly
 PHOTOS = 1000  # a shard
-MILLIONS = (1, 2, 4)
+MILLIONS = (1,) if QUICK else (1, 2, 4)
 _GROUPS = {
     "aiohttp": ("aiohttp", "yarl", "multidict", "tenacity", "fetch.py", "http.py"),
     "asyncio, sockets": ("asyncio", "selectors", "socket", "_contextvars", "method 'send'",

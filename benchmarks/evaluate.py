@@ -82,7 +82,6 @@ def main() -> None:
             f"{PHOTOS} photos of 1024 x 768 to predictions, decoded at {SIZE} pixels",
             ours,
             {"plain loop": plain, "Pillow in 2 workers": workers},
-            rounds=3,
         )
 
 

@@ -15,13 +15,14 @@ import numpy as np
 from scipy import special, stats
 from tabulate import tabulate
 
+from benchmarks.timing import QUICK
 from gcd_metric.comparison import compare_distances, sign_flip_p_value
 from gcd_metric.figures import GEOSCORE_MAX, GEOSCORE_SCALE_KM, summarise
 from gcd_metric.groups import Groups
 from gcd_metric.intervals import proportion_intervals, wilson_interval
 from gcd_metric.options import make_options
 
-RUNS = 1200
+RUNS = 10 if QUICK else 100  # enough to see that it runs; the documentation has 2,000
 EVERY = 5  # medians are compared in every fifth run, as the bootstrap takes most of the time
 RANDOM = np.random.default_rng(0)
 # A photo that is hit at one accuracy is hit at the next, as with the thresholds of one model.

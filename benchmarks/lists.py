@@ -1,6 +1,6 @@
 """`im2gps lists` on generated Flickr lists: records a second and peak memory.
 
-python -m benchmarks.lists          # 1 and 2 million records
+python -m benchmarks.lists          # a million records
 python -m benchmarks.lists 1 2 4    # these millions; 4 of them are 1.3 GB of text
 """
 
@@ -15,6 +15,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
+from benchmarks.timing import QUICK
 from im2gps.lists.sample import write_lists
 
 MILLION = 1_000_000
@@ -30,7 +31,7 @@ class Usage(NamedTuple):
     memory: int
 
 
-def main(millions: Sequence[float] = (1, 2)) -> None:
+def main(millions: Sequence[float] = (0.2,) if QUICK else (1,)) -> None:
     """Print the figures for each size, without the time that the command takes to start."""
     print("im2gps lists: text lists to a Parquet table (all cores)")
     with tempfile.TemporaryDirectory() as folder:
@@ -78,4 +79,4 @@ def print_row(usage: Usage, start: Usage, million: float) -> None:
 
 
 if __name__ == "__main__":
-    main([float(text) for text in sys.argv[1:]] or (1, 2))
+    main(*filter(None, [[float(text) for text in sys.argv[1:]]]))

@@ -25,7 +25,6 @@ def main() -> None:
         "names of 100,000 places by the nearest town",
         lambda: find_places(coordinates, "nearest_place"),
         {"reverse_geocoder": lambda: reverse_geocoder.search(pairs, verbose=False)},
-        rounds=3,
     )
     for method in METHODS:  # in a new process, whose peak memory counts from its start
         subprocess.run([sys.executable, "-m", "benchmarks.places", method], check=True)

@@ -17,7 +17,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from benchmarks.timing import compare
+from benchmarks.timing import QUICK, compare
 from justzoomin import zoom
 from justzoomin.sample_tiles import write_tiles
 from justzoomin.tiles import TilePyramid
@@ -31,7 +31,7 @@ CACHE_BYTES = 512 * 2**20
 TILE_BYTES = 250 * 250 * 3  # tiledwebmaps counts tiles, not bytes
 
 
-def main(rounds: int = 3) -> None:
+def main() -> None:
     """Write a miniature, compare pictures and print sequences a second."""
     try:
         import tiledwebmaps
@@ -63,7 +63,6 @@ def main(rounds: int = 3) -> None:
                     "tiledwebmaps, authors' use": lambda: peer(authors, sequences),
                     "tiledwebmaps, its own LRU": lambda: peer(cached, sequences),
                 },
-                rounds,
             )
             cold = compare(
                 title.format(COLD_SEQUENCES, SIZE, "no decoded tile kept at the start"),
@@ -72,9 +71,9 @@ def main(rounds: int = 3) -> None:
                     "tiledwebmaps, authors' use": lambda: peer(authors, every),
                     "tiledwebmaps, its own LRU": lambda: peer(open_lru(), every),
                 },
-                rounds,
             )
-            zoom_evaluation(folder, authors, every)
+            if not QUICK:  # the table takes a minute
+                zoom_evaluation(folder, authors, every)
         finally:
             cv2.setNumThreads(threads)
     for name, times, count in (("warm", warm, SEQUENCES), ("cold", cold, COLD_SEQUENCES)):
@@ -102,7 +101,6 @@ def zoom_evaluation(folder: str, loader: object, sequences: np.ndarray) -> None:
             "tiledwebmaps, authors' use": lambda: peer(loader, sequences),
             "drawn from warm tiles": lambda: ours(pyramid, sequences),
         },
-        rounds=3,
     )
 
 

@@ -50,7 +50,6 @@ def decoding(folder: str, options: dict[str, str]) -> None:
         f"200 photos of 1024 x 768 as arrays of {SIZE} on the shorter side",
         lambda: consume(bare.with_transform(justzoomin.Resize(SIZE))),
         {"plain Pillow": lambda: consume(rows.with_transform(pillow))},
-        rounds=3,
     )
     stream = {"split": "train", "streaming": True, **options}
     whole = datasets.load_dataset("justzoomin", **stream)
@@ -59,7 +58,6 @@ def decoding(folder: str, options: dict[str, str]) -> None:
         f"200 photos streamed as pictures of {SIZE}, image_size={SIZE}",
         lambda: consume(small.take(200)),
         {"plain Pillow": lambda: consume(whole.take(200).map(pillow, batched=True))},
-        rounds=3,
     )
 
 
@@ -99,7 +97,6 @@ def workers(folder: str, options: dict[str, str]) -> None:
             f"{PHOTOS} photos of one shard, decoded in {count} worker(s) of a DataLoader",
             lambda n=count: consume(DataLoader(rows, None, num_workers=n)),  # type: ignore[misc]
             {"webdataset": lambda n=count: consume(DataLoader(peer(), None, num_workers=n))},  # type: ignore[misc]
-            rounds=3,
         )
 
 
@@ -115,7 +112,6 @@ def complete_samples(folder: str, options: dict[str, str], sequences: np.ndarray
             f"{PHOTOS} photos with their four views as arrays, the views {title}",
             lambda v=views: consume(rows.with_transform(lambda batch: v(resize(batch)))),  # type: ignore[misc]
             {"the photos alone": lambda: consume(rows.with_transform(resize))},
-            rounds=3,
         )
 
 
@@ -141,7 +137,6 @@ def batches(folder: str, options: dict[str, str]) -> None:
         f"{PHOTOS} photos with their four views in batches of 32, two workers, rows looked up",
         lambda: consume(table[batch["views"]] for batch in load(None)),
         {"pictures sent": lambda: consume(load(views)), "rows alone": lambda: consume(load(None))},
-        rounds=3,
     )
 
 

@@ -117,8 +117,9 @@ def explained(source: str, archive: str) -> Iterator[None]:
     """Replace a network error by a ConnectionError that says what to do."""
     try:
         yield
-    except (OSError, *_NETWORK_ERRORS) as error:
-        if not is_remote(source):
+    # No global name here: a stream that is still open when Python ends is closed without them.
+    except Exception as error:
+        if not isinstance(error, (OSError, *_NETWORK_ERRORS)) or not is_remote(source):
             raise
         raise ConnectionError(
             f"Cannot get {source} ({_cause(error, source)}). Check the connection, or get "

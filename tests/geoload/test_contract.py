@@ -208,3 +208,34 @@ def test_without_our_import_datasets_refuses_the_script(packs, tmp_path):
         [sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=False
     )
     assert "scripts are no longer supported" in result.stderr
+
+
+# Both orders of imports, and an open stream when Python ends, which must not print an error.
+STREAMING = """
+import sys
+{imports}
+streams = [
+    iter(datasets.load_dataset(name, data_dir=folder, split=split, streaming=True))
+    for name, folder, split in zip(("im2gps", "justzoomin"), sys.argv[1:], ("test", "train"))
+]
+print([len(next(stream)) for stream in streams])
+"""
+
+
+@pytest.mark.parametrize("imports", ["import im2gps, justzoomin, datasets",
+                                     "import datasets, im2gps, justzoomin"])  # fmt: skip
+def test_names_are_registered_whichever_is_imported_first(imports, packs, zoom):
+    code = [sys.executable, "-c", STREAMING.format(imports=imports), str(packs), str(zoom)]
+    done = subprocess.run(code, capture_output=True, text=True, check=False, cwd=ROOT)
+    assert done.stdout == "[4, 5]\n"
+    assert "Error" not in done.stderr and "Exception" not in done.stderr
+
+
+def test_a_command_does_not_wait_for_datasets():
+    code = "import sys, im2gps.cli; sys.argv = ['im2gps', 'lists', '--help']; im2gps.cli.main()"
+    done = subprocess.run([sys.executable, "-X", "importtime", "-c", code], capture_output=True,
+                          text=True, check=False, cwd=ROOT)  # fmt: skip
+    assert "photos.parquet" in done.stdout
+    assert not {line.rpartition("|")[2].strip() for line in done.stderr.splitlines()} & {
+        "datasets", "torch", "evaluate", "pandas"
+    }  # fmt: skip
