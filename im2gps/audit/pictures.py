@@ -1,0 +1,235 @@
+"""Find copies of test photos among training photos by picture.
+
+A copy is re-encoded, resized, brighter or darker, has a plain border, or is cropped by at most
+`MARGIN` of each side. Pictures are compared by the signs of their low frequencies (the hash of
+Zauner, 2010: "Implementation and benchmarking of perceptual image hash functions").
+"""
+
+from __future__ import annotations
+
+import functools
+import itertools
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import NamedTuple, TypeVar
+
+import numpy as np
+from PIL import Image
+from scipy.fft import dct
+
+from geoload.messages import progress_bar
+from geoload.pictures import PictureError, decode
+from geoload.processes import core_count
+from geoload.report import Findings, Kind
+from im2gps.audit.hamming import HammingIndex
+from im2gps.packs import PackError, Photo
+
+MAX_BITS = 36
+MARGIN = 0.1  # of the width or height, at each side
+UNREADABLE = Kind("unreadable_picture", "pictures that cannot be decoded")
+PLAIN = Kind("plain_picture", "pictures too plain to compare")
+_SIDE = 64  # pixels of the square to which a picture is reduced
+_DETAIL = 16  # frequencies in each direction, 256 bits; the coarse hash has 8 and 64 bits
+_STEPS = 5  # positions of an edge within the margin
+_COARSE_BITS = 8
+_LEAST_CONTRAST = 3.0  # standard deviation of grey levels
+_BORDER = 12.0  # range of grey levels in a line of a plain border
+_MOST_BORDER = 0.25  # of the width or height, at each side
+
+T = TypeVar("T")
+Views = list[np.ndarray] | str  # grey squares, or why there are none
+
+
+class Copy(NamedTuple):
+    """A training photo that is a copy of a test photo; `bits` of 256 differ."""
+
+    test: int  # position among the test photos
+    train: str
+    bits: int
+
+
+def find_copies(
+    test: Sequence[Photo],
+    train: Iterable[Photo],
+    report: Findings,
+    max_bits: int = MAX_BITS,
+    found: Callable[[Copy, bytes], object] = lambda copy, data: None,
+) -> list[Copy]:
+    """Return the training photos that are copies of test photos, the most similar first.
+
+    The search is exact: a copy differs in at most 8 of 64 bits from one of the crops of the test
+    photo by 0, 5 or 10 % at each side, and in at most `max_bits` of 256 bits from one of those in
+    steps of 2.5 %. Memory: about 7 kB for each test photo. Photos are decoded and compared in one
+    thread for each core.
+
+    Parameters
+    ----------
+    test : sequence of (name, function that returns the file's bytes)
+    train : iterable of the same, read once
+    report : Findings
+        Counts the photos that cannot be decoded, or are too plain to compare.
+    max_bits : int
+        From 0 to 128, which is half of the bits: so many differ between unrelated pictures.
+    found : callable
+        Called with each copy and the training photo's bytes, in the order of `train`.
+    """
+    if not 0 <= max_bits <= 128:
+        raise ValueError(f"max_bits={max_bits}: must be from 0 to 128 of 256 bits")
+    index = _TestPhotos()
+    photos = progress_bar("Test photos", len(test), "photo", items=test)
+    for number, (photo, (_, views)) in enumerate(_in_threads(_read, photos)):
+        for view in _usable(photo[0], views, report):
+            index.add(number, view)
+    index.sort()
+
+    def search(photo: Photo) -> tuple[bytes, Views, dict[int, int]]:
+        data, views = _read(photo)
+        best: dict[int, int] = {}
+        for view in views if isinstance(views, list) else []:
+            for number, bits in index.matches(view, max_bits):
+                best[number] = min(bits, best.get(number, bits))
+        return data, views, best
+
+    copies = []
+    photos = progress_bar("Training photos", unit="photo", items=train)
+    for photo, (data, views, best) in _in_threads(search, photos):
+        _usable(photo[0], views, report)
+        for number, bits in best.items():
+            copies.append(Copy(number, photo[0], bits))
+            found(copies[-1], data)
+    return sorted(copies, key=lambda copy: (copy.bits, copy.test, copy.train))
+
+
+def _in_threads(
+    function: Callable[[Photo], T], photos: Iterable[Photo]
+) -> Iterator[tuple[Photo, T]]:
+    """Yield photos and a function's results in order; decoders and numpy run side by side."""
+    waiting: deque[tuple[Photo, Future[T]]] = deque()
+    with ThreadPoolExecutor(core_count()) as pool:
+        for photo in photos:
+            waiting.append((photo, pool.submit(function, photo)))
+            if len(waiting) >= 4 * core_count():
+                photo, future = waiting.popleft()
+                yield photo, future.result()
+        for photo, future in waiting:
+            yield photo, future.result()
+
+
+def _usable(name: str, views: Views, report: Findings) -> list[np.ndarray]:
+    """Return the views of a photo; report it if there are none."""
+    if isinstance(views, str):
+        report.add(UNREADABLE, f"{name}: {views}")
+        return []
+    if not views:
+        report.add(PLAIN, name)
+    return views
+
+
+def _read(photo: Photo) -> tuple[bytes, Views]:
+    """Return a photo's bytes and its views, or what is wrong with it."""
+    data = b""
+    try:
+        data = photo[1]()
+        return data, _views(decode(data, 2 * _SIDE))
+    except (PictureError, PackError, OSError) as error:
+        return data, str(error)
+
+
+def _views(pixels: np.ndarray) -> list[np.ndarray]:
+    """Return a picture as a grey square, and a second one without its plain border, if it has one.
+
+    A picture without contrast has no views.
+    """
+    grey = Image.fromarray(pixels).convert("L")
+    box = _without_border(np.asarray(grey, np.int16))
+    boxes = {(0, 0, *grey.size), box}
+    squares = [
+        np.asarray(grey.resize((_SIDE, _SIDE), Image.Resampling.BILINEAR, one))
+        for one in sorted(boxes)
+    ]
+    return [square for square in squares if square.std() >= _LEAST_CONTRAST]
+
+
+def _without_border(grey: np.ndarray) -> tuple[int, int, int, int]:
+    """Return the left, top, right and bottom of a grey picture inside of its plain border."""
+
+    def inside(lines: np.ndarray) -> tuple[int, int]:
+        most = int(_MOST_BORDER * len(lines))
+        edges = []
+        for part in (lines[:most], lines[::-1][:most]):
+            plain = (np.ptp(part, axis=1) <= _BORDER) & (
+                np.abs(part.mean(1) - part[:1].mean()) <= _BORDER
+            )
+            edges.append(most if plain.all() else int(plain.argmin()))
+        return edges[0], len(lines) - edges[1]
+
+    (top, bottom), (left, right) = inside(grey), inside(grey.T)
+    return left, top, right, bottom
+
+
+@functools.cache
+def _transforms() -> np.ndarray:
+    """Return matrices that crop a line of pixels and take its cosine transform.
+
+    Shape (steps · steps, detail, side): one for each pair of what is cut off at both ends.
+    """
+    cosines = dct(np.eye(_SIDE), axis=0)[:_DETAIL]
+    cuts = np.linspace(0, MARGIN, _STEPS) * _SIDE
+    pixels = np.arange(_SIDE)
+    matrices = []
+    for first, last in itertools.product(cuts, cuts):
+        edges = np.linspace(first, _SIDE - last, _SIDE + 1)
+        start, stop = edges[:-1, None], edges[1:, None]
+        weights = np.clip(np.minimum(stop, pixels + 1) - np.maximum(start, pixels), 0, None)
+        matrices.append(cosines @ (weights / weights.sum(1, keepdims=True)))
+    return np.array(matrices, np.float32)
+
+
+def _hashes(square: np.ndarray, transforms: np.ndarray) -> np.ndarray:
+    """Return the bits of all crops of a grey square, shape (crops, detail · detail)."""
+    # Small products, because numpy's library shares large ones out among all cores, which is slower
+    # here and takes them from the other threads.
+    rows = transforms @ square.astype(np.float32)
+    waves: np.ndarray = rows[:, None] @ transforms.transpose(0, 2, 1)
+    return waves.reshape(len(transforms) ** 2, -1) > 0
+
+
+def _words(bits: np.ndarray) -> np.ndarray:
+    """Pack 64 bits into each word."""
+    words: np.ndarray = np.packbits(bits, axis=-1).view(np.uint64)[..., 0]
+    return words
+
+
+class _TestPhotos:
+    """The views of the test photos, found by the coarse hashes of their crops."""
+
+    def __init__(self) -> None:
+        self._views: list[tuple[int, np.ndarray]] = []
+        self._words: list[np.ndarray] = []
+
+    def add(self, number: int, square: np.ndarray) -> None:
+        """Add a view of a test photo."""
+        edges = np.arange(0, _STEPS, 2)
+        cuts = (edges[:, None] * _STEPS + edges).ravel()
+        self._views.append((number, square))
+        self._words.append(np.unique(_words(_hashes(square, _transforms()[cuts, : _DETAIL // 2]))))
+
+    def sort(self) -> None:
+        """Make the index, after the last photo was added."""
+        words = np.concatenate([np.empty(0, np.uint64), *self._words])
+        sizes = [len(words) for words in self._words]
+        self._index = HammingIndex(words, _COARSE_BITS)
+        self._owners = np.repeat(np.arange(len(sizes)), sizes)
+        self._words.clear()
+
+    def matches(self, square: np.ndarray, max_bits: int) -> Iterator[tuple[int, int]]:
+        """Yield the numbers of the test photos of which a view is a copy, and the bits."""
+        whole = _transforms()[:1]
+        word = _words(_hashes(square, whole[:, : _DETAIL // 2]))[0]
+        bits = _hashes(square, whole)
+        for owner in np.unique(self._owners[self._index.near(word)]).tolist():
+            number, view = self._views[owner]
+            least = int(np.count_nonzero(_hashes(view, _transforms()) != bits, axis=1).min())
+            if least <= max_bits:
+                yield number, least
