@@ -15,7 +15,6 @@ from pathlib import Path
 from typing import Any
 
 import filelock
-import yaml
 
 try:
     import fcntl
@@ -36,8 +35,6 @@ _CLUTTER = re.compile(
 
 _FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 _CLOSED = {errno.EROFS, errno.EACCES, errno.EPERM, errno.ENOTDIR, errno.EEXIST}
-# libyaml limits the nesting depth; PyYAML's own parser takes quadratic time for deep nesting.
-_YAML_LOADER: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 
 def is_remote(path: str) -> bool:
@@ -253,15 +250,3 @@ def write_json(path: str | Path, data: object, indent: int | None = 2) -> None:
     # Lone surrogates, which UTF-8 cannot encode, become JSON escapes.
     with atomic_write(path, "w", encoding="utf-8", errors="backslashreplace") as file:
         file.write(json.dumps(data, indent=indent, ensure_ascii=indent is None) + "\n")
-
-
-def load_yaml(text: str | bytes) -> Any:
-    """Parse untrusted YAML; raise ValueError if it is not valid, or has aliases."""
-    try:
-        # A few lines of aliases can expand to gigabytes.
-        if any(isinstance(event, yaml.AliasEvent) for event in yaml.parse(text, _YAML_LOADER)):
-            raise ValueError("it contains aliases (*name)")
-        return yaml.load(text, _YAML_LOADER)
-    except (yaml.YAMLError, ValueError, ArithmeticError, RecursionError) as error:
-        reason = " ".join(str(error).split()) or type(error).__name__
-        raise ValueError(reason[:200]) from None

@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from geoload.files import load_yaml
+from gcd_metric.yaml_files import load_yaml
 from geoload.messages import needed_for
 from justzoomin.zoom import EARTH_RADIUS_M  # the size of a pixel is measured on this sphere too
 

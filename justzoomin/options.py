@@ -97,7 +97,7 @@ class JustZoomInConfig(Config):
     covered_id: str | None = None
 
     ROW_MODULES: ClassVar[tuple[str, ...]] = row_modules(
-        gcd_metric="columns coordinates distances matching names options",
+        gcd_metric="columns coordinates distances matching names options yaml_files",
         geoload="builder files jpeg pictures remote tar tar_index tar_reader",
         justzoomin="configs.covered configs.overhead configs.satellite configs.streetview "
         "configs.zoom findings justzoomin layout members mosaic options source splits table tiles "

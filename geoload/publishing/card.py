@@ -16,7 +16,7 @@ import datasets
 from huggingface_hub import DatasetCardData
 
 from gcd_metric.names import counted
-from geoload.files import load_yaml
+from gcd_metric.yaml_files import load_yaml
 from geoload.messages import format_bytes
 from geoload.publishing.convert import Manifest, total
 from geoload.publishing.formats import LISTS
