@@ -19,6 +19,14 @@ _NOTE = (
     "**Private copy.** This repository contains photos whose licence does not allow "
     "redistribution. It must stay private."
 )
+_EVALUATION = spec.Evaluation(
+    "Im2GPS",
+    "Where on Earth was this photo taken? Photos of Flickr; the value is the percentage of photos "
+    "within 200 km of the true place. Run it with `inspect eval geoeval/im2gps`, or score a table "
+    "of predictions with `gcd-metric --push`.",
+    {name: (name, "test") for name in ("im2gps", "im2gps3k")},
+    {"config_name": "standard"},
+)
 
 
 def add_command(commands: Any) -> None:
@@ -72,6 +80,7 @@ def run(
         key=f"unlicensed={include_unlicensed}",
         private_option=_PRIVATE_OPTION if include_unlicensed else "",
         note=_NOTE if include_unlicensed else "",
+        evaluation=_EVALUATION,
     )
     try:
         publish(ours, spec.Settings(**settings))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from gcd_metric.groups import JUSTZOOMIN
 from geoload.builder import Builder
 from geoload.publishing import spec
 from geoload.publishing.convert import NO_JPEG, Screened, without_metadata
@@ -21,6 +22,14 @@ _STREET = ("https://www.mapillary.com/", "CC BY-SA 4.0",
            "https://creativecommons.org/licenses/by-sa/4.0/", STREET_ATTRIBUTION)  # fmt: skip
 _AERIAL = ("https://opendata.dc.gov/", "CC BY 4.0", "https://creativecommons.org/licenses/by/4.0/",
            ATTRIBUTION)  # fmt: skip
+_EVALUATION = spec.Evaluation(
+    "Just Zoom In",
+    "Where in Washington, D.C. was this photo taken? The value is the percentage of photos within "
+    "50 m of the true place. Run it with `inspect eval geoeval/justzoomin`, or score a table of "
+    "predictions with `gcd-metric --push`.",
+    {"justzoomin": (_PHOTOS, "validation")},
+    {"config_name": "justzoomin", "groups": JUSTZOOMIN},
+)
 
 
 def add_command(commands: Any) -> None:
@@ -51,6 +60,7 @@ def run(
         return JustZoomIn(config_name=config, **given)
 
     ours = spec.PublishSpec("justzoomin", configs, builder, default, screen, credits, estimate)
+    ours.evaluation = _EVALUATION
     publish(ours, spec.Settings(**settings))
 
 

@@ -11,7 +11,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import datasets
+import yaml
 
+from gcd_metric.hub import EVAL_FILE, parse_eval_file
 from gcd_metric.names import counted
 from geoload.files import sha256
 from geoload.messages import format_bytes
@@ -154,6 +156,20 @@ class _Run:
             files.append(File(table, local, local.stat().st_size, sha256(local)))
         return files
 
+    def _eval_file(self, entries: list[CardEntry], out: OutputFolder) -> list[File]:
+        """Write what makes the repository a benchmark, if it has a split that is one."""
+        evaluation = self._spec.evaluation
+        if evaluation is None or self._settings.suffix != "parquet":  # TAR has other columns
+            return []
+        document = evaluation.document({entry.name: entry.splits for entry in entries})
+        if not document["tasks"]:
+            return []
+        parse_eval_file(document, EVAL_FILE)
+        text = yaml.safe_dump(document, sort_keys=False, allow_unicode=True)
+        out.write(EVAL_FILE, text.encode())
+        path = Path(out.folder, EVAL_FILE)
+        return [File(EVAL_FILE, path, path.stat().st_size, sha256(path))]
+
     def _finish(
         self, to: _Destination, entries: list[CardEntry], files: list[File], out: OutputFolder
     ) -> None:
@@ -165,6 +181,7 @@ class _Run:
         if self._settings.replace:
             convert.drop_other_splits(out, splits)
         out.write("README.md", card.encode())
+        files += self._eval_file([*entries, *to.card.without(splits)], out)
         if to.repository is None:
             _say(f'Wrote {to.folder}: load_dataset("{to.folder}")')
             return

@@ -18,6 +18,37 @@ _UNITS = {"": 1, "B": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9}
 
 
 @dataclass
+class Evaluation:
+    """What makes a repository a benchmark on the Hub, as its `eval.yaml` says."""
+
+    name: str
+    description: str
+    tasks: dict[str, tuple[str, str]]  # configuration and split by the name of the inspect task
+    scorer: dict[str, Any]  # arguments of `great_circle`
+
+    def document(self, splits: dict[str, list[str]]) -> dict[str, Any]:
+        """Return the content of the file for the splits of each configuration.
+
+        The Hub requires the fields, solvers and scorers of each task of inspect-ai. inspect-ai
+        itself makes tasks only of its own solvers and scorers, and of pictures as text, so a task
+        is run by its name: `inspect eval geoeval/im2gps`.
+        """
+        fields = {"input": "image_id", "input_image": "image"}
+        how = {
+            "field_spec": {**fields, "target": "latitude", "metadata": ["longitude"]},
+            "solvers": [{"name": "geoeval/show_photo"}, {"name": "generate"}],
+            "scorers": [{"name": "gcd_metric/great_circle", "args": self.scorer}],
+        }
+        tasks = [
+            {"id": name, "config": config, "split": split, **how}
+            for name, (config, split) in self.tasks.items()
+            if split in splits.get(config, ())
+        ]
+        head = {"name": self.name, "description": self.description}
+        return {**head, "evaluation_framework": "inspect-ai", "tasks": tasks}
+
+
+@dataclass
 class PublishSpec:
     """What a data set publishes, and how its rows are screened."""
 
@@ -35,6 +66,7 @@ class PublishSpec:
     # The option because of which the repository must be private, and a sentence for its card.
     private_option: str = ""
     note: str = ""
+    evaluation: Evaluation | None = None
 
 
 @dataclass
