@@ -7,9 +7,10 @@ import os
 import re
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
-from . import groups, inputs, output, report, scoring, text
+from . import groups, hub, inputs, leaderboard, output, report, scoring, submissions, text
 from .columns import ROLES
 from .inputs import WORDING
 from .names import listed
@@ -25,8 +26,9 @@ _NUMBERS = re.compile(r"^[-+.,\deE]*\d[-+.,\deE]*$")
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command with `argv`, by default the arguments of the process.
 
-    Returns 0, or 2 (with one line on stderr) for input that cannot be scored, or 141 if the reader
-    of the output has closed it.
+    Returns 0, or 1 if a leaderboard has a value that does not follow from its file, or 2 (with one
+    line on stderr) for input that cannot be scored, or 141 if the reader of the output has closed
+    it.
     """
     return run_command(lambda: _status(sys.argv[1:] if argv is None else argv))
 
@@ -34,18 +36,20 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _status(argv: Sequence[str]) -> int:
     try:
         try:
+            if argv[:1] == ["leaderboard"]:
+                return _leaderboard(argv[1:])
             run(parse(argv))
             return 0
         finally:
             sys.stdout.flush()
     except BrokenPipeError:
         raise
+    except (ValueError, ImportError, ConnectionError) as error:
+        print(f"gcd-metric: {' '.join(str(error).split())}", file=sys.stderr)
+        return 2
     except OSError as error:
         message = f"{error.filename or 'output'}: {error.strerror or error}"
         print(f"gcd-metric: {message}", file=sys.stderr)
-        return 2
-    except (ValueError, ImportError) as error:
-        print(f"gcd-metric: {' '.join(str(error).split())}", file=sys.stderr)
         return 2
 
 
@@ -69,6 +73,7 @@ def _parser() -> argparse.ArgumentParser:
         prog="gcd-metric",
         description="Score predicted coordinates against a benchmark or a table, with 95 % "
         "confidence intervals and published results.",
+        epilog="gcd-metric leaderboard REPO scores all results again, and ranks them.",
     )
     add = parser.add_argument
     add("--version", action=_Version, nargs=0, help="show the version and exit")
@@ -83,10 +88,7 @@ def _parser() -> argparse.ArgumentParser:
         "predictions are beside the truth (pred_lat, pred_lon, true_lat, true_lon)"
     )
     add("--references", metavar="NAME", type=expand, help=help_text)
-    add("--config", help="configuration of the data set (default for justzoomin: metadata)")
-    help_text = "split of the data set (default: the only one, else test; justzoomin: validation)"
-    add("--split", help=help_text)
-    add("--data-dir", type=expand, help="folder with the files of the data set")
+    _add_data_set(parser)
     for prefix, what in inputs.TABLES.items():
         for role in ROLES:
             help_text = f"{role} column of the {what}"
@@ -145,10 +147,43 @@ def _parser() -> argparse.ArgumentParser:
     help_text = "predictions of a second model for the same images, to test the differences"
     add("--compare", metavar="FILE", type=expand, help=help_text)
     _add_output(parser)
+    hub.add_options(parser)
     return parser
 
 
-def _add_output(parser: argparse.ArgumentParser) -> None:
+def _add_data_set(parser: argparse.ArgumentParser) -> None:
+    add = parser.add_argument
+    add("--config", help="configuration of the data set (default for justzoomin: metadata)")
+    help_text = "split of the data set (default: the only one, else test; justzoomin: validation)"
+    add("--split", help=help_text)
+    add("--data-dir", type=os.path.expanduser, help="folder with the files of the data set")
+
+
+def _leaderboard_parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="gcd-metric leaderboard",
+        description="Score all submissions again, rank them, and say which stated values do not "
+        "follow from their files (exit status 1).",
+    )
+    add = parser.add_argument
+    help_text = (
+        "benchmark on the Hub, whose results name their predictions; or a repository or folder of "
+        "predictions that --push sent"
+    )
+    add("source", metavar="REPO|FOLDER", help=help_text)
+    help_text = "the truth: a file, or any name that load_dataset opens (default: the benchmark)"
+    expand = os.path.expanduser
+    add("--references", "--truth", metavar="NAME", type=expand, help=help_text)
+    _add_data_set(parser)
+    for role in ROLES:
+        add(f"--reference-{role}-column", metavar="COLUMN", help=f"{role} column of the references")
+    add("--benchmark", metavar="NAME", help="task, if there are several")
+    add("--groups", metavar="COLUMN", help="photos that are hit or missed together, as elsewhere")
+    _add_format(parser)
+    return parser
+
+
+def _add_format(parser: argparse.ArgumentParser) -> None:
     kinds = parser.add_mutually_exclusive_group()
     help_text = "what to print (default: table); latex needs the package booktabs"
     kinds.add_argument("--format", choices=output.FORMATS, default="table", help=help_text)
@@ -160,6 +195,11 @@ def _add_output(parser: argparse.ArgumentParser) -> None:
         "distances where they differ"
     )
     add("--intervals", choices=text.INTERVALS, default="brackets", help=help_text)
+
+
+def _add_output(parser: argparse.ArgumentParser) -> None:
+    _add_format(parser)
+    add = parser.add_argument
     help_text = (
         "with published results in markdown, latex and csv (table and json have them always)"
     )
@@ -241,6 +281,9 @@ def run(
     benchmark, none_known = _benchmark(arguments)
     references_name = references_name or _references_name(arguments)
     inputs.check(arguments, files)
+    target = submissions.find_target(arguments)
+    if target:
+        benchmark = target.benchmark.task.id
     is_justzoomin = "justzoomin" in (arguments.references, benchmark)
     config_name = arguments.metric_config or ("justzoomin" if is_justzoomin else "standard")
     options = make_options(
@@ -281,11 +324,37 @@ def run(
     print(output.formatted(scored, shown, settings))
     for note in scored.notes:
         print(text.wrapped(note, "gcd-metric: "), file=sys.stderr)
+    told = sys.stdout if shown.format == "table" else sys.stderr
     if arguments.report:
-        print(
-            f"Wrote {arguments.report}", file=sys.stdout if shown.format == "table" else sys.stderr
-        )
+        print(f"Wrote {arguments.report}", file=told)
+    if target:
+        print("\n".join(submissions.push(scored, target)), file=told)
     return scored
+
+
+def _leaderboard(argv: Sequence[str]) -> int:
+    """Print a leaderboard; the status is 1 if a stated value does not follow from its file."""
+    arguments = _leaderboard_parser().parse_args(argv)
+    shown = output.Output(arguments.format, arguments.intervals)
+    shown.check()
+    found = leaderboard.collect(arguments.source, arguments.benchmark)
+    if found.benchmark and not arguments.references:
+        task = found.benchmark.task
+        arguments.references, arguments.config = found.benchmark.repository, task.config
+        arguments.split = task.split
+    if not arguments.references:
+        raise ValueError("give the truth with --references; predictions do not choose it")
+    also = [arguments.groups] if arguments.groups else [*groups.COLUMNS]
+    inputs.check(arguments, [])
+    truth = inputs.read_references(arguments, Path, also)
+    name = _references_name(arguments)
+    scored = leaderboard.score(found, truth, name, arguments.groups)
+    scored = scored if shown.format in ("csv", "json") else leaderboard.marked(scored)
+    settings = {"source": arguments.source, "references": {"name": name, "n": len(truth)}}
+    print(output.formatted(scored, shown, {**settings, "benchmark": found.task}))
+    for note in scored.notes:
+        print(text.wrapped(note, "gcd-metric: "), file=sys.stderr)
+    return int(bool(found.faults))
 
 
 def _files(arguments: argparse.Namespace) -> list[tuple[str, str]]:

@@ -211,7 +211,7 @@ def read(
 
         predictions, truth = _read_predictions(arguments, files, place, also)
         if truth is None:
-            truth = _read_references(arguments, place, also)
+            truth = read_references(arguments, place, also)
     name = named(references(arguments))
     tables.refuse_unscorable(truth, name)
     if arguments.references is not None:
@@ -272,9 +272,10 @@ def _read_predictions(
     return predictions, truth
 
 
-def _read_references(
+def read_references(
     arguments: argparse.Namespace, place: Callable[[str], Path], also: list[str]
 ) -> pd.DataFrame:
+    """Read the truth; `place` returns the path of a file."""
     name, chosen = arguments.references, _columns(arguments, "reference-")
     if not is_file(name):
         return load_references(arguments, chosen, also)
@@ -294,8 +295,8 @@ def _read_references(
 
 def references(arguments: argparse.Namespace) -> str:
     """The file or data set that contains the truth."""
-    first: str = arguments.predictions[0]
-    return first if arguments.references is None else arguments.references
+    given: str | None = arguments.references
+    return str(arguments.predictions[0]) if given is None else given
 
 
 def has_answers(predictions: Iterable[pd.DataFrame]) -> bool:

@@ -73,7 +73,8 @@ def formatted(scored: Scored, output: Output, settings: dict[str, Any]) -> str:
 
 def _as_table(scored: Scored) -> str:
     lines = [_ACCURACY, text.terminal_table(scored)]
-    lines += [text.wrapped(text.summary(scored, run)) for run in scored.runs]
+    if not scored.remarks:
+        lines += [text.wrapped(text.summary(scored, run)) for run in scored.runs]
     lines += map(text.wrapped, text.remarks(scored))
     if scored.runs[0].places:
         lines += ["", text.wrapped(text.PLACES), text.grid(*text.place_table(scored))]
@@ -97,7 +98,7 @@ def _paper_tables(scored: Scored, intervals: str) -> Iterator[tuple[text.Table, 
     headers, rows = text.table(scored, intervals)
     # the remark says who took the photos and how many have no prediction
     rows = [[*cells, re.split("[ ,](?!\\d)", n)[0]] for *cells, n in rows]
-    remarks = [f"{_ACCURACY}; {text.scope(scored)}."]
+    remarks = [f"{_ACCURACY}; {text.scope(scored)}.", *scored.remarks]
     if intervals != "none":
         remarks.append(text.intervals(scored))
     if scored.published:

@@ -109,6 +109,8 @@ class Scored:
     differences: list[Difference] = field(default_factory=list)  # of all pairs, if asked for
     labels: Labels | None = None  # the groups for which the intervals account
     notes: list[str] = field(default_factory=list)  # what was not scored, and what is doubtful
+    # below a leaderboard, whose table has one row for each run
+    remarks: list[str] = field(default_factory=list)
 
 
 # --- joining ------------------------------------------------------------------------------------

@@ -139,6 +139,8 @@ def sources(scored: Scored) -> str:
 
 def remarks(scored: Scored) -> list[str]:
     """Lines below the table of a report: intervals, columns and sources."""
+    if scored.remarks:
+        return [*scored.remarks, intervals(scored)]
     return [intervals(scored), columns(scored), *([sources(scored)] if scored.published else [])]
 
 
@@ -257,7 +259,7 @@ def table(scored: Scored, intervals: str = "brackets") -> Table:
         missing = run.scores.get("n_missing")
         n = _count(scored) + (f", {missing:,} missing" if missing else "")
         rows.append([run.name, *accuracies, *others, n])
-        if missing:
+        if missing and not scored.remarks:
             shares = (run.scores[f"{key}_answered"] for key in keys)
             answered = "" if missing == len(scored.ids) else f"{len(scored.ids) - missing:,}"
             figures = [f"{100 * share:.1f}" for share in shares] if answered else [""] * len(keys)

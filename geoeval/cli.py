@@ -9,6 +9,7 @@ import sys
 from collections.abc import Sequence
 from typing import Any
 
+from gcd_metric.hub import add_options
 from geoload.commands import run
 from geoload.files import file_lock
 
@@ -69,6 +70,7 @@ def _parser() -> argparse.ArgumentParser:
     add("--depth", type=int, choices=[3, 4], help="actions of these cells (default: 4)")
     add("--candidates", type=_positive, metavar="N", help="cells that are kept for each photo "
         "(default: 10)")  # fmt: skip
+    add_options(parser)
     return parser
 
 
@@ -137,11 +139,12 @@ def _evaluate(options: dict[str, Any], command: str) -> None:
     from geoeval import models, runner, zoom_run
     from geoeval.benchmarks import open_benchmark
     from geoeval.records import Predictions, batches_of
-    from geoeval.results import Folder
+    from geoeval.results import Folder, check_push
 
     names = [field.name for field in dataclasses.fields(models.ModelOptions)]
     chosen = models.ModelOptions(**{name: options[name] for name in names})
     folder = Folder(options["output"])
+    pushing = check_push(folder, options)
     busy = ValueError(f"{folder.path}: another process is writing this run")
     with file_lock(folder.path / ".lock", busy):
         model = models.load(options["model"], chosen)
@@ -173,6 +176,6 @@ def _evaluate(options: dict[str, Any], command: str) -> None:
                 photos = sum(map(len, todo))
                 model.records = zoom_run.predictor(model, zooms, photos, size, folder, how)
             runner.run(model, benchmark, predictions, todo, how)
-        folder.finish()
+        folder.finish(pushing)
         if zooms:
             zoom_run.draw_cases(folder, benchmark, zooms)

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import gcd_metric.cli
-from gcd_metric import output, report, text
+from gcd_metric import output, report, submissions, text
 from gcd_metric.names import counted
 from geoeval.benchmarks import OWN
 from geoload.files import atomic_write, read_json, sha256, write_json
@@ -85,8 +85,11 @@ class Folder:
             raise ValueError(f"{self.path} is not the folder of a run: it has no {self.run.name}")
         return read_json(self.run)
 
-    def finish(self) -> None:
-        """Complete `run.json`; score the predictions and write the report if the truth is known."""
+    def finish(self, pushing: Sequence[str] = ()) -> None:
+        """Complete `run.json`; score the predictions and write the report if the truth is known.
+
+        `pushing` are the options of `gcd-metric` that send the result to the Hub.
+        """
         document = self.read()
         self._end_session(document, time.time())
         seconds = sum(session["seconds"] for session in document["sessions"])
@@ -97,7 +100,7 @@ class Folder:
         document |= {"photos_per_second": round(rate, 3)}
         document |= {"predictions_sha256": sha256(self.predictions)}
         if self.has_truth():
-            document["score"] = self._score(document["settings"]["benchmark"], answers)
+            document["score"] = self._score(document["settings"]["benchmark"], answers, pushing)
         if document["settings"]["zoom"]:
             from geoeval import zoom_scores
 
@@ -112,8 +115,10 @@ class Folder:
         with self.photos.open(encoding="utf-8") as file:
             return "latitude" in file.readline()
 
-    def _score(self, benchmark: str, answers: dict[str, int]) -> dict[str, Any]:
-        argv = scoring([self], benchmark)
+    def _score(
+        self, benchmark: str, answers: dict[str, int], pushing: Sequence[str]
+    ) -> dict[str, Any]:
+        argv = [*scoring([self], benchmark), *pushing]
         if answers.get("error"):
             argv += ["--missing", "miss"]
         try:
@@ -131,6 +136,29 @@ def scoring(folders: Sequence[Folder], benchmark: str) -> list[str]:
     argv = [str(folder.predictions) for folder in folders]
     argv += ["--references", str(folders[0].photos)]
     return argv + ([] if benchmark == OWN else ["--benchmark", benchmark])
+
+
+def check_push(folder: Folder, options: dict[str, Any]) -> list[str]:
+    """Return the options of `gcd-metric` that send a result; ValueError if they cannot work.
+
+    This is checked before the model runs, which may take hours.
+    """
+    names = ("push", "dataset", "predictions_repo")
+    words = [
+        word
+        for name in names
+        if options[name]
+        for word in (f"--{name.replace('_', '-')}", options[name])
+    ]
+    words += ["--dry-run"] * options["dry_run"]
+    if words and (options["limit"] or options["shard"] != (1, 1)):
+        raise ValueError(
+            "--push is for a run over the whole benchmark: leave out --limit and --shard"
+        )
+    if words:
+        argv = [*scoring([folder], options["benchmark"]), *words]
+        submissions.find_target(gcd_metric.cli.parse(argv))
+    return words
 
 
 def _kinds(rows: Sequence[dict[str, Any]]) -> dict[str, int]:

@@ -66,6 +66,11 @@ class WritableHub(Hub):
         self._skips = 0
         self._arrived: set[tuple[str, str]] = set()
 
+    def make_model(self, repo_id: str) -> None:
+        """Make an empty model, as on the web page."""
+        self._models.add(repo_id)
+        self._advance(repo_id, {".gitattributes": self._small(_GIT_ATTRIBUTES)})
+
     def forget(self) -> None:
         super().forget()
         self.received.clear()
@@ -84,11 +89,11 @@ class WritableHub(Hub):
         """Whether a large file of a repository has arrived whole."""
         return (repo_id, digest) in self._arrived
 
-    def put(self, repo_id: str, path: str, content: bytes) -> None:
+    def put(self, repo_id: str, path: str, content: bytes, branch: str = "main") -> None:
         """Commit a small file, as through the web page."""
-        commit = self._repos[repo_id].find("main")
+        commit = self._repos[repo_id].find(branch)
         assert commit is not None
-        self._advance(repo_id, {**commit.blobs, path: self._small(content)})
+        self._advance(repo_id, {**commit.blobs, path: self._small(content)}, branch)
 
     def skip_then_fail(self, path_suffix: str, skip: int, status: int) -> None:
         """Let `skip` such POST requests through and answer the next one with `status`."""
@@ -98,9 +103,9 @@ class WritableHub(Hub):
     def is_private(self, repo_id: str) -> bool:
         return repo_id in self._private
 
-    def files(self, repo_id: str) -> dict[str, bytes]:
+    def files(self, repo_id: str, branch: str = "main") -> dict[str, bytes]:
         """The newest commit's files."""
-        commit = self._repos[repo_id].find("main")
+        commit = self._repos[repo_id].find(branch)
         assert commit is not None
         return {path: blob.source.read_bytes() for path, blob in commit.blobs.items()}
 
@@ -141,7 +146,13 @@ class WritableHub(Hub):
                 self._allowed(request)
                 repo_id = f"{parts[1]}/{parts[2].removesuffix('.git')}"
                 return self._batch(repo_id, json.loads(request.content))
-            if parts[:2] == ["api", "datasets"] and parts[4:5] in (["preupload"], ["commit"]):
+            if parts[:2] == ["api", "datasets"] and parts[4:] == ["leaderboard"]:
+                self._repo("/".join(parts[2:4]), request)
+                return self._leaderboard("/".join(parts[2:4]))
+            if parts[1:2] in (["datasets"], ["models"]) and parts[4:5] in (
+                ["preupload"],
+                ["commit"],
+            ):
                 self._allowed(request)
                 repo_id = "/".join(parts[2:4])
                 act = self._preupload if parts[4] == "preupload" else self._take_commit
@@ -241,9 +252,36 @@ class WritableHub(Hub):
                 blobs[value["path"]] = self._large(repo_id, value)
             elif entry["key"] == "deletedFile":
                 del blobs[value["path"]]
-        sha = self._advance(repo_id, blobs)
-        url = f"{self.endpoint}/datasets/{repo_id}/commit/{sha}"
-        return _json({"success": True, "commitOid": sha, "commitUrl": url})
+        kind = "" if repo_id in self._models else "datasets/"
+        address = f"{self.endpoint}/{kind}{repo_id}"
+        if request.query.get("create_pr") != ["1"]:
+            sha = self._advance(repo_id, blobs)
+            return _json({**_DONE, "commitOid": sha, "commitUrl": f"{address}/commit/{sha}"})
+        number = 1 + sum(map(_pull_request, self._repos[repo_id].branches))
+        sha = self._advance(repo_id, blobs, f"refs/pr/{number}")
+        done = {**_DONE, "commitOid": sha, "commitUrl": f"{address}/commit/{sha}"}
+        return _json({**done, "pullRequestUrl": f"{address}/discussions/{number}"})
+
+    def _leaderboard(self, repo_id: str) -> Answer:
+        """The results that models, and pull requests to them, state for a data set."""
+        found = []
+        for model in sorted(self._models):
+            for branch, sha in self._repos[model].branches.items():
+                for path, blob in self._repos[model].commits[sha].blobs.items():
+                    if not path.startswith(".eval_results/"):
+                        continue
+                    entries = yaml.safe_load(blob.source.read_bytes())
+                    number = _pull_request(branch) and int(branch.rpartition("/")[2])
+                    found += [
+                        {"modelId": model, "filename": path, "pullRequest": number or None, **one}
+                        for one in entries
+                        if one["dataset"]["id"] == repo_id
+                    ]
+        author = {"type": "user", "name": OWNER, "fullname": OWNER, "avatarUrl": ""}
+        found.sort(key=lambda one: -one["value"])
+        return _json(
+            [{**o, "rank": n, "verified": False, "author": author} for n, o in enumerate(found, 1)]
+        )
 
     def _large(self, repo_id: str, value: dict[str, Any]) -> _Blob:
         source = self._store / f"{value['oid']}.blob"
@@ -253,13 +291,17 @@ class WritableHub(Hub):
         size = source.stat().st_size
         return _Blob(_git_id("blob", pointer), value["oid"], size, source, len(pointer))
 
-    def _advance(self, repo_id: str, blobs: dict[str, _Blob]) -> str:
+    def _advance(self, repo_id: str, blobs: dict[str, _Blob], branch: str = "main") -> str:
         with self._lock:
             repo = self._repos.setdefault(repo_id, _Repo())
-            commit = _commit(blobs, repo.find("main"))
+            commit = _commit(blobs, repo.find(branch) or repo.find("main"))
             repo.commits[commit.sha] = commit
-            repo.branches["main"] = commit.sha
+            repo.branches[branch] = commit.sha
         return commit.sha
+
+
+def _pull_request(branch: str) -> bool:
+    return branch.startswith("refs/pr/")
 
 
 def _authorized(request: Incoming) -> bool:
@@ -277,4 +319,5 @@ def _validate(form: dict[str, Any]) -> Answer:
     return Answer(400 if errors else 200, json.dumps(content).encode(), _JSON)
 
 
+_DONE = {"success": True, "hookOutput": ""}
 _JSON = {"Content-Type": "application/json"}

@@ -1,0 +1,282 @@
+"""Scores submissions again, ranks them, and finds stated values that do not follow from them.
+
+Submissions are folders as submissions.py sends them, in a data set repository or a local folder. A
+benchmark on the Hub lists the models that state a result; each result names the commit with its
+predictions. Nothing in them is trusted: files are small, of one format, and read as text.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import math
+import re
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from . import hub, scoring, tables, text
+from .comparison import holm, sign_flip_p_value
+from .groups import JUSTZOOMIN, Groups, make_groups
+from .inputs import WORDING
+from .names import listed, shortened
+from .scoring import Run, Scored
+from .slices import ranked_by
+from .submissions import COLUMNS, PREDICTIONS, ROUNDING, SUBMISSION, folder_of, usual_options
+
+_MOST_SUBMISSIONS = 500
+_MOST_BYTES = 32 * 2**20  # of predictions
+_STATEMENT = 2**16  # bytes of what is stated beside them
+_LEVEL = 0.05  # of the tests
+_FOLDER = re.compile(r"([\w.-]+)/[\w.-]+/" + re.escape(SUBMISSION), re.ASCII)
+_RESULTS = re.compile(r"\.eval_results/[\w.-]+\.ya?ml", re.ASCII)
+_SOURCE = r"/datasets/({})/tree/([0-9a-f]{{40}})/([\w.-]+/[\w.-]+)/?"
+
+
+@dataclass
+class Submission:
+    """The predictions of a model, and what is stated about them."""
+
+    model: str
+    file: str  # in messages
+    table: pd.DataFrame  # as `tables.read_coordinates` returns it
+    stated: dict[str, float] = field(default_factory=dict)  # figures, by the keys of scores
+    value: float | None = None  # in percent, as the model's repository states it
+
+
+@dataclass
+class Submissions:
+    """What was found for one task."""
+
+    task: str
+    benchmark: hub.Benchmark | None = None
+    valid: list[Submission] = field(default_factory=list)
+    faults: list[str] = field(default_factory=list)  # what could not be read, or does not follow
+    unchecked: list[str] = field(default_factory=list)  # models that name no predictions
+
+    @contextlib.contextmanager
+    def noting_faults(self, name: str) -> Iterator[None]:
+        """Continue with the next submission if this one, called `name`, cannot be read."""
+        try:
+            yield
+        except ValueError as error:
+            self.faults.append(str(error) if str(error).startswith(name) else f"{name}: {error}")
+
+
+# --- reading ------------------------------------------------------------------------------------
+
+
+def collect(source: str, task: str | None = None) -> Submissions:
+    """Read all submissions for a task of a benchmark, a repository of predictions or a folder."""
+    if Path(source).is_dir():
+        return _of_folders(hub.local_files(source), task)
+    if not hub.REPOSITORY.fullmatch(source.partition("@")[0]):
+        raise ValueError(f"{source}: no such folder, and no repository on the Hub (OWNER/NAME)")
+    repository, _, revision = source.partition("@")
+    with hub.explained(f"data set {repository}"):
+        commit = hub.client().dataset_info(repository, revision=revision or None).sha
+    files = hub.remote_files(repository, commit)
+    if hub.EVAL_FILE in files.sizes:
+        return _of_benchmark(hub.find_benchmark(f"{repository}@{commit}", task))
+    return _of_folders(files, task)
+
+
+def _of_folders(files: hub.Files, task: str | None) -> Submissions:
+    found = [match for match in map(_FOLDER.fullmatch, files.sizes) if match]
+    tasks = sorted({match[1] for match in found})
+    if not tasks:
+        raise ValueError(f"{files.name}: there are no submissions (TASK/MODEL/{SUBMISSION})")
+    if len(tasks) > 1 and task is None:
+        raise ValueError(f"{files.name} is for {listed(tasks)}; choose one with --benchmark")
+    task = task or tasks[0]
+    folders = [match[0].rpartition("/")[0] for match in found if match[1] == task]
+    if not folders:
+        raise ValueError(f"{files.name} has nothing for {task}, only for {listed(tasks)}")
+    _refuse_many(len(folders), files.name)
+    read = Submissions(task)
+    for folder in folders:
+        with read.noting_faults(files.name):
+            read.valid.append(_read(files, folder))
+    return read
+
+
+def _of_benchmark(benchmark: hub.Benchmark) -> Submissions:
+    name = benchmark.repository
+    with hub.explained(f"leaderboard of {name}"):
+        entries = hub.client().get_dataset_leaderboard(name, base_model_only=False)
+    _refuse_many(len(entries), name)
+    read = Submissions(benchmark.task.id, benchmark)
+    results = sorted({(e.model_id, e.pull_request or 0, e.filename) for e in entries})
+    often = Counter(model for model, *_ in results)
+    for model, number, file in results:
+        revision = f"refs/pr/{number}" if number else "main"
+        name = f"{model} (pull request {number})" if number and often[model] > 1 else model
+        with read.noting_faults(name):
+            found = _of_model(read, model, revision, file)
+            read.valid += [replace(one, model=name) for one in found]
+    return read
+
+
+def _of_model(read: Submissions, model: str, revision: str, file: str) -> list[Submission]:
+    """The predictions that the results of a model on this task name."""
+    from huggingface_hub import constants, parse_eval_result_entries
+
+    if not hub.REPOSITORY.fullmatch(model) or not _RESULTS.fullmatch(file):
+        raise ValueError(f"{shortened(file)} is not a file of results")
+    assert read.benchmark
+    content = hub.remote_files(model, revision, [file], "model").yaml(file)
+    try:
+        entries = parse_eval_result_entries(content)
+    except (AttributeError, KeyError, TypeError):
+        raise ValueError(f"{file} is not a list of results") from None
+    submissions = []
+    wanted = (read.benchmark.repository, read.task)
+    for entry in entries:
+        if (entry.dataset_id, entry.task_id) != wanted:
+            continue
+        pattern = re.escape(constants.ENDPOINT) + _SOURCE.format(hub.REPOSITORY.pattern)
+        match = re.fullmatch(pattern, str(entry.source_url), re.ASCII)
+        if not match:
+            read.unchecked.append(model)
+            continue
+        repository, commit, folder = match.groups()
+        names = [f"{folder}/{name}" for name in (PREDICTIONS, SUBMISSION)]
+        found = _read(hub.remote_files(repository, commit, names), folder)
+        if found.model != model or folder != folder_of(read.task, model):
+            raise ValueError(f"its predictions are those of {found.model} for {folder}")
+        submissions.append(replace(found, value=_number(entry.value, "value")))
+    return submissions
+
+
+def _read(files: hub.Files, folder: str) -> Submission:
+    """Read the predictions in a folder, and what is stated beside them."""
+    said = f"{folder}/{SUBMISSION}"
+    try:
+        document = json.loads(files.read(said, _STATEMENT))
+        model, figures = str(document["model"]), dict(document["figures"])
+    except (json.JSONDecodeError, UnicodeDecodeError, TypeError, KeyError, RecursionError):
+        raise ValueError(f"{said} has no model and figures") from None
+    if not hub.REPOSITORY.fullmatch(model) or folder != folder_of(folder.partition("/")[0], model):
+        raise ValueError(f"{said} is of the model {shortened(model)}")
+    stated = {str(key): _number(value, f"{said}: {key}") for key, value in figures.items()}
+    name = f"{files.name}, {folder}/{PREDICTIONS}"
+    path = files.path(f"{folder}/{PREDICTIONS}", _MOST_BYTES)
+    table = tables.read_coordinates(
+        path, *COLUMNS, of="predictions", allow_missing=True, where=name
+    )
+    return Submission(model, name, table, stated)
+
+
+def _number(value: Any, name: object) -> float:
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value):
+        raise ValueError(f"{shortened(name)} is {shortened(repr(value))}, not a number")
+    return float(value)
+
+
+def _refuse_many(count: int, name: str) -> None:
+    if count > _MOST_SUBMISSIONS:
+        raise ValueError(f"{name}: {count:,} submissions; at most {_MOST_SUBMISSIONS} are read")
+
+
+# --- scoring ------------------------------------------------------------------------------------
+
+
+def score(read: Submissions, truth: pd.DataFrame, name: str, groups: str | None = None) -> Scored:
+    """Score submissions against the same truth, called `name`, and rank them.
+
+    The scores of the runs also have `rank`; `p_best`, of the paired test against the best (Holm's
+    method); `like_best`, whether the best is not distinguishable from it; `stated_percent`; and
+    `follows`, whether all that is stated follows. What does not is added to `read.faults`.
+    """
+    tables.refuse_unscorable(truth, name)
+    task = scoring.Task(truth, name, usual_options(read.task), WORDING)
+    task.groups = groups or (JUSTZOOMIN if read.task == "justzoomin" else None)
+    files, submissions = [], []
+    for one in sorted(read.valid, key=lambda one: one.model):
+        file = (one.model, one.file, one.table)
+        with read.noting_faults(one.model):
+            scoring.score_runs(scoring.join([file], task), task)
+            files.append(file)
+            submissions.append(one)
+    if not files:
+        raise ValueError(f"no submission can be scored. {' '.join(read.faults)}")
+    scored = scoring.score_runs(scoring.join(files, task), task)
+    for run, one in zip(scored.runs, submissions, strict=True):
+        wrong = list(_not_following(run, one, ranked_by(task.options)))
+        read.faults += wrong
+        run.scores["follows"] = not wrong
+    _rank(scored)
+    unchecked = [f"not ranked, because they name no predictions: {listed(read.unchecked)}"]
+    faults = [f"WARNING: {fault}" for fault in read.faults]
+    scored.notes = [*faults, *(unchecked if read.unchecked else []), *scored.notes]
+    scored.title = f"Leaderboard of {read.task} on {name}"
+    return scored
+
+
+def _not_following(run: Run, submission: Submission, key: str) -> Iterator[str]:
+    """What is stated and does not follow from the file, one line for each statement."""
+    percent = 100 * run.scores[key]
+    value = submission.value
+    run.scores["stated_percent"] = value
+    if value is None:
+        run.scores["stated_percent"] = 100 * submission.stated.get(key, math.nan)
+    elif abs(value - percent) > ROUNDING + 1e-9:
+        yield f"{run.name} states {value:g} % ({key}), and its file gives {percent:.2f} %"
+    wrong = [
+        f"{name} {value:g} (from the file: {run.scores[name]:g})"
+        for name, value in submission.stated.items()
+        if isinstance(found := run.scores.get(name), (int, float))
+        and not math.isclose(value, found, rel_tol=1e-6, abs_tol=1e-6)
+    ]
+    if wrong or key not in submission.stated:
+        yield f"{run.name}: {SUBMISSION} states {listed(wrong) or f'no {key}'}"
+
+
+def _rank(scored: Scored) -> None:
+    """Sort the runs, best first, and compare each with the best."""
+    key, options = ranked_by(scored.options), scored.options
+    scored.runs.sort(key=lambda run: (-run.scores[key], -run.scores["geoscore"], run.name))
+    best, *others = scored.runs
+    groups = make_groups(scored.labels.values, scored.references) if scored.labels else None
+    hits = [options.hits(run.measured)[key] for run in scored.runs]
+    p_values = holm(np.array([_p_value(hits[0], one, groups) for one in hits[1:]]))
+    for run, p_value in zip([best, *others], [math.nan, *p_values.tolist()], strict=True):
+        better = sum(one.scores[key] > run.scores[key] for one in scored.runs)
+        like_best = run is best or p_value >= _LEVEL
+        run.scores |= {"rank": 1 + better, "p_best": p_value, "like_best": like_best}
+
+
+def _p_value(a: np.ndarray, b: np.ndarray, groups: Groups | None) -> float:
+    differences = a.astype(np.int8) - b
+    return sign_flip_p_value(groups.sums(differences) if groups else differences)
+
+
+def marked(scored: Scored) -> Scored:
+    """The same with ranks and marks in the names of the runs, and lines that explain them."""
+    key, runs = ranked_by(scored.options), []
+    for run in scored.runs:
+        like_best = run.scores["like_best"] and run is not scored.runs[0]
+        marks = ["†"] * like_best + ["‡"] * (not run.scores["follows"])
+        runs.append(replace(run, name=" ".join([f"{run.scores['rank']}. {run.name}", *marks])))
+    n, at = len(runs) - 1, text.distance(*_threshold(scored, key))
+    remarks = [f"Ranked by the accuracy at {at}."]
+    if n:
+        test = "exact paired test"
+        if scored.labels:
+            test += f" that exchanges the models in groups of {scored.labels.what}"
+        if n > 1:
+            test += f", corrected for {n:,} comparisons by Holm's method"
+        remarks.append(f"† Not distinguishable from the best at {at} ({test}; p ≥ {_LEVEL}).")
+    if not all(run.scores["follows"] for run in scored.runs):
+        remarks.append("‡ A stated value does not follow from the file of predictions.")
+    return replace(scored, runs=runs, remarks=remarks)
+
+
+def _threshold(scored: Scored, key: str) -> tuple[float, str]:
+    at = scored.options.keys.index(key)
+    return scored.options.thresholds[at], scored.options.unit
