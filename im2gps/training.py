@@ -131,14 +131,13 @@ def samples(
 
 
 def read_records(path: str, report: Findings) -> Iterator[tuple[str, dict[str, Any]]]:
-    """Yield the name and the JSON of each sample of a shard, without reading photos."""
+    """Yield the name and the contents of each JSON of a shard, without reading photos."""
     with open_binary(path) as file:
         for member, _ in members(file, lambda name: False, label=path):
-            name, _, kind = member.name.rpartition(".")
-            if member.kind == "file" and kind.lower() == "json":
+            if member.kind == "file" and member.name.lower().endswith(".json"):
                 record = _record(file, path, member, report)
                 if record is not None:
-                    yield name, record
+                    yield member.name, record
 
 
 def _record(file: BinaryIO, path: str, member: Member, report: Findings) -> dict[str, Any] | None:

@@ -21,7 +21,9 @@ _KINDS = {  # in words, and what must be known on both sides
     "place": ("same coordinates", "coordinates"),
     "near": ("at most {near:g} m apart", "coordinates"),
     "photographer": ("same photographer", "photographers"),
+    "picture": ("copy of the picture", "photos"),
 }
+_FROM_COLUMNS = [kind for kind in _KINDS if kind != "picture"]
 _SOURCES = (
     "a table with ids and coordinates, Flickr lists, shards, or a folder or ZIP file of photos; "
     "or the name of a configuration"
@@ -38,8 +40,12 @@ def add_command(commands: Any) -> None:
         f"im2gps3k=FOLDER; or {_SOURCES.partition(';')[0]}; can be repeated")  # fmt: skip
     add("--near", type=float, default=10.0, metavar="METRES",
         help="largest distance of photos that count as near (default %(default)g)")  # fmt: skip
-    add("--kinds", default=",".join(_KINDS), metavar="id,time,…",
+    add("--kinds", default=",".join(_FROM_COLUMNS), metavar="id,time,…",
         help="kinds of overlap to look for (default: %(default)s)")  # fmt: skip
+    add("--pictures", action="store_true",
+        help="also compare the pictures, to find photos that were re-encoded, resized or slightly "
+        "cropped; both sides must have photos")  # fmt: skip
+    add("--sheet", metavar="FILE.html", help="with --pictures, a page of the pairs to look at")
     add("--plain-ids", action="store_true",
         help="take names that are plain numbers, such as 231521295.jpg, as Flickr photo ids; by "
         "default they are not, because they could be any numbers")  # fmt: skip
@@ -56,24 +62,34 @@ def add_command(commands: Any) -> None:
 
 def _run(
     train: list[str], test: list[str], near: float, kinds: str, plain_ids: bool,
-    pairs: str | None, exclude: str | None, json: bool,
+    pictures: bool, sheet: str | None, pairs: str | None, exclude: str | None, json: bool,
 ) -> None:  # fmt: skip
     # Imported here, because no other command needs their libraries.
+    from im2gps.audit.copies import add_copies, check_photos
     from im2gps.audit.overlap import find_overlap
     from im2gps.audit.sources import open_source
 
     sources = [open_source(path, plain_ids) for path in train]
     tests = [open_source(path, plain_ids) for path in test]
     wanted = kinds.split(",")
-    if not set(wanted) <= {*_KINDS}:
-        raise ValueError(f"--kinds {kinds}: choose from {','.join(_KINDS)}")
+    if not set(wanted) <= {*_FROM_COLUMNS}:
+        raise ValueError(f"--kinds {kinds}: choose from {','.join(_FROM_COLUMNS)}")
+    if sheet and not pictures:
+        raise ValueError("--sheet is a page of picture pairs, so it needs --pictures")
+    if pictures:
+        check_photos([*sources, *tests])
     found = find_overlap(sources, tests, near, wanted)
+    if pictures:
+        add_copies(found, sources, sheet)
+        wanted.append("picture")
     report = _report(sources, found, near, wanted)
     if json:
         print(dumps(report, indent=2))
     else:
         print("\n".join(map(str, (*sources, *found.tests))), _text(report), sep="\n\n")
     written = []
+    if sheet:
+        written.append(f"Wrote the pairs of pictures to {sheet}")
     if pairs:
         written.append(f"Wrote {_write_pairs(found, pairs):,} pairs to {pairs}")
     if exclude:
@@ -98,7 +114,8 @@ def _report(
                 "train_photos": found.train_photos[number, kind],
             }
             test["overlap"][kind] = counts if known else None
-        test["overlap"]["any"] = {"test_photos": found.test_photos(number, "any")}
+        if any(test["overlap"].values()):
+            test["overlap"]["any"] = {"test_photos": found.test_photos(number, "any")}
     return document
 
 

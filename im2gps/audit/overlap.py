@@ -25,7 +25,7 @@ SAME_PLACE_M = 0.2  # coordinates are rounded to six decimals, and perhaps store
 KINDS = ("id", "time", "place", "near", "photographer")
 _PAIRS = pa.schema([
     *((name, pa.string()) for name in ("image_id", "test", "kind", "train_id")),
-    ("metres", pa.float64()), ("train_photos", pa.int64()),
+    ("metres", pa.float64()), ("bits", pa.int64()), ("train_photos", pa.int64()),
 ])  # fmt: skip
 _MOST_PAIRS = 20_000_000
 _SECONDS = 2**40  # more than any capture time
@@ -36,7 +36,8 @@ Rows = tuple[np.ndarray, np.ndarray]  # of test photos, and of training photos, 
 class Pairs(NamedTuple):
     """Test and training photos that belong together; `metres` can be NaN.
 
-    `test` are rows of the test photos, `train` are names, and `train_ids` are Flickr ids or null.
+    `test` are rows of the test photos, `train` are names, `train_ids` are Flickr ids or null, and
+    `bits` tell how much the pictures of copies differ.
     """
 
     kind: str
@@ -44,6 +45,7 @@ class Pairs(NamedTuple):
     train: pa.Array
     train_ids: pa.Array
     metres: np.ndarray
+    bits: np.ndarray | None = None
 
 
 @dataclass
@@ -82,14 +84,14 @@ class Overlap:
         return int(np.count_nonzero(self.test_set[found] == test_set))
 
     def table(self) -> pa.Table:
-        """Return the pairs of each test photo; `metres` can be null.
+        """Return the pairs of each test photo; `metres` and `bits` can be null.
 
         `train_photos` is how many training photos a row stands for: in the one row of a test photo
         of the kind `photographer`, all photos by its photographer, and otherwise 1.
         """
         sets = pa.array([source.name for source in self.tests])
         parts, rows = [_PAIRS.empty_table()], [np.zeros(0, np.intp)]
-        for kind, test, train, _, metres in self.pairs:
+        for kind, test, train, _, metres, bits in self.pairs:
             by_owner = kind == "photographer"
             columns = (
                 self.names.take(pa.array(test)),
@@ -97,6 +99,7 @@ class Overlap:
                 pa.repeat(kind, len(test)),
                 train,
                 pa.array(metres.round(2), from_pandas=True),
+                pa.nulls(len(test), pa.int64()) if bits is None else pa.array(bits),
                 pa.array(self.by_owner[test] if by_owner else np.ones(len(test), np.int64)),
             )
             parts.append(pa.table(columns, schema=_PAIRS))
@@ -164,7 +167,7 @@ class _Search:
         self._test = test = Batch(*(_joined(column) for column in columns))
         sets = np.repeat(np.arange(len(tests)), [source.photos for source in tests])
         self.found = Overlap([*tests], test.names, sets)
-        self._kinds, self._near_m, self._count = kinds, near_m, 0
+        self._kinds, self._near_m, self._count = set(kinds), near_m, 0
         self._ids = _Index(*_valid(test.ids))
         self._owners = pc.unique(test.owners).drop_null()
         self._owner = _codes(test.owners, self._owners)
@@ -220,9 +223,12 @@ class _Search:
         from scipy.spatial import cKDTree
 
         located = np.flatnonzero(np.isfinite(batch.places[:, 0]))
+        if not self._kinds & {"time", "place", "near"}:
+            located = located[:0]
         vectors = unit_vectors(*batch.places[located].T)
         tree = cKDTree(vectors, balanced_tree=False, compact_nodes=False)
         chord = 2 * np.sin(self._near_m / EARTH_RADIUS_M / 2)
+        self._check_count(self._tree.count_neighbors(tree, chord))  # before they take memory
         found = self._tree.sparse_distance_matrix(tree, chord, output_type="ndarray")
         rows = self._located[found["i"]], located[found["j"]]
         return rows, self._metres(*rows, batch)
@@ -233,17 +239,20 @@ class _Search:
     def _add_pairs(self, kind: str, test: np.ndarray, train: np.ndarray, batch: Batch) -> None:
         if not len(test):
             return
+        self._check_count(len(test))
         self._count += len(test)
-        if self._count > _MOST_PAIRS:
-            raise ValueError(
-                f"there are more than {_MOST_PAIRS:,} pairs: give a smaller distance with --near, "
-                "or fewer --kinds"
-            )
         metres = self._metres(test, train, batch)
         rows = pa.array(train)
         self.found.pairs.append(
             Pairs(kind, test, batch.names.take(rows), batch.ids.take(rows), metres)
         )
+
+    def _check_count(self, more: int) -> None:
+        if self._count + more > _MOST_PAIRS:
+            raise ValueError(
+                f"there are more than {_MOST_PAIRS:,} pairs: give a smaller distance with --near, "
+                "or fewer --kinds"
+            )
 
     def _add_owners(self, owner: np.ndarray, batch: Batch) -> None:
         codes, rows, counts = np.unique(owner, return_index=True, return_counts=True)

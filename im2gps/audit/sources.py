@@ -37,12 +37,12 @@ from im2gps.flickr.ids import OWNER, PHOTO_ID, SECRET, SERVER
 from im2gps.lists.columns import photo_ids
 from im2gps.lists.table import Counts, Result, find_lists, read_lists
 from im2gps.options import CONFIGS, Im2GPSConfig
-from im2gps.packs import PackError, folder_photos, open_pack
+from im2gps.packs import PackError, Photo, folder_photos, open_pack
 from im2gps.photo import coordinates, fields
 from im2gps.photo_table import open_parquet
 from im2gps.rows import UNUSABLE, pack_rows
 from im2gps.sets import SETS
-from im2gps.training import read_records
+from im2gps.training import read_records, samples
 
 _ROWS = 65_536
 _TIMES = ("datetaken", "taken", "timetaken", "capturedat", "capturetime", "datetimeoriginal")
@@ -167,40 +167,71 @@ def open_source(text: str, plain_ids: bool = False) -> Source:
     return Source(name, path, replace(config, **options), plain_ids)
 
 
-def _read(source: Source) -> Iterator[Columns]:
-    if source.config is not None:
-        yield from _configuration(source.config, source)
-        return
-    path = Path(source.path)
-    if path.is_dir():
-        yield from _folder(path, source)
-    elif path.suffix == ".tar":
-        yield from _shards([path], source)
-    elif path.suffix == ".txt":
-        yield from _lists(path, source)
-    elif is_table(path):
-        yield from _table(path)
-    elif zipfile.is_zipfile(path):
-        yield from _photos(path, source)
-    else:
-        raise ValueError(
-            f"{path}: give a table (.parquet, .csv, …), Flickr lists (.txt), shards (.tar), or a "
-            "folder or ZIP file of photos"
+@contextlib.contextmanager
+def open_photos(source: Source) -> Iterator[Iterable[Photo]]:
+    """Return the name of each photo, as in the batches, and a function that reads it.
+
+    Raises ValueError if a source, such as a table, has no photos.
+    """
+    form, path = _form(source)
+    if form == "shards":
+        found = (
+            one for shard in _tars(path) for one in samples(str(shard), None, source.findings, True)
         )
+        yield ((_stem(sample.name), functools.partial(bytes, sample.data)) for sample in found)
+        return
+    pack = source.config.source() if source.config else str(path)
+    if form not in ("configuration", "photos") or not pack:
+        raise ValueError(f"{source.name} has no photos, so --pictures cannot compare it")
+    with open_pack(pack, source.findings) as photos:
+        yield photos
 
 
-def _folder(path: Path, source: Source) -> Iterator[Columns]:
-    if shards := sorted(path.glob("*.tar")):
-        return _shards(shards, source)
-    if (path / metadata.TABLE).is_file():
-        return _table(path / metadata.TABLE)
-    if folder_photos(str(path)):
-        return _photos(path, source)
-    if any(file.suffix.lower() == ".txt" for file in files_below(path)):
-        return _lists(path, source)
-    raise FileNotFoundError(
-        f"{path} contains no shards (*.tar), {metadata.TABLE}, photos or Flickr lists (*.txt)"
+def _read(source: Source) -> Iterator[Columns]:
+    form, path = _form(source)
+    if source.config is not None:
+        return _configuration(source.config, source)
+    if form == "table":
+        return _table(path)
+    return {"shards": _shards, "lists": _lists, "photos": _photos}[form](path, source)
+
+
+def _form(source: Source) -> tuple[str, Path]:
+    """Return what a source is, and the path of it."""
+    path = Path(source.path)
+    if source.config is not None:
+        return "configuration", path
+    if path.is_dir():
+        if any(path.glob("*.tar")):
+            return "shards", path
+        if (path / metadata.TABLE).is_file():
+            return "table", path / metadata.TABLE
+        if folder_photos(str(path)):
+            return "photos", path
+        if any(file.suffix.lower() == ".txt" for file in files_below(path)):
+            return "lists", path
+        raise FileNotFoundError(
+            f"{path} contains no shards (*.tar), {metadata.TABLE}, photos or Flickr lists (*.txt)"
+        )
+    if path.suffix in (".tar", ".txt"):
+        return "shards" if path.suffix == ".tar" else "lists", path
+    if is_table(path):
+        return "table", path
+    if zipfile.is_zipfile(path):
+        return "photos", path
+    raise ValueError(
+        f"{path}: give a table (.parquet, .csv, …), Flickr lists (.txt), shards (.tar), or a "
+        "folder or ZIP file of photos"
     )
+
+
+def _tars(path: Path) -> list[Path]:
+    return sorted(path.glob("*.tar")) if path.is_dir() else [path]
+
+
+def _stem(name: str) -> str:
+    """Return the name of a sample without its folder and suffix."""
+    return name.rpartition("/")[2].rpartition(".")[0]
 
 
 def _configuration(config: Im2GPSConfig, source: Source) -> Iterator[Columns]:
@@ -278,11 +309,11 @@ def _lists(path: Path, source: Source) -> Iterator[Columns]:
     source.findings.merge(result.report)
 
 
-def _shards(paths: Iterable[Path], source: Source) -> Iterator[Columns]:
+def _shards(path: Path, source: Source) -> Iterator[Columns]:
     records = (
-        _named(name, record)
-        for path in paths
-        for name, record in read_records(str(path), source.findings)
+        _named(_stem(name), record)
+        for shard in _tars(path)
+        for name, record in read_records(str(shard), source.findings)
     )
     return _in_batches(records)
 
@@ -358,6 +389,11 @@ def _texts(values: Any) -> pa.Array:
         values = pa.array([None if cell is None else str(cell) for cell in values], pa.string())
     texts = values.cast(pa.string())
     return pc.if_else(pc.equal(texts, ""), None, texts)
+
+
+def flickr_ids(names: pa.Array) -> pa.Array:
+    """Return the Flickr ids in names of photos, null where there is none."""
+    return _find_ids(names, {}, Source("", ""))[0]
 
 
 def _find_ids(names: pa.Array, columns: Columns, source: Source) -> tuple[pa.Array, pa.Array]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import io
 import json
 import zipfile
 from collections import defaultdict
@@ -13,6 +14,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from PIL import Image
 
 from im2gps.cli import main
 from im2gps.lists.records import write_block
@@ -215,6 +217,7 @@ def test_configurations_are_test_sets_and_training_sets(packs, tmp_path, capsys)
         ("photos.parquet", "swapped.csv", "look swapped"),
         ("no_ids.csv", "tests.csv", "no column of ids"),
         ("empty", "tests.csv", "contains no shards"),
+        ("photos.parquet", "tests.csv --pictures", "photos.parquet has no photos"),
     ],
 )
 def test_what_cannot_be_audited_is_one_clear_error(
@@ -226,7 +229,7 @@ def test_what_cannot_be_audited_is_one_clear_error(
     (tmp_path / "no_ids.csv").write_text("LAT,LON,colour\n1,2,red\n", encoding="utf-8")
     (tmp_path / "empty").mkdir()
     monkeypatch.chdir(tmp_path)
-    assert main(["audit", train, "--test", test]) == 2
+    assert main(["audit", train, "--test", *test.split()]) == 2
     error = capsys.readouterr().err
     assert message in error and error.count("\n") == 1
 
@@ -258,3 +261,37 @@ def test_all_near_pairs_are_found(tmp_path, capsys):
     with open(pairs, encoding="utf-8") as file:
         assert {(row["image_id"], row["train_id"]) for row in csv.DictReader(file)} == expected
     assert len(expected) > 300
+
+
+@pytest.mark.parametrize("form", ["folder", "shards"])
+def test_copies_are_found_by_picture(packs, tmp_path, capsys, form):
+    with zipfile.ZipFile(packs / "gps_query_imgs.zip") as pack:
+        originals = {name.rpartition("/")[2]: pack.read(name) for name in pack.namelist()}
+    with zipfile.ZipFile(packs / "2k_random_test.zip") as pack:
+        train = {f"other{n}": pack.read(name) for n, name in enumerate(pack.namelist())}
+    first, second, _, fourth, *_ = originals  # the third is stored turned
+    copied = [first, second, fourth]
+    for number, one in enumerate(copied):
+        picture = Image.open(io.BytesIO(originals[one])).convert("RGB")
+        buffer = io.BytesIO()
+        picture.resize((picture.width * 2, picture.height * 2)).save(buffer, "JPEG", quality=60)
+        train[f"copy{number}"] = buffer.getvalue()
+    folder = tmp_path / form
+    folder.mkdir()
+    if form == "shards":
+        records = {"latitude": 1.0, "longitude": 2.0, "owner": "1@N00"}
+        samples = (pair(one, records, data) for one, data in train.items())
+        write_shard(folder / "a.tar", chain.from_iterable(samples))
+    else:
+        for one, data in train.items():
+            (folder / f"{one}.jpg").write_bytes(data)
+    pairs, sheet = tmp_path / "pairs.csv", tmp_path / "sheet.html"
+    found = audit(capsys, folder, f"im2gps={packs}", "--kinds", "id", "--pictures",
+                  "--pairs", pairs, "--sheet", sheet)  # fmt: skip
+    assert found["test"][0]["overlap"]["picture"] == {"test_photos": 3, "train_photos": 3}
+    with open(pairs, encoding="utf-8") as file:
+        rows = [row for row in csv.DictReader(file) if row["kind"] == "picture"]
+    assert {row["image_id"]: row["train_id"].partition(".")[0] for row in rows} == {
+        one: f"copy{number}" for number, one in enumerate(copied)
+    }
+    assert all(one in sheet.read_text("utf-8") for one in copied)
