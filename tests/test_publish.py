@@ -15,6 +15,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import shapely
 from datasets import Features, Image, Value, load_dataset
 from PIL import Image as Pillow
 
@@ -98,6 +99,17 @@ def plain(value):
     return value
 
 
+def without_geometry(rows: list[dict], ids: list[str]) -> list[dict]:
+    """Rows of a published table in the order of these ids; checks the columns that it adds."""
+    found = {}
+    for row in rows:
+        north, east = row["latitude"], row["longitude"]
+        assert row.pop("geometry") == shapely.Point(east, north).wkb_hex.lower()
+        assert row.pop("bbox") == {"xmin": east, "ymin": north, "xmax": east, "ymax": north}
+        found[row["image_id"]] = row
+    return [found[name] for name in ids]
+
+
 def allowed(packs: Path, archive: str) -> set[str]:
     import zipfile
 
@@ -144,6 +156,8 @@ def test_published_files_load_with_datasets_alone(hub, packs, washington, tmp_pa
         for key in [key for key in expected if key.startswith(f"{name}|")]:
             for manner in ("streamed", "whole"):
                 rows = found.pop(f"{source}|{key.partition('|')[2]}|{manner}")
+                if "metadata" in key:
+                    rows = without_geometry(rows, [row["image_id"] for row in expected[key]])
                 assert rows == expected[key], (source, key, manner)
     assert not found
     # Several shards, and only the files of the folder.
@@ -328,7 +342,7 @@ def test_an_unfinished_upload_does_not_load(hub, packs, tmp_path, monkeypatch, c
     monkeypatch.setattr(geoload.publishing.upload, "COMMIT_FILES", 1)
     where = ["--data-dir", packs, "--to", tmp_path / "out"]
     assert run("im2gps", *where, "--configs", "human") == 0
-    (shard,) = (tmp_path / "out" / "human").glob("*.parquet")
+    (shard,) = (tmp_path / "out" / "human").glob("test-*.parquet")
     assert run("im2gps", f"{OWNER}/half", *where, "--configs", "geo_uniform") == 0
 
     hub.fail(hashlib.sha256(shard.read_bytes()).hexdigest(), 400, method="PUT")
@@ -342,7 +356,8 @@ def test_an_unfinished_upload_does_not_load(hub, packs, tmp_path, monkeypatch, c
 
     hub.forget()
     assert run("im2gps", f"{OWNER}/half", *where, "--configs", "im2gps,human") == 0
-    assert list(hub.received.values()) == [shard.stat().st_size]
+    (table,) = shard.parent.glob("photos.parquet")
+    assert list(hub.received.values()) == [shard.stat().st_size, table.stat().st_size]
     card, text = split_card(hub.files(f"{OWNER}/half")["README.md"].decode())
     names = [one["config_name"] for one in card["configs"]]
     assert sorted(names) == ["geo_uniform", "human", "im2gps"] and "not finished" not in text
@@ -372,7 +387,7 @@ def test_shards_of_an_earlier_publication_are_removed_and_nothing_else(hub, zoom
     assert run("justzoomin", *arguments, "--to", tmp_path / "b") == 0
     after = set(hub.files(f"{OWNER}/again"))
     assert "streetview/train-00000-of-00001.parquet" in after and "mine/notes.txt" in after
-    assert {n for n in before & after if n.endswith("parquet")} == set()
+    assert {n for n in before & after if n.endswith("parquet")} == {"streetview/photos.parquet"}
 
 
 def street_split(zoom: Path, screen) -> convert.Split:

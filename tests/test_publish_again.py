@@ -78,7 +78,9 @@ def there(hub, request):
 
     def look() -> tuple[set[str], str]:
         files = hub.files(repository(request))
-        names = {name.partition("-")[0] for name in files if name.endswith(".parquet")}
+        names = {
+            name.partition("-")[0] for name in files if name.endswith(".parquet") and "-of-" in name
+        }
         return names, files.get("README.md", b"").decode()
 
     return look

@@ -188,7 +188,9 @@ def _with_header(header: dict[str, Any], body: str) -> str:
 
 def _stated(name: str, column: dict[str, Any]) -> dict[str, Any]:
     """Return a column's type as `dataset_info` states it."""
-    kind = column["_type"]
+    kind = column.get("_type")
+    if kind is None:
+        return {"struct": [{"name": inner, **_stated(inner, of)} for inner, of in column.items()]}
     if kind == "Value":
         return {"dtype": column["dtype"]}
     if kind == "Image":

@@ -293,10 +293,15 @@ def write_attribution(
     return path
 
 
+def encodable(value: Any) -> Any:
+    """Replace lone surrogates, which JSON can contain, in a text."""
+    return value.encode("utf-8", "replace").decode() if isinstance(value, str) else value
+
+
 def _spreadsheet_safe(value: Any) -> Any:
+    value = encodable(value)
     if not isinstance(value, str):
         return value
-    value = value.encode("utf-8", "replace").decode()  # JSON can contain lone surrogates
     # A spreadsheet would treat it as a formula.
     return f"'{value}" if value[:1] in tuple("=+-@\t\r") else value
 

@@ -10,11 +10,12 @@ from typing import Any, BinaryIO
 import datasets
 import pyarrow as pa
 
+from geoload.geoparquet import COLUMNS, ROW_GROUP, PlaceWriter
 from geoload.messages import needed_for
 from geoload.parquet import ends_row_group, parquet_writer
 
 # The Dataset Viewer reads whole row groups to show a page of 100 rows.
-_ROWS_WITH_PICTURES, _ROWS_WITHOUT = 100, 10_000
+_ROWS_WITH_PICTURES, _ROWS_WITHOUT = 100, ROW_GROUP
 _GROUP_BYTES = 32 * 2**20
 _KINDS = {b"\xff\xd8": "jpg", b"\x89P": "png", b"RI": "webp"}
 _EXTENSION = re.compile(r"\.(jpe?g|png|webp)$", re.IGNORECASE)
@@ -25,13 +26,19 @@ _VALUE_BYTES = 64
 LISTS = ("List", "LargeList", "Sequence")
 
 
-def _picture_columns(features: datasets.Features) -> list[str]:
+def picture_columns(features: datasets.Features) -> list[str]:
+    """Return the names of the columns with pictures."""
     return [name for name, feature in features.items() if isinstance(feature, datasets.Image)]
+
+
+def has_places(features: datasets.Features) -> bool:
+    """Return whether rows have coordinates."""
+    return {"latitude", "longitude"} <= set(features)
 
 
 def undecoded(rows: datasets.IterableDataset, features: datasets.Features) -> Any:
     """Return a stream whose pictures are dicts of `bytes` and `path`, as they are stored."""
-    for name in _picture_columns(features):
+    for name in picture_columns(features):
         rows = rows.cast_column(name, datasets.Image(decode=False))
     return rows
 
@@ -43,7 +50,7 @@ def _parquet_schema(features: datasets.Features) -> pa.Schema:
     """
     types = features.to_dict()
     for column in types.values():
-        if column["_type"] in LISTS:
+        if column.get("_type") in LISTS:
             column["_type"] = "Sequence"
             column.pop("length", None)
     metadata = json.dumps({"info": {"features": types}})
@@ -51,19 +58,36 @@ def _parquet_schema(features: datasets.Features) -> pa.Schema:
 
 
 class ParquetShard:
-    """Writes rows with pictures into one Parquet file; keeps one row group in memory."""
+    """Writes rows into one Parquet file, with pictures a row group at a time.
+
+    Rows with places but without pictures become GeoParquet, ordered along a curve.
+    """
 
     suffix = "parquet"
 
     def __init__(self, file: BinaryIO, features: datasets.Features) -> None:
-        self._schema = _parquet_schema(features)
-        self._pictures = _picture_columns(features)
-        # Pictures are compressed already.
-        options = {"compression": "none"} if self._pictures else {}
-        self._writer = parquet_writer(file, self._schema, **options)
+        kept = {name: kind for name, kind in features.items() if name not in COLUMNS}
+        self._schema = _parquet_schema(datasets.Features(kept))
+        self._pictures = picture_columns(features)
+        self._places: PlaceWriter | None = None
+        if len(kept) < len(features):
+            described = self._schema.with_metadata(_parquet_schema(features).metadata)
+            self._places, self._waiting = PlaceWriter(file, described), [self._schema.empty_table()]
+        else:
+            # Pictures are compressed already.
+            options = {"compression": "none"} if self._pictures else {}
+            self._writer = parquet_writer(file, self._schema, **options)
         self._group_rows = _ROWS_WITH_PICTURES if self._pictures else _ROWS_WITHOUT
         self._rows: list[dict[str, Any]] = []
         self._written = self.bytes = 0
+
+    @staticmethod
+    def stored(features: datasets.Features) -> datasets.Features:
+        """Return the columns that are written for rows with these."""
+        if picture_columns(features) or not has_places(features):
+            return features
+        added = datasets.Features.from_arrow_schema(pa.schema(list(COLUMNS.items())))
+        return datasets.Features({**features, **added})
 
     def add(self, row: dict[str, Any]) -> None:
         """Add a row, whose pictures are dicts of bytes and path."""
@@ -78,11 +102,18 @@ class ParquetShard:
         """Write the remaining rows and the footer."""
         if self._rows:
             self._write_group()
-        self._writer.close()
+        if self._places is not None:
+            self._places.write(pa.concat_tables(self._waiting))
+            self._places.close()
+        else:
+            self._writer.close()
 
     def _write_group(self) -> None:
         table = pa.Table.from_pylist(self._rows, schema=self._schema)
-        self._writer.write_table(table, row_group_size=len(self._rows))
+        if self._places is not None:
+            self._waiting.append(table)
+        else:
+            self._writer.write_table(table, row_group_size=len(self._rows))
         self._rows, self._written = [], self.bytes
 
 
@@ -96,13 +127,18 @@ class TarShard:
         with needed_for("--format webdataset", "all"):
             from webdataset import TarWriter
 
-        self._pictures = _picture_columns(features)
+        self._pictures = picture_columns(features)
         if len(self._pictures) > 1:
             raise ValueError("a sample of a TAR file has one picture: use --format parquet")
         # A fixed time, so that the same rows give the same bytes.
         self._writer = TarWriter(file, encoder=False, mtime=0)
         self._keys: set[str] = set()
         self.bytes = 0
+
+    @staticmethod
+    def stored(features: datasets.Features) -> datasets.Features:
+        """Return the columns that are written for rows with these."""
+        return features
 
     def add(self, row: dict[str, Any]) -> None:
         """Add a row; its key is its image id, or its number if it has none."""

@@ -28,7 +28,8 @@ from geoload.publishing.card import (
     render_card,
 )
 from geoload.publishing.convert import Conversion, Manifest, Split, total
-from geoload.publishing.formats import undecoded
+from geoload.publishing.formats import FORMATS, undecoded
+from geoload.publishing.photo_table import write_photo_table
 from geoload.publishing.spec import PublishSpec, Settings
 from geoload.publishing.upload import File, Repository
 
@@ -87,6 +88,9 @@ class _Run:
                     features, suffix = splits[0].features, settings.suffix
                     entries.append(card_entry(config, features, written, suffix, self._spec.note))
                     files += self._files(config, written, out)
+                    files += _with_digest(
+                        write_photo_table(out, config, features, written, suffix), out
+                    )
             if not entries:
                 wanted = ", ".join(self._configs)
                 raise ValueError(f"There is nothing to publish of {wanted}: see above.")
@@ -116,7 +120,8 @@ class _Run:
         spec, builder = self._spec, self._builder(config)
         features = builder.info.features
         kept = {n: f for n, f in features.items() if n not in spec.screening_columns}
-        types, key = datasets.Features(kept), f"{builder.config_id} {spec.key}"
+        types = FORMATS[self._settings.form].stored(datasets.Features(kept))
+        key = f"{builder.config_id} {spec.key}"
         # Opened at once, because only this leaves out splits whose files are missing.
         return [
             Split(config, name, types, key, undecoded(rows, features), spec.screen)
@@ -151,10 +156,7 @@ class _Run:
         lines = convert.credit_lines(out, config, list(written))
         table = convert.write_attribution(out, config, lines)
         table = table or convert.write_attribution(out, config, self._spec.credits(config))
-        if table is not None:
-            local = Path(out.folder, table)
-            files.append(File(table, local, local.stat().st_size, sha256(local)))
-        return files
+        return files + _with_digest(table, out)
 
     def _eval_file(self, entries: list[CardEntry], out: OutputFolder) -> list[File]:
         """Write what makes the repository a benchmark, if it has a split that is one."""
@@ -176,7 +178,10 @@ class _Run:
         splits, default = {entry.name: entry.splits for entry in entries}, self._spec.default
         to.refresh(splits)  # others may have published there meanwhile
         to.check_splits(splits)
-        text = find_card(self._spec.package).replace("REPO_ID", to.name)
+        text = find_card(self._spec.package)
+        if to.repository is None:
+            text = text.replace("hf://datasets/REPO_ID", to.name)
+        text = text.replace("REPO_ID", to.name)
         card = render_card(text, [*entries, *to.card.without(splits)], default)
         if self._settings.replace:
             convert.drop_other_splits(out, splits)
@@ -229,6 +234,11 @@ class _Run:
             rows += 1
             size += sum(len(v["bytes"]) for v in screened.row.values() if isinstance(v, dict))
         return rows, size, left_out, ""
+
+
+def _with_digest(path: str | None, out: OutputFolder) -> list[File]:
+    local = Path(out.folder, path or "")
+    return [File(path, local, local.stat().st_size, sha256(local))] if path else []
 
 
 @dataclass

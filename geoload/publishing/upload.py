@@ -34,7 +34,7 @@ from geoload.remote import is_transport_error
 COMMIT_BYTES = 4 * 10**9
 COMMIT_FILES = 25
 _say = functools.partial(print, flush=True)
-_SHARD = re.compile(r"([^/]+)/[^/]+-[0-9]{5}-of-[0-9]{5}\.(?:parquet|tar)")
+_SHARD = re.compile(r"([^/]+)/(?:[^/]+-[0-9]{5}-of-[0-9]{5}\.(?:parquet|tar)|photos\.parquet)")
 
 
 @dataclass(frozen=True)

@@ -26,6 +26,7 @@ import pyarrow.parquet as pq
 from gcd_metric.names import counted
 from geoload.commands import add_subcommand
 from geoload.files import atomic_write, files_below, printable, write_json
+from geoload.geoparquet import place_schema, with_geometry
 from geoload.messages import format_bytes, progress_bar
 from geoload.parquet import parquet_writer
 from geoload.processes import core_count
@@ -209,8 +210,9 @@ def read_lists(
 
 def _write(tables: Iterable[pa.Table], output: BinaryIO, result: Result) -> None:
     """Write the rows of all lists, and what the result says of them."""
-    writer = parquet_writer(output, SCHEMA, use_dictionary=_DICTIONARIES)
-    with writer:
+    # In the order of the lists, because `im2gps build` packs consecutive rows.
+    schema = place_schema(SCHEMA)
+    with parquet_writer(output, schema, use_dictionary=_DICTIONARIES) as writer:
         waiting = [SCHEMA.empty_table()]
         for table in tables:
             waiting.append(table)
@@ -226,7 +228,7 @@ def _write(tables: Iterable[pa.Table], output: BinaryIO, result: Result) -> None
 def _write_group(writer: pq.ParquetWriter, waiting: list[pa.Table]) -> list[pa.Table]:
     table = pa.concat_tables(waiting)
     if len(table):
-        writer.write_table(table, row_group_size=len(table))
+        writer.write_table(with_geometry(table), row_group_size=len(table))
     return [SCHEMA.empty_table()]
 
 

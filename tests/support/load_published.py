@@ -14,7 +14,7 @@ import datasets
 def plain(value):
     if isinstance(value, dict) and set(value) == {"bytes", "path"}:
         return hashlib.sha256(value["bytes"]).hexdigest()
-    return value
+    return value.hex() if isinstance(value, bytes) else value
 
 
 def rows(source, config, split, streaming):
