@@ -13,6 +13,7 @@ from typing import Any
 from . import groups, hub, inputs, leaderboard, output, report, scoring, submissions, text
 from .columns import ROLES
 from .inputs import WORDING
+from .layout import wrapped
 from .names import listed
 from .options import CONFIGURATIONS, make_options
 from .places import METHODS
@@ -323,7 +324,7 @@ def run(
     }
     print(output.formatted(scored, shown, settings))
     for note in scored.notes:
-        print(text.wrapped(note, "gcd-metric: "), file=sys.stderr)
+        print(wrapped(note, "gcd-metric: "), file=sys.stderr)
     told = sys.stdout if shown.format == "table" else sys.stderr
     if arguments.report:
         print(f"Wrote {arguments.report}", file=told)
@@ -353,7 +354,7 @@ def _leaderboard(argv: Sequence[str]) -> int:
     settings = {"source": arguments.source, "references": {"name": name, "n": len(truth)}}
     print(output.formatted(scored, shown, {**settings, "benchmark": found.task}))
     for note in scored.notes:
-        print(text.wrapped(note, "gcd-metric: "), file=sys.stderr)
+        print(wrapped(note, "gcd-metric: "), file=sys.stderr)
     return int(bool(found.faults))
 
 

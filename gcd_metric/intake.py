@@ -38,7 +38,15 @@ MOST_PASTED = 2_000_000  # characters
 OWN = ""  # no benchmark: the visitor's own photos
 AUTOMATIC = ""  # the distances of the benchmark
 UNANSWERED = "Include photos without a prediction"
-TITLES = {"im2gps": "Im2GPS", "im2gps3k": "Im2GPS3k", "justzoomin": "Just Zoom In"}
+TITLES = {
+    "im2gps": "Im2GPS",
+    "im2gps3k": "Im2GPS3k",
+    "yfcc4k": "YFCC4k",
+    "yfcc26k": "YFCC26k",
+    "gws15k": "GWS15k",
+    "osv5m": "OSV-5M",
+    "justzoomin": "Just Zoom In",
+}
 _FOLDER = "GCD_METRIC_REFERENCES"  # an environment variable
 _MOST_COLUMNS = 100
 _MOST_BY = 3  # columns for whose values scores are computed

@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 from . import text
 from .figures import flattened
 from .labels import visible
+from .layout import wrapped
 from .scoring import Scored
 
 FORMATS = ("table", "markdown", "latex", "csv", "json")
@@ -74,19 +75,19 @@ def formatted(scored: Scored, output: Output, settings: dict[str, Any]) -> str:
 def _as_table(scored: Scored) -> str:
     lines = [_ACCURACY, text.terminal_table(scored)]
     if not scored.remarks:
-        lines += [text.wrapped(text.summary(scored, run)) for run in scored.runs]
-    lines += map(text.wrapped, text.remarks(scored))
+        lines += [wrapped(text.summary(scored, run)) for run in scored.runs]
+    lines += map(wrapped, text.remarks(scored))
     if scored.runs[0].places:
-        lines += ["", text.wrapped(text.PLACES), text.grid(*text.place_table(scored))]
+        lines += ["", wrapped(text.PLACES), text.terminal_places(scored)]
     for run in scored.runs:
         for name, found in run.by.items():
-            lines += ["", text.wrapped(text.slice_title(run, name))]
+            lines += ["", wrapped(text.slice_title(run, name))]
             lines.append(text.terminal_slices(name, found, scored.options, scored.labels))
-            lines.append(text.wrapped(text.slice_remark(found, scored.options)))
+            lines.append(wrapped(text.slice_remark(found, scored.options)))
     if scored.differences:
-        lines += ["", text.wrapped(text.paired_title(scored)), text.terminal_differences(scored)]
-        lines += [text.wrapped(line) for line in text.verdicts(scored)]
-        lines.append(text.wrapped(text.paired_remark(scored)))
+        lines += ["", wrapped(text.paired_title(scored)), text.terminal_differences(scored)]
+        lines += [wrapped(line) for line in text.verdicts(scored)]
+        lines.append(wrapped(text.paired_remark(scored)))
     return "\n".join(lines)
 
 
@@ -260,8 +261,8 @@ def _published_row(row: dict[str, str]) -> dict[str, Any]:
 
 
 def _published_value(key: str, value: str) -> Any:
-    if key.startswith("acc@"):
+    if key.startswith("acc"):
         return round(float(value) / 100, 6)
-    if key.startswith("median_"):
+    if key.startswith(("median_", "mean_", "geoscore")):
         return float(value)
     return int(value) if key in ("n", "year") else value

@@ -184,15 +184,19 @@ def _published_rows() -> list[dict[str, str]]:
 
 
 def _published_beside(
-    benchmark: str | None, n: int, options: Options
+    benchmark: str | None, n: int, options: Options, places: str | None
 ) -> tuple[list[dict[str, str]], str | None]:
     """Published rows that are comparable with this score, and a note if there are none."""
     if not benchmark:
         return [], None
     rows = published(benchmark)
-    comparable = [row for row in rows if any(row.get(key) for key in options.keys)]
+    # a GeoScore has no threshold, so it can always be compared
+    keys = (*options.keys, "geoscore")
+    comparable = [row for row in rows if any(row.get(key) for key in keys)]
     if options.method == "geodesic":
         comparable = [row for row in comparable if row["distance"] == "WGS 84"]
+    if places != "nearest_place":  # as OSV-5M looks places up; names from polygons differ
+        comparable = [{k: v for k, v in row.items() if k[:4] != "acc_"} for row in comparable]
     of = f"published results of {benchmark}"
     if not rows:
         return [], f"no {of} are known here, only of {', '.join(benchmarks())}"
@@ -243,7 +247,7 @@ def score_runs(runs: list[Run], task: Task) -> Scored:
             column.name: slice_distances(run.measured, column, options, groups)
             for column in columns
         }
-    beside, why = _published_beside(task.benchmark, len(positions), options)
+    beside, why = _published_beside(task.benchmark, len(positions), options, task.places)
     notes = _notes(runs, task)
     if labels:
         notes += _unlabelled(labels, len(truth))

@@ -20,6 +20,7 @@ import yaml
 
 from . import text
 from .hub import Benchmark, check_repository, client, explained, find_benchmark
+from .layout import WIDTH
 from .options import Options, make_options
 from .scoring import Run, Scored
 from .slices import ranked_by
@@ -186,7 +187,7 @@ def _entry(scored: Scored, target: Target, commit: str) -> str:
         **source,
     )
     entries = eval_result_entries_to_yaml([entry])
-    return str(yaml.safe_dump(entries, sort_keys=False, allow_unicode=True, width=text.WIDTH))
+    return str(yaml.safe_dump(entries, sort_keys=False, allow_unicode=True, width=WIDTH))
 
 
 def _notes(scored: Scored, key: str) -> str:

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import os
-import textwrap
 from collections.abc import Mapping, Sequence
-from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +11,7 @@ import numpy as np
 
 from .groups import Labels
 from .intervals import wilson_interval
+from .layout import grid, stacked
 from .names import joined, shortened
 from .options import Options
 from .places import LEVELS
@@ -21,8 +20,8 @@ from .slices import FEWEST_GROUPS, FEWEST_PHOTOS, Slice, ranked_by
 
 Table = tuple[list[str], list[list[str]]]  # headers, rows
 
-WIDTH = 100  # of a line on a terminal
-_NARROWEST_NAME = 16
+_PUBLISHED = "published: "  # before the name of a method
+_MOST_PUBLISHED = 15  # rows on a terminal
 _MOST_SLICES = 50  # with more, only some are listed
 PLACES = "Predictions in the same place as the truth, in percent"
 _ENDS = 10  # slices that are listed at each end
@@ -59,18 +58,6 @@ def names_of(paths: Sequence[str]) -> list[str]:
             if len(set(names)) == len(names):
                 return names
     return [f"{part[-1]} ({index})" for index, part in enumerate(stems, 1)]  # one file, twice
-
-
-def wrapped(text: str, prefix: str = "") -> str:
-    """Text in lines of at most `WIDTH`; a single word may be longer, so that it can be copied."""
-    return textwrap.fill(
-        text,
-        WIDTH,
-        initial_indent=prefix,
-        subsequent_indent="  ",
-        break_long_words=False,
-        break_on_hyphens=False,
-    )
 
 
 # --- lines --------------------------------------------------------------------------------------
@@ -265,11 +252,18 @@ def table(scored: Scored, intervals: str = "brackets") -> Table:
             figures = [f"{100 * share:.1f}" for share in shares] if answered else [""] * len(keys)
             rows.append([f"{run.name}, answered only", *figures, "", "", "", answered])
     for row in scored.published:
-        name = f"{row['method']} ({row['year']})" if row["year"] else row["method"]
         accuracies = [_approximate(row.get(key), int(row["n"]), intervals) for key in keys]
-        n = f"{int(row['n']):,}"
-        rows.append([f"published: {name}", *accuracies, row.get(median) or "", "", "", n])
+        others = [_as_printed(row.get(key)) for key in (median, mean, "geoscore")]
+        rows.append([_published_name(row), *accuracies, *others, f"{int(row['n']):,}"])
     return headers, rows
+
+
+def _published_name(row: dict[str, str]) -> str:
+    return f"{_PUBLISHED}{row['method']}" + (f" ({row['year']})" if row["year"] else "")
+
+
+def _as_printed(figure: str | None) -> str:
+    return f"{float(figure):,g}" if figure else ""
 
 
 def _approximate(percent: str | None, n: int, intervals: str) -> str:
@@ -388,6 +382,12 @@ def place_table(scored: Scored, intervals: str = "brackets") -> Table:
             for key in LEVELS
         ]
         rows.append([run.name, *shares])
+    for row in scored.published:
+        stated = [row.get(f"acc_{key}") for key in LEVELS]
+        if any(stated):
+            n = int(row["n"])
+            cells = [_approximate(percent, n, intervals) for percent in stated]
+            rows.append([_published_name(row), *cells])
     counts = (scored.runs[0].places[f"n_{key}"] for key in LEVELS)
     rows.append(["n, whose true place has a name", *(f"{count:,}" for count in counts)])
     return ["model", *(f"% {key}" for key in LEVELS)], rows
@@ -414,14 +414,42 @@ def worst_rows(scored: Scored, run: Run, count: int) -> Table:
 
 
 def terminal_table(scored: Scored) -> str:
-    """The accuracies and the median within `WIDTH`: intervals stand below, long names wrap."""
+    """The accuracies and the median within `WIDTH`: intervals stand below, long names wrap.
+
+    Of the published results, the newest are shown. If any has a GeoScore, a second table with mean
+    and GeoScore follows.
+    """
     headers, rows = table(scored)
-    shown = slice(len(scored.options.thresholds) + 2)
-    rows = [row[shown] for row in rows]
-    notes = ["95 % interval" if any(" [" in cell for cell in row) else "" for row in rows]
     first = len(rows) - len(scored.published)
-    notes[first:] = [note and f"approximate {note}" for note in notes[first:]]
-    return _stacked(headers[shown], rows, notes)
+    rows = [*rows[:first], *rows[first:][-_MOST_PUBLISHED:]]
+    shown = slice(len(scored.options.thresholds) + 2)
+    accuracies = [row[shown] for row in rows if any(row[shown][1:])]
+    tables = [stacked(headers[shown], accuracies, _notes(accuracies))]
+    if any(row.get("geoscore") for row in scored.published):
+        others = [[row[0], *row[-3:-1]] for row in rows if row[-2]]
+        tables.append(stacked([headers[0], *headers[-3:-1]], others, _notes(others)))
+    if len(scored.published) > _MOST_PUBLISHED:
+        tables.append(
+            f"The {_MOST_PUBLISHED} newest of {len(scored.published)} published results; "
+            "--format markdown --published and --json have all."
+        )
+    return "\n\n".join(tables)
+
+
+def terminal_places(scored: Scored) -> str:
+    """The table of `place_table` within `WIDTH`, as `terminal_table`."""
+    headers, rows = place_table(scored)
+    return stacked(headers, rows, _notes(rows))
+
+
+def _notes(rows: list[list[str]]) -> list[str]:
+    """What stands below the name of a row: whether its intervals are approximate."""
+    return [
+        ("approximate " if row[0].startswith(_PUBLISHED) else "") + "95 % interval"
+        if any(" [" in cell for cell in row[1:])
+        else ""
+        for row in rows
+    ]
 
 
 def terminal_differences(scored: Scored) -> str:
@@ -432,7 +460,7 @@ def terminal_differences(scored: Scored) -> str:
     notes = ["95 % interval" if " [" in row[1] else "" for row in rows]
     # a dash between the ends would look like another minus
     rows = [[name, *(cell.replace(", ", " to ") for cell in cells)] for name, *cells in rows]
-    return _stacked(headers, rows, notes)
+    return stacked(headers, rows, notes)
 
 
 def terminal_slices(
@@ -441,44 +469,4 @@ def terminal_slices(
     """The table of `slice_table` within `WIDTH`, as `terminal_table`, with n below each value."""
     headers, rows = slice_table(name, slices, options, labels)
     notes = [f"n = {row[-1]}" for row in rows]
-    return _stacked(headers[:-1], [row[:-1] for row in rows], notes)
-
-
-def _stacked(headers: list[str], rows: list[list[str]], notes: list[str]) -> str:
-    """Rows in two lines within `WIDTH`: name and figures above, a note and intervals below."""
-    first_header, *headers = (header.removeprefix("% ") for header in headers)
-    figures = [
-        [cell.replace(" [", "\n").rstrip("]").replace(", ", "\u2013") for cell in cells]
-        for _, *cells in rows
-    ]
-    padded = [f"{header}  " for header in headers]  # as tabulate does
-    widths = [
-        2 + max(len(line) for cell in column for line in cell.split("\n"))
-        for column in zip(padded, *figures, strict=True)
-    ]
-    starts, used = [0], 0
-    for index, width in enumerate(widths):
-        if used + width > WIDTH - _NARROWEST_NAME and used:  # many thresholds: several tables
-            starts.append(index)
-            used = 0
-        used += width
-    tables = []
-    for start, end in pairwise([*starts, len(widths)]):
-        part = slice(start, end)
-        room = max(WIDTH - sum(widths[part]), _NARROWEST_NAME)
-        lines = []
-        for (name, *_), cells, note in zip(rows, figures, notes, strict=True):
-            first = textwrap.wrap(name, room, subsequent_indent="  ")
-            below = "\n" * len(first)
-            first += textwrap.wrap(note, room, subsequent_indent="  ")
-            lines.append(["\n".join(first), *(cell.replace("\n", below) for cell in cells[part])])
-        tables.append(grid([first_header, *headers[part]], lines))
-    return "\n\n".join(tables)
-
-
-def grid(headers: list[str], rows: list[list[str]]) -> str:
-    """Aligned columns; the first one to the left."""
-    from tabulate import tabulate
-
-    aligned = ("left", *["right"] * (len(headers) - 1))
-    return str(tabulate(rows, headers, disable_numparse=True, colalign=aligned))
+    return stacked(headers[:-1], [row[:-1] for row in rows], notes)

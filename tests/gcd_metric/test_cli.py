@@ -14,7 +14,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from gcd_metric import GcdMetric, wilson_interval
+from gcd_metric import GcdMetric, scoring, wilson_interval
 from gcd_metric.cli import _benchmark, _parser, main, published
 from gcd_metric.text import names_of
 
@@ -177,7 +177,7 @@ def test_places_are_compared_by_name(run, files, truth):
     near.to_csv("truth.csv", index=False)
     near.assign(lat=[48.85, 48.86, 48.86], lon=2.36).to_csv("guess.csv", index=False)
     out = run(*files, "--places")
-    assert "% country" in out and "66.7 [" in out
+    assert "in percent" in out and "country" in out and " 66.7 " in out
     for method in ("polygons", "nearest_place"):
         document = json.loads(run(*files, "--places", method, "--json"))
         places = document["runs"][0]["places"]
@@ -191,7 +191,7 @@ def test_photos_at_sea_have_no_names_but_a_score(printed, files):
     sea.to_csv("truth.csv", index=False)
     sea.to_csv("guess.csv", index=False)
     out, said = printed(*files, "--places")
-    assert "100.0" in out and "% country" not in out
+    assert "100.0" in out and "country " not in out
     assert "WARNING: no countries, regions and cities: none of the 2 references" in " ".join(
         said.split()
     )
@@ -289,9 +289,31 @@ def test_published_results_are_shown_for_a_whole_benchmark(run, files):
     below = out.split("published: TransLocator")[1].splitlines()[1]
     assert below.startswith("approximate") and f" {100 * low:.1f}–{100 * high:.1f} " in below
     assert "StreetCLIP model card" in out
-    assert all(
-        row["source"] for name in ("im2gps", "im2gps3k", "justzoomin") for row in published(name)
-    )
+
+
+def test_published_figures_without_thresholds_are_shown(run, files, monkeypatch):
+    rows = [{**row, "n": "237"} for row in published("osv5m")]
+    monkeypatch.setattr(scoring, "_published_rows", lambda: rows)
+    asked = [*files, "--benchmark", "osv5m", "--places"]
+    out = run(*asked, "nearest_place")
+    assert max(map(len, out.splitlines())) <= 100
+    lines = [line.split() for line in out.splitlines() if "OSV-5M baseline" in line]
+    assert [line[-2:] for line in lines] == [["1,814", "3,361"], ["10.3", "5.9"]]
+    document = json.loads(run(*asked, "nearest_place", "--json"))
+    row = next(row for row in document["published"] if row["mean_km"] == 1814)
+    assert (row["geoscore"], row["acc_country"]) == (3361, 0.68)
+    # the other way to look places up finds other names
+    assert "acc_country" not in run(*asked, "polygons", "--json").split('"published"')[1]
+
+
+def test_the_newest_published_results_are_on_the_terminal(run, files, monkeypatch):
+    rows = [{**row, "n": "237"} for row in published("im2gps3k")]
+    monkeypatch.setattr(scoring, "_published_rows", lambda: rows)
+    asked = [*files, "--benchmark", "im2gps3k"]
+    out = run(*asked)
+    assert out.count("published: ") == 15 and "PlaNet" not in out and "GeoRouter" in out
+    assert f"The 15 newest of {len(rows)} published results" in out
+    assert run(*asked, "--format", "markdown", "--published").count("published: ") == len(rows)
 
 
 @pytest.mark.parametrize(
@@ -336,7 +358,7 @@ def test_missing_predictions_can_count_as_wrong(run, files, guess):
     guess[:200].to_csv("guess.csv", index=False)
     out = run(*files, "--missing", "miss", "--benchmark", "im2gps", "--json")
     assert (scores(out)["n"], scores(out)["n_missing"]) == (237, 47)
-    assert len(json.loads(out)["published"]) == 7
+    assert len(json.loads(out)["published"]) == len(published("im2gps"))
     message = run(*files, code=2)
     assert "guess.csv: row 1 " in message and "--missing miss" in message
 
@@ -677,7 +699,7 @@ def test_no_line_is_wider_than_a_terminal(files, guess, capsys):
     assert main([f"{name}.csv", *files[1:], *options]) == 0
     printed = capsys.readouterr()
     assert "published:" in printed.out and printed.out.count("\n95 % interval") == 2
-    assert printed.out.count("\napproximate 95 % interval") == 7
+    assert printed.out.count("\napproximate 95 % interval") == len(published("im2gps"))
     assert max(map(len, (printed.out + printed.err).splitlines())) <= 100
     many = map(str, range(100, 2000, 100))
     assert main(["guess.csv", *files[1:], "--thresholds", *many]) == 0

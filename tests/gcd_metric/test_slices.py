@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import gcd_metric
-from gcd_metric import slices, text
+from gcd_metric import layout, slices, text
 from gcd_metric.groups import Labels, make_groups
 from gcd_metric.options import make_options
 from gcd_metric.slices import make_column, slice_distances
@@ -351,7 +351,7 @@ def test_the_table_has_every_interval_and_marks_small_slices():
     assert "accuracy at 200 km" in remark and "20 photos or 5 effective groups" in remark
     labels = Labels(owners, "photographers", "the file names")
     shown = text.terminal_slices("scene", found, OPTIONS, labels)
-    assert max(map(len, shown.split("\n"))) <= text.WIDTH
+    assert max(map(len, shown.split("\n"))) <= layout.WIDTH
     assert "n = 3 by 2 photographers, small" in shown
     assert f"{100 * low:.1f}\u2013{100 * high:.1f}" in shown
 
