@@ -256,10 +256,11 @@ class _Search:
 
     def _add_owners(self, owner: np.ndarray, batch: Batch) -> None:
         codes, rows, counts = np.unique(owner, return_index=True, return_counts=True)
-        for code, row, count in zip(codes.tolist(), rows.tolist(), counts.tolist(), strict=True):
-            if code >= 0:
-                self._photos_by[code] += count
-                self._first_by.setdefault(code, (batch.names[row].as_py(), batch.ids[row].as_py()))
+        known = codes >= 0
+        self._photos_by[codes[known]] += counts[known]
+        for code, row in zip(codes[known].tolist(), rows[known].tolist(), strict=True):
+            if code not in self._first_by:
+                self._first_by[code] = batch.names[row].as_py(), batch.ids[row].as_py()
 
 
 class _Index:

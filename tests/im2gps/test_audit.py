@@ -16,6 +16,7 @@ import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 
+from im2gps.audit.sources import flickr_ids
 from im2gps.cli import main
 from im2gps.lists.records import write_block
 from im2gps.photo_table import SCHEMA
@@ -179,6 +180,23 @@ def test_excluded_photos_are_left_out_of_lists(tmp_path, capsys, test_csv):
     overlap = audit(capsys, table, test_csv)["test"][0]["overlap"]
     assert overlap["any"] == {"test_photos": 0}
     assert pq.read_metadata(table).num_rows == len(TRAIN) - len(PLANTED) - 1  # and that at 0, 0
+
+
+def test_ids_are_taken_only_from_names_that_have_a_known_form():
+    names = {
+        "104123223_7410c654ba_19_19355699@N00.jpg": 104123223,
+        "Rome_00024_231521295_0a1b2c3d4e_97_12345678@N00": 231521295,
+        "http://live.staticflickr.com/97/231521295_0a1b2c3d4e_b.jpg": 231521295,
+        "b4/3e/9024.jpg": 9024,
+        "mp16/b4_3e_9024.png": 9024,
+        "231521295.jpg": None,
+        "IMG_20070901.jpg": None,
+        "gsv_0.jpg": None,
+        "images/train/00/1234567.jpg": None,
+        "00/00/000012345.jpg": None,
+        "231521295_0a1b.jpg": None,
+    }
+    assert flickr_ids(pa.array(names)).to_pylist() == list(names.values())
 
 
 def test_numbers_are_ids_only_if_the_user_says_so(tmp_path, capsys, test_csv):
