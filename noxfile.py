@@ -30,8 +30,9 @@ ROW_TESTS = {
                      "--ignore-glob=tests/fuzz/*", "--ignore-glob=tests/gcd_metric/test_app*"],
 }  # fmt: skip
 LOADING_TESTS = [
-    "tests/geoload/test_contract.py", "tests/gcd_metric/test_loading.py",
-    "tests/gcd_metric/test_metric.py", "tests/geo_attributes", "tests/im2gps/test_im2gps.py",
+    "tests/geoload/test_contract.py", "tests/geoload/test_streams.py",
+    "tests/gcd_metric/test_loading.py", "tests/gcd_metric/test_metric.py",
+    "tests/geo_attributes", "tests/im2gps/test_im2gps.py",
     "tests/im2gps/test_training.py", "tests/justzoomin/test_streetview.py",
     "tests/justzoomin/test_overhead.py", "tests/justzoomin/test_random_access.py",
     "tests/justzoomin/test_satellite.py", "tests/test_publish.py",

@@ -13,7 +13,7 @@ import logging
 import os
 import re
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
@@ -21,10 +21,12 @@ from typing import Any, ClassVar
 import datasets
 import datasets.exceptions
 import numpy as np
+import pyarrow as pa
 
 from geoload.files import CACHE_ADVICE, explain_disk_errors, is_disk_error, write_json
 from geoload.registry import requested
 from geoload.report import Findings
+from geoload.tables import PREPARED, STREAMED, Row, Stream, tables
 
 _log = logging.getLogger(__name__)
 
@@ -74,12 +76,15 @@ def _code_digest(modules: tuple[str, ...]) -> str:
     return digest.hexdigest()
 
 
-class Builder(datasets.GeneratorBasedBuilder):  # type: ignore[misc]
+class Builder(datasets.ArrowBasedBuilder):  # type: ignore[misc]
     """A builder that reports what it left out, in the log and in `report.json` beside the rows.
 
     A generator saves what it found with `save_findings`; `combine_findings` combines that when all
     splits are prepared, and may raise before anything enters the cache.
     """
+
+    # Takes the gen_kwargs of a split, with `findings`, and yields rows, each with a key.
+    _generate_examples: Callable[..., Iterator[Row]]
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         self._refuse_unknown_options(kwargs)
@@ -179,30 +184,24 @@ class Builder(datasets.GeneratorBasedBuilder):  # type: ignore[misc]
         return folder
 
     def gives_tables(self) -> bool:
-        """Return whether `_generate_tables` gives Arrow tables, which are faster than rows."""
+        """Return whether the rows are read as Arrow tables, by `_generate_tables`."""
         return False
 
-    def _generate_tables(self, **arguments: Any) -> Iterator[tuple[Any, Any]]:
-        raise NotImplementedError
-
-    @property
-    def _base(self) -> Any:
-        if self.gives_tables():
-            return datasets.ArrowBasedBuilder
-        return datasets.GeneratorBasedBuilder
-
-    def _prepare_split(self, *args: Any, **kwargs: Any) -> None:
-        if self.gives_tables():
-            kwargs.pop("check_duplicate_keys", None)
-        self._base._prepare_split(self, *args, **kwargs)
+    def _generate_tables(self, **arguments: Any) -> Iterator[tuple[str, pa.Table]]:
+        limits = STREAMED if arguments["findings"] is None else PREPARED
+        rows = self._generate_examples(**arguments)
+        return tables(rows, self.info.features, limits)
 
     def _get_examples_iterable_for_split(self, split_generator: Any) -> Any:
-        return self._base._get_examples_iterable_for_split(self, split_generator)
+        if self.gives_tables():
+            return super()._get_examples_iterable_for_split(split_generator)
+        arguments, features = split_generator.gen_kwargs, self.info.features
+        return Stream(self._generate_examples, self._generate_tables, arguments, features)
 
     def _prepare_split_single(self, *args: Any, **kwargs: Any) -> Any:
         # With num_proc this runs in another process, which does not send the cause of an error.
         try:
-            yield from self._base._prepare_split_single(self, *args, **kwargs)
+            yield from super()._prepare_split_single(*args, **kwargs)
         except datasets.exceptions.DatasetGenerationError as error:
             if isinstance(error.__cause__, (ValueError, OSError)):
                 raise error.__cause__ from None

@@ -14,12 +14,14 @@ from typing import Any
 
 import datasets
 import numpy as np
+import pyarrow as pa
 
 from geoload.builder import Builder
 from geoload.files import is_remote
 from geoload.registry import requested
 from geoload.remote import with_retries
 from geoload.report import Findings
+from geoload.tables import Row
 from im2gps import metadata
 from im2gps.options import (
     CONFIGS,
@@ -33,7 +35,7 @@ from im2gps.options import (
     resolve_paths,
 )
 from im2gps.packs import explained
-from im2gps.rows import Row, make_row, pack_rows, shard_samples
+from im2gps.rows import make_row, pack_rows, shard_samples
 from im2gps.training import warn_of_missing_shards
 
 _CITATION = """\
@@ -189,11 +191,13 @@ class Im2GPS(Builder):
         return super().combine_findings(split, findings, found)
 
     def gives_tables(self) -> bool:
-        """Return whether the rows come as Arrow tables."""
+        """Return whether the rows are read as Arrow tables."""
         return bool(self.config.name == metadata.NAME)
 
-    def _generate_tables(self, **arguments: Any) -> Iterator[tuple[str, Any]]:
-        return metadata.tables(**arguments)
+    def _generate_tables(self, **arguments: Any) -> Iterator[tuple[str, pa.Table]]:
+        if self.gives_tables():
+            return metadata.tables(**arguments)
+        return super()._generate_tables(**arguments)
 
     def _generate_examples(
         self, findings: str | None, source: str = "", shards: list[str] | None = None,

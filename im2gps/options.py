@@ -71,7 +71,7 @@ class Im2GPSConfig(Config):
     ROW_MODULES: ClassVar[tuple[str, ...]] = row_modules(
         gcd_metric="binary_files columns coordinates csv_files json_files matching names opened "
         "readers summaries tables",
-        geoload="builder files jpeg remote tar",
+        geoload="builder files jpeg remote tables tar",
         im2gps="im2gps metadata options packs photo photo_table rows sets training truth",
     )  # fmt: skip
 

@@ -13,6 +13,7 @@ from gcd_metric.names import counted
 from geoload.files import is_remote
 from geoload.jpeg import PhotoError, clean
 from geoload.report import Findings, Kind
+from geoload.tables import Row
 from im2gps.options import Im2GPSConfig, find_coordinates
 from im2gps.packs import PackError, explained, open_pack
 from im2gps.photo import check_header, coordinates, fields
@@ -20,7 +21,6 @@ from im2gps.training import BROKEN, Sample, in_validation, samples
 from im2gps.truth import Truth, find_rows
 
 UNUSABLE = Kind("unusable_photo", "unusable photos")
-Row = tuple[str, dict[str, Any]]  # the key and the columns
 
 
 def pack_rows(

@@ -98,7 +98,7 @@ class JustZoomInConfig(Config):
 
     ROW_MODULES: ClassVar[tuple[str, ...]] = row_modules(
         gcd_metric="columns coordinates distances matching names options yaml_files",
-        geoload="builder files jpeg pictures remote tar tar_index tar_reader",
+        geoload="builder files jpeg pictures remote tables tar tar_index tar_reader",
         justzoomin="configs.covered configs.overhead configs.satellite configs.streetview "
         "configs.zoom findings justzoomin layout members mosaic options source splits table tiles "
         "view_table views zoom",

@@ -63,7 +63,7 @@ class Table:
             "image_id": self.image_id[row],
             "latitude": self.latitude[row],
             "longitude": self.longitude[row],
-            "sequence": self.sequence[row],
+            "sequence": [*self.sequence[row]],  # which users may change
         }
 
     def columns(self) -> dict[str, list[Any]]:

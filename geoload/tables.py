@@ -1,0 +1,148 @@
+"""Give rows to `datasets` as Arrow tables, or as they are where it need not change them."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable, Iterator
+from typing import Any, NamedTuple
+
+import datasets
+import numpy as np
+import pyarrow as pa
+from datasets.features.features import require_decoding
+from datasets.iterable_dataset import ArrowExamplesIterable, ExamplesIterable
+from packaging.version import Version
+
+Row = tuple[str, dict[str, Any]]  # the key and the columns
+
+# Earlier versions lose or repeat rows when a filtered or formatted stream of tables is resumed.
+_RESUMES_TABLES = Version(datasets.__version__) >= Version("5.2")
+
+
+class Limits(NamedTuple):
+    """How large tables become: they grow from `first` to `most` rows, or to `size` bytes."""
+
+    first: int
+    most: int
+    size: int
+
+
+# The first rows of a stream come early, and the bytes of a table fit into a processor's cache.
+STREAMED = Limits(1, 16, 2**20)
+# In a file, `datasets` keeps 100 rows with pictures together.
+PREPARED = Limits(100, 100, 2**26)
+
+
+def tables(
+    rows: Iterator[Row], features: datasets.Features, limits: Limits
+) -> Iterator[tuple[str, pa.Table]]:
+    """Yield rows as tables, each with the key of its first row.
+
+    The same rows always give the same tables, so that a stream can be resumed within one. If
+    reading a row raises an error, the rows before it are yielded first.
+    """
+    schema = features.arrow_schema
+    pictures = [name for name, kind in features.items() if isinstance(kind, datasets.Image)]
+    count, going, error = limits.first, True, None
+    while going:
+        batch: list[Row] = []
+        size, going = 0, False
+        try:
+            for row in rows:
+                batch.append(row)
+                size += sum(len(_bytes(row[1][name]) or b"") for name in pictures)
+                if len(batch) >= count or size >= limits.size:
+                    going = True
+                    break
+        except Exception as raised:
+            error = raised
+        if batch:
+            yield batch[0][0], _table([row for _, row in batch], schema, pictures)
+        count = min(2 * count, limits.most)
+    if error is not None:
+        raise error
+
+
+def _table(rows: list[dict[str, Any]], schema: pa.Schema, pictures: list[str]) -> pa.Table:
+    columns = []
+    for field in schema:
+        values = [row[field.name] for row in rows]
+        as_array = _picture_array if field.name in pictures else pa.array
+        columns.append(as_array(values, field.type))
+    return pa.Table.from_arrays(columns, schema=schema)
+
+
+def _bytes(picture: dict[str, Any] | None) -> bytes | None:
+    """Return the bytes of a picture; None if it is left in its file, or the row has none."""
+    return picture["bytes"] if picture else None
+
+
+def _picture_array(values: list[dict[str, Any] | None], kind: pa.StructType) -> pa.Array:
+    pieces = [piece for piece in map(_bytes, values) if piece is not None]
+    if len(pieces) < len(values):
+        return pa.array(values, kind)
+    # pa.array would copy large bytes several times, because its memory grows step by step.
+    offsets = np.zeros(len(values) + 1, np.int32)
+    np.cumsum([len(piece) for piece in pieces], out=offsets[1:])
+    buffers = [None, pa.py_buffer(offsets), pa.py_buffer(b"".join(pieces))]
+    data = pa.Array.from_buffers(pa.binary(), len(values), buffers)
+    paths = pa.array([value and value["path"] for value in values], pa.string())
+    return pa.StructArray.from_arrays([data, paths], fields=list(kind))
+
+
+class Stream(ExamplesIterable):  # type: ignore[misc]
+    """The rows of a split for an `IterableDataset`, which resumes it at any row.
+
+    `datasets` encodes each row of a generator again, which takes longer than reading it. It leaves
+    rows as they are if the generator has the `features` that are requested, here those without
+    decoding. For everything else it takes `tables`.
+    """
+
+    def __init__(
+        self, rows: Callable[..., Any], tables: Callable[..., Any], arguments: dict[str, Any],
+        features: datasets.Features,
+    ) -> None:  # fmt: skip
+        super().__init__(rows, arguments)
+        self.generate_tables_fn, self._as_tables = tables, _RESUMES_TABLES
+        plain = datasets.Features(
+            {
+                name: datasets.Image(decode=False) if isinstance(kind, datasets.Image) else kind
+                for name, kind in features.items()
+            }
+        )
+        self._features = None if any(map(require_decoding, plain.values())) else plain
+
+    @property
+    def features(self) -> datasets.Features | None:
+        """The features of the rows as they are."""
+        return self._features
+
+    @property
+    def iter_arrow(self) -> Callable[..., Any] | None:
+        """See `datasets`: what iterates over tables, if that is possible."""
+        return self._iter_arrow if self._as_tables else None
+
+    def _iter_arrow(self) -> Iterator[tuple[str, pa.Table]]:
+        yield from ArrowExamplesIterable._iter_arrow(self)
+
+    def __deepcopy__(self, memo: Any) -> Stream:
+        # Copied when data sets are combined, whose rows may need columns of the others.
+        combined = copy.copy(self)
+        combined._features = None
+        return combined
+
+    def shuffle_data_sources(self, generator: np.random.Generator) -> Any:
+        """See `datasets`. Tables are not shuffled, because it cannot shuffle 2 GB of them."""
+        return self._with(super().shuffle_data_sources(generator), as_tables=False)
+
+    def shard_data_sources(self, *args: Any, **kwargs: Any) -> Any:
+        """See `datasets`."""
+        return self._with(super().shard_data_sources(*args, **kwargs), self._as_tables)
+
+    def _with(self, other: Any, as_tables: bool) -> Any:
+        """Return this with the parts of another iterable."""
+        if type(other) is not ExamplesIterable:  # datasets 4.0 shuffles while it iterates
+            return other
+        same = copy.copy(self)
+        same.kwargs, same._as_tables = other.kwargs, as_tables
+        return same
