@@ -189,6 +189,7 @@ def test_citations_agree_with_the_builders(package, card, packs, zoom):
     for heading in ("Tasks", "Structure", "Creation", "Considerations", "Licensing information",
                     "Loading", "Credits"):  # fmt: skip
         assert f"\n## {heading}\n" in card.text
+    assert "\n### Responsible use\n" in card.text
 
 
 @pytest.fixture(scope="module")
