@@ -53,13 +53,14 @@ def clean(data: bytes) -> bytes:
     Lossless: the coded pixels, the colour profile and the orientation are kept. Data hidden in the
     pixels or in a forged colour profile are not found. Raises PhotoError when the JPEG is broken.
     """
-    found, pieces = list(segments(data)), [_SOI]
+    found, whole = list(segments(data)), memoryview(data)  # slices of it are not copied
+    pieces: list[bytes | memoryview] = [_SOI]
     orientation = _orientation_segment(found)
     for segment in found:
         if orientation and segment.marker != _APP0:
             pieces.append(orientation)
             orientation = b""
-        pieces.append(_picture_part(data, segment))
+        pieces.append(_picture_part(whole, segment))
     return b"".join(pieces)
 
 
@@ -153,7 +154,7 @@ def _value(data: bytes, order: str, code: str) -> Value:
     return tuple(over / under if under else math.nan for over, under in numbers)
 
 
-def _picture_part(data: bytes, segment: Segment) -> bytes:
+def _picture_part(data: memoryview, segment: Segment) -> bytes | memoryview:
     """Return the part of a segment that is needed to decode the picture."""
     marker, start, stop, payload = segment
     if marker in _CODING or (marker == _APP2 and payload.startswith(b"ICC_PROFILE\0")):

@@ -62,18 +62,27 @@ def fields(data: bytes) -> dict[str, str]:
     return {key: values.pop() for key, values in found.items() if len(values) == 1}
 
 
-def check_header(data: bytes) -> None:
-    """Raise PhotoError if Pillow cannot read the picture's header.
+def usable(data: bytes, original_bytes: bool = False) -> bytes:
+    """Return a photo without its metadata, or with `original_bytes` as it is.
 
-    Decoding the whole picture would take 100 times as long.
+    Raises PhotoError if Pillow cannot read the picture's header (decoding all of it would take 100
+    times as long), or if it is not a JPEG, whose metadata alone can be removed.
     """
-    # Without the metadata, because Pillow would read all of them.
-    bare = clean(data) if data.startswith(b"\xff\xd8") else data
+    is_jpeg = data.startswith(b"\xff\xd8")
+    # Pillow would read all of the metadata.
+    bare = clean(data) if is_jpeg else data
     try:
         Image.open(io.BytesIO(bare)).close()
     except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
         # Without its message, which contains a memory address.
         raise PhotoError(f"Pillow cannot read it ({type(error).__name__})") from error
+    if original_bytes:
+        return data
+    if not is_jpeg:
+        raise PhotoError(
+            "not a JPEG file, so its metadata cannot be removed: use original_bytes=True"
+        )
+    return bare
 
 
 def _from_comments(parts: list[Segment]) -> tuple[float, float] | None:

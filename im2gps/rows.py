@@ -11,12 +11,12 @@ from typing import Any
 
 from gcd_metric.names import counted
 from geoload.files import is_remote
-from geoload.jpeg import PhotoError, clean
+from geoload.jpeg import PhotoError
 from geoload.report import Findings, Kind
 from geoload.tables import Row
 from im2gps.options import Im2GPSConfig, find_coordinates
 from im2gps.packs import PackError, explained, open_pack
-from im2gps.photo import check_header, coordinates, fields
+from im2gps.photo import coordinates, fields, usable
 from im2gps.training import BROKEN, Sample, in_validation, samples
 from im2gps.truth import Truth, find_rows
 
@@ -52,10 +52,7 @@ def pack_rows(
                 seen.add(name)
                 data = read()
                 place = coordinates(data) if truth is None else _place(truth, rows[name])
-                image = None
-                if source:
-                    check_header(data)
-                    image = data if config.original_bytes else clean(data)
+                image = usable(data, config.original_bytes) if source else None
             except (PhotoError, PackError) as error:
                 report.add(UNUSABLE, f"{name}: {error}")
                 continue

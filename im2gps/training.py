@@ -20,12 +20,12 @@ from typing import Any, BinaryIO, NamedTuple
 
 from gcd_metric.names import counted
 from geoload.files import read_json
-from geoload.jpeg import PhotoError, clean
+from geoload.jpeg import PhotoError
 from geoload.remote import open_binary
 from geoload.report import Findings, Kind
 from geoload.tar import Member, ShardError, members, read_member
 from im2gps.packs import MAX_PHOTO
-from im2gps.photo import check_header
+from im2gps.photo import usable
 
 BROKEN = Kind("unusable_sample", "unusable samples")
 UNPAIRED = Kind("unpaired", "samples without a photo or without a JSON")
@@ -193,10 +193,7 @@ def _sample(
     try:
         if member.size > MAX_PHOTO:
             raise PhotoError(f"it is larger than {MAX_PHOTO:,} bytes")
-        data = read_member(file, member, path)
-        check_header(data)
-        if not original_bytes:
-            data = _without_metadata(data)
+        data = usable(read_member(file, member, path), original_bytes)
     except PhotoError as error:
         report.add(BROKEN, f"{path}: {member.name}: {error}")
         return
@@ -204,14 +201,3 @@ def _sample(
     name = member.name.rpartition("/")[2]
     key = f"{path}:{member.offset}"
     yield Sample(key, name, record["latitude"], record["longitude"], record, data)
-
-
-def _without_metadata(data: bytes) -> bytes:
-    try:
-        return clean(data)
-    except PhotoError as error:
-        if data.startswith(b"\xff\xd8"):
-            raise
-        raise PhotoError(
-            f"{error}, so its metadata cannot be removed: use original_bytes=True"
-        ) from None

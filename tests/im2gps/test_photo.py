@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from PIL import Image, ImageCms, ImageOps
 
 from geoload.jpeg import PhotoError, clean, segments
-from im2gps.photo import check_header, coordinates
+from im2gps.photo import coordinates, usable
 from im2gps.sample import with_comments
 
 LATITUDES = st.floats(-90, 90)
@@ -408,7 +408,7 @@ def test_too_many_segments_are_refused(marker):
     data = jpeg()
     odd = data[:2] + segment(marker, b"") * 10**6 + data[2:]
     tracemalloc.start()
-    for call in (clean, coordinates, check_header):
+    for call in (clean, coordinates, usable):
         with pytest.raises(PhotoError, match="more than 10,000 segments"):
             call(odd)
     peak = tracemalloc.get_traced_memory()[1]
@@ -432,7 +432,7 @@ def test_many_long_exif_fields_take_little_memory():
     bare = bare[:2] + bare[20:]  # without JFIF, so that Pillow looks for the density in the EXIF
     data = bare[:2] + segment(0xE1, b"Exif\0\0" + tiff) + bare[2:]
     tracemalloc.start()
-    check_header(data)
+    usable(data)
     with pytest.raises(PhotoError, match="no coordinates"):
         coordinates(data)
     peak = tracemalloc.get_traced_memory()[1]
