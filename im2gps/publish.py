@@ -7,10 +7,11 @@ from typing import Any
 
 from geoload.publishing import spec
 from geoload.publishing.convert import NO_JPEG, Screened, without_metadata
+from geoload.publishing.croissant import Component
 from geoload.publishing.publish import publish
 from im2gps import metadata
 from im2gps.im2gps import Im2GPS
-from im2gps.licences import UNKNOWN, credit, licence_of
+from im2gps.licences import LICENCES, UNKNOWN, credit, licence_of
 from im2gps.sets import SETS
 from im2gps.training import VALIDATION_FRACTION, find_shards
 
@@ -80,6 +81,7 @@ def run(
         key=f"unlicensed={include_unlicensed}",
         private_option=_PRIVATE_OPTION if include_unlicensed else "",
         note=_NOTE if include_unlicensed else "",
+        licences=lambda configs: components(include_unlicensed),
         evaluation=_EVALUATION,
     )
     try:
@@ -89,6 +91,13 @@ def run(
             raise
         alone = "Or publish only the training photos: --splits train,validation."
         raise ConnectionError(f"{error} {alone}") from error
+
+
+def components(include_unlicensed: bool) -> list[Component]:
+    """Return the licences that published photos can have."""
+    what = "The photos for which attribution.csv says so."
+    found = [one for one in LICENCES.values() if one.redistributable or include_unlicensed]
+    return [Component(one.name, one.link, what) for one in found]
 
 
 def screen(row: dict[str, Any], include_unlicensed: bool) -> Screened:

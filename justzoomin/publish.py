@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import Any
 
 from gcd_metric.groups import JUSTZOOMIN
 from geoload.builder import Builder
 from geoload.publishing import spec
 from geoload.publishing.convert import NO_JPEG, Screened, without_metadata
+from geoload.publishing.croissant import Component
 from geoload.publishing.publish import publish
 from justzoomin.findings import WHITE
 from justzoomin.justzoomin import JustZoomIn
@@ -60,7 +62,7 @@ def run(
         return JustZoomIn(config_name=config, **given)
 
     ours = spec.PublishSpec("justzoomin", configs, builder, default, screen, credits, estimate)
-    ours.evaluation = _EVALUATION
+    ours.evaluation, ours.licences = _EVALUATION, components
     publish(ours, spec.Settings(**settings))
 
 
@@ -80,6 +82,15 @@ def credits(config: str) -> list[dict[str, Any]]:
     overhead = config in ("views", "cells", "satellite")
     line = ("aerial orthophotography", *_AERIAL) if overhead else (what, *_STREET)
     return [dict(zip(_COLUMNS, line, strict=True))]
+
+
+def components(configs: Collection[str]) -> list[Component]:
+    """Return the licences of these configurations."""
+    lines = {line["source"]: line for config in configs for line in credits(config)}
+    return [
+        Component(line["licence"], line["licence_link"], line["attribution"])
+        for _, line in sorted(lines.items())
+    ]
 
 
 def estimate(builder: Builder, split: str) -> tuple[int, int] | None:

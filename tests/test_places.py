@@ -1,10 +1,13 @@
-"""Published tables of places: geopandas and DuckDB read them, and only what they need."""
+"""What other tools read of published data: geopandas, DuckDB, and mlcroissant."""
 
 from __future__ import annotations
 
 import datetime
+import hashlib
 import io
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -18,6 +21,7 @@ from fsspec.implementations.http import HTTPFileSystem
 from huggingface_hub import HfFileSystem
 from hypothesis import given
 from hypothesis import strategies as st
+from PIL import ImageOps
 
 import im2gps.cli
 import justzoomin.cli
@@ -146,7 +150,12 @@ def published(hub, packs, zoom, monkeypatch, tmp_path) -> Path:
     for name, main, source in (("im2gps", im2gps.cli.main, packs),
                                ("justzoomin", justzoomin.cli.main, zoom)):  # fmt: skip
         arguments = [f"{OWNER}/places-{name}", "--data-dir", str(source), "--to"]
-        assert main(["publish", *arguments, str(tmp_path / name), "--max-shard-size", "8KB"]) == 0
+        assert (
+            main(
+                ["publish", *arguments, str(tmp_path / name), "--max-shard-size", "8KB", "--public"]
+            )
+            == 0
+        )
     return tmp_path
 
 
@@ -186,3 +195,48 @@ def test_queries_of_the_card_run_on_the_hub(published, name):
     assert {row[0] for row in results[0]} == set(photos.cx[west:east, south:north].image_id)
     assert sum(row[1 if name == "im2gps" else 2] for row in results[1]) == len(photos)
     assert [row[-1] for row in results[2]] == sorted(row[-1] for row in results[2])
+
+
+@pytest.mark.parametrize("name", ["im2gps", "justzoomin"])
+def test_croissant_is_valid_and_its_records_are_the_rows(hub, published, name, monkeypatch):
+    mlcroissant = pytest.importorskip("mlcroissant")
+    described = published / name / "croissant.json"
+    code = "import sys; from mlcroissant.scripts.cli import main; sys.exit(main())"
+    command = [sys.executable, "-c", code, "validate", "--jsonld", str(described)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0 and "WARNING" not in done.stderr, done.stderr
+
+    folder = mlcroissant.Dataset(described)
+    about = folder.metadata
+    assert about.data_biases and about.data_limitations and about.data_social_impact
+    assert about.data_collection and about.data_use_cases and about.personal_sensitive_information
+    assert all(one.url.startswith("https://") and one.description for one in about.license)
+    sums = {node.id: node.sha256 for node in about.file_objects}
+    files = sorted(published.glob(f"{name}/*/*.parquet"))
+    assert len(files) > 6
+    for file in files:
+        path = file.relative_to(published / name).as_posix()
+        assert sums[path] == hashlib.sha256(file.read_bytes()).hexdigest()
+
+    monkeypatch.setattr("mlcroissant._src.core.constants.DOWNLOAD_PATH", published / "downloads")
+    from_hub = mlcroissant.Dataset(
+        f"{hub.endpoint}/datasets/{OWNER}/places-{name}/resolve/main/croissant.json"
+    )
+    manners = set()
+    for records in about.record_sets:
+        config, split = records.id.split("/")
+        rows = load_dataset(str(published / name), config, split=split)
+        alone = len(list((published / name / config).glob(f"{split}-*"))) == 1
+        manners.add(alone)
+        for source in (folder, from_hub) if alone else (folder,):
+            found = list(source.records(records.id))
+            assert len(found) == len(rows)
+            for record, row in zip(found, rows, strict=True):
+                for column in set(row) - {"geometry", "bbox"}:
+                    value = record[f"{records.id}/{column}"]
+                    if column == "image":  # datasets turns it as its orientation says
+                        assert ImageOps.exif_transpose(value).tobytes() == row[column].tobytes()
+                    else:
+                        value = value.decode() if isinstance(value, bytes) else value
+                        assert value == row[column]
+    assert manners == {True, False}

@@ -54,15 +54,25 @@ class CardEntry:
         return str(self.files["config_name"])
 
     @property
+    def patterns(self) -> dict[str, str]:
+        """The pattern of the files of each split."""
+        found = _dicts(self.files, "data_files")
+        return {str(one.get("split")): str(one.get("path")) for one in found}
+
+    @property
     def splits(self) -> list[str]:
         """The names of its splits."""
-        return [str(one.get("split")) for one in _dicts(self.files, "data_files")]
+        return list(self.patterns)
 
     @property
     def suffixes(self) -> set[str]:
         """The extensions of its files, without the dot."""
-        paths = [str(one.get("path")) for one in _dicts(self.files, "data_files")]
-        return {path.rpartition(".")[2] for path in paths}
+        return {path.rpartition(".")[2] for path in self.patterns.values()}
+
+    @property
+    def columns(self) -> dict[str, dict[str, Any]]:
+        """The types of its columns, as the header states them."""
+        return {str(one.get("name")): one for one in _dicts(self.info or {}, "features")}
 
 
 def card_entry(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import json
 import os
 import re
 from collections import Counter
@@ -12,13 +13,14 @@ from pathlib import Path
 
 import datasets
 import yaml
+from huggingface_hub import constants
 
 from gcd_metric.hub import EVAL_FILE, parse_eval_file
 from gcd_metric.names import counted
 from geoload.files import sha256
 from geoload.messages import format_bytes
 from geoload.output_folder import OutputFolder
-from geoload.publishing import convert
+from geoload.publishing import convert, croissant
 from geoload.publishing.card import (
     CardEntry,
     ExistingCard,
@@ -36,6 +38,7 @@ from geoload.publishing.upload import File, Repository
 _say = functools.partial(print, flush=True)
 _REPOSITORY = re.compile(r"([\w.-]+/)?[\w.-]+")
 _MAX_CARD = 2**18  # characters
+_SHA256 = 64  # hexadecimal digits; the digest of a small file is git's
 
 
 def publish(spec: PublishSpec, settings: Settings) -> None:
@@ -169,8 +172,28 @@ class _Run:
         parse_eval_file(document, EVAL_FILE)
         text = yaml.safe_dump(document, sort_keys=False, allow_unicode=True)
         out.write(EVAL_FILE, text.encode())
-        path = Path(out.folder, EVAL_FILE)
-        return [File(EVAL_FILE, path, path.stat().st_size, sha256(path))]
+        return _with_digest(EVAL_FILE, out)
+
+    def _describe(
+        self, to: _Destination, card: str, entries: list[CardEntry], files: list[File],
+        out: OutputFolder,
+    ) -> list[File]:  # fmt: skip
+        """Write the description of the repository as Croissant."""
+        known = {file.name: (file.size, file.sha256) for file in files}
+        names = {entry.name for entry in entries}
+        kept = names - {name.partition("/")[0] for name in known}
+        if to.repository is None:
+            paths = [f"{config}/{name}" for config in kept for name in out.names(config)]
+            known |= {f.name: (f.size, f.sha256) for p in paths for f in _with_digest(p, out)}
+        else:
+            known |= {
+                name: file for name, file in to.repository.files.items()
+                if name.partition("/")[0] in kept and len(file[1]) == _SHA256
+            }  # fmt: skip
+        licences = self._spec.licences(names)
+        document = croissant.describe(card, entries, known, licences, to.url)
+        out.write(croissant.FILE, json.dumps(document, indent=1, ensure_ascii=False).encode())
+        return _with_digest(croissant.FILE, out)
 
     def _finish(
         self, to: _Destination, entries: list[CardEntry], files: list[File], out: OutputFolder
@@ -182,11 +205,12 @@ class _Run:
         if to.repository is None:
             text = text.replace("hf://datasets/REPO_ID", to.name)
         text = text.replace("REPO_ID", to.name)
-        card = render_card(text, [*entries, *to.card.without(splits)], default)
+        entries = [*entries, *to.card.without(splits)]
+        card = render_card(text, entries, default)
         if self._settings.replace:
             convert.drop_other_splits(out, splits)
         out.write("README.md", card.encode())
-        files += self._eval_file([*entries, *to.card.without(splits)], out)
+        files += [*self._eval_file(entries, out), *self._describe(to, text, entries, files, out)]
         if to.repository is None:
             _say(f'Wrote {to.folder}: load_dataset("{to.folder}")')
             return
@@ -255,6 +279,11 @@ class _Destination:
     def name(self) -> str:
         """The repository's name, or the folder's path: what `load_dataset` takes."""
         return str(self.folder) if self.repository is None else self.repository.repo_id
+
+    @property
+    def url(self) -> str:
+        """The address of the repository; empty for a folder."""
+        return f"{constants.ENDPOINT}/datasets/{self.name}" if self.repository else ""
 
     def refresh(self, names: Collection[str]) -> None:
         """Read the present contents; ValueError if these configurations cannot be added."""

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import argparse
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from typing import Any
 
 from geoload.builder import Builder
 from geoload.commands import add_subcommand
 from geoload.publishing.convert import Screened
+from geoload.publishing.croissant import Component
 from geoload.publishing.formats import FORMATS
 
 SHARD_BYTES = 400 * 10**6
@@ -67,6 +68,8 @@ class PublishSpec:
     private_option: str = ""
     note: str = ""
     evaluation: Evaluation | None = None
+    # The licences of these configurations.
+    licences: Callable[[Collection[str]], list[Component]] = lambda configs: []
 
 
 @dataclass
