@@ -13,6 +13,7 @@ from pathlib import Path
 
 import datasets
 import pytest
+import yaml
 from datasets.info import DatasetInfosDict
 from datasets.utils import resources
 from huggingface_hub import DatasetCard
@@ -190,6 +191,17 @@ def test_citations_agree_with_the_builders(package, card, packs, zoom):
                     "Loading", "Credits"):  # fmt: skip
         assert f"\n## {heading}\n" in card.text
     assert "\n### Responsible use\n" in card.text
+
+
+def test_the_citation_file_names_the_papers_of_the_cards():
+    text = (ROOT / "CITATION.cff").read_text(encoding="utf-8")
+    titles = {paper["title"] for paper in yaml.safe_load(text)["references"]}
+    for package in BUILDERS:
+        cited = re.search(r"\n  title\s+= \{(.*)\},", find_card(package))
+        assert cited and re.sub("[{}]", "", cited[1]) in titles
+    # not in the extra [test], because it needs a version of jsonschema before 4
+    cffconvert = pytest.importorskip("cffconvert")
+    cffconvert.Citation(text).validate()
 
 
 @pytest.fixture(scope="module")
