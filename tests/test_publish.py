@@ -11,6 +11,7 @@ import os
 import subprocess
 import sys
 import tarfile
+from collections import Counter
 from pathlib import Path
 
 import numpy as np
@@ -251,6 +252,9 @@ def test_attributions_are_in_a_separate_file(packs, tmp_path):
     rows = load_dataset(str(folder), split="test").cast_column("image", Image(decode=False))
     assert [line["image_id"] for line in lines] == rows["image_id"][:]
     names = {licence.name for licence in LICENCES.values() if licence.redistributable}
+    counts = Counter(line["licence"] for line in lines)
+    overview = (folder / "LICENSES.md").read_text()
+    assert all(f"| `im2gps` | {name} | {n} | <https://" in overview for name, n in counts.items())
     for line in lines:
         photo = line["image_id"].rpartition("_")[0].split("_")[-3]
         assert line["owner"].encode() in line["image_id"].encode() and line["licence"] in names
@@ -264,6 +268,19 @@ def test_attributions_are_in_a_separate_file(packs, tmp_path):
             # The orientation, which is needed to show the picture, is kept.
             assert set(picture.getexif()) <= {0x0112} and "comment" not in picture.info
     assert rows.column_names == ["image", "image_id", "latitude", "longitude"]
+
+
+def test_licences_of_earlier_configurations_stay(hub, packs, washington, tmp_path):
+    source = ["--data-dir", washington, "--configs"]
+    where = [f"{OWNER}/licences", "--to", tmp_path / "out"]
+    assert run("justzoomin", *where, *source, "metadata") == 0
+    sent = hub.files(f"{OWNER}/licences")["LICENSES.md"].decode()
+    hub.put(f"{OWNER}/licences", "LICENSES.md", f"{sent}[click](http://evil)\n".encode())
+    assert run("justzoomin", *where, *source, "views") == 0
+    text = hub.files(f"{OWNER}/licences")["LICENSES.md"].decode()
+    assert "evil" not in text and "| `views` | CC BY 4.0 | 4 | <https://" in text
+    rows = sum(map(len, load_dataset(f"{tmp_path}/out", "metadata").values()))
+    assert f"| `metadata` | CC BY-SA 4.0 | {rows:,} | <https://" in text
 
 
 @pytest.fixture

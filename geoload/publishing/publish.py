@@ -20,7 +20,7 @@ from gcd_metric.names import counted
 from geoload.files import sha256
 from geoload.messages import format_bytes
 from geoload.output_folder import OutputFolder
-from geoload.publishing import convert, croissant
+from geoload.publishing import convert, croissant, licences
 from geoload.publishing.card import (
     CardEntry,
     ExistingCard,
@@ -59,6 +59,7 @@ def publish(spec: PublishSpec, settings: Settings) -> None:
 class _Run:
     def __init__(self, spec: PublishSpec, settings: Settings) -> None:
         self._spec, self._settings = spec, settings
+        self._licences: dict[str, Counter[licences.Licence]] = {}  # rows by licence, if published
         # Kept, as opening a source again would repeat its log lines.
         self._builder = functools.cache(spec.builder)
         self._configs = settings.configs or spec.configs
@@ -156,10 +157,24 @@ class _Run:
             for name, shard in zip(names, manifest.shards, strict=True):
                 path = f"{config}/{name}"
                 files.append(File(path, Path(out.folder, path), shard.size, shard.sha256))
+        counts: Counter[licences.Licence] = Counter()
         lines = convert.credit_lines(out, config, list(written))
-        table = convert.write_attribution(out, config, lines)
-        table = table or convert.write_attribution(out, config, self._spec.credits(config))
+        table = convert.write_attribution(out, config, licences.counting(lines, counts))
+        if table is None:
+            components = self._spec.credits(config)
+            table = convert.write_attribution(out, config, components)
+            rows = sum(manifest.rows for manifest in written.values())
+            counts.update({licences.licence_of(line): rows for line in components})
+        self._licences[config] = counts
         return files + _with_digest(table, out)
+
+    def _licence_file(
+        self, to: _Destination, kept: Collection[str], out: OutputFolder
+    ) -> list[File]:
+        """Write how many rows are under which licence."""
+        earlier = to.read(licences.FILE)[:_MAX_CARD].decode(errors="replace")
+        out.write(licences.FILE, licences.overview(self._licences, earlier, kept).encode())
+        return _with_digest(licences.FILE, out)
 
     def _eval_file(self, entries: list[CardEntry], out: OutputFolder) -> list[File]:
         """Write what makes the repository a benchmark, if it has a split that is one."""
@@ -211,6 +226,7 @@ class _Run:
             convert.drop_other_splits(out, splits)
         out.write("README.md", card.encode())
         files += [*self._eval_file(entries, out), *self._describe(to, text, entries, files, out)]
+        files += self._licence_file(to, {entry.name for entry in entries} - set(splits), out)
         if to.repository is None:
             _say(f'Wrote {to.folder}: load_dataset("{to.folder}")')
             return
@@ -308,13 +324,16 @@ class _Destination:
             )
         self.check_readers(names)
 
+    def read(self, name: str) -> bytes:
+        """Return the present content of a small file; empty if there is none."""
+        if self.repository is not None:
+            return self.repository.read(name)
+        path = self.folder / name
+        return path.read_bytes() if path.exists() else b""
+
     def _read_card(self) -> str:
-        path = self.folder / "README.md"
         try:
-            if self.repository is not None:
-                text = self.repository.card()
-            else:
-                text = path.read_text(encoding="utf-8") if path.exists() else ""
+            text = self.read("README.md").decode().replace("\r\n", "\n")
         except UnicodeDecodeError:
             raise ValueError("its README.md is not UTF-8 text") from None
         if len(text) > _MAX_CARD:

@@ -92,12 +92,12 @@ class Repository:
             if isinstance(entry, RepoFile)
         }
 
-    def card(self) -> str:
-        """Return the text of the repository's README.md; empty if there is none."""
-        if "README.md" not in self.files:
-            return ""
-        path = hf_hub_download(self.repo_id, "README.md", repo_type="dataset", revision=self._head)
-        return Path(path).read_text(encoding="utf-8")
+    def read(self, name: str) -> bytes:
+        """Return the content of a small file; empty if there is none."""
+        if name not in self.files:
+            return b""
+        path = hf_hub_download(self.repo_id, name, repo_type="dataset", revision=self._head)
+        return Path(path).read_bytes()
 
     def missing(self, files: list[File]) -> list[File]:
         """Return the files that the repository does not have with the same content."""
