@@ -9,7 +9,8 @@ from __future__ import annotations
 import contextlib
 import io
 import operator
-from collections.abc import Iterator, Sequence
+import sys
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import fsspec
@@ -23,13 +24,30 @@ QUALITY = 90
 _PLAIN = ("RGB", "L")
 
 Size = int | Sequence[int]
+Resample = Callable[[np.ndarray, int, int], np.ndarray]
 
 
 class PictureError(ValueError):
     """A picture that cannot be decoded."""
 
 
-def decode(data: bytes, size: Size) -> np.ndarray:
+def resample_with_pillow(pixels: np.ndarray, height: int, width: int) -> np.ndarray:
+    """Resample RGB pixels, uint8 of shape (height, width, 3), with Pillow's bicubic filter."""
+    picture = Image.fromarray(pixels).resize((width, height), Image.Resampling.BICUBIC)
+    return np.array(picture)  # a copy, since torch needs to write to it
+
+
+def resample_with_torch(pixels: np.ndarray, height: int, width: int) -> np.ndarray:
+    """Resample with the same filter in torch: several times as fast, values differ by at most 2."""
+    from torch import from_numpy
+    from torch.nn.functional import interpolate
+
+    batch = from_numpy(pixels)[None].permute(0, 3, 1, 2)
+    batch = interpolate(batch, (height, width), mode="bicubic", antialias=True)
+    return np.ascontiguousarray(batch.permute(0, 2, 3, 1)[0].numpy())
+
+
+def decode(data: bytes, size: Size, resample: Resample = resample_with_pillow) -> np.ndarray:
     """Decode a picture at a size (see `Resize`), upright, to uint8 RGB of shape (height, width, 3).
 
     Grey pictures have three equal channels; CMYK is converted as Pillow does it. Raises
@@ -37,7 +55,7 @@ def decode(data: bytes, size: Size) -> np.ndarray:
     """
     size = check_size(size)
     with _opened(data) as (picture, cleaned):
-        return np.array(_decode(picture, cleaned, size))  # a copy, since torch needs to write to it
+        return _decode(picture, cleaned, size, resample)
 
 
 def shrink(data: bytes, size: Size, quality: int = QUALITY) -> bytes:
@@ -51,12 +69,12 @@ def shrink(data: bytes, size: Size, quality: int = QUALITY) -> bytes:
         plain = picture.format == "JPEG" and picture.mode in _PLAIN
         if plain and _orientation(picture) == 1 and _target(shape, size, False) == shape:
             return data
-        pixels = _decode(picture, cleaned, size)
+        pixels = _decode(picture, cleaned, size, resample_with_pillow)
         profile = picture.info.get("icc_profile") if picture.mode in _PLAIN else None
     if profile is None and not grey:
-        return bytes(simplejpeg.encode_jpeg(np.array(pixels), quality, "RGB", "420"))
-    buffer, pixels = io.BytesIO(), pixels.convert("L" if grey else "RGB")
-    pixels.save(buffer, "JPEG", quality=quality, icc_profile=profile)
+        return bytes(simplejpeg.encode_jpeg(pixels, quality, "RGB", "420"))
+    buffer, small = io.BytesIO(), Image.fromarray(pixels).convert("L" if grey else "RGB")
+    small.save(buffer, "JPEG", quality=quality, icc_profile=profile)
     return buffer.getvalue()
 
 
@@ -65,6 +83,7 @@ class Resize:
 
     It takes a batch of `datasets`: use it with `with_transform` or, while streaming, with
     `map(…, batched=True)`. In a webdataset pipeline, use `decode(resize.image_bytes)`.
+    Where torch is imported, it resamples instead of Pillow (see `resample_with_torch`).
 
     Parameters
     ----------
@@ -94,7 +113,11 @@ class Resize:
     def image_bytes(self, key: str, data: bytes) -> np.ndarray | None:
         """Decode the JPEG of a webdataset sample: a handler for `pipeline.decode`."""
         is_jpeg = key.lower().rpartition(".")[2] in ("jpg", "jpeg")
-        return decode(data, self._size) if is_jpeg else None
+        return self._decode(data) if is_jpeg else None
+
+    def _decode(self, data: bytes) -> np.ndarray:
+        fast = "torch" in sys.modules
+        return decode(data, self._size, resample_with_torch if fast else resample_with_pillow)
 
     def _array(self, row: int, entry: Any) -> np.ndarray:
         decoded = isinstance(entry, Image.Image)
@@ -107,7 +130,7 @@ class Resize:
             if data is None:
                 with fsspec.open(path, "rb") as file:
                     data = file.read()
-            return decode(data, self._size)
+            return self._decode(data)
         except PictureError as error:
             place = path or f"row {row} of the batch (counted from 0)"
             raise PictureError(f"{place}: {error}") from error
@@ -156,19 +179,22 @@ def _picture_errors() -> Iterator[None]:
         raise PictureError(f"it cannot be decoded ({error})") from error
 
 
-def _decode(picture: Image.Image, data: bytes, size: Size) -> Image.Image:
+def _decode(picture: Image.Image, data: bytes, size: Size, resample: Resample) -> np.ndarray:
     if picture.format != "JPEG" or picture.mode not in _PLAIN:
-        return _resized(picture, size)
+        return np.array(_resized(picture, size))
     orientation = _orientation(picture)
     height, width = _target(picture.size[::-1], size, swapped=orientation in (5, 6, 7, 8))
-    scaled = _resample(_decode_scaled(picture, data, height, width), height, width)
+    pixels = _decode_scaled(picture, data, height, width)
+    if pixels.shape[:2] != (height, width):
+        pixels = resample(pixels, height, width)
     if orientation == 1:
-        return scaled
+        return pixels
+    scaled = Image.fromarray(pixels)
     scaled.getexif()[ExifTags.Base.Orientation] = orientation
-    return ImageOps.exif_transpose(scaled)
+    return np.array(ImageOps.exif_transpose(scaled))
 
 
-def _decode_scaled(picture: Image.Image, data: bytes, height: int, width: int) -> Image.Image:
+def _decode_scaled(picture: Image.Image, data: bytes, height: int, width: int) -> np.ndarray:
     """Decode a JPEG at the smallest of 1, ½, ¼ and ⅛ of its size that covers height and width.
 
     Other eighths exist, but libjpeg-turbo is several times slower at them.
@@ -178,11 +204,11 @@ def _decode_scaled(picture: Image.Image, data: bytes, height: int, width: int) -
         if rows >= height and columns >= width:
             break
     try:
-        pixels = simplejpeg.decode_jpeg(data, "RGB", min_height=rows, min_width=columns)
+        pixels: np.ndarray = simplejpeg.decode_jpeg(data, "RGB", min_height=rows, min_width=columns)
     except ValueError:
         # Pillow accepts stray bytes, and raises if something is missing.
-        return picture.convert("RGB")
-    return Image.fromarray(pixels)
+        pixels = np.array(picture.convert("RGB"))
+    return pixels
 
 
 def _resized(picture: Image.Image, size: Size) -> Image.Image:
@@ -190,13 +216,10 @@ def _resized(picture: Image.Image, size: Size) -> Image.Image:
         raise ValueError(f"its pixels are of mode {picture.mode}, not of eight bits")
     # Pillow knows which formats it has already turned upright, such as TIFF.
     upright = ImageOps.exif_transpose(picture).convert("RGB")
-    return _resample(upright, *_target(upright.size[::-1], size, False))
-
-
-def _resample(picture: Image.Image, height: int, width: int) -> Image.Image:
-    if picture.size == (width, height):
-        return picture
-    return picture.resize((width, height), Image.Resampling.BICUBIC)
+    height, width = _target(upright.size[::-1], size, False)
+    if upright.size == (width, height):
+        return upright
+    return upright.resize((width, height), Image.Resampling.BICUBIC)
 
 
 def _orientation(picture: Image.Image) -> int:

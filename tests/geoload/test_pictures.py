@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from PIL import ExifTags, Image, ImageCms, ImageOps, PngImagePlugin, features
 
 import justzoomin
-from geoload.pictures import PictureError, Resize, decode, shrink
+from geoload.pictures import PictureError, Resize, decode, resample_with_torch, shrink
 
 needs_avif = pytest.mark.skipif(
     "avif" not in features.get_supported_modules(), reason="this Pillow has no AVIF"
@@ -55,6 +55,16 @@ def test_differs_no_more_than_resampling_filters_differ(size):
     theirs = [whole(data).resize((width, height), kind) for kind in FILTERS]
     among = max(difference(a, b) for a, b in itertools.combinations(theirs, 2))
     assert min(difference(ours, picture) for picture in theirs) < among
+
+
+@pytest.mark.parametrize("size", [300, 100, (224, 224), (13, 500)])
+def test_torch_resamples_as_pillow_does(size):
+    pytest.importorskip("torch")
+    data = photo(1024, 768)
+    ours, theirs = decode(data, size, resample_with_torch), decode(data, size)
+    assert difference(ours, theirs) < 0.01
+    assert np.abs(ours.astype(int) - theirs).max() <= 2
+    assert ours.flags.writeable and ours.flags.c_contiguous
 
 
 def test_half_the_size_is_the_mean_of_two_by_two():
