@@ -339,16 +339,15 @@ def _leaderboard(argv: Sequence[str]) -> int:
     shown = output.Output(arguments.format, arguments.intervals)
     shown.check()
     found = leaderboard.collect(arguments.source, arguments.benchmark)
-    if found.benchmark and not arguments.references:
-        task = found.benchmark.task
-        arguments.references, arguments.config = found.benchmark.repository, task.config
-        arguments.split = task.split
-    if not arguments.references:
-        raise ValueError("give the truth with --references; predictions do not choose it")
     also = [arguments.groups] if arguments.groups else [*groups.COLUMNS]
-    inputs.check(arguments, [])
-    truth = inputs.read_references(arguments, Path, also)
-    name = _references_name(arguments)
+    if arguments.references:
+        inputs.check(arguments, [])
+        name = _references_name(arguments)
+        truth = inputs.read_references(arguments, Path, also)
+    elif found.benchmark:
+        name, truth = found.benchmark.repository, inputs.load_benchmark(found.benchmark, also)
+    else:
+        raise ValueError("give the truth with --references; predictions do not choose it")
     scored = leaderboard.score(found, truth, name, arguments.groups)
     scored = scored if shown.format in ("csv", "json") else leaderboard.marked(scored)
     settings = {"source": arguments.source, "references": {"name": name, "n": len(truth)}}

@@ -16,6 +16,7 @@ import pandas as pd
 
 from . import groups, tables
 from .columns import ROLES, find_columns
+from .hub import Benchmark
 from .names import listed, shortened
 from .options import CONFIGURATIONS
 from .readers import FORMATS, STDIN, STDIN_NAME, is_table, save_stdin
@@ -158,6 +159,14 @@ def load_references(
     tidied = tables.tidy(table, columns, name, kept=kept)
     tidied.attrs["names"] = names
     return tidied
+
+
+def load_benchmark(benchmark: Benchmark, also: list[str]) -> pd.DataFrame:
+    """Read the truth of a benchmark on the Hub, as `load_references`."""
+    _, config, split = benchmark.task
+    where = {"references": benchmark.repository, "config": config, "split": split}
+    arguments = argparse.Namespace(**where, data_dir=None)
+    return load_references(arguments, dict.fromkeys(ROLES), also)
 
 
 def _refuse_mistaken(name: str) -> None:

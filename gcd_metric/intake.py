@@ -22,7 +22,7 @@ from urllib.parse import urlencode
 
 import pandas as pd
 
-from . import groups, scoring, tables, text
+from . import groups, inputs, leaderboard, scoring, tables, text
 from .columns import ROLES
 from .inputs import has_answers
 from .opened import COMPRESSED, Opened, suffix_of
@@ -321,3 +321,38 @@ def _score(
     task.by = by
     task.groups = asked or (groups.JUSTZOOMIN if benchmark == "justzoomin" else None)
     return scoring.score_runs(scoring.join(named, task), task)
+
+
+def rank(repository: str, files: Sequence[str], truth: str | None, benchmark: str) -> Scored:
+    """Rank the models of a repository on the Hub, or of files; a ValueError says what is lacking.
+
+    The truth is what the visitor sent, else the benchmark itself, else that of the page.
+    """
+    if bool(repository) == bool(files):
+        raise ValueError("name a repository, or upload predictions; one of the two")
+    also, given = [*groups.COLUMNS], Upload("truth", truth, None)
+    if repository:
+        read = leaderboard.collect_from_hub(repository, benchmark or None)
+    else:
+        read = _sent(files, benchmark)
+    if not given.is_nothing:
+        references, name = _read(given, Path(str(truth)), also), given.name
+    elif read.benchmark:
+        references, name = inputs.load_benchmark(read.benchmark, also), read.benchmark.repository
+    elif ours := truth_of(read.task):
+        references, name = tables.read_coordinates(ours, of="references", also=also), ours.name
+    else:
+        raise ValueError("there is no truth: upload it")
+    return leaderboard.score(read, references, name)
+
+
+def _sent(files: Sequence[str], benchmark: str) -> leaderboard.Submissions:
+    """The predictions in files of a visitor, and what is wrong with the others."""
+    read = leaderboard.Submissions(benchmark)
+    names = text.names_of([Path(file).name for file in files])
+    for file, name in zip(files, names, strict=True):
+        with read.noting_faults(name):
+            table = _read(Upload("predictions", file, None), Path(file), [])
+            _refuse_long_ids(table, name)
+            read.valid.append(leaderboard.Submission(name, name, table))
+    return read

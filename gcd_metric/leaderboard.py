@@ -24,7 +24,7 @@ from . import hub, scoring, tables, text
 from .comparison import holm, sign_flip_p_value
 from .groups import JUSTZOOMIN, Groups, make_groups
 from .inputs import WORDING
-from .names import listed, shortened
+from .names import counted, listed, shortened
 from .scoring import Run, Scored
 from .slices import ranked_by
 from .submissions import COLUMNS, PREDICTIONS, ROUNDING, SUBMISSION, folder_of, usual_options
@@ -75,6 +75,11 @@ def collect(source: str, task: str | None = None) -> Submissions:
     """Read all submissions for a task of a benchmark, a repository of predictions or a folder."""
     if Path(source).is_dir():
         return _of_folders(hub.local_files(source), task)
+    return collect_from_hub(source, task)
+
+
+def collect_from_hub(source: str, task: str | None = None) -> Submissions:
+    """Read all submissions for a task of a benchmark, or of a repository of predictions."""
     if not hub.REPOSITORY.fullmatch(source.partition("@")[0]):
         raise ValueError(f"{source}: no such folder, and no repository on the Hub (OWNER/NAME)")
     repository, _, revision = source.partition("@")
@@ -163,6 +168,8 @@ def _read(files: hub.Files, folder: str) -> Submission:
         raise ValueError(f"{said} has no model and figures") from None
     if not hub.REPOSITORY.fullmatch(model) or folder != folder_of(folder.partition("/")[0], model):
         raise ValueError(f"{said} is of the model {shortened(model)}")
+    if not figures:
+        raise ValueError(f"{said} states no figures")
     stated = {str(key): _number(value, f"{said}: {key}") for key, value in figures.items()}
     name = f"{files.name}, {folder}/{PREDICTIONS}"
     path = files.path(f"{folder}/{PREDICTIONS}", _MOST_BYTES)
@@ -214,14 +221,13 @@ def score(read: Submissions, truth: pd.DataFrame, name: str, groups: str | None 
     unchecked = [f"not ranked, because they name no predictions: {listed(read.unchecked)}"]
     faults = [f"WARNING: {fault}" for fault in read.faults]
     scored.notes = [*faults, *(unchecked if read.unchecked else []), *scored.notes]
-    scored.title = f"Leaderboard of {read.task} on {name}"
+    scored.title = f"{counted(len(files), 'models')} on {name}"
     return scored
 
 
 def _not_following(run: Run, submission: Submission, key: str) -> Iterator[str]:
     """What is stated and does not follow from the file, one line for each statement."""
-    percent = 100 * run.scores[key]
-    value = submission.value
+    percent, value = 100 * run.scores[key], submission.value
     run.scores["stated_percent"] = value
     if value is None:
         run.scores["stated_percent"] = 100 * submission.stated.get(key, math.nan)
@@ -233,8 +239,8 @@ def _not_following(run: Run, submission: Submission, key: str) -> Iterator[str]:
         if isinstance(found := run.scores.get(name), (int, float))
         and not math.isclose(value, found, rel_tol=1e-6, abs_tol=1e-6)
     ]
-    if wrong or key not in submission.stated:
-        yield f"{run.name}: {SUBMISSION} states {listed(wrong) or f'no {key}'}"
+    if wrong:
+        yield f"{run.name}: {SUBMISSION} states {listed(wrong)}"
 
 
 def _rank(scored: Scored) -> None:

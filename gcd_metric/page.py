@@ -8,16 +8,18 @@ from __future__ import annotations
 
 import os
 import tempfile
-import traceback
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")  # gradio reads it when it is imported
 
+# the page reads public repositories only, whatever token its machine has
+os.environ["HF_HUB_DISABLE_IMPLICIT_TOKEN"] = "1"
+
 import gradio as gr
 
-from . import charts, options, output, plot_data, report, sample, text, theme
+from . import charts, options, output, plot_data, ranking, report, sample, text, theme
 from .columns import ROLES
 from .intake import (
     AUTOMATIC,
@@ -39,7 +41,6 @@ from .places import find_places
 from .plot_data import MOST_POINTS
 from .scoring import Run, Scored, benchmarks
 
-_LONGEST_MESSAGE = 1_000
 _KEPT_SECONDS = 3600
 # gradio keeps what it sent, such as figures, for so many visitors, also when they have left
 _MOST_SESSIONS = 32
@@ -50,9 +51,8 @@ _DOWNLOADS = {
 }
 _SCRIPT = Path(__file__).with_name("map.js").read_text(encoding="utf-8")
 
+_TITLE = "# Score predicted photo locations"
 _INTRO = f"""
-# Score predicted photo locations
-
 Upload the predictions of a model and the true locations, each as a table with an id, a latitude and
 a longitude, or both in one file ({FORMATS}). The page shows the share of photos within each
 distance **with its 95 % confidence interval**, the error curve, and the errors on a map.
@@ -141,9 +141,14 @@ def build() -> gr.Blocks:
         delete_cache=(_KEPT_SECONDS, _KEPT_SECONDS),
     )
     with page:
-        gr.Markdown(_INTRO)
-        form, results = _form(), _results()
-        gr.Markdown(_ABOUT)
+        gr.Markdown(_TITLE)
+        with gr.Tabs():
+            with gr.Tab("Score"):
+                gr.Markdown(_INTRO)
+                form, results = _form(), _results()
+                gr.Markdown(_ABOUT)
+            with gr.Tab("Leaderboard", elem_id="leaderboard"):
+                ranking.build_tab()
 
         def show(request: gr.Request, *inputs: Any) -> Iterator[dict[Any, Any]]:
             narrow = "Mobi" in (request.headers.get("user-agent") or "")
@@ -256,8 +261,7 @@ def _table_input(name: str) -> list[Any]:
 
 
 def _results() -> _Results:
-    live = '<div role="status" aria-live="polite">${value}</div>'
-    status = gr.HTML("", html_template=live, js_on_load=None, elem_id="status")
+    status = gr.HTML("", html_template=ranking.LIVE, js_on_load=None, elem_id="status")
     tables = gr.HTML("", js_on_load=None, elem_id="figures")
     scored = gr.State()
     plot: dict[str, Any] = {"show_label": False, "container": False}
@@ -327,19 +331,9 @@ def _show(
     try:
         scored = score(*sent)
     except Exception as error:
-        message = " ".join(str(error).split())
-        if not isinstance(error, ValueError):  # the log has the details
-            traceback.print_exc()
-            message = "the page failed on this input. This is a fault of the page: please report it"
-        if len(message) > _LONGEST_MESSAGE:
-            message = message[:_LONGEST_MESSAGE] + " …"
-        start = '<p class="error" role="alert"><strong>Not scored.</strong>'
-        shown = gr.update(visible=any(map(headers, uploads)), open=COLUMNS in message)
-        yield {
-            **menus,
-            form.columns: shown,
-            **results.nothing(f"{start} {as_html(message)}</p>"),
-        }
+        status = ranking.failure(error, "Not scored.")
+        shown = gr.update(visible=any(map(headers, uploads)), open=COLUMNS in status)
+        yield {**menus, form.columns: shown, **results.nothing(status)}
         return
     status = as_html(f"Scored {scored.title}: {text.scope(scored)}.")
     link = f'<a href="{as_html(choices.query or "?")}">Link with these options</a>'

@@ -331,6 +331,26 @@ def test_the_page_is_accessible(space, visit, scheme):  # noqa: F811
     check_accessibility(page)
 
 
+@pytest.mark.parametrize(("size", "scheme"), [(WIDE, "light"), (PHONE, "dark")])
+def test_uploaded_models_are_ranked(space, visit, data, size, scheme):  # noqa: F811
+    page = visit(space.url, **size, color_scheme=scheme)
+    page.get_by_role("tab", name="Leaderboard").click()
+    said = page.locator("#rank-status [role=status]")
+    page.locator("#rank").click()
+    said.get_by_text("Not ranked. name a repository, or upload").wait_for()
+    check_accessibility(page)  # here, as gradio's list of several files puts a button into a button
+    files = [data / "equator.csv", data / "guess.csv"]
+    page.locator("#ranked-files input[type=file]").set_input_files(files)
+    page.locator("#ranked-truth input[type=file]").set_input_files(data / "truth.csv")
+    page.locator("#ranked-files").get_by_text(".csv", exact=False).nth(1).wait_for()
+    page.locator("#ranked-truth").get_by_text(".csv", exact=False).first.wait_for()
+    page.locator("#rank").click()
+    said.get_by_text("2 models on truth.csv: n = 237").wait_for()
+    assert [row[0] for row in cells(page, "#ranked")] == ["model", "1. guess", "2. equator"]
+    assert "Not distinguishable from the best at 200 km" in page.locator("#ranked").inner_text()
+    assert overflow(page) <= 0
+
+
 def test_unclear_columns_can_be_chosen(page):
     table = "id,lat,lon,lat2,lon2\na,0,0,48.86,2.35\nb,0,0,0,-170\n"
     page.get_by_label("or paste predictions").fill(table)

@@ -15,6 +15,7 @@ from datasets import load_dataset
 import im2gps.cli
 import justzoomin.cli
 from gcd_metric.cli import main
+from gcd_metric.intake import rank
 from tests.conftest import _hub
 from tests.support.hub_write import OWNER, TOKEN
 
@@ -230,3 +231,20 @@ def test_geoeval_sends_the_result_of_a_whole_run(hub, published, zoom, tmp_path,
     assert f"Opened {hub.endpoint}/{model}/discussions/1" in capsys.readouterr().out
     assert main(["leaderboard", TOWN]) == 0
     assert f"1. {model} " in (out := capsys.readouterr().out) and "50 m" in out
+
+
+def test_the_page_ranks_a_repository_or_files(pushed, published):
+    scored = rank(WORLD, [], None, "")
+    assert [run.name for run in scored.runs] == [GOOD, BAD]
+    truth = pd.DataFrame(published)
+    truth.to_csv("truth.csv", index=False)
+    truth.assign(latitude=0.0).to_csv("b.csv", index=False)
+    Path("c.csv").write_text("image_id,latitude\n", encoding="utf-8")
+    scored = rank("", ["b.csv", "truth.csv", "c.csv"], "truth.csv", "")
+    assert [run.name for run in scored.runs] == ["truth", "b"]
+    assert any(note.startswith("WARNING: c") for note in scored.notes)
+    with pytest.raises(ValueError, match="one of the two"):
+        rank(WORLD, ["b.csv"], "truth.csv", "")
+    Path("own", "folder").mkdir(parents=True)  # of the server
+    with pytest.raises(ValueError, match="data set own/folder: the Hub has none"):
+        rank("own/folder", [], None, "")
