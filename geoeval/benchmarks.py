@@ -15,6 +15,7 @@ from geoload.files import local_path
 from geoload.pictures import Resize
 
 OWN = "photos"  # the benchmark of one's own photos
+OSV5M_COLUMNS = ["country", "land_cover", "climate", "drive_side"]
 _COLUMNS = ["image_id", "latitude", "longitude"]
 _SEQUENCE = "sequence"
 _WHOLE = 65_500  # as the shorter side of a photo: nothing is enlarged
@@ -99,7 +100,7 @@ def open_benchmark(
     elif name == OWN and data_dir and coordinates is None and not _has_table(data_dir):
         return _bare(local_path(data_dir))
     else:
-        columns = bool(SETS[name].table)
+        columns = OSV5M_COLUMNS if name == "osv5m" else bool(SETS[name].table)
         options = {"data_dir": data_dir, "coordinates": coordinates, "columns": columns}
         rows = datasets.load_dataset("im2gps", name, split="test", splits=["test"], **options)
     if not len(rows):
@@ -110,7 +111,7 @@ def open_benchmark(
     table = rows.remove_columns("image")[:]
     truth = list(zip(table["latitude"], table["longitude"], strict=True))
     photos, sequences = rows.select_columns(["image"]), table.get(_SEQUENCE)
-    others = {key: table[key] for key in TRUTH_COLUMNS if key in table}
+    others = {key: table[key] for key in (*TRUTH_COLUMNS, *OSV5M_COLUMNS) if key in table}
     return Benchmark(name, photos, table["image_id"], truth, revision, sequences, others)
 
 

@@ -15,21 +15,21 @@ from typing import Any
 
 import wrapt
 
-_builders: dict[str, tuple[str, bool]] = {}
+_builders: dict[str, str] = {}
 
 
-def register(name: str, module: str, revisions: bool = False) -> None:
+def register(name: str, module: str) -> None:
     """Make `load_dataset(name)` use the builder class that the module named `module` defines.
 
     This wraps the one function that turns a name into a builder, in both modules of `datasets` that
     contain it, when they are imported: `datasets` takes a second to import, which commands that do
-    not need it should not wait for. `revisions` is whether the builder takes `revision=`, which
-    `load_dataset` does not pass on.
+    not need it should not wait for. The builder gets `revision=`, which `load_dataset` would not
+    pass on.
     """
     if not _builders:
         for holder in ("datasets.load", "datasets.inspect"):
             wrapt.register_post_import_hook(_wrap, holder)
-    _builders[name] = (module, revisions)
+    _builders[name] = module
 
 
 def _wrap(holder: Any) -> None:
@@ -45,18 +45,12 @@ def _wrapped(factory: Any) -> Any:
             _refuse_misspelt(path)
             return factory(path, *args, **kwargs)
         revision = args[0] if args else kwargs.get("revision")
-        module, revisions = _builders[path]
         builder_kwargs = {"dataset_name": path}
-        if revision is not None and revisions:
+        if revision is not None:
             builder_kwargs["revision"] = str(revision)
-        elif revision not in (None, "main"):
-            raise ValueError(
-                f"{path} has no revisions, so revision={str(revision)!r} has no meaning: its files "
-                "come from the project page or from data_dir=."
-            )
         # The hash, a part of the cache path, can be empty because the configuration id that our
         # builders compute depends on everything that decides the rows.
-        return sys.modules["datasets.load"].DatasetModule(module, "", builder_kwargs)
+        return sys.modules["datasets.load"].DatasetModule(_builders[path], "", builder_kwargs)
 
     dataset_module_factory._geoload = True  # type: ignore[attr-defined]
     return dataset_module_factory
@@ -67,7 +61,7 @@ def _refuse_misspelt(path: Any) -> None:
     if not isinstance(path, str) or "/" in path or os.path.exists(path):
         return
     meant: dict[str, str] = {}
-    for name, (module, _) in _builders.items():
+    for name, module in _builders.items():
         meant[_plain(name)] = f'"{name}"'
         found = vars(importlib.import_module(module)).values()
         builders = [b for b in found if isinstance(b, type) and b.__module__ == module]

@@ -36,13 +36,12 @@ def main(argv: list[str] | None = None) -> int:
 def add_command(commands: Any) -> None:
     """Add the command `sample` to a parser's commands."""
     from im2gps.sample import COUNTS
-    from im2gps.sets import SETS
 
     text = "write a small synthetic data set in the original file format"
     add = add_subcommand(commands, "sample", _sample, text).add_argument
     add("folder", help="output folder; created if needed")
     for name, usual in COUNTS.items():
-        text = f"number of photos of {name}, in {SETS[name].archive} (default {usual})"
+        text = f"number of photos of {name} (default {usual})"
         add("--" + name.replace("_", "-"), type=int, default=usual, metavar="N", help=text)
     text = (
         "also write Flickr lists with N records, some of them by the packs' photographers, some "
@@ -60,7 +59,9 @@ def _sample(folder: str, width: int, seed: int, lists: int, **counts: int) -> No
     from im2gps.sets import SETS
 
     write_sample(folder, counts, width, seed)
-    sets = [name for name, count in counts.items() if count or not SETS[name].table]
+    sets = [
+        name for name, count in counts.items() if count or (name in SETS and not SETS[name].table)
+    ]
     photos, packs = counted(sum(counts.values()), "synthetic photos"), counted(len(sets), "packs")
     print(f"Wrote {photos} in {packs} to {folder}")
     if lists:

@@ -22,7 +22,7 @@ from geoload.registry import requested
 from geoload.remote import with_retries
 from geoload.report import Findings
 from geoload.tables import Row
-from im2gps import metadata
+from im2gps import metadata, osv5m
 from im2gps.options import (
     CONFIGS,
     DEFAULT,
@@ -34,7 +34,7 @@ from im2gps.options import (
     check_resolved,
     resolve_paths,
 )
-from im2gps.packs import explained
+from im2gps.packs import UNUSABLE, PackError, explained
 from im2gps.rows import make_row, pack_rows, shard_samples
 from im2gps.training import warn_of_missing_shards
 
@@ -65,6 +65,7 @@ class Im2GPS(Builder):
         resolve_paths(kwargs)
         check_options(kwargs)
         self._warned: set[str] = set()
+        self._found: dict[str, dict[osv5m.Part, np.ndarray]] = {}  # rows, by split and part
         super().__init__(*args, **kwargs)
         check_resolved(self.config)
         if kwargs.get("validation_fraction") is not None and not self.config.shards():
@@ -81,6 +82,8 @@ class Im2GPS(Builder):
         """Return the splits that will be prepared."""
         if self.config.name == metadata.NAME:
             return ["train"]
+        if self.config.name == osv5m.NAME:
+            return self.config.splits or list(osv5m.SPLITS)
         names = list(self.config.shards())
         if self.config.data_files is None:
             names.append("test")
@@ -131,6 +134,8 @@ class Im2GPS(Builder):
             features["record"] = datasets.Value("string")
         if self.config.columns and (truth := self.config.truth()):
             features.update(truth.features)
+        if self.config.name == osv5m.NAME:
+            features.update(osv5m.features(self.config.columns))
         return datasets.DatasetInfo(
             description=self.config.description or "",
             features=metadata.features() if self.config.name == metadata.NAME else features,
@@ -142,6 +147,8 @@ class Im2GPS(Builder):
     def _split_generators(self, dl_manager: Any) -> list[datasets.SplitGenerator]:
         if self.config.name == metadata.NAME:
             return metadata.split_generators(self.config.data_dir)
+        if self.config.name == osv5m.NAME:
+            return self._osv5m_generators(dl_manager)
         self.config.table()  # raises if it has to be fetched by hand
         findings = self.findings_folder(dl_manager)
         generators = []
@@ -158,6 +165,56 @@ class Im2GPS(Builder):
         if shards and self.config.data_dir:
             warn_of_missing_shards(self.config.data_dir, len(next(iter(shards.values()))))
         return generators
+
+    def _osv5m_generators(self, dl_manager: Any) -> list[datasets.SplitGenerator]:
+        """Return the splits of osv5m; the tables of those that are requested are read now.
+
+        Then processes that are forked later have them too.
+        """
+        if not dl_manager.is_streaming and self.config.splits is None:
+            raise ValueError(
+                f"Without streaming, {osv5m.NAME} would download and prepare all of its 5 million "
+                "photos. Use streaming=True, or name the splits to prepare: splits=['test']."
+            )
+        files, generators = self.config.files(self.token), []
+        common = {"findings": self.findings_folder(dl_manager)}
+        asked = re.findall(r"\w+", str(requested().get("split") or ""))
+        names = [
+            name for name in self.split_names() if not {*asked} & {*osv5m.SPLITS} or name in asked
+        ]
+        for split in names:
+            parts = osv5m.parts(files, split, dl_manager, self._output_dir)
+            if split in asked or not dl_manager.is_streaming:
+                osv5m.read_table(files.table(split), self.config.columns)
+            arguments = {**common, "split": split, "parts": parts, "count": len(parts)}
+            generators.append(datasets.SplitGenerator(split, gen_kwargs=arguments))
+        return generators
+
+    def _osv5m_rows(
+        self, findings: str | None, split: str, parts: list[osv5m.Part], count: int
+    ) -> Iterator[Row]:
+        config = self.config
+        table = osv5m.read_table(config.files(self.token).table(split), config.columns)
+        for part in parts:
+            report, found = Findings(), list[np.ndarray]()
+            label = f"{part[0].rpartition('/')[2]}-{part[1]}"
+            for name, place, image, others in osv5m.read_part(
+                part, table, report, found, self.token, config.original_bytes
+            ):
+                yield f"{label}/{name}", {**make_row(name, place, image, None), **others}
+            if report.counts[UNUSABLE] and not config.skip_broken:
+                raise PackError(
+                    f"{part[0]}: {report.line(UNUSABLE)}. Get the file again, or leave these "
+                    "photos out with skip_broken=True."
+                )
+            self._finish_part(findings, f"{split}-{label}", part[0], report, np.concatenate(found))
+            if findings is None:
+                seen = self._found.setdefault(split, {})
+                seen[part] = np.concatenate(found)
+                if len(seen) == count:
+                    all_of_it = osv5m.whole(table, split, list(seen.values()))
+                    seen.clear()
+                    self._finish_part(None, split, f"{osv5m.NAME}, split {split}", all_of_it)
 
     def _test_source(self, dl_manager: Any) -> str | None:
         """Return the test pack's path or address, or None if only training photos are available."""
@@ -188,6 +245,11 @@ class Im2GPS(Builder):
             if self.config.strict:
                 raise ValueError(f"{text} (strict=True).")
             self._warn(text)
+        if self.config.name == osv5m.NAME:
+            table = osv5m.read_table(
+                self.config.files(self.token).table(split), self.config.columns
+            )
+            findings.merge(osv5m.whole(table, split, found))
         return super().combine_findings(split, findings, found)
 
     def gives_tables(self) -> bool:
@@ -201,8 +263,11 @@ class Im2GPS(Builder):
 
     def _generate_examples(
         self, findings: str | None, source: str = "", shards: list[str] | None = None,
-        split: str = "test",
+        split: str = "test", parts: list[osv5m.Part] | None = None, count: int = 0,
     ) -> Iterator[Row]:  # fmt: skip
+        if parts is not None:
+            yield from self._osv5m_rows(findings, split, parts, count)
+            return
         if shards is None:
             report = Findings()
             yield from pack_rows(self.config, source, report, self._warn)
@@ -216,11 +281,14 @@ class Im2GPS(Builder):
                 yield sample.key, make_row(sample.name, coordinates, sample.data, record)
             self._finish_part(findings, f"{split}-{shard.rpartition('/')[2]}", shard, report)
 
-    def _finish_part(self, findings: str | None, part: str, path: str, report: Findings) -> None:
+    def _finish_part(
+        self, findings: str | None, part: str, path: str, report: Findings,
+        found: np.ndarray | None = None,
+    ) -> None:  # fmt: skip
         if findings is None and report:
             report.raise_or_log(path, self.config.strict)
             self._warn(f"{path}: {report}")
-        self.save_findings(findings, part, report)
+        self.save_findings(findings, part, report, found)
 
     def _warn(self, text: str) -> None:
         """Log a warning once, however often the rows are read."""

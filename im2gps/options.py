@@ -12,7 +12,7 @@ import datasets
 
 from geoload.builder import Config, row_modules
 from geoload.files import is_clutter, is_remote, local_path, signature
-from im2gps import metadata
+from im2gps import metadata, osv5m
 from im2gps.packs import find_pack, folder_photos, only_pack
 from im2gps.sets import SETS, PhotoSet, fetch_by_hand
 from im2gps.training import VALIDATION_FRACTION, find_shards
@@ -57,6 +57,8 @@ class Im2GPSConfig(Config):
         Share of the photographers whose training photos form the split validation.
     splits : list of str, optional
         The splits to prepare. Without streaming, `datasets` prepares all splits by default.
+    repository, revision : str, optional
+        The dataset repository of `osv5m`, or a copy of it, and its commit, branch or tag.
     """
 
     coordinates: str | None = None
@@ -67,12 +69,14 @@ class Im2GPSConfig(Config):
     base_url: str = PROJECT_PAGE
     validation_fraction: float = VALIDATION_FRACTION
     splits: list[str] | None = None
+    repository: str | None = None
+    revision: str | None = None
 
     ROW_MODULES: ClassVar[tuple[str, ...]] = row_modules(
         gcd_metric="binary_files columns coordinates csv_files json_files matching names opened "
         "readers summaries tables",
         geoload="builder files jpeg remote tables tar",
-        im2gps="im2gps metadata options packs photo photo_table rows sets training truth",
+        im2gps="im2gps metadata options osv5m packs photo photo_table rows sets training truth",
     )  # fmt: skip
 
     @property
@@ -88,6 +92,11 @@ class Im2GPSConfig(Config):
             return {}
         found = find_shards(self.data_dir)
         return {"train": found, "validation": found} if found else {}
+
+    def files(self, token: Any = None) -> osv5m.Files:
+        """Return where the files of `osv5m` are."""
+        repository = self.repository or osv5m.REPOSITORY
+        return osv5m.Files(repository, str(self.revision), self.data_dir, token)
 
     def source(self) -> str:
         """Return the path of the local ZIP or folder, or the address of the ZIP."""
@@ -136,6 +145,8 @@ class Im2GPSConfig(Config):
         """Return names, sizes and times of all files read, or their addresses."""
         if self.name == metadata.NAME:
             return metadata.key(self.data_dir)
+        if self.name == osv5m.NAME:
+            return self.files().key()
         shards = sorted({file for files in self.shards().values() for file in files})
         if self.data_files is not None:
             # `datasets` adds the time or the ETag of remote files to the key itself.
@@ -152,6 +163,7 @@ class Im2GPSConfig(Config):
 
 _DESCRIPTIONS = {
     **{name: known.description for name, known in SETS.items()},
+    osv5m.NAME: osv5m.DESCRIPTION,
     metadata.NAME: "What Flickr's lists say of the training photos, without photos.",
 }
 CONFIGS = [
@@ -206,6 +218,15 @@ def check_options(options: dict[str, Any]) -> None:
         if not all(isinstance(name, str) for name in columns):
             raise ValueError(f"columns={columns}: give names of columns, or True for all.")
         options["columns"] = columns
+    if options.get("config_name") == osv5m.NAME:
+        osv5m.check_options(options)
+    elif options.get("repository") or options.get("revision") not in (None, "main"):
+        raise ValueError(
+            f"im2gps has no revisions but for {osv5m.NAME!r}: other files come from the project "
+            "page or from data_dir=. Leave revision= and repository= out."
+        )
+    else:
+        options.pop("revision", None)
     fraction = options.get("validation_fraction")
     if fraction is None:
         return
@@ -221,7 +242,8 @@ def check_options(options: dict[str, Any]) -> None:
 def check_resolved(config: Im2GPSConfig) -> None:
     """Raise ValueError for a table that is not used, or `data_files` that are not TAR files."""
     for option in ("coordinates", "columns"):
-        if getattr(config, option) and not config.known.table:
+        has_columns = option == "columns" and config.name == osv5m.NAME
+        if getattr(config, option) and not (config.known.table or has_columns):
             names = ", ".join(name for name, known in SETS.items() if known.table)
             raise ValueError(
                 f"{option}= is for the configurations with a table ({names}); {config.name!r} has "

@@ -12,6 +12,7 @@ import zipfile
 import zlib
 from collections.abc import Callable, Collection, Iterator
 from pathlib import Path, PurePosixPath
+from typing import Any
 
 import aiohttp
 
@@ -20,6 +21,7 @@ from geoload.remote import is_transport_error, open_binary
 from geoload.report import Findings, Kind
 
 MAX_PHOTO = 64 * 2**20
+UNUSABLE = Kind("unusable_photo", "unusable photos")
 _OTHER_FILES = Kind("not_a_photo", "files other than JPEG photos")
 _IS_UTF8 = 0x800
 _UNICODE_PATH = 0x7075
@@ -41,16 +43,17 @@ class PackError(ValueError):
 
 
 @contextlib.contextmanager
-def open_pack(source: str, report: Findings) -> Iterator[list[Photo]]:
+def open_pack(source: str, report: Findings, token: Any = None) -> Iterator[list[Photo]]:
     """Return the file name of each photo and a function that reads it.
 
     `source` is the path or address of a ZIP file, or the path of a folder, which is searched at
-    any depth. PackError is raised if the ZIP cannot be read, and by the functions for a photo.
+    any depth; `token` is for the Hub. PackError is raised if the ZIP cannot be read, and by the
+    functions for a photo.
     """
     if os.path.isdir(source):
         yield [(printable(path.name), path.read_bytes) for path in folder_photos(source)]
         return
-    with open_binary(source) as file:
+    with open_binary(source, token) as file:
         try:
             # Buffered, because zipfile mistakes a short read for the end of the file.
             archive = zipfile.ZipFile(io.BufferedReader(file))  # type: ignore[type-var]

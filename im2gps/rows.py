@@ -12,15 +12,13 @@ from typing import Any
 from gcd_metric.names import counted
 from geoload.files import is_remote
 from geoload.jpeg import PhotoError
-from geoload.report import Findings, Kind
+from geoload.report import Findings
 from geoload.tables import Row
 from im2gps.options import Im2GPSConfig, find_coordinates
-from im2gps.packs import PackError, explained, open_pack
+from im2gps.packs import UNUSABLE, PackError, explained, open_pack
 from im2gps.photo import coordinates, fields, usable
 from im2gps.training import BROKEN, Sample, in_validation, samples
 from im2gps.truth import Truth, find_rows
-
-UNUSABLE = Kind("unusable_photo", "unusable photos")
 
 
 def pack_rows(

@@ -19,13 +19,15 @@ import numpy as np
 from PIL import ExifTags, Image
 
 from geoload.messages import progress_bar
+from im2gps import osv5m
 from im2gps.landscape import paint
-from im2gps.sample_sets import Named, write_set, write_zip
+from im2gps.sample_sets import Named, write_osv5m, write_set, write_zip
 from im2gps.sets import SETS
 
 # How many photos of each set are written by default; sets with a table only on request.
 COUNTS = {"im2gps": 48, "random_2k": 240, "geo_uniform": 24, "human": 12}
 COUNTS |= {name: 0 for name, known in SETS.items() if known.table and known.archive}
+COUNTS[osv5m.NAME] = 0  # of the test split; as many for training
 CITIES = {
     "Amsterdam": (52.37, 4.90), "Athens": (37.98, 23.73), "Auckland": (-36.85, 174.76),
     "Bangkok": (13.75, 100.50), "Beijing": (39.90, 116.40), "Berlin": (52.52, 13.40),
@@ -78,12 +80,16 @@ def write_sample(
     sizes = {**COUNTS, **dict(counts or {})}
     with progress_bar("Im2GPS miniature", sum(sizes.values()), "photo") as bar:
         for number, (name, count) in enumerate(sizes.items()):
-            rng, path = np.random.default_rng([seed, number]), Path(folder) / SETS[name].archive
+            rng, below = np.random.default_rng([seed, number]), Path(folder)
             photos = _photos(rng, count, number, width, bar)
-            if not SETS[name].table:
+            if name == osv5m.NAME:
+                for split in osv5m.SPLITS if count else ():
+                    write_osv5m(below, split, _photos(rng, count, number, width, bar))
+            elif not SETS[name].table:
+                path = below / SETS[name].archive
                 write_zip(path, {f"{path.stem}/{file}": data for file, data in photos})
             elif count:
-                write_set(Path(folder), name, photos, rng)
+                write_set(below, name, photos, rng)
 
 
 def _photos(

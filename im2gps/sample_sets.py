@@ -9,8 +9,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 
 from geoload.files import atomic_write
+from im2gps import osv5m
 from im2gps.photo import coordinates
 from im2gps.sets import SETS, TRUTH_COLUMNS
 
@@ -45,6 +47,28 @@ def write_set(folder: Path, name: str, photos: Iterable[Named], rng: np.random.G
         stem = SETS[name].archive.removesuffix(".zip")
         write_zip(folder / SETS[name].archive, {f"{stem}/{n}": files[n] for n in files})
     write_csv(folder / SETS[name].table, header, rows)
+
+
+def write_osv5m(folder: Path, split: str, photos: Iterable[Named]) -> None:
+    """Write two ZIP files of a split and its CSV, in the layout of the Hub.
+
+    The last row has no photo.
+    """
+    header = ["id", "latitude", "longitude", *osv5m.COLUMNS]
+    files: list[dict[str, bytes]] = [{}, {}]
+    rows = []
+    for index, (original, data) in enumerate(photos):
+        *_, number, _, _, owner = original.removesuffix(".jpg").split("_")
+        files[index % 2][f"{index % 2:02d}/{number}.jpg"] = data
+        cells = {
+            name: "1.5" if kind == pa.float64() else "" for name, kind in osv5m.COLUMNS.items()
+        }
+        cells |= {"sequence": f"drive{index // 3}", "creator_username": owner, "country": "NZ"}
+        rows.append([number, *coordinates(data), *cells.values()])
+    rows.append(["1", 0.5, 0.5, *[""] * len(osv5m.COLUMNS)])
+    for at, content in enumerate(files):
+        write_zip(folder / "images" / split / f"{at:02d}.zip", content)
+    write_csv(folder / f"{split}.csv", header, rows)
 
 
 def write_zip(path: Path, files: Mapping[str, bytes]) -> None:

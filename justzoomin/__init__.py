@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from justzoomin.views import open_views
     from justzoomin.zoom_views import ZoomViews
 
-register("justzoomin", "justzoomin.justzoomin", revisions=True)
+register("justzoomin", "justzoomin.justzoomin")
 
 __all__ = [
     "JustZoomIn",

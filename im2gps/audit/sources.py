@@ -32,15 +32,15 @@ from geoload.files import files_below
 from geoload.jpeg import PhotoError
 from geoload.messages import progress_bar
 from geoload.report import Findings
-from im2gps import metadata
+from im2gps import metadata, osv5m
 from im2gps.flickr.ids import OWNER, PHOTO_ID, SECRET, SERVER
 from im2gps.lists.columns import photo_ids
 from im2gps.lists.table import Counts, Result, find_lists, read_lists
 from im2gps.options import CONFIGS, Im2GPSConfig
-from im2gps.packs import PackError, Photo, folder_photos, open_pack
+from im2gps.packs import UNUSABLE, PackError, Photo, folder_photos, open_pack
 from im2gps.photo import coordinates, fields
 from im2gps.photo_table import open_parquet
-from im2gps.rows import UNUSABLE, pack_rows
+from im2gps.rows import pack_rows
 from im2gps.sets import SETS
 from im2gps.training import read_records, samples
 
@@ -237,6 +237,8 @@ def _stem(name: str) -> str:
 def _configuration(config: Im2GPSConfig, source: Source) -> Iterator[Columns]:
     if config.name == metadata.NAME:
         return _table(Path(metadata.find_table(config.data_dir)))
+    if config.name == osv5m.NAME:
+        return _table(Path(config.files().table("test")))
     if table := config.table():
         return _table(Path(table))  # also without the photos
     warn = functools.partial(_log.warning, "%s")

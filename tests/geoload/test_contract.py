@@ -187,7 +187,7 @@ def test_a_revision_reaches_the_builder_or_is_refused():
     commit = "1" * 40
     builder = load_dataset_builder("justzoomin", "metadata", revision=commit)
     assert builder.config.revision == commit
-    with pytest.raises(ValueError, match="im2gps has no revisions"):
+    with pytest.raises(ValueError, match="im2gps has no revisions but for 'osv5m'"):
         load_dataset_builder("im2gps", revision="v2")
     assert load_dataset_builder("im2gps", revision="main").config.name == "im2gps"
 

@@ -184,6 +184,9 @@ def test_a_zip_bomb_is_unpacked_only_to_the_size_limit(tmp_path):
 class ShortReads(io.FileIO):
     """A file whose reads return at most 700 bytes, as on FUSE and network disks."""
 
+    def __init__(self, path: str, token: object) -> None:
+        super().__init__(path)
+
     def read(self, size: int | None = -1) -> bytes:
         return super().read(700 if size is None or size < 0 else min(size, 700))
 
