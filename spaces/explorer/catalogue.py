@@ -6,7 +6,6 @@ when it is requested.
 
 from __future__ import annotations
 
-import bisect
 import logging
 import os
 import tempfile
@@ -15,12 +14,14 @@ from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
 import fsspec
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute
 import pyarrow.parquet as pq
 from datasets import (
     Image,
@@ -34,6 +35,7 @@ from rival import BASELINE, Rival, read_rival, write_baseline
 import im2gps.sample
 import justzoomin.sample
 from gcd_metric.matching import match_ids
+from geoload.publishing.photo_table import NAME
 from justzoomin.sample_tiles import write_views
 from justzoomin.source import TABLES
 from justzoomin.views import Prefix, Views, open_views
@@ -45,7 +47,7 @@ RIVALS = {"im2gps": "IM2GPS_PREDICTIONS", "justzoomin": "JUSTZOOMIN_PREDICTIONS"
 # The page opens with these splits, and games draw their photos from them.
 _FIRST_SPLITS = ("test", "validation")
 _MOST_LOOSE = 10_000  # ids among which the spellings of published files are tried, too
-_FILES_AT_ONCE = 8
+_READS_AT_ONCE = 16
 _VIEWS = "views/views_384.tar"
 _MINIATURE_WIDTH = 320  # of its photos, in pixels
 
@@ -68,8 +70,8 @@ class Rows:
         places = [table.column(name).to_numpy() for name in ("latitude", "longitude")]
         sequences = None
         if "sequence" in table.column_names:
-            numbers = table.column("sequence").to_pylist()
-            sequences = np.array(numbers, np.int8).reshape(len(table), -1)
+            numbers = table.column("sequence").combine_chunks().flatten().to_numpy()
+            sequences = numbers.astype(np.int8).reshape(len(table), -1)
         ids = np.array(table.column("image_id").to_pylist(), dtype=str)
         return cls(ids, np.column_stack(places).astype(float), sequences)
 
@@ -216,7 +218,8 @@ class Published(Collection):
         same = name == "justzoomin" and "metadata" in configs
         self._metadata = "metadata" if same else self._photos
         self._has_views = "views" in configs
-        self._opened: dict[tuple[str, str], ParquetFiles] = {}
+        self._opened: dict[str, dict[str, ParquetFiles]] = {}
+        self._where: dict[str, tuple[pa.Array, pa.Array]] = {}  # file and row of each photo
         self._opening = threading.Lock()
         splits = get_dataset_split_names(path, self._photos, revision=self._revision)
         super().__init__(name, sorted(splits, key=lambda n: (*_FIRST_SPLITS, n).index(n)))
@@ -226,10 +229,23 @@ class Published(Collection):
     def _read_rows(self, split: str) -> Rows:
         sequence = ["sequence"] if self._photos == "streetview" else []
         columns = ["image_id", "latitude", "longitude", *sequence]
-        return Rows.from_table(self._files(self._metadata, split).columns(columns))
+        folder = self._files(self._photos, split).paths[0].rpartition("/")[0]
+        try:
+            photos = ParquetFiles([f"{folder}/{NAME}"])
+            table = photos.columns([*columns, "split", "file", "row"], split)
+        except FileNotFoundError:  # published by an earlier version
+            return Rows.from_table(self._files(self._metadata, split).columns(columns))
+        table = table.filter(pa.compute.equal(table["split"], split))
+        files = table["file"].combine_chunks().dictionary_encode()
+        self._where[split] = files, table["row"].combine_chunks()
+        return Rows.from_table(table)
 
     def _read_photo(self, split: str, image_id: str, row: int) -> bytes:
-        return bytes(self._files(self._photos, split).entry("image_id", image_id, "image")["bytes"])
+        files = self._files(self._photos, split)
+        if split not in self._where:
+            return bytes(files.entry("image_id", image_id, "image")["bytes"])
+        name, place = (column[row].as_py() for column in self._where[split])
+        return bytes(files.at(name, place, "image")["bytes"])
 
     def _read_view(self, prefix: Prefix) -> bytes | None:
         if not self._has_views:
@@ -238,10 +254,11 @@ class Published(Collection):
 
     def _files(self, config: str, split: str) -> ParquetFiles:
         with self._opening:
-            if (config, split) not in self._opened:
+            if config not in self._opened:
                 builder = load_dataset_builder(self._path, config, revision=self._revision)
-                self._opened[config, split] = ParquetFiles(builder.config.data_files[split])
-            return self._opened[config, split]
+                found = builder.config.data_files.items()
+                self._opened[config] = {name: ParquetFiles(paths) for name, paths in found}
+            return self._opened[config][split]
 
 
 class ParquetFiles:
@@ -254,22 +271,28 @@ class ParquetFiles:
     """
 
     def __init__(self, paths: Iterable[str]) -> None:
-        self._paths = list(paths)
-        self._open: dict[int, pq.ParquetFile] = {}
-        self._locks = [threading.Lock() for _ in self._paths]
+        self.paths = list(paths)
+        self._footers: dict[int, pq.FileMetaData] = {}
+        self._locks = [threading.Lock() for _ in self.paths]
         self._indexing = threading.Lock()
-        self._index: dict[str, dict[Hashable, int]] = {}
-        self._groups: list[tuple[int, int, int]] = []  # of each row group: first row, file, number
+        self._index: dict[str, dict[Hashable, tuple[int, int]]] = {}  # file and row of each key
 
-    def columns(self, names: Sequence[str]) -> pa.Table:
-        """Read whole columns of all files."""
+    def columns(self, names: Sequence[str], split: str | None = None) -> pa.Table:
+        """Read whole columns of all files; of row groups with other splits only, nothing."""
+        with ThreadPoolExecutor(_READS_AT_ONCE) as pool:
+            footers = pool.map(self._footer, range(len(self.paths)))
+            groups = [
+                (number, group)
+                for number, footer in enumerate(footers)
+                for group in range(footer.num_row_groups)
+                if split is None or _may_have(footer.row_group(group), split)
+            ]
+            return pa.concat_tables(pool.map(lambda one: self._read(*one, names), groups))
 
-        def read(number: int) -> pa.Table:
-            with self._locks[number]:
-                return self._file(number).read(columns=list(names))
-
-        with ThreadPoolExecutor(_FILES_AT_ONCE) as pool:
-            return pa.concat_tables(pool.map(read, range(len(self._paths))))
+    def at(self, name: str, row: int, column: str) -> Any:
+        """Return one column's entry of a row of the file with this name."""
+        number = next(i for i, path in enumerate(self.paths) if path.endswith(f"/{name}"))
+        return self._entry(number, row, column)
 
     def entry(self, key_column: str, key: Hashable, column: str) -> Any:
         """Return one column's entry of the row with a key; KeyError if there is none.
@@ -278,34 +301,44 @@ class ParquetFiles:
         """
         with self._indexing:
             if key_column not in self._index:
-                keys = self.columns([key_column]).column(0).to_pylist()
+                keys = iter(self.columns([key_column]).column(0).to_pylist())
                 self._index[key_column] = {
-                    tuple(key) if isinstance(key, list) else key: row
-                    for row, key in enumerate(keys)
+                    tuple(key) if isinstance(key, list) else key: (number, row)
+                    for number in range(len(self.paths))
+                    for row, key in enumerate(islice(keys, self._footer(number).num_rows))
                 }
-                self._groups = self._row_groups()
-        row = self._index[key_column][key]
-        first, number, group = self._groups[bisect.bisect(self._groups, (row, np.inf)) - 1]
+        return self._entry(*self._index[key_column][key], column)
+
+    def _entry(self, number: int, row: int, column: str) -> Any:
+        footer, group = self._footer(number), 0
+        while row >= (rows := footer.row_group(group).num_rows):
+            row, group = row - rows, group + 1
+        return self._read(number, group, [column]).column(column)[row].as_py()
+
+    def _read(self, number: int, group: int, names: Sequence[str]) -> pa.Table:
+        with self._opened(number) as file:
+            footer = self._footer(number)
+            parquet = pq.ParquetFile(file, metadata=footer, pre_buffer=True)
+            return parquet.read_row_group(group, columns=list(names))
+
+    def _footer(self, number: int) -> pq.FileMetaData:
         with self._locks[number]:
-            entries = self._file(number).read_row_group(group, columns=[column])
-            return entries.column(column)[row - first].as_py()
+            if number not in self._footers:
+                with self._opened(number) as file:
+                    self._footers[number] = pq.read_metadata(file)
+            return self._footers[number]
 
-    def _row_groups(self) -> list[tuple[int, int, int]]:
-        groups, first = [], 0
-        for number in range(len(self._paths)):
-            metadata = self._file(number).metadata
-            for group in range(metadata.num_row_groups):
-                groups.append((first, number, group))
-                first += metadata.row_group(group).num_rows
-        return groups
+    def _opened(self, number: int) -> Any:
+        # Without a cache, which would fetch megabytes for a few ids.
+        system, path = fsspec.core.url_to_fs(self.paths[number])
+        return system.open(path, "rb", cache_type="none")
 
-    def _file(self, number: int) -> pq.ParquetFile:
-        if number not in self._open:
-            # Without a cache, which would fetch megabytes for a few ids.
-            system, path = fsspec.core.url_to_fs(self._paths[number])
-            opened = system.open(path, "rb", cache_type="none")
-            self._open[number] = pq.ParquetFile(opened, pre_buffer=True)
-        return self._open[number]
+
+def _may_have(group: pq.RowGroupMetaData, split: str) -> bool:
+    """Return whether a row group may have rows of a split."""
+    columns = [group.column(i) for i in range(group.num_columns)]
+    found = next(one.statistics for one in columns if one.path_in_schema == "split")
+    return found is None or not found.has_min_max or found.min <= split <= found.max
 
 
 # --- opening ------------------------------------------------------------------------------------

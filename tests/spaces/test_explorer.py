@@ -9,6 +9,7 @@ import re
 import sys
 from pathlib import Path
 
+import datasets
 import numpy as np
 import pyarrow as pa
 import pytest
@@ -19,6 +20,8 @@ from PIL import Image
 import gcd_metric
 import im2gps.cli
 import im2gps.sample
+import justzoomin.cli
+from geoload.jpeg import clean
 from tests.support.browser import PHONE, WIDE, Space, chromium, need_browser, visit  # noqa: F401
 from tests.support.shards import jpeg, pair, write_shard
 
@@ -564,6 +567,33 @@ def test_published_folders_are_read_in_place(modules, hub, zoom, tmp_path):
     assert read < 700_000 and not any("streetview/val" in name for name in hub.sent)
     assert city.view((3, 7)) == views[2]["view"]["bytes"]
     assert city.find(truth["train"][5]["image_id"] + ".jpg") == ("train", 5)
+
+
+def test_the_first_photo_needs_one_file_of_photos(modules, hub, zoom, tmp_path):
+    """`photos.parquet` says where it is; else the ids in all files would be read."""
+    from catalogue import Published
+
+    folder = tmp_path / "published"
+    arguments = ["--to", str(folder), "--data-dir", str(zoom), "--max-shard-size", "6KB"]
+    assert justzoomin.cli.main(["publish", *arguments]) == 0
+    assert len(list((folder / "streetview").glob("train-*"))) > 5
+    hub.add("someone/town", folder)
+    city = Published("justzoomin", "someone/town")
+    rows = city.rows("train")
+    expected = load_dataset("justzoomin", data_dir=str(zoom), split="train")
+    expected = expected.cast_column("image", datasets.Image(decode=False))
+    hub.forget()
+    first = city.photo("train", 0)
+    read = {request.file for request in hub.requests if request.file}
+    assert len(read) == 1
+    photos = {row["image_id"]: row for row in expected}
+    assert first == clean(photos[rows.ids[0]]["image"]["bytes"])
+    assert sorted(rows.ids) == sorted(photos)
+    for row, image_id in enumerate(rows.ids):
+        one = photos[image_id]
+        assert rows.places[row].tolist() == [one["latitude"], one["longitude"]]
+        assert rows.sequences[row].tolist() == one["sequence"]
+        assert city.photo("train", row) == clean(one["image"]["bytes"])
 
 
 def test_the_benchmark_comes_first_in_a_published_im2gps(modules, packs, zoom, tmp_path):
