@@ -187,6 +187,23 @@ def test_tar_files_for_webdataset_load_the_same(washington, tmp_path):
     assert len(list((folder / "streetview").glob("train-*.tar"))) > 1
 
 
+def test_photos_are_published_at_training_size(packs, washington, tmp_path, capsys):
+    world, town = tmp_path / "world", tmp_path / "town"
+    size = ["--image-size", 12]
+    assert run("im2gps", "--to", world, "--data-dir", packs, "--configs", "im2gps", *size) == 0
+    assert run("justzoomin", "--to", town, "--data-dir", washington, *size,
+               "--configs", "streetview,views") == 0  # fmt: skip
+    assert "photos reduced to 12 pixels, the shorter side" in capsys.readouterr().out
+    for folder, config, split in ((world, "im2gps", "test"), (town, "streetview", "train")):
+        rows = list(load_dataset(str(folder), config, split=split, streaming=True))
+        assert rows and {min(row["image"].size) for row in rows} == {12}
+        assert "photos reduced to 12 pixels" in (folder / "README.md").read_text()
+    views = load_dataset(str(town), "views", split="train", streaming=True)
+    assert {row["view"].size for row in views} == {(16, 16)}
+    assert run("im2gps", "--to", world, "--data-dir", packs, "--image-size", 0) == 2
+    assert "shorter side in pixels" in capsys.readouterr().err
+
+
 def test_sample_keys_are_valid_image_ids(tmp_path):
     names = [
         "a.b/c.jpg",

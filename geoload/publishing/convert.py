@@ -20,6 +20,7 @@ from geoload.files import filename_in_errors, read_json, sha256
 from geoload.jpeg import PhotoError, clean
 from geoload.messages import progress_bar
 from geoload.output_folder import OutputFolder
+from geoload.pictures import PictureError, shrink
 from geoload.publishing.formats import FORMATS
 
 WORK = ".publish"
@@ -43,6 +44,22 @@ def without_metadata(picture: dict[str, Any]) -> dict[str, Any] | None:
         return {**picture, "bytes": clean(picture["bytes"])}
     except PhotoError:
         return None
+
+
+def reduced(screened: Screened, size: int) -> Screened:
+    """Return a row whose photo has a shorter side of at most `size` pixels; leave views alone."""
+    row = screened.row
+    if row is None or not {"image_id", "image"} <= row.keys():
+        return screened
+    data = row["image"]["bytes"]
+    try:
+        small = shrink(data, size)
+    except PictureError:
+        return Screened(None, "that cannot be decoded")
+    if small == data:
+        return screened
+    row = {**row, "image": {**row["image"], "bytes": small}}
+    return screened._replace(row=row, remark=f"photos reduced to {size} pixels, the shorter side")
 
 
 @dataclass

@@ -20,6 +20,7 @@ from gcd_metric.names import counted
 from geoload.files import sha256
 from geoload.messages import format_bytes
 from geoload.output_folder import OutputFolder
+from geoload.pictures import check_size
 from geoload.publishing import convert, croissant, licences
 from geoload.publishing.card import (
     CardEntry,
@@ -49,6 +50,8 @@ def publish(spec: PublishSpec, settings: Settings) -> None:
         raise ValueError(f"{settings.repo_id!r} is not a repository name such as owner/name.")
     if spec.private_option and not settings.private:
         raise ValueError(f"{spec.private_option} needs a private repository: leave out --public.")
+    if settings.image_size is not None:
+        check_size(settings.image_size)
     run = _Run(spec, settings)
     if settings.dry_run:
         run.estimate()
@@ -125,10 +128,13 @@ class _Run:
         features = builder.info.features
         kept = {n: f for n, f in features.items() if n not in spec.screening_columns}
         types = FORMATS[self._settings.form].stored(datasets.Features(kept))
-        key = f"{builder.config_id} {spec.key}"
+        key, screen = f"{builder.config_id} {spec.key}", spec.screen
+        if (size := self._settings.image_size) is not None:
+            key += f" image_size={size}"
+            screen = lambda row: convert.reduced(spec.screen(row), size)  # noqa: E731
         # Opened at once, because only this leaves out splits whose files are missing.
         return [
-            Split(config, name, types, key, undecoded(rows, features), spec.screen)
+            Split(config, name, types, key, undecoded(rows, features), screen)
             for name, rows in builder.as_streaming_dataset().items()
         ]
 
@@ -264,7 +270,8 @@ class _Run:
                 return known.rows, known.size, known.left_out, ""
         estimate = self._spec.estimate(self._builder(split.config), split.name)
         if estimate is not None:
-            return (*estimate, {}, "about ")
+            full = "" if self._settings.image_size is None else "at full size, "
+            return (*estimate, {}, f"{full}about ")
         rows = size = 0
         left_out: Counter[str] = Counter()
         for screened in map(split.screen, split.rows()):

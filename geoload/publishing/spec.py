@@ -80,6 +80,7 @@ class Settings:
     to: str | None = None
     configs: list[str] | None = None
     form: str = "parquet"
+    image_size: int | None = None  # shorter side of photos in pixels
     shard_bytes: int = SHARD_BYTES
     private: bool = True
     replace: bool = False
@@ -107,6 +108,9 @@ def add_command(commands: Any, run: Callable[..., None]) -> argparse.ArgumentPar
                         help="Parquet files (default), or TAR files for webdataset")
     parser.add_argument("--max-shard-size", dest="shard_bytes", type=_bytes, metavar="SIZE",
                         default=SHARD_BYTES, help="largest size of a file (default: 400MB)")
+    parser.add_argument("--image-size", metavar="N", type=int,
+                        help="reduce photos to a shorter side of N pixels, for training "
+                        "(default: publish them as they are)")
     readers = parser.add_mutually_exclusive_group()
     readers.add_argument("--private", action="store_true", default=True, dest="private",
                          help="only you can read the repository (default)")
