@@ -33,7 +33,8 @@ _SIDE = 64  # pixels of the square to which a picture is reduced
 _DETAIL = 16  # frequencies in each direction, 256 bits; the coarse hash has 8 and 64 bits
 _STEPS = 5  # positions of an edge within the margin
 _COARSE_BITS = 8
-_LEAST_CONTRAST = 3.0  # standard deviation of grey levels
+_NOISE = 128.0  # amplitude of each frequency in noise of one grey level
+_LEAST_WAVES = 56  # of the 64 coarse frequencies, above the noise in a picture to compare
 _BORDER = 12.0  # range of grey levels in a line of a plain border
 _MOST_BORDER = 0.25  # of the width or height, at each side
 
@@ -60,15 +61,16 @@ def find_copies(
 
     The search is exact: a copy differs in at most 8 of 64 bits from one of the crops of the test
     photo by 0, 5 or 10 % at each side, and in at most `max_bits` of 256 bits from one of those in
-    steps of 2.5 %. Memory: about 7 kB for each test photo. Photos are decoded and compared in one
-    thread for each core.
+    steps of 2.5 %. Of the 256, those are compared whose frequency in the crop is above the noise,
+    and the result is scaled. Memory: about 7 kB for each test photo. Photos are decoded and
+    compared in one thread for each core.
 
     Parameters
     ----------
     test : sequence of (name, function that returns the file's bytes)
     train : iterable of the same, read once
     report : Findings
-        Counts the photos that cannot be decoded, or are too plain to compare.
+        Counts the photos that cannot be decoded, and test photos that are too plain to compare.
     max_bits : int
         From 0 to 128, which is half of the bits: so many differ between unrelated pictures.
     found : callable
@@ -79,8 +81,9 @@ def find_copies(
     index = _TestPhotos()
     photos = progress_bar("Test photos", len(test), "photo", items=test)
     for number, (photo, (_, views)) in enumerate(_in_threads(_read, photos)):
-        for view in _usable(photo[0], views, report):
-            index.add(number, view)
+        added = [index.add(number, view) for view in _readable(photo[0], views, report)]
+        if added and not any(added):
+            report.add(PLAIN, photo[0])
     index.sort()
 
     def search(photo: Photo) -> tuple[bytes, Views, dict[int, int]]:
@@ -94,7 +97,7 @@ def find_copies(
     copies = []
     photos = progress_bar("Training photos", unit="photo", items=train)
     for photo, (data, views, best) in _in_threads(search, photos):
-        _usable(photo[0], views, report)
+        _readable(photo[0], views, report)
         for number, bits in best.items():
             copies.append(Copy(number, photo[0], bits))
             found(copies[-1], data)
@@ -116,13 +119,11 @@ def _in_threads(
             yield photo, future.result()
 
 
-def _usable(name: str, views: Views, report: Findings) -> list[np.ndarray]:
-    """Return the views of a photo; report it if there are none."""
+def _readable(name: str, views: Views, report: Findings) -> list[np.ndarray]:
+    """Return the views of a photo; report it if it cannot be decoded."""
     if isinstance(views, str):
         report.add(UNREADABLE, f"{name}: {views}")
         return []
-    if not views:
-        report.add(PLAIN, name)
     return views
 
 
@@ -137,18 +138,14 @@ def _read(photo: Photo) -> tuple[bytes, Views]:
 
 
 def _views(pixels: np.ndarray) -> list[np.ndarray]:
-    """Return a picture as a grey square, and a second one without its plain border, if it has one.
-
-    A picture without contrast has no views.
-    """
+    """Return a picture as a grey square, and a second one without its plain border, if any."""
     grey = Image.fromarray(pixels).convert("L")
     box = _without_border(np.asarray(grey, np.int16))
     boxes = {(0, 0, *grey.size), box}
-    squares = [
+    return [
         np.asarray(grey.resize((_SIDE, _SIDE), Image.Resampling.BILINEAR, one))
         for one in sorted(boxes)
     ]
-    return [square for square in squares if square.std() >= _LEAST_CONTRAST]
 
 
 def _without_border(grey: np.ndarray) -> tuple[int, int, int, int]:
@@ -161,7 +158,8 @@ def _without_border(grey: np.ndarray) -> tuple[int, int, int, int]:
             plain = (np.ptp(part, axis=1) <= _BORDER) & (
                 np.abs(part.mean(1) - part[:1].mean()) <= _BORDER
             )
-            edges.append(most if plain.all() else int(plain.argmin()))
+            edge = most if plain.all() else int(plain.argmin())
+            edges.append(edge + (edge > 0))  # the next line is mixed with the border
         return edges[0], len(lines) - edges[1]
 
     (top, bottom), (left, right) = inside(grey), inside(grey.T)
@@ -186,17 +184,18 @@ def _transforms() -> np.ndarray:
     return np.array(matrices, np.float32)
 
 
-def _hashes(square: np.ndarray, transforms: np.ndarray) -> np.ndarray:
-    """Return the bits of all crops of a grey square, shape (crops, detail · detail)."""
+def _waves(square: np.ndarray, transforms: np.ndarray) -> np.ndarray:
+    """Return the frequencies of all crops of a grey square, shape (crops, detail · detail)."""
     # Small products, because numpy's library shares large ones out among all cores, which is slower
     # here and takes them from the other threads.
     rows = transforms @ square.astype(np.float32)
     waves: np.ndarray = rows[:, None] @ transforms.transpose(0, 2, 1)
-    return waves.reshape(len(transforms) ** 2, -1) > 0
+    return waves.reshape(len(transforms) ** 2, -1)
 
 
-def _words(bits: np.ndarray) -> np.ndarray:
-    """Pack 64 bits into each word."""
+def _words(square: np.ndarray, transforms: np.ndarray) -> np.ndarray:
+    """Return the coarse hashes of all crops of a grey square, in words of 64 bits."""
+    bits = _waves(square, transforms[:, : _DETAIL // 2]) > 0
     words: np.ndarray = np.packbits(bits, axis=-1).view(np.uint64)[..., 0]
     return words
 
@@ -208,12 +207,16 @@ class _TestPhotos:
         self._views: list[tuple[int, np.ndarray]] = []
         self._words: list[np.ndarray] = []
 
-    def add(self, number: int, square: np.ndarray) -> None:
-        """Add a view of a test photo."""
+    def add(self, number: int, square: np.ndarray) -> bool:
+        """Add a view of a test photo, or return False if it is too plain."""
+        whole = _waves(square, _transforms()[:1, : _DETAIL // 2])
+        if np.count_nonzero(np.abs(whole) > _NOISE) < _LEAST_WAVES:
+            return False
         edges = np.arange(0, _STEPS, 2)
         cuts = (edges[:, None] * _STEPS + edges).ravel()
         self._views.append((number, square))
-        self._words.append(np.unique(_words(_hashes(square, _transforms()[cuts, : _DETAIL // 2]))))
+        self._words.append(np.unique(_words(square, _transforms()[cuts])))
+        return True
 
     def sort(self) -> None:
         """Make the index, after the last photo was added."""
@@ -226,10 +229,14 @@ class _TestPhotos:
     def matches(self, square: np.ndarray, max_bits: int) -> Iterator[tuple[int, int]]:
         """Yield the numbers of the test photos of which a view is a copy, and the bits."""
         whole = _transforms()[:1]
-        word = _words(_hashes(square, whole[:, : _DETAIL // 2]))[0]
-        bits = _hashes(square, whole)
-        for owner in np.unique(self._owners[self._index.near(word)]).tolist():
+        bits = _waves(square, whole) > 0
+        near = self._index.near(_words(square, whole)[0])
+        for owner in np.unique(self._owners[near]).tolist():
             number, view = self._views[owner]
-            least = int(np.count_nonzero(_hashes(view, _transforms()) != bits, axis=1).min())
+            waves = _waves(view, _transforms())
+            compared = np.abs(waves) > _NOISE
+            differing = np.count_nonzero(compared & ((waves > 0) != bits), axis=1)
+            counts = np.maximum(np.count_nonzero(compared, axis=1), _LEAST_WAVES)
+            least = round(_DETAIL**2 * float((differing / counts).min()))
             if least <= max_bits:
                 yield number, least
