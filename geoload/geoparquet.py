@@ -1,4 +1,4 @@
-"""GeoParquet 1.1: tables of places with a column of points, which tools for maps read.
+"""GeoParquet 1.1: tables of places with a column of points, which other programs read.
 
 Beside `latitude` and `longitude` they have `geometry`, points in well-known binary (WKB), and
 `bbox`, whose statistics tell a reader which row groups a region needs. The format is described at

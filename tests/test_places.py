@@ -173,9 +173,10 @@ def test_photos_are_found_by_place_and_their_row(published):
             lines = pq.read_table(published / path / "photos.parquet").to_pylist()
             rows = load_dataset("csv", data_files=str(published / path / "attribution.csv"))
             credits = {row["image_id"]: row for row in rows["train"]}
-            assert {row["image_id"]: row["link"] for row in lines} == {
-                name: row["link"] for name, row in credits.items()
+            assert {row["image_id"]: row["licence"] for row in lines} == {
+                name: row["licence"] for name, row in credits.items()
             }
+            assert not {"owner", "title", "link"} & set(lines[0])  # kept apart from places
     tables = (published / "justzoomin" / "metadata").glob("*.parquet")
     assert sum(len(geopandas.read_parquet(table)) for table in tables) == 50
 

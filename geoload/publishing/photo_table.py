@@ -1,4 +1,4 @@
-"""The table of a configuration's photos: their places and attributions, without the pictures.
+"""The table of a configuration's photos: their places and licences, without the pictures.
 
 It says in which file and row each photo is, so that a reader finds one without reading all ids.
 """
@@ -19,7 +19,8 @@ from geoload.publishing.convert import Manifest, credit_lines, encodable
 from geoload.publishing.formats import ParquetShard, has_places, picture_columns
 
 NAME = "photos.parquet"
-_BLOCK = 2**19  # rows that are ordered together; about 200 MB of memory
+_LICENCE = ("licence", "licence_link")  # titles and owners are kept apart from places
+_BLOCK = 2**19  # rows that are ordered together, in memory
 
 
 def write_photo_table(
@@ -56,7 +57,7 @@ def write_photo_table(
 def _shards(
     out: OutputFolder, config: str, split: str, manifest: Manifest, columns: list[str]
 ) -> Iterator[pa.Table]:
-    """Yield the rows of each shard without pictures, with their attributions if they have any."""
+    """Yield the rows of each shard without pictures, with their licences if they have their own."""
     credits = credit_lines(out, config, [split])
     for name, shard in zip(
         manifest.names(split, ParquetShard.suffix), manifest.shards, strict=True
@@ -65,10 +66,9 @@ def _shards(
             table = file.read(columns)
         if shard.credits:
             lines = list(itertools.islice(credits, shard.rows))
-            for column in lines[0]:
-                if column not in ("split", "image_id"):
-                    texts = [encodable(line[column]) for line in lines]
-                    table = table.append_column(column, pa.array(texts, pa.string()))
+            for column in _LICENCE:
+                texts = [encodable(line[column]) for line in lines]
+                table = table.append_column(column, pa.array(texts, pa.string()))
         where = {"split": pa.repeat(split, shard.rows), "file": pa.repeat(name, shard.rows),
                  "row": pa.array(range(shard.rows), pa.int32())}  # fmt: skip
         for column, values in where.items():
