@@ -287,7 +287,7 @@ class ParquetFiles:
                 for group in range(footer.num_row_groups)
                 if split is None or _may_have(footer.row_group(group), split)
             ]
-            return pa.concat_tables(pool.map(lambda one: self._read(*one, names), groups))
+            return pa.concat_tables(pool.map(lambda one: self._read(one[0], one[1], names), groups))
 
     def at(self, name: str, row: int, column: str) -> Any:
         """Return one column's entry of a row of the file with this name."""
