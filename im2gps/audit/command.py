@@ -109,13 +109,9 @@ def _report(
         for kind in kinds:
             what = _KINDS[kind][1].replace(" ", "_")
             known = test[what] and any(one[what] for one in document["train"])
-            counts = {
-                "test_photos": found.test_photos(number, kind),
-                "train_photos": found.train_photos[number, kind],
-            }
-            test["overlap"][kind] = counts if known else None
+            test["overlap"][kind] = found.counts(number, kind) if known else None
         if any(test["overlap"].values()):
-            test["overlap"]["any"] = {"test_photos": found.test_photos(number, "any")}
+            test["overlap"]["any"] = {"test_photos": found.counts(number)["test_photos"]}
     return document
 
 

@@ -16,7 +16,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import islice
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -59,23 +59,18 @@ _NAMES = {
 }
 PLAIN_NUMBERS = "plain numbers"
 _PLAIN = f"{_START}{_ID}{_END}"
+_SECONDS = pa.timestamp("s")
 _TIME = r"^(\d{4})[-:](\d{2})[-:](\d{2})[ T](\d{2}:\d{2}:\d{2}).*$"
+_AXES = ("latitude", "longitude")
 _log = logging.getLogger(__name__)
 Columns = Mapping[str, Any]  # cells by role: name, photo_id, owner, latitude, longitude, taken
-
-
-class Batch(NamedTuple):
-    """Some photos of a source, by columns; null, NaN or NaT where something is unknown.
-
-    `names` and `owners` are texts, `ids` numbers of 64 bits, `places` are latitude and longitude in
-    degrees, shape (n, 2), and `taken` are local times in seconds, as datetime64.
-    """
-
-    names: pa.Array
-    ids: pa.Array
-    owners: pa.Array
-    places: np.ndarray
-    taken: np.ndarray
+# What photos are compared by, and the columns of batches that have it.
+_KNOWN = {
+    "photo ids": "photo_id",
+    "photographers": "owner",
+    "coordinates": "latitude",
+    "capture times": "taken",
+}
 
 
 @dataclass
@@ -87,31 +82,28 @@ class Source:
     config: Im2GPSConfig | None = None
     plain_ids: bool = False
     photos: int = 0
+    known: dict[str, int] = field(default_factory=lambda: dict.fromkeys(_KNOWN, 0))
     ids: Counter[str] = field(default_factory=Counter)  # by the form in which they were found
     plain_numbers: int = 0  # names that are not taken as ids
-    owners: int = 0
-    places: int = 0
-    times: int = 0
     findings: Findings = field(default_factory=Findings)
 
-    def batches(self) -> Iterator[Batch]:
-        """Read all photos, and count them."""
+    def batches(self) -> Iterator[pd.DataFrame]:
+        """Read all photos, and count them; raise ValueError if there are none.
+
+        The columns are `name` and `owner` (text), `photo_id` (UInt64), `latitude` and `longitude`
+        in degrees, and `taken` (local times in seconds); empty where something is unknown.
+        """
         with progress_bar(self.name, unit="photo") as bar:
             for columns in _read(self):
                 batch = self._batch(columns)
-                bar.update(len(batch.names))
+                bar.update(len(batch))
                 yield batch
-
-    def known(self) -> dict[str, int]:
-        """Return how many photos have each thing that photos are compared by."""
-        return {
-            "photo ids": self.ids.total(), "photographers": self.owners,
-            "coordinates": self.places, "capture times": self.times,
-        }  # fmt: skip
+        if not self.photos:
+            raise ValueError(f"{self.name} contains no photos")
 
     def as_dict(self) -> dict[str, Any]:
         """Return plain data for JSON."""
-        known = {what.replace(" ", "_"): count for what, count in self.known().items()}
+        known = {what.replace(" ", "_"): count for what, count in self.known.items()}
         return {
             "name": self.name, "photos": self.photos, **known, "photo_ids_from": dict(self.ids),
             "plain_numbers": self.plain_numbers, "findings": self.findings.as_dict(),
@@ -119,7 +111,7 @@ class Source:
 
     def __str__(self) -> str:
         parts = []
-        for what, count in self.known().items():
+        for what, count in self.known.items():
             share = "all" if count == self.photos else f"{count:,}" if count else "none"
             how = ", ".join(f"{n:,} from {form}" for form, n in self.ids.most_common())
             if len(self.ids) == 1:
@@ -133,16 +125,18 @@ class Source:
             )
         return text + (f"\n  {self.findings}" if self.findings else "")
 
-    def _batch(self, columns: Columns) -> Batch:
+    def _batch(self, columns: Columns) -> pd.DataFrame:
         names = _texts(columns["name"])
         ids, owners = _find_ids(names, columns, self)
-        places = _places(columns, self)
+        latitude, longitude = _places(columns, self)
         taken = _times(columns.get("taken"), len(names))
-        self.photos += len(names)
-        self.owners += len(owners) - owners.null_count
-        self.places += int(np.isfinite(places[:, 0]).sum())
-        self.times += int((~np.isnat(taken)).sum())
-        return Batch(names, ids, owners, places, taken)
+        cells = [names, ids, owners, latitude, longitude, taken]
+        table = pa.table(cells, ["name", "photo_id", "owner", "latitude", "longitude", "taken"])
+        batch: pd.DataFrame = table.to_pandas(types_mapper={pa.uint64(): pd.UInt64Dtype()}.get)
+        self.photos += len(batch)
+        for what, column in _KNOWN.items():
+            self.known[what] += int(batch[column].count())
+        return batch
 
 
 def open_source(text: str, plain_ids: bool = False) -> Source:
@@ -262,16 +256,13 @@ def _table(path: Path) -> Iterator[Columns]:
                 yield {role: batch.column(name) for role, name in roles.items()}
         return
     # the first three columns are those of id, latitude and longitude
-    axes = [roles.get(axis, roles["name"]) for axis in ("latitude", "longitude")]
-    rest = [role for role in roles if role not in ("latitude", "longitude")]
-    rows = opened.read([roles["name"], *axes, *(roles[role] for role in rest)])
+    axes = [roles.get(axis, roles["name"]) for axis in _AXES]
+    others = [name for role, name in roles.items() if role not in _AXES]
+    wanted = [roles["name"], *axes, *others]
+    rows = opened.read(wanted)
     while batch := list(islice(rows, _ROWS)):
-        _, *columns = zip(*batch, strict=True)
-        yield {
-            role: cells
-            for role, cells in zip(("latitude", "longitude", *rest), columns, strict=True)
-            if role in roles
-        }
+        cells = dict(zip(wanted, zip(*batch, strict=True), strict=True))
+        yield {role: cells[name] for role, name in roles.items()}
 
 
 def _open_csv(path: Path, roles: dict[str, str]) -> Any:
@@ -372,8 +363,8 @@ def _roles(names: Sequence[str], where: str) -> dict[str, str]:
         elif known in _TIMES:
             roles.setdefault("taken", name)
     try:
-        axes = ("latitude", "longitude")  # shards have these beside other spellings
-        roles |= {axis: axis for axis in axes} if {*axes} <= {*names} else find_pair(names)
+        # shards have these beside other spellings
+        roles |= {axis: axis for axis in _AXES} if {*_AXES} <= {*names} else find_pair(names)
     except Unclear as unclear:
         if not str(unclear).startswith("no column"):
             raise ValueError(f"{where}: {unclear}") from None
@@ -424,33 +415,30 @@ def _find_ids(names: pa.Array, columns: Columns, source: Source) -> tuple[pa.Arr
 
 
 def _places(columns: Columns, source: Source) -> np.ndarray:
-    degrees = np.full((len(columns["name"]), 2), np.nan)
-    for axis, name in enumerate(("latitude", "longitude")):
-        cells = columns.get(name)
-        if cells is not None:
-            cells = (
-                cells.to_pandas() if isinstance(cells, pa.Array) else pd.Series(cells, dtype=object)
-            )
-            degrees[:, axis] = pd.to_numeric(cells, errors="coerce").to_numpy(
-                np.float64, na_value=np.nan
-            )
-    if np.mean(np.abs(degrees[:, 0]) > 90) > 0.01:
+    """Return latitudes and longitudes in degrees, shape (2, n)."""
+    degrees = np.full((2, len(columns["name"])), np.nan)
+    for axis, name in enumerate(_AXES):
+        if (cells := columns.get(name)) is not None:
+            if not isinstance(cells, pa.Array):
+                cells = _texts(cells)
+            numbers = pd.to_numeric(cells.to_pandas(), errors="coerce")
+            degrees[axis] = numbers.to_numpy(np.float64, na_value=np.nan)
+    if np.mean(np.abs(degrees[0]) > 90) > 0.01:
         raise ValueError(
             f"{source.name}: many latitudes are beyond ±90 degrees; latitude and longitude look "
             "swapped, or are not in degrees"
         )
-    usable = (np.abs(degrees) <= (90, 180)).all(axis=1) & degrees.any(axis=1)  # not 0, 0
-    degrees[~usable] = np.nan
+    usable = (np.abs(degrees).T <= (90, 180)).all(axis=1) & degrees.any(axis=0)  # not 0, 0
+    degrees[:, ~usable] = np.nan
     return degrees
 
 
-def _times(cells: Any, count: int) -> np.ndarray:
+def _times(cells: Any, count: int) -> pa.Array:
     """Return when photos were taken; midnight counts as unknown, because Flickr fills it in."""
     if cells is None:
-        return np.full(count, "NaT", "datetime64[s]")
+        return pa.nulls(count, _SECONDS)
     if not (isinstance(cells, pa.Array) and pa.types.is_timestamp(cells.type)):
         texts = pc.replace_substring_regex(_texts(cells), _TIME, r"\1-\2-\3 \4")
         cells = pc.strptime(texts, "%Y-%m-%d %H:%M:%S", "s", error_is_null=True)
-    taken: np.ndarray = cells.to_numpy(zero_copy_only=False).astype("datetime64[s]")
-    taken[taken == taken.astype("datetime64[D]")] = "NaT"
-    return taken
+    taken = cells.cast(_SECONDS, safe=False)
+    return pc.if_else(pc.equal(taken, pc.floor_temporal(taken, unit="day")), None, taken)
