@@ -7,6 +7,7 @@ build` writes. This file is the dataset builder, and for datasets 3 the loading 
 
 from __future__ import annotations
 
+import functools
 import logging
 import re
 from collections.abc import Iterator
@@ -34,8 +35,8 @@ from im2gps.options import (
     check_resolved,
     resolve_paths,
 )
-from im2gps.packs import UNUSABLE, PackError, explained
-from im2gps.rows import make_row, pack_rows, shard_samples
+from im2gps.packs import explained
+from im2gps.rows import pack_rows, shard_rows
 from im2gps.training import warn_of_missing_shards
 
 _CITATION = """\
@@ -65,7 +66,7 @@ class Im2GPS(Builder):
         resolve_paths(kwargs)
         check_options(kwargs)
         self._warned: set[str] = set()
-        self._found: dict[str, dict[osv5m.Part, np.ndarray]] = {}  # rows, by split and part
+        self._found: dict[str, dict[str, np.ndarray]] = {}  # rows, by split and part
         super().__init__(*args, **kwargs)
         check_resolved(self.config)
         if kwargs.get("validation_fraction") is not None and not self.config.shards():
@@ -122,23 +123,9 @@ class Im2GPS(Builder):
         return super().as_dataset(split=split, **kwargs)
 
     def _info(self) -> datasets.DatasetInfo:
-        features = datasets.Features(
-            {
-                "image": datasets.Image(),
-                "image_id": datasets.Value("string"),
-                "latitude": datasets.Value("float64"),
-                "longitude": datasets.Value("float64"),
-            }
-        )
-        if self.config.records:
-            features["record"] = datasets.Value("string")
-        if self.config.columns and (truth := self.config.truth()):
-            features.update(truth.features)
-        if self.config.name == osv5m.NAME:
-            features.update(osv5m.features(self.config.columns))
         return datasets.DatasetInfo(
             description=self.config.description or "",
-            features=metadata.features() if self.config.name == metadata.NAME else features,
+            features=self.config.features(),
             homepage=PROJECT_PAGE,
             license="each photo has the licence that its photographer chose on Flickr",
             citation=_CITATION,
@@ -148,73 +135,29 @@ class Im2GPS(Builder):
         if self.config.name == metadata.NAME:
             return metadata.split_generators(self.config.data_dir)
         if self.config.name == osv5m.NAME:
-            return self._osv5m_generators(dl_manager)
-        self.config.table()  # raises if it has to be fetched by hand
+            files, splits = self.config.files(self.token), self.config.splits
+            parts: Any = osv5m.split_parts(files, splits, dl_manager, self._output_dir)
+        else:
+            parts = self._parts(dl_manager)
         findings = self.findings_folder(dl_manager)
         generators = []
-        shards = self.config.shards()
-        for split in self.split_names():
-            arguments: dict[str, Any] = {"findings": findings}
-            if split in shards:
-                arguments |= {"shards": shards[split], "split": split}
-            elif (source := self._test_source(dl_manager)) is not None:
-                arguments["source"] = source
-            else:
-                continue
+        for split, found in parts.items():
+            arguments = {"findings": findings, "split": split, "parts": found, "count": len(found)}
             generators.append(datasets.SplitGenerator(split, gen_kwargs=arguments))
+        return generators
+
+    def _parts(self, dl_manager: Any) -> dict[str, list[str]]:
+        """Return the training shards, or the test pack, of each split that is available."""
+        self.config.table()  # raises if it has to be fetched by hand
+        shards, parts = self.config.shards(), {}
+        for split in self.split_names():
+            if split in shards:
+                parts[split] = shards[split]
+            elif (source := self._test_source(dl_manager)) is not None:
+                parts[split] = [source]
         if shards and self.config.data_dir:
             warn_of_missing_shards(self.config.data_dir, len(next(iter(shards.values()))))
-        return generators
-
-    def _osv5m_generators(self, dl_manager: Any) -> list[datasets.SplitGenerator]:
-        """Return the splits of osv5m; the tables of those that are requested are read now.
-
-        Then processes that are forked later have them too.
-        """
-        if not dl_manager.is_streaming and self.config.splits is None:
-            raise ValueError(
-                f"Without streaming, {osv5m.NAME} would download and prepare all of its 5 million "
-                "photos. Use streaming=True, or name the splits to prepare: splits=['test']."
-            )
-        files, generators = self.config.files(self.token), []
-        common = {"findings": self.findings_folder(dl_manager)}
-        asked = re.findall(r"\w+", str(requested().get("split") or ""))
-        names = [
-            name for name in self.split_names() if not {*asked} & {*osv5m.SPLITS} or name in asked
-        ]
-        for split in names:
-            parts = osv5m.parts(files, split, dl_manager, self._output_dir)
-            if split in asked or not dl_manager.is_streaming:
-                osv5m.read_table(files.table(split), self.config.columns)
-            arguments = {**common, "split": split, "parts": parts, "count": len(parts)}
-            generators.append(datasets.SplitGenerator(split, gen_kwargs=arguments))
-        return generators
-
-    def _osv5m_rows(
-        self, findings: str | None, split: str, parts: list[osv5m.Part], count: int
-    ) -> Iterator[Row]:
-        config = self.config
-        table = osv5m.read_table(config.files(self.token).table(split), config.columns)
-        for part in parts:
-            report, found = Findings(), list[np.ndarray]()
-            label = f"{part[0].rpartition('/')[2]}-{part[1]}"
-            for name, place, image, others in osv5m.read_part(
-                part, table, report, found, self.token, config.original_bytes
-            ):
-                yield f"{label}/{name}", {**make_row(name, place, image, None), **others}
-            if report.counts[UNUSABLE] and not config.skip_broken:
-                raise PackError(
-                    f"{part[0]}: {report.line(UNUSABLE)}. Get the file again, or leave these "
-                    "photos out with skip_broken=True."
-                )
-            self._finish_part(findings, f"{split}-{label}", part[0], report, np.concatenate(found))
-            if findings is None:
-                seen = self._found.setdefault(split, {})
-                seen[part] = np.concatenate(found)
-                if len(seen) == count:
-                    all_of_it = osv5m.whole(table, split, list(seen.values()))
-                    seen.clear()
-                    self._finish_part(None, split, f"{osv5m.NAME}, split {split}", all_of_it)
+        return parts
 
     def _test_source(self, dl_manager: Any) -> str | None:
         """Return the test pack's path or address, or None if only training photos are available."""
@@ -246,10 +189,7 @@ class Im2GPS(Builder):
                 raise ValueError(f"{text} (strict=True).")
             self._warn(text)
         if self.config.name == osv5m.NAME:
-            table = osv5m.read_table(
-                self.config.files(self.token).table(split), self.config.columns
-            )
-            findings.merge(osv5m.whole(table, split, found))
+            findings.merge(osv5m.whole(self.config.files(self.token), split, found))
         return super().combine_findings(split, findings, found)
 
     def gives_tables(self) -> bool:
@@ -262,33 +202,38 @@ class Im2GPS(Builder):
         return super()._generate_tables(**arguments)
 
     def _generate_examples(
-        self, findings: str | None, source: str = "", shards: list[str] | None = None,
-        split: str = "test", parts: list[osv5m.Part] | None = None, count: int = 0,
-    ) -> Iterator[Row]:  # fmt: skip
-        if parts is not None:
-            yield from self._osv5m_rows(findings, split, parts, count)
-            return
-        if shards is None:
-            report = Findings()
-            yield from pack_rows(self.config, source, report, self._warn)
-            self._finish_part(findings, "test-0", source, report)
-            return
-        for shard in shards:
-            report = Findings()
-            for sample in shard_samples(self.config, shard, split, self.token, report):
-                record = sample.record if self.config.records else None
-                coordinates = sample.latitude, sample.longitude
-                yield sample.key, make_row(sample.name, coordinates, sample.data, record)
-            self._finish_part(findings, f"{split}-{shard.rpartition('/')[2]}", shard, report)
+        self, findings: str | None, split: str, parts: list[Any], count: int
+    ) -> Iterator[Row]:
+        done = functools.partial(self._done, findings, split, count)
+        if self.config.name == osv5m.NAME:
+            yield from osv5m.rows(self.config.files(self.token), split, parts, done)
+        elif split in self.config.shards():
+            yield from shard_rows(self.config, split, parts, self.token, done)
+        else:
+            yield from pack_rows(self.config, parts[0], report := Findings(), self._warn)
+            done("0", parts[0], report)
 
-    def _finish_part(
-        self, findings: str | None, part: str, path: str, report: Findings,
-        found: np.ndarray | None = None,
+    def _done(
+        self, findings: str | None, split: str, count: int, label: str, path: str,
+        report: Findings, found: np.ndarray | None = None,
     ) -> None:  # fmt: skip
-        if findings is None and report:
-            report.raise_or_log(path, self.config.strict)
-            self._warn(f"{path}: {report}")
-        self.save_findings(findings, part, report, found)
+        """Take the report of a part, and the rows of `osv5m` that were found in it."""
+        if findings is not None:
+            self.save_findings(findings, f"{split}-{label}", report, found)
+            return
+        self._report(path, report)
+        if found is not None:
+            seen = self._found.setdefault(split, {})
+            seen[label] = found
+            if len(seen) == count:  # only all parts together show what is missing
+                report = osv5m.whole(self.config.files(self.token), split, list(seen.values()))
+                seen.clear()
+                self._report(f"{osv5m.NAME}, split {split}", report)
+
+    def _report(self, what: str, report: Findings) -> None:
+        report.raise_or_log(what, self.config.strict)
+        if report:
+            self._warn(f"{what}: {report}")
 
     def _warn(self, text: str) -> None:
         """Log a warning once, however often the rows are read."""

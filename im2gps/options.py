@@ -94,9 +94,25 @@ class Im2GPSConfig(Config):
         return {"train": found, "validation": found} if found else {}
 
     def files(self, token: Any = None) -> osv5m.Files:
-        """Return where the files of `osv5m` are."""
+        """Return where the files of `osv5m` are, and what is read of them."""
         repository = self.repository or osv5m.REPOSITORY
-        return osv5m.Files(repository, str(self.revision), self.data_dir, token)
+        where = repository, str(self.revision), self.data_dir, token
+        return osv5m.Files(*where, self.columns, self.original_bytes, self.skip_broken)
+
+    def features(self) -> datasets.Features:
+        """Return the columns of the rows."""
+        if self.name == metadata.NAME:
+            return metadata.features()
+        number, text = datasets.Value("float64"), datasets.Value("string")
+        features = datasets.Features({"image": datasets.Image(), "image_id": text})
+        features.update(dict.fromkeys(("latitude", "longitude"), number))
+        if self.records:
+            features["record"] = text
+        if self.name == osv5m.NAME:
+            features.update(osv5m.features(self.columns))
+        elif self.columns and (truth := self.truth()):
+            features.update(truth.features)
+        return features
 
     def source(self) -> str:
         """Return the path of the local ZIP or folder, or the address of the ZIP."""

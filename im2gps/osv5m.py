@@ -9,7 +9,7 @@ from __future__ import annotations
 import functools
 import os
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -21,10 +21,12 @@ import pyarrow.csv
 from geoload.files import is_clutter, signature
 from geoload.hub import HubFile, announce_download, download_small, list_files, resolve_commit
 from geoload.jpeg import PhotoError
+from geoload.registry import requested
 from geoload.remote import with_retries
 from geoload.report import Findings, Kind
+from geoload.tables import Row
 from im2gps.packs import UNUSABLE, PackError, explained, folder_photos, open_pack
-from im2gps.photo import usable
+from im2gps.photo import make_row, usable
 
 NAME = "osv5m"
 DESCRIPTION = "OpenStreetView-5M (CVPR 2024): street photos of Mapillary, from the Hub."
@@ -48,16 +50,20 @@ NO_ROW = Kind("no_row", "photos without a row in the table")
 TWICE = Kind("repeated_picture", "repeated photos")
 NOT_FOR = ("coordinates", "records", "base_url", "validation_fraction")  # options
 Part = tuple[str, int]  # a ZIP file or a folder, and the number of a slice
-Photo = tuple[str, tuple[float, float], bytes, dict[str, Any]]
+# Called after each part with its label, its path, its report, and the numbers of its rows.
+Done = Callable[[str, str, Findings, np.ndarray], None]
 
 
 class Files(NamedTuple):
-    """Where the files are: in a folder, or in a dataset repository at one commit."""
+    """Where the files are, in a folder or a dataset repository at one commit, and what is read."""
 
     repository: str
     commit: str
     folder: str | None = None
     token: Any = None
+    columns: bool | Sequence[str] = False
+    original_bytes: bool = False
+    skip_broken: bool = False
 
     def archives(self, split: str) -> list[HubFile]:
         """List the ZIP files of a split; raises FileNotFoundError if there are none."""
@@ -86,6 +92,15 @@ class Files(NamedTuple):
         files = list_files(self.repository, self.commit, "", self.token)
         announce_download([file for file in files if file.path == name], None)
         return download_small(self.repository, self.commit, name, self.token)
+
+    def read_table(self, split: str) -> Table:
+        """Read the ids and places of a split, and the columns that are asked for.
+
+        The last tables that did not change are kept in memory, also in processes that are forked
+        later. Raises ValueError for a damaged file, or one that lacks a column.
+        """
+        path, columns = self.table(split), tuple(_types(self.columns).items())
+        return _read_table(path, columns, tuple(signature([path], "/")))
 
     def key(self) -> Any:
         """Return plain data that changes when the files do."""
@@ -132,36 +147,43 @@ def check_options(options: dict[str, Any]) -> None:
         raise ValueError("data_dir= and revision= or repository= contradict each other.")
 
 
-def chosen(columns: bool | Sequence[str]) -> dict[str, pa.DataType]:
-    """Return the types of the columns that are asked for."""
+def _types(columns: bool | Sequence[str]) -> dict[str, pa.DataType]:
     return {name: COLUMNS[name] for name in (COLUMNS if columns is True else columns or ())}
 
 
 def features(columns: bool | Sequence[str]) -> datasets.Features:
     """Return the features of the columns that are asked for."""
-    return datasets.Features.from_arrow_schema(pa.schema(list(chosen(columns).items())))
+    return datasets.Features.from_arrow_schema(pa.schema(list(_types(columns).items())))
 
 
-def parts(files: Files, split: str, dl_manager: Any, copies_to: str) -> list[Part]:
-    """Return the slices of a split's ZIP files, which are downloaded unless rows are streamed.
+def split_parts(
+    files: Files, splits: list[str] | None, dl_manager: Any, copies_to: str
+) -> dict[str, list[Part]]:
+    """Return the parts of the splits that are read: slices of ZIP files.
 
-    `copies_to` is the folder of the prepared rows, whose disk is checked.
+    The files are downloaded unless rows are streamed; `copies_to` is the folder of the prepared
+    rows, whose disk is checked. Tables are read now, so that processes that are forked later have
+    them too.
     """
-    archives = files.archives(split)
-    paths = [file.url if files.folder is None else file.path for file in archives]
-    if files.folder is None and not dl_manager.is_streaming:
-        announce_download(archives, copies_to)
-        paths = with_retries(dl_manager.download)(paths)
-    return [(path, number) for path in paths for number in range(SLICES)]
-
-
-def read_table(path: str, columns: bool | Sequence[str]) -> Table:
-    """Read the ids and places of a CSV, and the columns that are asked for.
-
-    The last tables that did not change are kept in memory, also in processes that are forked
-    later. Raises ValueError for a damaged file, or one that lacks a column.
-    """
-    return _read_table(path, tuple(chosen(columns).items()), tuple(signature([path], "/")))
+    if not dl_manager.is_streaming and splits is None:
+        raise ValueError(
+            f"Without streaming, {NAME} would download and prepare all of its 5 million photos. "
+            "Use streaming=True, or name the splits to prepare: splits=['test']."
+        )
+    found = {}
+    asked = {*re.findall(r"\w+", str(requested().get("split") or ""))} & {*SPLITS}
+    for split in splits or SPLITS:
+        if asked and split not in asked:
+            continue
+        archives = files.archives(split)
+        paths = [file.url if files.folder is None else file.path for file in archives]
+        if files.folder is None and not dl_manager.is_streaming:
+            announce_download(archives, copies_to)
+            paths = with_retries(dl_manager.download)(paths)
+        found[split] = [(path, number) for path in paths for number in range(SLICES)]
+        if asked or not dl_manager.is_streaming:
+            files.read_table(split)
+    return found
 
 
 @functools.lru_cache(maxsize=2)
@@ -182,32 +204,38 @@ def _read_table(path: str, columns: tuple[tuple[str, pa.DataType], ...], state: 
     return Table(rows, ids[order], order)
 
 
-def read_part(
-    part: Part, table: Table, report: Findings, found: list[np.ndarray], token: Any, original: bool
-) -> Iterator[Photo]:
-    """Yield the photos of a part with a row: name, place, file, and the row's other columns.
+def rows(files: Files, split: str, parts: list[Part], done: Done) -> Iterator[Row]:
+    """Yield the photos of parts that have a row in the table, with the columns asked for.
 
-    Counts what cannot be used, and adds the numbers of the rows to `found`.
+    Raises PackError after a part with photos that cannot be used, unless they may be skipped.
     """
-    source, number = part
-    once = report if number == 0 else Findings()  # for what every slice finds
-    with explained(source, os.path.basename(source)), open_pack(source, once, token) as photos:
-        first, stop = (at * len(photos) // SLICES for at in (number, number + 1))
-        share = photos[first:stop]
-        rows = table.find(np.array([_id_of(name) for name, _ in share], np.int64))
-        found.append(rows[rows >= 0])
-        records = iter(table.rows.take(found[-1]).to_pylist())
-        for (name, read), row in zip(share, rows.tolist(), strict=True):
-            if row < 0:
-                report.add(NO_ROW, name)
-                continue
-            try:
-                place, others = _place(next(records))
-                image = usable(read(), original)
-            except (PhotoError, PackError) as error:
-                report.add(UNUSABLE, f"{name}: {error}")
-                continue
-            yield name, place, image, others
+    table = files.read_table(split)
+    for path, number in parts:
+        file, report = path.rpartition("/")[2], Findings()
+        once = report if number == 0 else Findings()  # for what every slice finds
+        with explained(path, file), open_pack(path, once, files.token) as photos:
+            first, stop = (at * len(photos) // SLICES for at in (number, number + 1))
+            share = photos[first:stop]
+            rows = table.find(np.array([_id_of(name) for name, _ in share], np.int64))
+            found = rows[rows >= 0]
+            records = iter(table.rows.take(found).to_pylist())
+            for (name, read), row in zip(share, rows.tolist(), strict=True):
+                if row < 0:
+                    report.add(NO_ROW, name)
+                    continue
+                try:
+                    place, others = _place(next(records))
+                    image = usable(read(), files.original_bytes)
+                except (PhotoError, PackError) as error:
+                    report.add(UNUSABLE, f"{name}: {error}")
+                    continue
+                yield f"{file}-{number}/{name}", {**make_row(name, place, image), **others}
+        if report.counts[UNUSABLE] and not files.skip_broken:
+            raise PackError(
+                f"{path}: {report.line(UNUSABLE)}. Get the file again, or leave these photos out "
+                "with skip_broken=True."
+            )
+        done(f"{file}-{number}", path, report, found)
 
 
 def _id_of(name: str) -> int:
@@ -225,9 +253,10 @@ def _place(record: dict[str, Any]) -> tuple[tuple[float, float], dict[str, Any]]
     return (latitude, longitude), record
 
 
-def whole(table: Table, split: str, found: list[np.ndarray]) -> Findings:
+def whole(files: Files, split: str, found: list[np.ndarray]) -> Findings:
     """Return what only all parts together show."""
-    report, count = Findings(), len(table.order)
+    report, table = Findings(), files.read_table(split)
+    count = len(table.order)
     if count != ROWS.get(split, count):
         text = f"rows in {split}.csv instead of {ROWS[split]:,}"
         report.add_many(Kind("other_number", text), count)

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import codecs
 import io
+import json
 import math
 import re
+from typing import Any
 
 from PIL import Image
 
@@ -157,3 +159,21 @@ def _text(payload: bytes) -> str:
     except UnicodeDecodeError:
         text = payload.decode("latin-1")
     return text.strip("\0 \t\r\n")
+
+
+def make_row(
+    name: str,
+    place: tuple[float, float],
+    image: bytes | None,
+    record: dict[str, Any] | None = None,
+) -> dict[str, Any]:
+    """Return the columns of a row; `place` is latitude and longitude in decimal degrees."""
+    row = {
+        "image": None if image is None else {"bytes": image, "path": name},
+        "image_id": name,
+        "latitude": place[0],
+        "longitude": place[1],
+    }
+    if record is not None:
+        row["record"] = json.dumps(record)  # as ASCII, because texts can have lone surrogates
+    return row

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import math
 import os
 from collections.abc import Callable, Iterator
@@ -16,7 +15,7 @@ from geoload.report import Findings
 from geoload.tables import Row
 from im2gps.options import Im2GPSConfig, find_coordinates
 from im2gps.packs import UNUSABLE, PackError, explained, open_pack
-from im2gps.photo import coordinates, fields, usable
+from im2gps.photo import coordinates, fields, make_row, usable
 from im2gps.training import BROKEN, Sample, in_validation, samples
 from im2gps.truth import Truth, find_rows
 
@@ -93,19 +92,18 @@ def shard_samples(
         )
 
 
-def make_row(
-    name: str, place: tuple[float, float], image: bytes | None, record: dict[str, Any] | None
-) -> dict[str, Any]:
-    """Return the columns of a row; `place` is latitude and longitude in decimal degrees."""
-    row = {
-        "image": None if image is None else {"bytes": image, "path": name},
-        "image_id": name,
-        "latitude": place[0],
-        "longitude": place[1],
-    }
-    if record is not None:
-        row["record"] = json.dumps(record)  # as ASCII, because texts can have lone surrogates
-    return row
+def shard_rows(
+    config: Im2GPSConfig, split: str, shards: list[str], token: Any,
+    done: Callable[[str, str, Findings], None],
+) -> Iterator[Row]:  # fmt: skip
+    """Yield the rows of a split in shards; `done` is called after each with its report."""
+    for shard in shards:
+        report = Findings()
+        for sample in shard_samples(config, shard, split, token, report):
+            record = sample.record if config.records else None
+            place = sample.latitude, sample.longitude
+            yield sample.key, make_row(sample.name, place, sample.data, record)
+        done(shard.rpartition("/")[2], shard, report)
 
 
 def _check_count(
