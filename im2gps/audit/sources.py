@@ -8,8 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import functools
-import json
-import logging
+import os
 import zipfile
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -37,10 +36,9 @@ from im2gps.flickr.ids import OWNER, PHOTO_ID, SECRET, SERVER
 from im2gps.lists.columns import photo_ids
 from im2gps.lists.table import Counts, Result, find_lists, read_lists
 from im2gps.options import CONFIGS, Im2GPSConfig
-from im2gps.packs import UNUSABLE, PackError, Photo, folder_photos, open_pack
+from im2gps.packs import UNUSABLE, PackError, Photo, explained, folder_photos, open_pack
 from im2gps.photo import coordinates, fields
 from im2gps.photo_table import open_parquet
-from im2gps.rows import pack_rows
 from im2gps.sets import SETS
 from im2gps.training import read_records, samples
 
@@ -62,7 +60,6 @@ _PLAIN = f"{_START}{_ID}{_END}"
 _SECONDS = pa.timestamp("s")
 _TIME = r"^(\d{4})[-:](\d{2})[-:](\d{2})[ T](\d{2}:\d{2}:\d{2}).*$"
 _AXES = ("latitude", "longitude")
-_log = logging.getLogger(__name__)
 Columns = Mapping[str, Any]  # cells by role: name, photo_id, owner, latitude, longitude, taken
 # What photos are compared by, and the columns of batches that have it.
 _KNOWN = {
@@ -157,8 +154,8 @@ def open_source(text: str, plain_ids: bool = False) -> Source:
         raise FileNotFoundError(f"{text}: there is no such file or folder")
     if not path and (name not in SETS or SETS[name].table):
         raise ValueError(f"{name} is fetched by hand: give its folder, as in {name}=FOLDER")
-    options: dict[str, Any] = {"data_dir": path or None, "records": True, "skip_broken": True}
-    return Source(name, path, replace(config, **options), plain_ids)
+    folder: dict[str, Any] = {"data_dir": path or None}
+    return Source(name, path, replace(config, **folder), plain_ids)
 
 
 @contextlib.contextmanager
@@ -169,58 +166,58 @@ def open_photos(source: Source) -> Iterator[Iterable[Photo]]:
     """
     form, path = _form(source)
     if form == "shards":
-        found = (
-            one for shard in _tars(path) for one in samples(str(shard), None, source.findings, True)
-        )
+        found = (one for tar in _tars(path) for one in samples(tar, None, source.findings, True))
         yield ((_stem(sample.name), functools.partial(bytes, sample.data)) for sample in found)
         return
-    pack = source.config.source() if source.config else str(path)
-    if form not in ("configuration", "photos") or not pack:
+    if form == "table" and source.config and source.config.known.table:
+        form, path = "photos", source.config.source()
+    if form != "photos" or not path:
         raise ValueError(f"{source.name} has no photos, so --pictures cannot compare it")
-    with open_pack(pack, source.findings) as photos:
+    with explained(path, source.name), open_pack(path, source.findings) as photos:
         yield photos
 
 
 def _read(source: Source) -> Iterator[Columns]:
     form, path = _form(source)
-    if source.config is not None:
-        return _configuration(source.config, source)
-    if form == "table":
-        return _table(path)
-    return {"shards": _shards, "lists": _lists, "photos": _photos}[form](path, source)
+    read = {"table": _table, "shards": _shards, "lists": _lists, "photos": _photos}[form]
+    return read(path, source)
 
 
-def _form(source: Source) -> tuple[str, Path]:
-    """Return what a source is, and the path of it."""
+def _form(source: Source) -> tuple[str, str]:
+    """Return what a source is, and the path or address that is read."""
+    if config := source.config:
+        if config.name == metadata.NAME:
+            return "table", metadata.find_table(config.data_dir)
+        table = config.files().table("test") if config.name == osv5m.NAME else config.table()
+        # A table says it all, so its photos need not be there.
+        return ("table", table) if table else ("photos", config.source())
     path = Path(source.path)
-    if source.config is not None:
-        return "configuration", path
     if path.is_dir():
         if any(path.glob("*.tar")):
-            return "shards", path
+            return "shards", source.path
         if (path / metadata.TABLE).is_file():
-            return "table", path / metadata.TABLE
-        if folder_photos(str(path)):
-            return "photos", path
+            return "table", str(path / metadata.TABLE)
+        if folder_photos(source.path):
+            return "photos", source.path
         if any(file.suffix.lower() == ".txt" for file in files_below(path)):
-            return "lists", path
+            return "lists", source.path
         raise FileNotFoundError(
             f"{path} contains no shards (*.tar), {metadata.TABLE}, photos or Flickr lists (*.txt)"
         )
     if path.suffix in (".tar", ".txt"):
-        return "shards" if path.suffix == ".tar" else "lists", path
+        return "shards" if path.suffix == ".tar" else "lists", source.path
     if is_table(path):
-        return "table", path
+        return "table", source.path
     if zipfile.is_zipfile(path):
-        return "photos", path
+        return "photos", source.path
     raise ValueError(
         f"{path}: give a table (.parquet, .csv, …), Flickr lists (.txt), shards (.tar), or a "
         "folder or ZIP file of photos"
     )
 
 
-def _tars(path: Path) -> list[Path]:
-    return sorted(path.glob("*.tar")) if path.is_dir() else [path]
+def _tars(path: str) -> list[str]:
+    return sorted(map(str, Path(path).glob("*.tar"))) if os.path.isdir(path) else [path]
 
 
 def _stem(name: str) -> str:
@@ -228,30 +225,18 @@ def _stem(name: str) -> str:
     return name.rpartition("/")[2].rpartition(".")[0]
 
 
-def _configuration(config: Im2GPSConfig, source: Source) -> Iterator[Columns]:
-    if config.name == metadata.NAME:
-        return _table(Path(metadata.find_table(config.data_dir)))
-    if config.name == osv5m.NAME:
-        return _table(Path(config.files().table("test")))
-    if table := config.table():
-        return _table(Path(table))  # also without the photos
-    warn = functools.partial(_log.warning, "%s")
-    rows = (row for _, row in pack_rows(config, config.source(), source.findings, warn))
-    return _in_batches(_named(row["image_id"], json.loads(row["record"]) | row) for row in rows)
-
-
-def _table(path: Path) -> Iterator[Columns]:
-    if path.suffix.lower() == ".parquet":
+def _table(path: str, source: Source) -> Iterator[Columns]:
+    if path.lower().endswith(".parquet"):
         with open_parquet(path, pre_buffer=False) as file:
             names = [one.name for one in file.schema_arrow if not pa.types.is_nested(one.type)]
-            roles = _roles(tuple(names), str(path))
+            roles = _roles(tuple(names), path)
             for batch in file.iter_batches(_ROWS, columns=[*set(roles.values())]):
                 yield {role: batch.column(name) for role, name in roles.items()}
         return
-    opened = open_table(path, str(path))
-    roles = _roles(tuple(opened.names), str(path))
+    opened = open_table(Path(path), path)
+    roles = _roles(tuple(opened.names), path)
     if (reader := _open_csv(path, roles)) is not None:
-        with _explained(path), reader:
+        with _csv_errors(path), reader:
             for batch in reader:
                 yield {role: batch.column(name) for role, name in roles.items()}
         return
@@ -265,9 +250,9 @@ def _table(path: Path) -> Iterator[Columns]:
         yield {role: cells[name] for role, name in roles.items()}
 
 
-def _open_csv(path: Path, roles: dict[str, str]) -> Any:
+def _open_csv(path: str, roles: dict[str, str]) -> Any:
     """Open a usual CSV file as Arrow reads it, five times as fast; None for any other file."""
-    if path.suffix.lower() != ".csv":
+    if not path.lower().endswith(".csv"):
         return None
     try:
         return csv.open_csv(
@@ -284,7 +269,7 @@ def _open_csv(path: Path, roles: dict[str, str]) -> Any:
 
 
 @contextlib.contextmanager
-def _explained(path: Path) -> Iterator[None]:
+def _csv_errors(path: str) -> Iterator[None]:
     """Replace pyarrow's error for a damaged CSV file."""
     try:
         yield
@@ -292,27 +277,27 @@ def _explained(path: Path) -> Iterator[None]:
         raise ValueError(f"{path}: {' '.join(str(error).split())}") from None
 
 
-def _lists(path: Path, source: Source) -> Iterator[Columns]:
-    files = find_lists([path])
+def _lists(path: str, source: Source) -> Iterator[Columns]:
+    files = find_lists([Path(path)])
     result = Result({str(file): Counts() for file in files})
     for table in read_lists(files, result):
         if len(table):
-            roles = _roles(tuple(table.column_names), str(path))
+            roles = _roles(tuple(table.column_names), path)
             yield {role: table[name].combine_chunks() for role, name in roles.items()}
     source.findings.merge(result.report)
 
 
-def _shards(path: Path, source: Source) -> Iterator[Columns]:
+def _shards(path: str, source: Source) -> Iterator[Columns]:
     records = (
         _named(_stem(name), record)
         for shard in _tars(path)
-        for name, record in read_records(str(shard), source.findings)
+        for name, record in read_records(shard, source.findings)
     )
     return _in_batches(records)
 
 
-def _photos(path: Path, source: Source) -> Iterator[Columns]:
-    with open_pack(str(path), source.findings) as photos:
+def _photos(path: str, source: Source) -> Iterator[Columns]:
+    with open_photos(source) as photos:
         yield from _in_batches(_photo(name, read, source) for name, read in photos)
 
 
