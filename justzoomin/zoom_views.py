@@ -79,8 +79,16 @@ class ZoomViews:
     def _views(self) -> Views:
         return open_views(self._source, self._size, cache_dir=self._cache_dir)
 
+    @functools.cached_property
+    def _mapped(self) -> Views:
+        """The views with their table, which is mapped once: a new mapping costs as a copy does."""
+        if isinstance(self._views, RenderedViews):
+            self._views.table()
+        return self._views
+
     def __getstate__(self) -> dict[str, Any]:
-        return {name: value for name, value in self.__dict__.items() if name != "_views"}
+        opened = ("_views", "_mapped")
+        return {name: value for name, value in self.__dict__.items() if name not in opened}
 
     def __call__(self, batch: dict[str, list[Any]]) -> dict[str, list[Any]]:
         """Add `views` (lists of pictures), `view_centers` and `view_widths_m` to a batch."""
@@ -101,9 +109,7 @@ class ZoomViews:
 
     def _pictures(self, prefixes: list[Prefix]) -> Iterable[Any]:
         if self._arrays:
-            if isinstance(self._views, RenderedViews):
-                self._views.table()
-            return self._views.of(prefixes)
+            return self._mapped.of(prefixes)
         return [Image.open(io.BytesIO(self._views.jpeg(prefix))) for prefix in prefixes]
 
     def _count_white(self, sequence: Prefix) -> None:
@@ -120,7 +126,7 @@ def _actions(sequence: Any, row: int) -> Prefix:
     """Return a row's sequence (list, array or tensor) as a tuple of int; raises ValueError."""
     try:
         actions = as_array(sequence, "sequence")
-        zoom.decode(actions)
+        zoom.view_indexes(actions)
         if actions.ndim != 1 or len(actions) > zoom.DEPTH:
             raise ValueError(f"{actions.tolist()} is not a sequence of up to {zoom.DEPTH} actions")
     except ValueError as error:
