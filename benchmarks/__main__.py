@@ -7,8 +7,8 @@ from importlib import import_module
 # The lists come first, with nothing imported before: the peak memory of a child process counts from
 # what its parent used when it started the child.
 NAMES = (
-    "lists", "audit", "streaming", "training", "evaluate", "tiles", "metric", "places", "build",
-    "starts", "intervals",
+    "lists", "audit", "streaming", "training", "peers", "evaluate", "tiles", "metric", "places",
+    "build", "starts", "intervals",
 )  # fmt: skip
 
 unknown = set(sys.argv[1:]) - set(NAMES)

@@ -33,12 +33,12 @@ def main() -> None:
     """Write one shard of photos and one of views, and print the comparisons."""
     datasets.disable_progress_bars()
     with tempfile.TemporaryDirectory() as folder:
-        sequences = write(Path(folder))
+        write(Path(folder))
         options = {"data_dir": folder, "cache_dir": str(Path(folder, "cache"))}
         decoding(folder, options)
         validation_only(options)
         workers(folder, options)
-        complete_samples(folder, options, sequences)
+        complete_samples(folder, options)
         batches(folder, options)
 
 
@@ -100,7 +100,7 @@ def workers(folder: str, options: dict[str, str]) -> None:
         )
 
 
-def complete_samples(folder: str, options: dict[str, str], sequences: np.ndarray) -> None:
+def complete_samples(folder: str, options: dict[str, str]) -> None:
     """Photos at training size with their four views, compared with the photos alone."""
     rows = photos(options).cast_column("image", datasets.Image(decode=False))
     resize = justzoomin.Resize(SIZE)
@@ -164,28 +164,34 @@ def consume(samples: Iterable) -> int:
     return sum(1 for _ in samples)
 
 
-def write(folder: Path) -> np.ndarray:
-    """Write the photos, their table, and a shard of views; return the photos' sequences."""
-    rng = np.random.default_rng(0)
-    pictures = [natural(rng, 1024, 768, quality=85) for _ in range(DISTINCT)]
-    ids = [str(10**15 + i) for i in range(PHOTOS)]
-    names = [f"streetview/images/{image_id}_undistorted.jpg" for image_id in ids]
-    write_tar(folder / SHARD, names, pictures)
-    sequences = rng.integers(zoom.GRID**2, size=(PHOTOS, zoom.DEPTH))
-    rows = [[i, 38.9, -77.0, str(s)] for i, s in zip(ids, sequences.tolist(), strict=True)]
-    (folder / "metadata").mkdir()
-    for name, part in (("train", range(PHOTOS)), ("val", range(0, PHOTOS, 10))):
-        path = folder / "metadata" / f"large_area_{name}_map.csv"
-        with open(path, "w", newline="", encoding="utf-8") as file:
-            chosen = [rows[i] for i in part if name == "val" or i % 10]
-            header = ["image_id", "latitude", "longitude", "sequence"]
-            csv.writer(file).writerows([header, *chosen])
+def write(folder: Path) -> None:
+    """Write the photos, their table, and a shard of views."""
+    pictures = write_photos(folder, PHOTOS)
+    rng = np.random.default_rng(1)
     views = [natural(rng, SIZE, SIZE) for _ in range(DISTINCT)]
     path = folder / "views" / f"views_{SIZE}.tar"
     write_tar(path, [f"{view_name(prefix)}.jpg" for prefix in all_prefixes()], views)
     size = sum(map(len, pictures)) / DISTINCT, sum(map(len, views)) / DISTINCT
     print(f"Photos of {size[0] / 1e3:.0f} kB, views of {size[1] / 1e3:.0f} kB on average")
-    return sequences
+
+
+def write_photos(folder: Path, count: int) -> list[bytes]:
+    """Write a shard of photos and their tables; return the pictures, which take turns."""
+    rng = np.random.default_rng(0)
+    pictures = [natural(rng, 1024, 768, quality=85) for _ in range(min(DISTINCT, count))]
+    ids = [str(10**15 + i) for i in range(count)]
+    names = [f"streetview/images/{image_id}_undistorted.jpg" for image_id in ids]
+    write_tar(folder / SHARD, names, pictures)
+    sequences = rng.integers(zoom.GRID**2, size=(count, zoom.DEPTH))
+    rows = [[i, 38.9, -77.0, str(s)] for i, s in zip(ids, sequences.tolist(), strict=True)]
+    (folder / "metadata").mkdir()
+    for name, part in (("train", range(count)), ("val", range(0, count, 10))):
+        path = folder / "metadata" / f"large_area_{name}_map.csv"
+        with open(path, "w", newline="", encoding="utf-8") as file:
+            chosen = [rows[i] for i in part if name == "val" or i % 10]
+            header = ["image_id", "latitude", "longitude", "sequence"]
+            csv.writer(file).writerows([header, *chosen])
+    return pictures
 
 
 def write_tar(path: Path, names: list[str], pictures: list[bytes]) -> None:
