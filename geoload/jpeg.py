@@ -8,6 +8,7 @@ import struct
 from collections.abc import Collection, Iterator
 from typing import NamedTuple
 
+import numpy as np
 from PIL import Image
 
 COM = 0xFE
@@ -17,11 +18,14 @@ ORIENTATION = 0x0112
 MAX_SEGMENTS = 10_000
 MAX_SCANS = 100
 _SOI, _EOI, _SOS = b"\xff\xd8", 0xD9, 0xDA
+_DHT, _DQT, _DRI = 0xC4, 0xDB, 0xDD
 _APP0, _APP1, _APP2, _APP14 = 0xE0, 0xE1, 0xE2, 0xEE
 # Frames, tables, scans, restart intervals and the end: all that decoding needs.
 _CODING = {*range(0xC0, 0xC8), *range(0xC9, 0xD0), *range(0xD9, 0xDC), 0xDD}
+_FRAMES = (0xC0, 0xC1, 0xC2)  # baseline, extended, progressive
 # In entropy-coded data FF is followed by 00 (a literal FF), a restart marker or FF (padding).
 _MARKER = re.compile(rb"\xff[^\x00\x01\xd0-\xd7\xff]", re.DOTALL)
+_SHORT_SCAN, _BLOCK = 2**14, 2**16  # bytes
 _EXIF = b"Exif\0\0"
 _XMP = b"http://ns.adobe.com/xap/1.0/\0"
 _IN_XMP = re.compile(rb"""tiff:Orientation\s*(?:=\s*["']|>)\s*([1-8])\s*["'<]""")
@@ -47,20 +51,27 @@ class Segment(NamedTuple):
     payload: bytes
 
 
-def clean(data: bytes) -> bytes:
+def clean(data: bytes, found: list[Segment] | None = None) -> bytes:
     """Return the same picture without comments, EXIF, XMP, IPTC or any other metadata.
 
     Lossless: the coded pixels, the colour profile and the orientation are kept. Data hidden in the
-    pixels or in a forged colour profile are not found. Raises PhotoError when the JPEG is broken.
+    pixels or in a forged colour profile are not found. `found` are the segments, if they are known.
+    Without metadata, `data` is returned itself. Raises PhotoError when the JPEG is broken.
     """
-    found, whole = list(segments(data)), memoryview(data)  # slices of it are not copied
-    pieces: list[bytes | memoryview] = [_SOI]
+    found = list(segments(data)) if found is None else found
     orientation = _orientation_segment(found)
-    for segment in found:
+    others = [_replacement(segment) for segment in found]
+    if not orientation and others.count(None) == len(found):
+        size = sum(segment.stop - segment.start for segment in found)
+        if size == len(data) - len(_SOI):  # with nothing between segments or behind them
+            return data
+    pieces: list[bytes | memoryview] = [_SOI]
+    whole = memoryview(data)  # slices of it are not copied
+    for segment, other in zip(found, others, strict=True):
         if orientation and segment.marker != _APP0:
             pieces.append(orientation)
             orientation = b""
-        pieces.append(_picture_part(whole, segment))
+        pieces.append(whole[segment.start : segment.stop] if other is None else other)
     return b"".join(pieces)
 
 
@@ -76,7 +87,7 @@ def segments(data: bytes) -> Iterator[Segment]:
     stop, scans = 2, 0
     for _ in range(MAX_SEGMENTS):
         # libjpeg also skips bytes between two segments.
-        found = _MARKER.search(data, stop)
+        found = _MARKER.match(data, stop) or _next_marker(data, stop)
         if found is None:
             raise PhotoError(f"the JPEG is cut or broken at byte {stop} of {len(data)}")
         marker, start, position = data[found.end() - 1], found.start(), found.end()
@@ -92,7 +103,7 @@ def segments(data: bytes) -> Iterator[Segment]:
         payload = data[position + 2 : stop]
         if marker == _SOS:
             scans += 1
-            following = _MARKER.search(data, stop)
+            following = _next_marker(data, stop)
             if following is None:
                 raise PhotoError("the JPEG is cut inside its picture")
             if scans > MAX_SCANS:
@@ -100,6 +111,53 @@ def segments(data: bytes) -> Iterator[Segment]:
             stop = following.start()
         yield Segment(marker, start, stop, payload)
     raise PhotoError(f"the JPEG has more than {MAX_SEGMENTS:,} segments")
+
+
+def _next_marker(data: bytes, start: int) -> re.Match[bytes] | None:
+    """Find the next marker. In long scans NumPy is faster than `re`, which stops at every FF."""
+    stop = start + _SHORT_SCAN
+    found = _MARKER.search(data, start, stop)
+    while found is None and stop < len(data):
+        start, stop = stop - 1, stop - 1 + _BLOCK  # a marker may lie across two blocks
+        block = np.frombuffer(data, np.uint8, min(stop, len(data)) - start, start)
+        candidates = block[:-1] == 0xFF
+        candidates &= block[1:].astype(bool)
+        first = int(candidates.argmax())
+        if candidates[first]:
+            # Often the marker; else padding or restart markers, of which there are many.
+            return _MARKER.search(data, start + first)
+    return found
+
+
+def is_plain(found: list[Segment]) -> bool:
+    """Return whether the header is one that Pillow is sure to read once metadata are removed.
+
+    That of an ordinary photo, baseline or progressive, of eight bits; for others ask Pillow, which
+    takes longer. A picture so large that Pillow warns is not plain.
+    """
+    frames = 0
+    for marker, _, _, payload in found:
+        if marker == _SOS:
+            break
+        if marker in _FRAMES:
+            frames += 1
+            fits = _is_plain_frame(payload)
+        elif marker == _DQT:
+            fits = len(payload) % 65 == 0 and max(payload[::65], default=0) < 16
+        elif marker == _APP2:
+            fits = len(payload) >= 14
+        else:
+            fits = marker in (_DHT, _DRI) or marker not in _CODING
+        if not fits:
+            return False
+    return frames == 1
+
+
+def _is_plain_frame(payload: bytes) -> bool:
+    if len(payload) not in (9, 15) or payload[0] != 8 or len(payload) != 6 + 3 * payload[5]:
+        return False
+    height, width = struct.unpack_from(">HH", payload, 1)
+    return bool(0 < height * width <= (Image.MAX_IMAGE_PIXELS or 0))
 
 
 def read_exif(
@@ -154,16 +212,18 @@ def _value(data: bytes, order: str, code: str) -> Value:
     return tuple(over / under if under else math.nan for over, under in numbers)
 
 
-def _picture_part(data: memoryview, segment: Segment) -> bytes | memoryview:
-    """Return the part of a segment that is needed to decode the picture."""
-    marker, start, stop, payload = segment
+def _replacement(segment: Segment) -> bytes | None:
+    """Return what to write instead of a segment; None if all of it is needed for the picture."""
+    marker, _, _, payload = segment
     if marker in _CODING or (marker == _APP2 and payload.startswith(b"ICC_PROFILE\0")):
-        return data[start:stop]
+        return None
     if marker == _APP0 and payload.startswith(b"JFIF\0") and len(payload) >= 14:
-        return _segment(marker, payload[:12] + b"\0\0")  # without its thumbnail
-    if marker == _APP14 and payload.startswith(b"Adobe") and len(payload) >= 12:
-        return _segment(marker, payload[:12])
-    return b""
+        bare = payload[:12] + b"\0\0"  # without its thumbnail
+    elif marker == _APP14 and payload.startswith(b"Adobe") and len(payload) >= 12:
+        bare = payload[:12]
+    else:
+        return b""
+    return None if payload == bare else _segment(marker, bare)
 
 
 def _segment(marker: int, payload: bytes) -> bytes:
@@ -172,11 +232,14 @@ def _segment(marker: int, payload: bytes) -> bytes:
 
 def _orientation_segment(found: list[Segment]) -> bytes:
     """Return an EXIF segment with only the orientation; empty if the picture is upright."""
+    found = [segment for segment in found if segment.marker == _APP1]
+    if not found:
+        return b""
     value = read_exif(found, {ORIENTATION}).get(ORIENTATION)
     if value is not None:
         orientation = int(value[0]) if value and value[0] in range(1, 9) else 1
     else:
-        xmp = [s.payload for s in found if s.marker == _APP1 and s.payload.startswith(_XMP)]
+        xmp = [s.payload for s in found if s.payload.startswith(_XMP)]
         in_xmp = _IN_XMP.search(b"".join(xmp[-1:]))
         orientation = int(in_xmp[1]) if in_xmp else 1
     if orientation == 1:

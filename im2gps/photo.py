@@ -11,7 +11,7 @@ from typing import Any
 
 from PIL import Image
 
-from geoload.jpeg import COM, PhotoError, Segment, Value, clean, read_exif, segments
+from geoload.jpeg import COM, PhotoError, Segment, Value, clean, is_plain, read_exif, segments
 
 _GPS_IFD = 0x8825
 _NUMBER = re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)(e[+-]?[0-9]+)?", re.IGNORECASE)
@@ -71,13 +71,15 @@ def usable(data: bytes, original_bytes: bool = False) -> bytes:
     times as long), or if it is not a JPEG, whose metadata alone can be removed.
     """
     is_jpeg = data.startswith(b"\xff\xd8")
+    found = list(segments(data)) if is_jpeg else []
     # Pillow would read all of the metadata.
-    bare = clean(data) if is_jpeg else data
-    try:
-        Image.open(io.BytesIO(bare)).close()
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
-        # Without its message, which contains a memory address.
-        raise PhotoError(f"Pillow cannot read it ({type(error).__name__})") from error
+    bare = clean(data, found) if is_jpeg else data
+    if not is_plain(found):
+        try:
+            Image.open(io.BytesIO(bare)).close()
+        except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+            # Without its message, which contains a memory address.
+            raise PhotoError(f"Pillow cannot read it ({type(error).__name__})") from error
     if original_bytes:
         return data
     if not is_jpeg:

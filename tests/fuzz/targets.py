@@ -31,7 +31,7 @@ from gcd_metric.matching import match_ids
 from gcd_metric.tables import read_coordinates
 from geo_attributes.geo_attributes import Raster
 from geoload import tar_index
-from geoload.jpeg import PhotoError, clean, segments
+from geoload.jpeg import PhotoError, clean, is_plain, segments
 from geoload.pictures import PictureError, decode
 from geoload.publishing.card import ExistingCard, render_card
 from geoload.report import Findings
@@ -178,6 +178,8 @@ def published_index(data: bytes) -> object:
 def jpeg(data: bytes) -> object:
     cleaned = clean(data)
     assert clean(cleaned) == cleaned, "cleaning twice changes it again"
+    if is_plain(list(segments(data))):
+        Image.open(io.BytesIO(cleaned)).close()  # Pillow reads its header
     assert not photo.fields(cleaned), "comments are left"
     try:
         place = photo.coordinates(cleaned)

@@ -18,6 +18,7 @@ from im2gps.sample import with_comments
 
 LATITUDES = st.floats(-90, 90)
 LONGITUDES = st.floats(-180, 180)
+PROFILE = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
 
 
 def jpeg(mode: str = "RGB", **options) -> bytes:
@@ -149,8 +150,7 @@ def test_says_what_is_wrong_with_a_photo(data, message):
 @pytest.mark.parametrize("mode", ["RGB", "L", "CMYK"])
 @pytest.mark.parametrize("progressive", [False, True])
 def test_clean_keeps_the_picture_and_removes_metadata(mode, progressive):
-    profile = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
-    options = {"icc_profile": profile, "exif": exif(41.89, 12.5, orientation=6)}
+    options = {"icc_profile": PROFILE, "exif": exif(41.89, 12.5, orientation=6)}
     data = jpeg(mode, progressive=progressive, **options)
     xmp = segment(0xE1, b"http://ns.adobe.com/xap/1.0/\0 41.890400")
     iptc = segment(0xED, b"Photoshop 3.0\0 Rome 41.890400")
@@ -163,7 +163,7 @@ def test_clean_keeps_the_picture_and_removes_metadata(mode, progressive):
     for secret in (b"41.89", b"12.49", b"itude", b"Rome", b"A Camera", b"xap", b"trailer"):
         assert secret not in cleaned
     image = Image.open(io.BytesIO(cleaned))
-    assert image.info["icc_profile"] == profile
+    assert image.info["icc_profile"] == PROFILE
     assert dict(image.getexif()) == {0x0112: 6}
     assert np.array_equal(pixels(cleaned), pixels(data))
     with pytest.raises(PhotoError, match="no coordinates"):
@@ -453,3 +453,101 @@ def test_damage_gives_one_kind_of_error(data):
     except PhotoError:
         return
     assert b"itude: " not in cleaned
+
+
+def outcome(read, data: bytes) -> bytes | str:
+    try:
+        return read(data)
+    except PhotoError as error:
+        return str(error)
+
+
+def by_pillow(data: bytes) -> bytes:
+    """What `usable` returns, with a header that Pillow reads."""
+    bare = clean(data)
+    try:
+        Image.open(io.BytesIO(bare)).close()
+    except (OSError, Image.DecompressionBombError) as error:
+        raise PhotoError(f"Pillow cannot read it ({type(error).__name__})") from error
+    return bare
+
+
+PHOTOS = [
+    jpeg("RGB", icc_profile=PROFILE), jpeg("L", progressive=True), jpeg("CMYK"),
+    jpeg("RGB", exif=exif(1, 2, orientation=6)), jpeg("RGB", qtables=[[300] * 64]),
+]  # fmt: skip
+
+
+@settings(max_examples=400, deadline=None)
+@given(st.data())
+def test_every_header_counts_as_pillow_says(data):
+    photo = data.draw(st.sampled_from(PHOTOS))
+    parts = [bytearray(photo[part.start : part.stop]) for part in segments(photo)]
+    for _ in range(data.draw(st.integers(0, 3))):
+        at = data.draw(st.integers(0, len(parts) - 1))
+        part, way = parts[at], data.draw(st.sampled_from(["bytes", "cut", "twice", "away"]))
+        if way == "bytes" and len(part) > 4:
+            place = data.draw(st.integers(1, min(len(part), 24) - 1))
+            part[place] = data.draw(st.sampled_from([0, 1, 3, 4, 8, 16, 0xC3, 0xDB, 255]))
+        elif way == "cut" and len(part) > 4:
+            rest = data.draw(st.integers(0, min(len(part) - 4, 200)))
+            parts[at] = bytearray(segment(part[1], bytes(part[4 : 4 + rest])))
+        elif way == "twice":
+            parts.insert(at, part)
+        elif len(parts) > 1:
+            del parts[at]
+    damaged = photo[:2] + b"".join(parts)
+    assert outcome(usable, damaged) == outcome(by_pillow, damaged)
+
+
+COMPONENTS = b"\1\x22\0\2\x11\1\3\x11\1"
+
+
+@pytest.mark.parametrize(
+    ("marker", "payload"),
+    [
+        (0xC0, b"\x08\0\x28\0\x38\3" + COMPONENTS), (0xC0, b"\x08\0\0\0\x38\3" + COMPONENTS),
+        (0xC0, b"\x08\0\x28\0\0\3" + COMPONENTS), (0xC0, b"\x0c\0\x28\0\x38\3" + COMPONENTS),
+        (0xC0, b"\x08\0\x28\0\x38\3" + COMPONENTS[:4]), (0xC0, b"\x08\0\x28\0\x38\2"),
+        (0xC0, b"\x08\0\x28\0\x38\2" + COMPONENTS), (0xC0, b"\x08\0\x28\0\x38\2" + bytes(6)),
+        (0xC0, b"\x08\0\x28"), (0xC0, b""), (0xDB, bytes(64)), (0xDB, b"\x10" + bytes(64)),
+        (0xDB, bytes(129)), (0xDB, b"\x10" + bytes(129)), (0xDB, b""), (0xC4, b""), (0xDD, b""),
+        (0xE2, b"ICC_PROFILE\0"), (0xE2, b"ICC_PROFILE\0\1"), (0xE2, b"ICC_PROFILE\0\1\2"),
+        (0xC3, b""), (0xC9, b""), (0xCC, b""), (0xE0, b"JFIF\0"), (0xEE, b"Adobe"), (0xEE, b""),
+    ],
+)  # fmt: skip
+def test_odd_headers_count_as_pillow_says(marker, payload):
+    data = jpeg()
+    same = [part for part in segments(data) if part.marker == marker]
+    start, stop = (same[0].start, same[0].stop) if same else (2, 2)
+    odd = data[:start] + segment(marker, payload) + data[stop:]
+    assert outcome(usable, odd) == outcome(by_pillow, odd)
+
+
+@pytest.mark.parametrize("limit", [None, 56 * 40, 56 * 40 - 1, 56 * 40 // 2 - 1])
+@pytest.mark.filterwarnings("ignore::PIL.Image.DecompressionBombWarning")
+def test_large_pictures_count_as_pillow_says(monkeypatch, limit):
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", limit)
+    assert outcome(usable, jpeg()) == outcome(by_pillow, jpeg())
+
+
+@settings(max_examples=200, deadline=None)
+@given(
+    st.sampled_from([2**14, 2**14 + 2**16, 2**14 + 2**17]), st.integers(-6, 3),
+    st.sampled_from([b"\0", b"a\xff\0", b"\xff\0", b"\xff\xff\0", b"ab\xff\xd3"]),
+    st.integers(0, 2),
+)  # fmt: skip
+def test_the_end_of_a_long_scan_is_found(block, more, filling, padding):
+    data = jpeg()
+    scan = data.index(b"\xff\xda") + 14
+    coded = (filling * block)[: block + more] + b"\0" + b"\xff" * padding
+    odd = data[:scan] + coded + segment(0xFE, b"latitude: 1") + data[-2:]
+    *_, before, comment, _ = segments(odd)
+    assert (comment.marker, comment.start, before.stop) == (0xFE, *[scan + len(coded)] * 2)
+    assert clean(odd) == data[:scan] + coded + data[-2:]
+
+
+def test_a_photo_without_metadata_is_not_copied():
+    bare = clean(jpeg(exif=exif(1, 2)))
+    assert clean(bare) is bare and usable(bare) is bare
+    assert clean(bare + b"more") == bare
