@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Generator, Iterator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import numpy as np
 
@@ -15,7 +15,6 @@ from justzoomin import zoom
 from justzoomin.views import Views
 
 Found = TypeVar("Found")
-Item = TypeVar("Item")
 
 
 class Fetcher:
@@ -76,15 +75,3 @@ def run(
         except StopIteration as end:
             found[number] = end.value
     return [found[number] for number in range(len(searches))]
-
-
-def ahead(work: Callable[[Item], Found], items: Sequence[Item]) -> Iterator[Found]:
-    """Yield `work(item)` in order, computed by a thread for each core a few items ahead."""
-    with ThreadPoolExecutor(core_count()) as pool:
-        jobs: deque[Future[Any]] = deque()
-        for item in items:
-            jobs.append(pool.submit(work, item))
-            if len(jobs) > 2 * core_count():
-                yield jobs.popleft().result()
-        while jobs:
-            yield jobs.popleft().result()

@@ -11,10 +11,10 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from geoeval.fetch import ahead
 from geoeval.models import ModelError
 from geoload.files import atomic_write
 from geoload.messages import progress_bar
+from geoload.processes import ahead
 from justzoomin import zoom
 from justzoomin.views import Views
 

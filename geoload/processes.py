@@ -1,11 +1,17 @@
-"""Helpers for several processes: core count, workers that end with their parent, shares."""
+"""Helpers for threads and processes: core count, threads ahead, workers that end, shares."""
 
 from __future__ import annotations
 
 import multiprocessing
 import os
 import threading
-from typing import Any
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import Any, TypeVar
+
+Item = TypeVar("Item")
+Found = TypeVar("Found")
 
 
 def core_count() -> int:
@@ -13,6 +19,29 @@ def core_count() -> int:
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
+
+
+def ahead(
+    work: Callable[[Item], Found], items: Iterable[Item],
+    threads: int | None = None, most: int | None = None,
+) -> Iterator[Found]:  # fmt: skip
+    """Yield `work(item)` in order, computed by threads that are at most `most` items ahead.
+
+    By default there is a thread for each core, and `most` is twice as many.
+    """
+    threads = threads or core_count()
+    with ThreadPoolExecutor(threads) as pool:
+        jobs: deque[Future[Found]] = deque()
+        try:
+            for item in items:
+                jobs.append(pool.submit(work, item))
+                if len(jobs) > (most or 2 * threads):
+                    yield jobs.popleft().result()
+            while jobs:
+                yield jobs.popleft().result()
+        finally:
+            for job in jobs:
+                job.cancel()
 
 
 def exit_with_parent() -> None:

@@ -9,10 +9,8 @@ from __future__ import annotations
 
 import functools
 import itertools
-from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
-from typing import NamedTuple, TypeVar
+from typing import NamedTuple
 
 import numpy as np
 from PIL import Image
@@ -20,7 +18,7 @@ from scipy.fft import dct
 
 from geoload.messages import progress_bar
 from geoload.pictures import PictureError, decode
-from geoload.processes import core_count
+from geoload.processes import ahead
 from geoload.report import Findings, Kind
 from im2gps.audit.hamming import HammingIndex
 from im2gps.packs import PackError, Photo
@@ -38,7 +36,6 @@ _LEAST_WAVES = 56  # of the 64 coarse frequencies, above the noise in a picture 
 _BORDER = 12.0  # range of grey levels in a line of a plain border
 _MOST_BORDER = 0.25  # of the width or height, at each side
 
-T = TypeVar("T")
 Views = list[np.ndarray] | str  # grey squares, or why there are none
 
 
@@ -80,43 +77,28 @@ def find_copies(
         raise ValueError(f"max_bits={max_bits}: must be from 0 to 128 of 256 bits")
     index = _TestPhotos()
     photos = progress_bar("Test photos", len(test), "photo", items=test)
-    for number, (photo, (_, views)) in enumerate(_in_threads(_read, photos)):
-        added = [index.add(number, view) for view in _readable(photo[0], views, report)]
+    for number, (name, _, views) in enumerate(ahead(_read, photos)):
+        added = [index.add(number, view) for view in _readable(name, views, report)]
         if added and not any(added):
-            report.add(PLAIN, photo[0])
+            report.add(PLAIN, name)
     index.sort()
 
-    def search(photo: Photo) -> tuple[bytes, Views, dict[int, int]]:
-        data, views = _read(photo)
+    def search(photo: Photo) -> tuple[str, bytes, Views, dict[int, int]]:
+        name, data, views = _read(photo)
         best: dict[int, int] = {}
         for view in views if isinstance(views, list) else []:
             for number, bits in index.matches(view, max_bits):
                 best[number] = min(bits, best.get(number, bits))
-        return data, views, best
+        return name, data, views, best
 
     copies = []
     photos = progress_bar("Training photos", unit="photo", items=train)
-    for photo, (data, views, best) in _in_threads(search, photos):
-        _readable(photo[0], views, report)
+    for name, data, views, best in ahead(search, photos):
+        _readable(name, views, report)
         for number, bits in best.items():
-            copies.append(Copy(number, photo[0], bits))
+            copies.append(Copy(number, name, bits))
             found(copies[-1], data)
     return sorted(copies, key=lambda copy: (copy.bits, copy.test, copy.train))
-
-
-def _in_threads(
-    function: Callable[[Photo], T], photos: Iterable[Photo]
-) -> Iterator[tuple[Photo, T]]:
-    """Yield photos and a function's results in order; decoders and numpy run side by side."""
-    waiting: deque[tuple[Photo, Future[T]]] = deque()
-    with ThreadPoolExecutor(core_count()) as pool:
-        for photo in photos:
-            waiting.append((photo, pool.submit(function, photo)))
-            if len(waiting) >= 4 * core_count():
-                photo, future = waiting.popleft()
-                yield photo, future.result()
-        for photo, future in waiting:
-            yield photo, future.result()
 
 
 def _readable(name: str, views: Views, report: Findings) -> list[np.ndarray]:
@@ -127,14 +109,14 @@ def _readable(name: str, views: Views, report: Findings) -> list[np.ndarray]:
     return views
 
 
-def _read(photo: Photo) -> tuple[bytes, Views]:
-    """Return a photo's bytes and its views, or what is wrong with it."""
-    data = b""
+def _read(photo: Photo) -> tuple[str, bytes, Views]:
+    """Return a photo's name, bytes and views, or what is wrong with it."""
+    (name, read), data = photo, b""
     try:
-        data = photo[1]()
-        return data, _views(decode(data, 2 * _SIDE))
+        data = read()
+        return name, data, _views(decode(data, 2 * _SIDE))
     except (PictureError, PackError, OSError) as error:
-        return data, str(error)
+        return name, data, str(error)
 
 
 def _views(pixels: np.ndarray) -> list[np.ndarray]:

@@ -11,9 +11,7 @@ import codecs
 import json
 import os
 import re
-from collections import deque
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import asdict, astuple, dataclass, field
 from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple
@@ -29,7 +27,7 @@ from geoload.files import atomic_write, files_below, printable, write_json
 from geoload.geoparquet import place_schema, with_geometry
 from geoload.messages import format_bytes, progress_bar
 from geoload.parquet import parquet_writer
-from geoload.processes import core_count
+from geoload.processes import ahead, core_count
 from geoload.report import Findings, Kind
 from im2gps import exclusions
 from im2gps.exclusions import Exclusions, read_exclusions
@@ -203,7 +201,8 @@ def read_lists(
     """Yield the wanted rows of lists, each photo once, and fill in the result."""
     rows_of = _Filter(wanted, result)
     with progress_bar("Flickr lists", sum(file.stat().st_size for file in files)) as bar:
-        for piece in _pieces(files, workers or core_count()):
+        workers = workers or core_count()
+        for piece in ahead(_read_piece, _spans(files), workers, most=workers):
             yield rows_of(piece)
             bar.update(piece.size)
 
@@ -245,22 +244,6 @@ class _Piece(NamedTuple):
     parsed: Parsed
 
 
-def _pieces(files: Sequence[Path], workers: int) -> Iterator[_Piece]:
-    """Read files in pieces, a few at a time, and yield them in order."""
-    with ThreadPoolExecutor(workers) as threads:
-        ahead: deque[Future[_Piece]] = deque()
-        try:
-            for file, start, stop in _spans(files):
-                ahead.append(threads.submit(_read_piece, file, start, stop))
-                if len(ahead) > workers:
-                    yield ahead.popleft().result()
-            while ahead:
-                yield ahead.popleft().result()
-        finally:
-            for future in ahead:
-                future.cancel()
-
-
 def _spans(files: Sequence[Path]) -> Iterator[tuple[Path, int, int]]:
     """Yield the first byte and the end of each piece; a UTF-16 file, which is recoded, is one."""
     for file in files:
@@ -274,11 +257,12 @@ def _spans(files: Sequence[Path]) -> Iterator[tuple[Path, int, int]]:
             yield file, start, min(start + step, size)
 
 
-def _read_piece(file: Path, start: int, stop: int) -> _Piece:
+def _read_piece(span: tuple[Path, int, int]) -> _Piece:
     """Read the blocks whose `photo:` lines start within a piece, and the lines after the last.
 
     The next block is searched for in up to `MAX_BLOCK` bytes after the piece.
     """
+    file, start, stop = span
     back = 1 if start else 0  # the line break before the piece
     length = back + stop - start
     with open(file, "rb") as source:

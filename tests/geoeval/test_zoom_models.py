@@ -17,7 +17,7 @@ pytest.importorskip("cv2")
 
 import justzoomin
 from geoeval import search
-from geoeval.fetch import Fetcher, ahead, run
+from geoeval.fetch import Fetcher, run
 from geoeval.models import ModelError
 from geoeval.zoom_scores import calibration, score_zoom, zoom_text
 from geoeval.zoom_sheet import draw_cases
@@ -325,9 +325,3 @@ def test_searches_take_turns_and_results_keep_their_order():
             return self.value
 
     assert run([one(3), one(1), one(2)], lambda actions: Now(int(actions[0]) + 1)) == [6, 1, 3]
-
-
-def test_work_ahead_keeps_the_order_and_raises_errors():
-    assert list(ahead(lambda number: number * 2, range(50))) == [2 * i for i in range(50)]
-    with pytest.raises(ZeroDivisionError):
-        list(ahead(lambda number: 1 / number, [1, 0]))
