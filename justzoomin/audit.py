@@ -17,7 +17,6 @@ import numpy as np
 
 from gcd_metric.groups import JUSTZOOMIN
 from geoload.files import atomic_write, explain_disk_errors
-from geoload.messages import needed_for
 from justzoomin.scores import Scores, score
 from justzoomin.source import Source
 from justzoomin.splits import nearest, places_of, read_tables
@@ -117,15 +116,12 @@ def audit(source: Source) -> Audit:
 
 def draw(found: Audit, path: str | os.PathLike[str]) -> None:
     """Draw the share of validation photos by distance to the nearest training photo."""
-    with needed_for("A figure", "report"):
-        from matplotlib.backends.backend_agg import FigureCanvasAgg
-        from matplotlib.figure import Figure
+    from gcd_metric.report import new_figure  # takes longer than all other imports
 
     suffix = Path(path).suffix.lower()
     if suffix not in (".png", ".svg", ".pdf"):
         raise ValueError(f"{path}: a figure is a .png, .svg or .pdf file")
-    figure = Figure(figsize=(7, 4), layout="constrained")
-    FigureCanvasAgg(figure)
+    figure = new_figure("A figure", 7, 4)
     axes = figure.subplots()
     metres = np.sort(found.metres)
     axes.step(metres, np.arange(1, len(metres) + 1) / len(metres), where="post")

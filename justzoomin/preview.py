@@ -12,7 +12,6 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageOps
 
 from geoload.files import atomic_write, explain_disk_errors
-from geoload.messages import needed_for
 from justzoomin import zoom
 from justzoomin.source import LAYOUT, SYNTHETIC, SYNTHETIC_TILES, Source
 
@@ -55,14 +54,12 @@ def sheet(
     ImportError
         Without matplotlib (the extra `report`).
     """
-    with needed_for("A sheet of samples", "report"):
-        from matplotlib.backends.backend_agg import FigureCanvasAgg
-        from matplotlib.figure import Figure
-        from matplotlib.lines import Line2D
+    from gcd_metric.report import new_figure  # takes longer than all other imports
 
     columns = 2 + len(rows[0]["views"])
-    figure = Figure(figsize=(2.4 * columns, 2.55 * len(rows) + 0.75), layout="constrained")
-    FigureCanvasAgg(figure)
+    figure = new_figure("A sheet of samples", 2.4 * columns, 2.55 * len(rows) + 0.75)
+    from matplotlib.lines import Line2D
+
     axes = figure.subplots(len(rows), columns, squeeze=False)
     for line, row in zip(axes, rows, strict=True):
         line[0].imshow(ImageOps.pad(row["image"].convert("RGB"), (384, 384), color="white"))
