@@ -322,9 +322,7 @@ def run(
         "metric_config": config_name,
         "benchmark": benchmark,
     }
-    print(output.formatted(scored, shown, settings))
-    for note in scored.notes:
-        print(wrapped(note, "gcd-metric: "), file=sys.stderr)
+    _print(scored, shown, settings)
     told = sys.stdout if shown.format == "table" else sys.stderr
     if arguments.report:
         print(f"Wrote {arguments.report}", file=told)
@@ -351,10 +349,14 @@ def _leaderboard(argv: Sequence[str]) -> int:
     scored = leaderboard.score(found, truth, name, arguments.groups)
     scored = scored if shown.format in ("csv", "json") else leaderboard.marked(scored)
     settings = {"source": arguments.source, "references": {"name": name, "n": len(truth)}}
-    print(output.formatted(scored, shown, {**settings, "benchmark": found.task}))
+    _print(scored, shown, {**settings, "benchmark": found.task})
+    return int(bool(found.faults))
+
+
+def _print(scored: Scored, shown: output.Output, settings: dict[str, Any]) -> None:
+    print(output.formatted(scored, shown, settings))
     for note in scored.notes:
         print(wrapped(note, "gcd-metric: "), file=sys.stderr)
-    return int(bool(found.faults))
 
 
 def _files(arguments: argparse.Namespace) -> list[tuple[str, str]]:

@@ -108,6 +108,13 @@ class Files:
             raise ValueError(f"{self.name}, {name}: {error}") from None
 
 
+def resolve(name: str) -> tuple[str, str]:
+    """The repository and the commit of a data set, `OWNER/NAME` or `OWNER/NAME@REVISION`."""
+    repository, _, revision = name.partition("@")
+    with explained(f"data set {repository}"):
+        return repository, str(client().dataset_info(repository, revision=revision or None).sha)
+
+
 def local_files(folder: str) -> Files:
     """The files two folders below a folder; links that lead out of it are left out."""
     root = Path(folder).resolve()
@@ -204,10 +211,8 @@ def find_benchmark(name: str, task: str | None, config: str | None = None) -> Be
     `task` is the task's id or configuration. Otherwise it is the task of the configuration
     `config`, or the only one.
     """
-    repository, _, revision = name.partition("@")
-    check_repository(repository, "--dataset")
-    with explained(f"data set {repository}"):
-        commit = str(client().dataset_info(repository, revision=revision or None).sha)
+    check_repository(name.partition("@")[0], "--dataset")
+    repository, commit = resolve(name)
     files = remote_files(repository, commit, [EVAL_FILE, "README.md"])
     if EVAL_FILE not in files.sizes:
         raise ValueError(f"{repository} is not a benchmark: it has no {EVAL_FILE}")

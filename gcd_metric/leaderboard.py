@@ -32,7 +32,6 @@ from .submissions import COLUMNS, PREDICTIONS, ROUNDING, SUBMISSION, folder_of, 
 _MOST_SUBMISSIONS = 500
 _MOST_BYTES = 32 * 2**20  # of predictions
 _STATEMENT = 2**16  # bytes of what is stated beside them
-_LEVEL = 0.05  # of the tests
 _FOLDER = re.compile(r"([\w.-]+)/[\w.-]+/" + re.escape(SUBMISSION), re.ASCII)
 _RESULTS = re.compile(r"\.eval_results/[\w.-]+\.ya?ml", re.ASCII)
 _SOURCE = r"/datasets/({})/tree/([0-9a-f]{{40}})/([\w.-]+/[\w.-]+)/?"
@@ -82,9 +81,7 @@ def collect_from_hub(source: str, task: str | None = None) -> Submissions:
     """Read all submissions for a task of a benchmark, or of a repository of predictions."""
     if not hub.REPOSITORY.fullmatch(source.partition("@")[0]):
         raise ValueError(f"{source}: no such folder, and no repository on the Hub (OWNER/NAME)")
-    repository, _, revision = source.partition("@")
-    with hub.explained(f"data set {repository}"):
-        commit = hub.client().dataset_info(repository, revision=revision or None).sha
+    repository, commit = hub.resolve(source)
     files = hub.remote_files(repository, commit)
     if hub.EVAL_FILE in files.sizes:
         return _of_benchmark(hub.find_benchmark(f"{repository}@{commit}", task))
@@ -253,7 +250,7 @@ def _rank(scored: Scored) -> None:
     p_values = holm(np.array([_p_value(hits[0], one, groups) for one in hits[1:]]))
     for run, p_value in zip([best, *others], [math.nan, *p_values.tolist()], strict=True):
         better = sum(one.scores[key] > run.scores[key] for one in scored.runs)
-        like_best = run is best or p_value >= _LEVEL
+        like_best = run is best or p_value >= text.LEVEL
         run.scores |= {"rank": 1 + better, "p_best": p_value, "like_best": like_best}
 
 
@@ -264,12 +261,12 @@ def _p_value(a: np.ndarray, b: np.ndarray, groups: Groups | None) -> float:
 
 def marked(scored: Scored) -> Scored:
     """The same with ranks and marks in the names of the runs, and lines that explain them."""
-    key, runs = ranked_by(scored.options), []
+    runs = []
     for run in scored.runs:
         like_best = run.scores["like_best"] and run is not scored.runs[0]
         marks = ["†"] * like_best + ["‡"] * (not run.scores["follows"])
         runs.append(replace(run, name=" ".join([f"{run.scores['rank']}. {run.name}", *marks])))
-    n, at = len(runs) - 1, text.distance(*_threshold(scored, key))
+    n, at = len(runs) - 1, text.ranked_distance(scored.options)
     remarks = [f"Ranked by the accuracy at {at}."]
     if n:
         test = "exact paired test"
@@ -277,12 +274,7 @@ def marked(scored: Scored) -> Scored:
             test += f" that exchanges the models in groups of {scored.labels.what}"
         if n > 1:
             test += f", corrected for {n:,} comparisons by Holm's method"
-        remarks.append(f"† Not distinguishable from the best at {at} ({test}; p ≥ {_LEVEL}).")
+        remarks.append(f"† Not distinguishable from the best at {at} ({test}; p ≥ {text.LEVEL}).")
     if not all(run.scores["follows"] for run in scored.runs):
         remarks.append("‡ A stated value does not follow from the file of predictions.")
     return replace(scored, runs=runs, remarks=remarks)
-
-
-def _threshold(scored: Scored, key: str) -> tuple[float, str]:
-    at = scored.options.keys.index(key)
-    return scored.options.thresholds[at], scored.options.unit

@@ -121,8 +121,9 @@ def _refuse_other(scored: Scored, benchmark: Benchmark) -> None:
     """Refuse a score that is not of all photos of the benchmark, or is measured otherwise."""
     usual = usual_options(benchmark.task.id)
     if scored.options._replace(missing=usual.missing) != usual:
+        thresholds = ", ".join(f"{one:,.15g}" for one in usual.thresholds)
         raise ValueError(
-            f"results of {benchmark.task.id} have the thresholds {_distances(usual)} on a "
+            f"results of {benchmark.task.id} have the thresholds {thresholds} {usual.unit} on a "
             "sphere: leave out --metric-config, --thresholds, --unit, --method and --strict"
         )
     n = {len(scored.ids), scored.n_references}
@@ -183,30 +184,25 @@ def _entry(scored: Scored, target: Target, commit: str) -> str:
         round(100 * run.scores[key], 2),
         dataset_revision=benchmark.commit,
         date=_today(),
-        notes=_notes(scored, key),
+        notes=_notes(scored),
         **source,
     )
     entries = eval_result_entries_to_yaml([entry])
     return str(yaml.safe_dump(entries, sort_keys=False, allow_unicode=True, width=WIDTH))
 
 
-def _notes(scored: Scored, key: str) -> str:
+def _notes(scored: Scored) -> str:
     """What the value is, over how many photos, with all figures and their intervals."""
-    run, unit = scored.runs[0], scored.options.unit
+    run, within = scored.runs[0], text.ranked_distance(scored.options)
     headers, (cells, *_) = text.table(replace(scored, published=[]))
     pairs = zip(headers[1:-1], cells[1:-1], strict=True)
     shown = "; ".join(f"{header.removeprefix('% ')}: {cell}" for header, cell in pairs)
-    within = f"{key.removeprefix('acc@').removesuffix(unit)} {unit}"
     groups = scored.labels and scored.labels.described(run.scores["n_groups"])
     n = f"{len(scored.ids):,} photos {groups or ''}".rstrip()
     return (
         f"The value is the percentage within {within}. n = {n}; without a prediction, and so wrong "
         f"at every distance: {run.scores.get('n_missing', 0):,}. With 95 % intervals: {shown}."
     )
-
-
-def _distances(options: Options) -> str:
-    return f"{', '.join(f'{one:,.15g}' for one in options.thresholds)} {options.unit}"
 
 
 def _address(target: Target, commit: str) -> str:

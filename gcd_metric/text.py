@@ -34,9 +34,9 @@ _INDEPENDENT = (
     "GeoScore: Student's t)."
 )
 _SMALLEST_P = 0.0001  # smaller ones are printed as <0.0001
-_LEVEL = 0.05  # of the tests
+LEVEL = 0.05  # of the tests
 _UNCLEAR = "no clear difference at"
-_CLEAR = f"A difference is clear if its interval excludes 0 and p is below {_LEVEL}."
+_CLEAR = f"A difference is clear if its interval excludes 0 and p is below {LEVEL}."
 _PAIRED = f"Intervals: Newcombe's score interval{{medians}}; p: exact McNemar test. {_CLEAR}"
 _PAIRED_GROUPS = (
     "Intervals{medians} and p account for {what} as groups of photos; p: exact test that exchanges "
@@ -150,7 +150,7 @@ def verdicts(scored: Scored) -> list[str]:
     for key, threshold in zip(scored.options.keys, scored.options.thresholds, strict=True):
         one = figures[key]
         low, high = one["ci95"]
-        is_clear = (low > 0 or high < 0) and one["p_value"] < _LEVEL
+        is_clear = (low > 0 or high < 0) and one["p_value"] < LEVEL
         better = b.name if one["difference"] < 0 else a.name
         said = f"{better} is better at" if is_clear else _UNCLEAR
         found.setdefault(said, []).append(f"{threshold:,.15g}")
@@ -191,6 +191,11 @@ def _p(value: float) -> str:
 def distance(threshold: float, unit: str) -> str:
     """A threshold as `2,500 km`."""
     return f"{threshold:,.15g} {unit}"
+
+
+def ranked_distance(options: Options) -> str:
+    """The threshold by whose accuracy slices and models are ranked."""
+    return _distances(options)[options.keys.index(ranked_by(options))]
 
 
 def _distances(options: Options) -> list[str]:
@@ -363,8 +368,7 @@ def _slice_count(one: Slice, labels: Labels | None) -> str:
 
 def slice_remark(slices: Sequence[Slice], options: Options) -> str:
     """One line that explains the order of the slices, and which are small."""
-    ranked = _distances(options)[options.keys.index(ranked_by(options))]
-    line = f"Worst first, by the accuracy at {ranked}."
+    line = f"Worst first, by the accuracy at {ranked_distance(options)}."
     if not any(one.is_small for one in slices):
         return line
     grouped = any("n_groups" in one.scores for one in slices)
