@@ -11,7 +11,6 @@ import json
 import re
 import shutil
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -19,10 +18,8 @@ import numpy as np
 
 from geoload.files import atomic_write, file_lock
 from geoload.messages import format_bytes, progress_bar
-from geoload.processes import core_count
+from geoload.processes import ahead
 from geoload.tar_index import index_path
-
-_AT_A_TIME = 64  # pictures in memory while a table is written
 
 
 class TableFile(NamedTuple):
@@ -93,9 +90,8 @@ class TableFile(NamedTuple):
         header = {"descr": "|u1", "fortran_order": False, "shape": self.shape}
         bar = progress_bar("Table of views", len(keys), "view")
         # Written, not mapped: on a full disk, a process that writes to a mapped file is killed.
-        with atomic_write(self.path) as array, ThreadPoolExecutor(core_count()) as pool, bar:
+        with atomic_write(self.path) as array, bar:
             np.lib.format.write_array_header_1_0(array, header)
-            for start in range(0, len(keys), _AT_A_TIME):
-                for picture in pool.map(draw, keys[start : start + _AT_A_TIME]):
-                    array.write(picture.tobytes())
-                    bar.update()
+            for picture in ahead(draw, keys):
+                array.write(picture.tobytes())
+                bar.update()

@@ -7,9 +7,9 @@ changed.
 from __future__ import annotations
 
 import filecmp
+import functools
 import os
 from collections.abc import Iterable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any, BinaryIO
 
@@ -17,7 +17,7 @@ from tabulate import tabulate
 
 from geoload.files import is_remote
 from geoload.messages import progress_bar
-from geoload.processes import core_count
+from geoload.processes import ahead
 from geoload.report import Findings, Kind
 from justzoomin.extraction.pictures import DAMAGED, Picture, decode, find_archived, find_extracted
 from justzoomin.extraction.selection import MAX_RECORD, RECORD, Record, Selection
@@ -157,7 +157,7 @@ def verify(
         check.compare_photos()
     for level in check.chosen.levels:
         check.compare_tiles(level)
-    check.look_inside(deep, workers or core_count())
+    check.look_inside(deep, workers)
     return check.verdict
 
 
@@ -321,23 +321,16 @@ class _Check:
         if self.chosen.shards is None and DAMAGED not in self._wrong.counts:
             self._add(UNKNOWN, [path for path in there if path not in theirs])
 
-    def look_inside(self, deep: bool, workers: int) -> None:
+    def look_inside(self, deep: bool, workers: int | None) -> None:
         """Check the pictures themselves: both ends, or all of their bytes."""
         shape = self._tile_shape()
         paths = list(self._found)
         batches = [paths[i : i + _BATCH] for i in range(0, len(paths), _BATCH)]
-        with (
-            progress_bar("Pictures", len(paths), "file") as bar,
-            ThreadPoolExecutor(workers) as pool,
-        ):
-            work = [pool.submit(self._look_at, batch, deep, shape) for batch in batches]
-            try:
-                for done, batch in zip(work, batches, strict=True):
-                    self._wrong.merge(done.result())
-                    bar.update(len(batch))
-            except BaseException:
-                pool.shutdown(cancel_futures=True)
-                raise
+        look = functools.partial(self._look_at, deep=deep, shape=shape)
+        with progress_bar("Pictures", len(paths), "file") as bar:
+            for batch, report in zip(batches, ahead(look, batches, workers), strict=True):
+                self._wrong.merge(report)
+                bar.update(len(batch))
 
     def _look_at(self, paths: list[str], deep: bool, shape: tuple[int, int] | None) -> Findings:
         report = _all_names()
