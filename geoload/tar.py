@@ -120,8 +120,8 @@ def _plain_member(header: bytes, position: int) -> Member | None:
         checksum = int(header[148:156].rstrip(b"\0 "), 8)
     except ValueError:
         return None
-    # Most headers end in zeros.
-    if size < 0 or sum(header.rstrip(b"\0")) - sum(header[148:156]) + 256 != checksum:
+    # Most of a header are zeros, and adding up the other bytes takes the most time.
+    if size < 0 or sum(header.translate(None, b"\0")) - sum(header[148:156]) + 256 != checksum:
         return None
     name = header[:100].split(b"\0", 1)[0].decode("utf-8", "backslashreplace")
     if kind == 0x35 or name.endswith("/"):
