@@ -146,7 +146,7 @@ def _record(file: BinaryIO, path: str, member: Member, report: Findings) -> dict
         if member.size > _MAX_JSON:
             raise ValueError(f"it is larger than {_MAX_JSON:,} bytes")
         text = read_member(file, member, path)
-        record = json.loads(text, object_pairs_hook=_unambiguous)
+        record = _decoder.decode(text.decode(json.detect_encoding(text), "surrogatepass"))
         if not isinstance(record, dict):
             raise ValueError("it is not a JSON object")
         place = {name: _coordinate(record, name) for name in _SPELLINGS}
@@ -169,8 +169,13 @@ def _unambiguous(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return found
 
 
+# json.loads would make one for each JSON.
+_decoder = json.JSONDecoder(object_pairs_hook=_unambiguous)
+
+
 def _coordinate(record: dict[str, Any], name: str) -> float:
-    keys = [key for key in record if key.lower() in _SPELLINGS[name]]
+    spellings = _SPELLINGS[name]
+    keys = [key for key in record if key.lower() in spellings]
     if len(keys) != 1:
         raise ValueError(f"{len(keys)} keys for the {name} ({', '.join(_SPELLINGS[name])})")
     value = record[keys[0]]
