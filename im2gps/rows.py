@@ -30,14 +30,14 @@ def pack_rows(
     known, truth, rows = config.known, config.truth(), {}
     with explained(source, known.archive), _open(source, truth, report) as photos:
         if source:
-            _check_count(config, len(photos), "photos", known.photos, warn)
+            check_count(config, len(photos), "photos", known.photos, warn)
         else:
             warn(f"{config.name}: {config.data_dir} contains no photos, so image is None")
         if truth is not None:
             for note in truth.notes:
                 warn(note)
             file = os.path.basename(truth.path)
-            _check_count(config, len(truth.image_id), f"rows of {file}", known.rows, warn)
+            check_count(config, len(truth.image_id), f"rows of {file}", known.rows, warn)
             rows = find_rows(truth, [name for name, _ in photos], report, config.skip_broken)
         seen: set[str] = set()
         for name, read in photos:
@@ -106,7 +106,7 @@ def shard_rows(
         done(shard.rpartition("/")[2], shard, report)
 
 
-def _check_count(
+def check_count(
     config: Im2GPSConfig, count: int, what: str, expected: int, warn: Callable[[str], None]
 ) -> None:
     """A downloaded pack must be complete; a pack of the user may have another size."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import logging
 import os
 import zipfile
 from collections import Counter
@@ -39,6 +40,7 @@ from im2gps.options import CONFIGS, Im2GPSConfig
 from im2gps.packs import UNUSABLE, PackError, Photo, explained, folder_photos, open_pack
 from im2gps.photo import coordinates, fields
 from im2gps.photo_table import open_parquet
+from im2gps.rows import check_count
 from im2gps.sets import SETS
 from im2gps.training import read_records, samples
 
@@ -60,6 +62,7 @@ _PLAIN = f"{_START}{_ID}{_END}"
 _SECONDS = pa.timestamp("s")
 _TIME = r"^(\d{4})[-:](\d{2})[-:](\d{2})[ T](\d{2}:\d{2}:\d{2}).*$"
 _AXES = ("latitude", "longitude")
+_warn = functools.partial(logging.getLogger(__name__).warning, "%s")
 Columns = Mapping[str, Any]  # cells by role: name, photo_id, owner, latitude, longitude, taken
 # What photos are compared by, and the columns of batches that have it.
 _KNOWN = {
@@ -174,6 +177,8 @@ def open_photos(source: Source) -> Iterator[Iterable[Photo]]:
     if form != "photos" or not path:
         raise ValueError(f"{source.name} has no photos, so --pictures cannot compare it")
     with explained(path, source.name), open_pack(path, source.findings) as photos:
+        if source.config:
+            check_count(source.config, len(photos), "photos", source.config.known.photos, _warn)
         yield photos
 
 
