@@ -14,12 +14,12 @@ from . import groups, hub, inputs, leaderboard, output, report, scoring, submiss
 from .columns import ROLES
 from .inputs import WORDING
 from .layout import wrapped
-from .names import listed
+from .names import listed, visible
 from .options import CONFIGURATIONS, make_options
 from .places import METHODS
 from .readers import FORMATS
 from .scoring import Run, Scored, Task, published
-from .terminal import run_command
+from .terminal import refuse_empty, run_command
 
 _NUMBERS = re.compile(r"^[-+.,\deE]*\d[-+.,\deE]*$")
 
@@ -46,7 +46,7 @@ def _status(argv: Sequence[str]) -> int:
     except BrokenPipeError:
         raise
     except (ValueError, ImportError, ConnectionError) as error:
-        print(f"gcd-metric: {' '.join(str(error).split())}", file=sys.stderr)
+        print(f"gcd-metric: {visible(' '.join(str(error).split()))}", file=sys.stderr)
         return 2
     except OSError as error:
         message = f"{error.filename or 'output'}: {error.strerror or error}"
@@ -56,7 +56,9 @@ def _status(argv: Sequence[str]) -> int:
 
 def parse(argv: Sequence[str]) -> argparse.Namespace:
     """Parse the arguments of the command."""
-    return _parser().parse_intermixed_args(_with_one_value(argv))
+    arguments = _parser().parse_intermixed_args(_with_one_value(argv))
+    refuse_empty(vars(arguments))
+    return arguments
 
 
 class _Version(argparse.Action):
@@ -334,6 +336,7 @@ def run(
 def _leaderboard(argv: Sequence[str]) -> int:
     """Print a leaderboard; the status is 1 if a stated value does not follow from its file."""
     arguments = _leaderboard_parser().parse_args(argv)
+    refuse_empty(vars(arguments))
     shown = output.Output(arguments.format, arguments.intervals)
     shown.check()
     found = leaderboard.collect(arguments.source, arguments.benchmark)

@@ -85,8 +85,6 @@ def check(arguments: argparse.Namespace, files: list[tuple[str, str]]) -> None:
 def _check_predictions(path: str) -> None:
     if path == STDIN:
         return
-    if not path.strip():
-        raise ValueError(f"the name of the predictions is empty; give a {FORMATS} file")
     if Path(path).is_dir():
         raise ValueError(f"{path} is a folder; predictions are one file ({FORMATS})")
     if not Path(path).is_file():
@@ -97,8 +95,6 @@ def _check_predictions(path: str) -> None:
 
 def _check_references(arguments: argparse.Namespace) -> None:
     name = arguments.references
-    if not name.strip():
-        raise ValueError(f"--references is empty; give a {FORMATS} file, or a data set")
     if is_file(name):
         for option in _DATA_SET_OPTIONS:
             if (value := getattr(arguments, option)) is not None:

@@ -7,20 +7,9 @@ import unicodedata
 from functools import lru_cache
 from typing import Any
 
+from .names import escaped, visible
+
 LONGEST_LABEL = 40  # columns; a picture has no room for more
-_INVISIBLE = ("Cc", "Cn", "Co", "Cs", "Zl", "Zp")
-_DIRECTION_MARKS = ("LRE", "RLE", "LRO", "RLO", "PDF", "LRI", "RLI", "FSI", "PDI")
-
-
-def visible(text: str) -> str:
-    """Text with control characters, and those that turn the direction, as escapes like `\\n`."""
-    return "".join(
-        _escaped(char)
-        if unicodedata.category(char) in _INVISIBLE
-        or unicodedata.bidirectional(char) in _DIRECTION_MARKS
-        else char
-        for char in text
-    )
 
 
 def ellipsized(text: str, longest: int = LONGEST_LABEL) -> str:
@@ -58,16 +47,12 @@ def for_matplotlib(text: str, longest: int = LONGEST_LABEL) -> tuple[str, dict[s
     text = visible(text)
     disordered = set() if __version_info__ >= (3, 11) else set(filter(_right_to_left, text))
     families, lacking = _fonts(frozenset(text) - disordered)
-    escaped = disordered | lacking
-    text = "".join(_escaped(char) if char in escaped else char for char in text)
+    unsafe = disordered | lacking
+    text = "".join(escaped(char) if char in unsafe else char for char in text)
     if any(map(_right_to_left, text)):
         text = f"\u200e{text}"  # what follows the name must still run from left to right
     properties = {"parse_math": False, "usetex": False, "fontfamily": families}
     return ellipsized(text, longest), properties
-
-
-def _escaped(char: str) -> str:
-    return char.encode("unicode_escape").decode("ascii")
 
 
 def _columns(char: str) -> int:

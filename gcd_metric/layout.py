@@ -5,6 +5,8 @@ from __future__ import annotations
 import textwrap
 from itertools import pairwise
 
+from .names import visible
+
 WIDTH = 100  # of a line
 _NARROWEST_NAME = 16
 
@@ -12,7 +14,7 @@ _NARROWEST_NAME = 16
 def wrapped(text: str, prefix: str = "") -> str:
     """Text in lines of at most `WIDTH`; a single word may be longer, so that it can be copied."""
     return textwrap.fill(
-        text,
+        visible(" ".join(text.splitlines())),
         WIDTH,
         initial_indent=prefix,
         subsequent_indent="  ",

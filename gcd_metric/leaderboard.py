@@ -158,10 +158,11 @@ def _of_model(read: Submissions, model: str, revision: str, file: str) -> list[S
 def _read(files: hub.Files, folder: str) -> Submission:
     """Read the predictions in a folder, and what is stated beside them."""
     said = f"{folder}/{SUBMISSION}"
+    content = files.read(said, _STATEMENT)
     try:
-        document = json.loads(files.read(said, _STATEMENT))
+        document = json.loads(content)
         model, figures = str(document["model"]), dict(document["figures"])
-    except (json.JSONDecodeError, UnicodeDecodeError, TypeError, KeyError, RecursionError):
+    except (ValueError, TypeError, KeyError, RecursionError):
         raise ValueError(f"{said} has no model and figures") from None
     if not hub.REPOSITORY.fullmatch(model) or folder != folder_of(folder.partition("/")[0], model):
         raise ValueError(f"{said} is of the model {shortened(model)}")
@@ -170,6 +171,9 @@ def _read(files: hub.Files, folder: str) -> Submission:
     stated = {str(key): _number(value, f"{said}: {key}") for key, value in figures.items()}
     name = f"{files.name}, {folder}/{PREDICTIONS}"
     path = files.path(f"{folder}/{PREDICTIONS}", _MOST_BYTES)
+    with open(path, "rb") as file:  # millions of columns would take all memory
+        if len(file.readline(_STATEMENT + 1)) > _STATEMENT:
+            raise ValueError(f"{name}: the first line has more than {_STATEMENT:,} bytes")
     table = tables.read_coordinates(
         path, *COLUMNS, of="predictions", allow_missing=True, where=name
     )
@@ -177,9 +181,10 @@ def _read(files: hub.Files, folder: str) -> Submission:
 
 
 def _number(value: Any, name: object) -> float:
-    if isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value):
-        raise ValueError(f"{shortened(name)} is {shortened(repr(value))}, not a number")
-    return float(value)
+    with contextlib.suppress(OverflowError):  # an int with hundreds of digits
+        if type(value) in (int, float) and math.isfinite(value):
+            return float(value)
+    raise ValueError(f"{shortened(name)} is {shortened(repr(value))}, not a number")
 
 
 def _refuse_many(count: int, name: str) -> None:

@@ -3,17 +3,36 @@
 from __future__ import annotations
 
 import re
+import unicodedata
 from collections import Counter
 from collections.abc import Iterable, Sequence
 
 _MOST = 10
 _LONGEST = 100  # characters
+_INVISIBLE = ("Cc", "Cn", "Co", "Cs", "Zl", "Zp")
+_DIRECTION_MARKS = ("LRE", "RLE", "LRO", "RLO", "PDF", "LRI", "RLI", "FSI", "PDI")
+
+
+def escaped(char: str) -> str:
+    """A character as an escape like `\\n`."""
+    return char.encode("unicode_escape").decode("ascii")
+
+
+def visible(text: str) -> str:
+    """Text with control characters, and those that turn the direction, as escapes like `\\n`."""
+    return "".join(
+        escaped(char)
+        if unicodedata.category(char) in _INVISIBLE
+        or unicodedata.bidirectional(char) in _DIRECTION_MARKS
+        else char
+        for char in text
+    )
 
 
 def shortened(name: object) -> str:
-    """A name or a cell as one line of text, cut if it is long."""
+    """A name or a cell as one line of visible text, cut if it is long."""
     text = " ".join(str(name).splitlines())
-    return text if len(text) <= _LONGEST else f"{text[:_LONGEST]}…"
+    return visible(text[:_LONGEST]) + "…" * (len(text) > _LONGEST)
 
 
 def listed(names: Iterable[object]) -> str:

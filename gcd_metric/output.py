@@ -12,8 +12,8 @@ from typing import Any, NamedTuple
 
 from . import text
 from .figures import flattened
-from .labels import visible
 from .layout import wrapped
+from .names import visible
 from .scoring import Scored
 
 FORMATS = ("table", "markdown", "latex", "csv", "json")

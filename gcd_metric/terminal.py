@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from typing import Any
 
 
 def run_command(work: Callable[[], int]) -> int:
@@ -30,3 +31,11 @@ def run_command(work: Callable[[], int]) -> int:
                 stream.flush()
             except OSError:
                 os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
+
+
+def refuse_empty(options: Mapping[str, Any]) -> None:
+    """Raise a ValueError if an argument is an empty text, as from a variable that is not set."""
+    for name, value in options.items():
+        texts = value if isinstance(value, list) else [value]
+        if any(isinstance(text, str) and not text.strip() for text in texts):
+            raise ValueError(f"the argument {name.replace('_', '-')} is empty")

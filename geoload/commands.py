@@ -10,7 +10,8 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from gcd_metric.terminal import run_command
+from gcd_metric.names import visible
+from gcd_metric.terminal import refuse_empty, run_command
 from geoload import __version__
 from geoload.messages import one_line
 
@@ -51,6 +52,7 @@ def _status(parser: argparse.ArgumentParser, argv: Sequence[str] | None, work: W
     try:
         try:
             given = vars(parser.parse_args(argv))
+            refuse_empty(given)
             options.update((name, _with_home(value)) for name, value in given.items())
             return work(options) or 0
         finally:
@@ -58,7 +60,7 @@ def _status(parser: argparse.ArgumentParser, argv: Sequence[str] | None, work: W
     except (ValueError, ImportError, OSError) as error:
         if isinstance(error, BrokenPipeError) and _output_is_closed():
             raise
-        print(f"{parser.prog}: {one_line(error, options)}", file=sys.stderr)
+        print(f"{parser.prog}: {visible(one_line(error, options))}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         print(f"{parser.prog}: stopped", file=sys.stderr)

@@ -10,7 +10,7 @@ import logging
 import os
 import re
 import uuid
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -131,9 +131,13 @@ def atomic_write(path: str | Path, mode: str = "wb", **options: Any) -> Iterator
 
     Until then it is called `.NAME.XXXXXXXX.part` (hexadecimal digits), in the same folder. After an
     error it is deleted; if the process is killed, the next write deletes it. `options` are those of
-    `open`. An OSError names `path`.
+    `open`. An OSError names `path`. A pipe or device, such as `/dev/stdout`, is written to.
     """
     path = Path(path)
+    if path.exists() and (path.parent == Path("/dev") or not path.is_file()):
+        with filename_in_errors(path), open(path, mode, **options) as file:
+            yield file
+        return
     with filename_in_errors(path, path.parent):
         _delete_unfinished(path)
     part, file = _create_unfinished(path, mode, options)
@@ -172,6 +176,24 @@ def _delete_unfinished(path: Path) -> None:
         with contextlib.suppress(OSError), open(left, "rb") as file:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             left.unlink()
+
+
+def check_outputs(outputs: Mapping[str, str | None], inputs: Iterable[str | Path]) -> None:
+    """Raise ValueError or FileNotFoundError for outputs that cannot be right, before long work.
+
+    `outputs` are paths by option. They must be in folders that exist, and differ from the files
+    `inputs` and from each other.
+    """
+    taken = {os.path.realpath(path): f"{path} is read" for path in inputs}
+    for option, output in outputs.items():
+        if output is None or (Path(output).exists() and not Path(output).is_file()):
+            continue
+        path = Path(os.path.realpath(output))
+        if not path.parent.is_dir():
+            raise FileNotFoundError(f"{option} {output}: there is no folder {path.parent}")
+        if why := taken.get(str(path)):
+            raise ValueError(f"{option} {output} would overwrite a file: {why}; give another path")
+        taken[str(path)] = f"{option} is written there"
 
 
 @contextlib.contextmanager

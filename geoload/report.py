@@ -7,7 +7,7 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable
 from typing import Any
 
-from gcd_metric.names import counted
+from gcd_metric.names import counted, visible
 
 _NAMED = 5
 
@@ -62,7 +62,7 @@ class Findings:
 
     def line(self, kind: Kind) -> str:
         """Describe one kind: `2 rows without a picture (a, b)`."""
-        names = self.names[kind][:_NAMED]
+        names = list(map(visible, self.names[kind][:_NAMED]))
         more = ", …" if self.counts[kind] > len(names) else ""
         text = counted(self.counts[kind], kind.text)
         return text + (f" ({', '.join(names)}{more})" if names else "")

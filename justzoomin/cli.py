@@ -13,7 +13,7 @@ from typing import Any
 from gcd_metric.groups import JUSTZOOMIN
 from gcd_metric.names import counted
 from geoload.commands import add_subcommand, run
-from geoload.files import local_path, write_json
+from geoload.files import check_outputs, local_path, write_json
 from geoload.messages import format_bytes
 from geoload.tar_reader import TarReader
 from justzoomin import audit
@@ -252,6 +252,7 @@ def _score(
 
 
 def _audit(pairs: str | None, within: float, figure: str | None, json: bool, **where: Any) -> None:
+    check_outputs({"--pairs": pairs, "--figure": figure}, [])
     found = audit.audit(_source("metadata", where))
     if pairs is not None:
         count = found.write_pairs(pairs, within)

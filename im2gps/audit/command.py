@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from tabulate import tabulate
 
 from geoload.commands import add_subcommand
-from geoload.files import atomic_write, explain_disk_errors
+from geoload.files import atomic_write, check_outputs, explain_disk_errors
 
 if TYPE_CHECKING:
     from im2gps.audit.overlap import Overlap
@@ -76,6 +76,8 @@ def _run(
         raise ValueError(f"--kinds {kinds}: choose from {','.join(_FROM_COLUMNS)}")
     if sheet and not pictures:
         raise ValueError("--sheet is a page of picture pairs, so it needs --pictures")
+    paths = [source.path for source in (*sources, *tests) if source.path]
+    check_outputs({"--sheet": sheet, "--pairs": pairs, "--exclude": exclude}, paths)
     if pictures:
         check_photos([*sources, *tests])
     found = find_overlap(sources, tests, near, wanted)

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from PIL import Image
 
-from gcd_metric.names import counted
+from gcd_metric.names import counted, visible
 from geoload.files import atomic_write, explain_disk_errors, printable
 from geoload.pictures import decode
 from im2gps.audit.pictures import Copy
@@ -28,6 +28,7 @@ _PAGE = """<!DOCTYPE html>
 body {{ font: 15px/1.4 sans-serif; margin: 1.5em auto; max-width: 60em; padding: 0 1em; }}
 table {{ border-collapse: collapse; width: 100%; }}
 th {{ text-align: left; }}
+th + th {{ width: 47%; }}
 td, th {{ padding: .4em; vertical-align: top; border-bottom: 1px solid #ccc; }}
 img {{ display: block; max-width: 100%; max-height: 260px; }}
 td span {{ font-size: .85em; overflow-wrap: anywhere; }}
@@ -80,5 +81,5 @@ def _thumbnail(data: bytes) -> bytes:
 
 
 def _cell(name: str, thumbnail: bytes) -> str:
-    text, picture = escape(printable(name)), base64.b64encode(thumbnail).decode()
+    text, picture = escape(visible(printable(name))), base64.b64encode(thumbnail).decode()
     return f'<td><img alt="{text}" src="data:image/jpeg;base64,{picture}"><span>{text}</span></td>'

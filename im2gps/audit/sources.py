@@ -152,7 +152,7 @@ def open_source(text: str, plain_ids: bool = False) -> Source:
             raise FileNotFoundError(
                 f"{text}: there is no such file or folder, and no such test set ({names})"
             )
-        return Source(Path(text).name or text, text, None, plain_ids)
+        return Source(Path(text).absolute().name or text, text, None, plain_ids)
     if path and not Path(path).exists():
         raise FileNotFoundError(f"{text}: there is no such file or folder")
     if not path and (name not in SETS or SETS[name].table):
@@ -213,7 +213,7 @@ def _form(source: Source) -> tuple[str, str]:
         return "shards" if path.suffix == ".tar" else "lists", source.path
     if is_table(path):
         return "table", source.path
-    if zipfile.is_zipfile(path):
+    if path.suffix.lower() == ".zip" or zipfile.is_zipfile(path):
         return "photos", source.path
     raise ValueError(
         f"{path}: give a table (.parquet, .csv, …), Flickr lists (.txt), shards (.tar), or a "
@@ -371,6 +371,9 @@ def _texts(values: Any) -> pa.Array:
     if not isinstance(values, pa.Array):
         values = pa.array([None if cell is None else str(cell) for cell in values], pa.string())
     texts = values.cast(pa.string())
+    if pa.types.is_floating(values.type):  # ids, in a table that lacks some of them: not as 5e+10
+        whole = pc.if_else(pc.equal(pc.floor(values), values), values, None)
+        texts = pc.coalesce(whole.cast(pa.int64(), safe=False).cast(pa.string()), texts)
     return pc.if_else(pc.equal(texts, ""), None, texts)
 
 
@@ -386,6 +389,8 @@ def _find_ids(names: pa.Array, columns: Columns, source: Source) -> tuple[pa.Arr
     ids = nothing
     if columns.get("photo_id") is not None:
         given = _texts(columns["photo_id"])
+        if pc.any(pc.ends_with(given, ".0")).as_py():  # as pandas writes such a table
+            given = pc.replace_substring_regex(given, r"\.0$", "")
         ids = pc.if_else(pc.match_substring_regex(given, f"^{PHOTO_ID}$"), given, None)
         source.ids["column photo_id"] += len(ids) - ids.null_count
     for form, pattern in {**_NAMES, PLAIN_NUMBERS: _PLAIN}.items():

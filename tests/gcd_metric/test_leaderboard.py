@@ -196,6 +196,10 @@ def test_files_of_others_are_not_trusted(published, called, tmp_path):
     submit("a/long", " " * 2**17)
     submit("a/words", json.dumps({"model": "a/words", "figures": {"acc@200km": "1.0"}}))
     submit("a/other", folder="b--name")
+    submit("a/huge", json.dumps({"model": "a/huge", "figures": {"acc@200km": 10**400}}))
+    submit("a/list", json.dumps({"model": "a/list", "figures": "words"}))
+    submit("a/colour", table=pd.concat([truth.assign(image_id="\x1b[31mred")] * 2))
+    submit("a/wide", table=pd.DataFrame(columns=[*truth, *map(str, range(20_000))]))
     submit("a/out", table=truth.assign(latitude=123.0))
     (submit("a/link") / "predictions.csv").unlink()
     (tmp_path / "all" / "im2gps" / "a--link" / "predictions.csv").symlink_to("/etc/passwd")
@@ -207,12 +211,16 @@ def test_files_of_others_are_not_trusted(published, called, tmp_path):
         "deep": "has no model and figures",
         "long": "more than 65,536 bytes",
         "words": "acc@200km is '1.0', not a number",
+        "huge": "…, not a number",
+        "list": "a--list/submission.json has no model and figures",
+        "colour": "duplicate id: \\x1b[31mred",
+        "wide": "the first line has more than 65,536 bytes",
         "out": "beyond ±90 degrees",
         "link": "there is no file im2gps/a--link/predictions.csv",
     }.items():
         assert f"a/{model}" not in out or model == "boasting"
         assert why in err, err
-    assert "is of the model a/other" in err and "root:" not in out + err
+    assert "is of the model a/other" in err and "root:" not in out + err and "\x1b" not in err
 
 
 def test_geoeval_sends_the_result_of_a_whole_run(hub, published, zoom, tmp_path, capsys):

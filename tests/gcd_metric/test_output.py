@@ -19,7 +19,7 @@ import gcd_metric
 from gcd_metric import text
 from gcd_metric.cli import main
 from gcd_metric.comparison import holm
-from gcd_metric.labels import visible
+from gcd_metric.names import visible
 from gcd_metric.output import FORMATS, Output, formatted
 from tests.gcd_metric.formats import same
 from tests.gcd_metric.scored import scored

@@ -31,6 +31,16 @@ def test_files_of_other_programs_are_kept(tmp_path):
     assert other.read_text(encoding="utf-8") == "mine"
 
 
+def test_a_pipe_or_device_is_written_to_and_not_replaced(tmp_path):
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    reader = os.open(pipe, os.O_RDONLY | os.O_NONBLOCK)
+    with atomic_write(pipe) as file:
+        file.write(b"whole")
+    assert os.read(reader, 99) == b"whole" and pipe.is_fifo()
+    os.close(reader)
+
+
 KILLED = """
 import os, signal, sys
 from geoload.files import atomic_write

@@ -54,10 +54,17 @@ def test_a_tilde_in_paths_is_expanded(monkeypatch):
     }
 
 
+def test_an_empty_argument_is_refused(capfd):
+    for arguments in (["--data-dir", ""], ["--files", "a", ""]):
+        assert run(parser(), arguments, lambda options: 0) == 2
+        assert "is empty" in capfd.readouterr().err
+
+
 @pytest.mark.parametrize(
     ("error", "status", "said"),
     [
         (ValueError("name it\nwith data_dir="), 2, "tool: name it with --data-dir\n"),
+        (ValueError("a\x1b[31mred.jpg"), 2, "tool: a\\x1b[31mred.jpg\n"),
         (BrokenPipeError(32, "Broken pipe"), 2, "tool: Broken pipe\n"),  # of another pipe
         (KeyboardInterrupt(), 130, "tool: stopped\n"),
     ],

@@ -11,6 +11,7 @@ from itertools import chain
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -211,6 +212,15 @@ def test_numbers_are_ids_only_if_the_user_says_so(tmp_path, capsys, test_csv):
     assert found["test"][0]["overlap"]["id"]["test_photos"] == 2
 
 
+def test_ids_that_a_data_frame_made_floats_are_the_same_ids(tmp_path, capsys):
+    rows = {"photo_id": [52345678901.0, None], "latitude": [1.0, 2.0], "longitude": [1.0, 2.0]}
+    frame = pd.DataFrame(rows)
+    frame.to_csv(tmp_path / "a.csv", index=False)
+    frame.to_parquet(tmp_path / "a.parquet")
+    found = audit(capsys, tmp_path / "a.csv", tmp_path / "a.parquet", "--kinds", "id")
+    assert found["test"][0]["overlap"]["id"] == {"test_photos": 1, "train_photos": 1}
+
+
 def test_configurations_are_test_sets_and_training_sets(packs, tmp_path, capsys):
     found = audit(capsys, f"im2gps={packs}", f"im2gps={packs}")
     (test,) = found["test"]
@@ -236,6 +246,10 @@ def test_configurations_are_test_sets_and_training_sets(packs, tmp_path, capsys)
         ("no_ids.csv", "tests.csv", "no column of ids"),
         ("empty", "tests.csv", "contains no shards"),
         ("photos.parquet", "tests.csv --pictures", "photos.parquet has no photos"),
+        ("cut.zip", "tests.csv", "cut.zip is not a valid ZIP file"),
+        ("photos.parquet", "tests.csv --pairs ./photos.parquet", "photos.parquet is read"),
+        ("photos.parquet", "tests.csv --pairs a --exclude a", "--pairs is written there"),
+        ("photos.parquet", "tests.csv --exclude no/a", "--exclude no/a: there is no folder"),
     ],
 )
 def test_what_cannot_be_audited_is_one_clear_error(
@@ -246,6 +260,7 @@ def test_what_cannot_be_audited_is_one_clear_error(
     write_csv(tmp_path / "swapped.csv", [name(row) for row in TESTS], swapped)
     (tmp_path / "no_ids.csv").write_text("LAT,LON,colour\n1,2,red\n", encoding="utf-8")
     (tmp_path / "empty").mkdir()
+    (tmp_path / "cut.zip").write_bytes(b"PK\x03\x04")
     monkeypatch.chdir(tmp_path)
     assert main(["audit", train, "--test", *test.split()]) == 2
     error = capsys.readouterr().err
