@@ -176,8 +176,10 @@ def open_photos(source: Source) -> Iterator[Iterable[Photo]]:
         form, path = "photos", source.config.source()
     if form != "photos" or not path:
         raise ValueError(f"{source.name} has no photos, so --pictures cannot compare it")
-    with explained(path, source.name), open_pack(path, source.findings) as photos:
-        if source.config:
+    again = source.photos > 0  # what is found in a pack is counted once
+    report = Findings() if again else source.findings
+    with explained(path, source.name), open_pack(path, report) as photos:
+        if source.config and not again:
             check_count(source.config, len(photos), "photos", source.config.known.photos, _warn)
         yield photos
 

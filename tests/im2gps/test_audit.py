@@ -296,6 +296,14 @@ def test_all_near_pairs_are_found(tmp_path, capsys):
     assert len(expected) > 300
 
 
+def test_what_is_found_in_a_pack_is_counted_once(packs, tmp_path, capsys):
+    FORMS["photos"](tmp_path)
+    with zipfile.ZipFile(tmp_path / "photos.zip", "a") as archive:
+        archive.writestr("notes.md", "")
+    found = audit(capsys, tmp_path / "photos.zip", f"im2gps={packs}", "--pictures")
+    assert found["train"][0]["findings"]["not_a_photo"]["count"] == 1
+
+
 @pytest.mark.parametrize("form", ["folder", "shards"])
 def test_copies_are_found_by_picture(packs, tmp_path, capsys, form):
     with zipfile.ZipFile(packs / "gps_query_imgs.zip") as pack:
