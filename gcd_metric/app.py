@@ -5,6 +5,7 @@ have to be imported as the package `gcd_metric`.
 """
 
 import importlib.util
+import os
 import sys
 from pathlib import Path
 
@@ -24,6 +25,8 @@ def _load_package() -> None:
 
 def main() -> int:
     """Serve the page until it is stopped; return 2, after a one-line error, if it cannot start."""
+    # The page reads public repositories only, whatever token its machine has.
+    os.environ["HF_HUB_DISABLE_IMPLICIT_TOKEN"] = "1"
     try:
         _load_package()
 

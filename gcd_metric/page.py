@@ -14,9 +14,6 @@ from typing import Any, NamedTuple
 
 os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")  # gradio reads it when it is imported
 
-# the page reads public repositories only, whatever token its machine has
-os.environ["HF_HUB_DISABLE_IMPLICIT_TOKEN"] = "1"
-
 import gradio as gr
 
 from . import charts, options, output, plot_data, ranking, report, sample, text, theme
