@@ -41,8 +41,8 @@ from im2gps.flickr.ids import file_stem
 from tests.support.flickr_photos import SCHEMA, FlickrPhotos, row, write_list
 
 PICTURES = 24  # different ones, used repeatedly
-PHOTOS = 1000  # a shard
-MILLIONS = (1,) if QUICK else (1, 2, 4)
+PHOTOS = 100 if QUICK else 1000  # a shard
+MILLIONS = () if QUICK else (1, 2, 4)
 _GROUPS = {
     "aiohttp": ("aiohttp", "yarl", "multidict", "tenacity", "fetch.py", "http.py"),
     "asyncio, sockets": ("asyncio", "selectors", "socket", "_contextvars", "method 'send'",

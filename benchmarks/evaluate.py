@@ -16,10 +16,10 @@ import numpy as np
 from PIL import Image
 
 import im2gps  # noqa: F401  registers the name
-from benchmarks.timing import compare
+from benchmarks.timing import QUICK, compare
 from benchmarks.training import natural
 
-PHOTOS = 400
+PHOTOS = 40 if QUICK else 400
 DISTINCT = 50
 SIZE = 224
 BATCH = 32

@@ -10,11 +10,11 @@ import time
 import numpy as np
 import reverse_geocoder
 
-from benchmarks.timing import compare
+from benchmarks.timing import QUICK, compare
 from gcd_metric import find_places
 from gcd_metric.places import METHODS, read_places
 
-N = 1_000_000
+N = 100_000 if QUICK else 1_000_000
 
 
 def main() -> None:

@@ -19,12 +19,13 @@ import webdataset as wds
 from PIL import Image
 
 import justzoomin
-from benchmarks.timing import compare
+from benchmarks.timing import QUICK, compare
 from justzoomin import zoom
 from justzoomin.views import all_prefixes, to_jpeg, view_name
 
-PHOTOS = 1000
+PHOTOS = 100 if QUICK else 1000
 DISTINCT = 100
+SOME = 40 if QUICK else 200
 SIZE = 384
 SHARD = "archives/streetview_images_000.tar"
 
@@ -44,10 +45,10 @@ def main() -> None:
 
 def decoding(folder: str, options: dict[str, str]) -> None:
     """Photos at training size in one process, compared with plain Pillow."""
-    rows = photos(options).select(range(200))
+    rows = photos(options).select(range(SOME))
     bare = rows.cast_column("image", datasets.Image(decode=False))
     compare(
-        f"200 photos of 1024 x 768 as arrays of {SIZE} on the shorter side",
+        f"{SOME} photos of 1024 x 768 as arrays of {SIZE} on the shorter side",
         lambda: consume(bare.with_transform(justzoomin.Resize(SIZE))),
         {"plain Pillow": lambda: consume(rows.with_transform(pillow))},
     )
@@ -55,9 +56,9 @@ def decoding(folder: str, options: dict[str, str]) -> None:
     whole = datasets.load_dataset("justzoomin", **stream)
     small = datasets.load_dataset("justzoomin", image_size=SIZE, **stream)
     compare(
-        f"200 photos streamed as pictures of {SIZE}, image_size={SIZE}",
-        lambda: consume(small.take(200)),
-        {"plain Pillow": lambda: consume(whole.take(200).map(pillow, batched=True))},
+        f"{SOME} photos streamed as pictures of {SIZE}, image_size={SIZE}",
+        lambda: consume(small.take(SOME)),
+        {"plain Pillow": lambda: consume(whole.take(SOME).map(pillow, batched=True))},
     )
 
 
@@ -92,7 +93,7 @@ def workers(folder: str, options: dict[str, str]) -> None:
         samples = wds.WebDataset([path], shardshuffle=False, empty_check=False)
         return samples.decode(resize.image_bytes)
 
-    for count in (1, 2, 4):
+    for count in (2,) if QUICK else (1, 2, 4):
         compare(
             f"{PHOTOS} photos of one shard, decoded in {count} worker(s) of a DataLoader",
             lambda n=count: consume(DataLoader(rows, None, num_workers=n)),  # type: ignore[misc]
