@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
 
 import numpy as np
 import pandas as pd
 import pyarrow as pa
 
 from gcd_metric.matching import match_ids
+from geoload.report import Findings
 from im2gps.audit.overlap import Overlap
 from im2gps.audit.pictures import find_copies
 from im2gps.audit.sheet import Sheet
@@ -21,7 +21,7 @@ from im2gps.packs import Photo
 def check_photos(sources: Sequence[Source]) -> None:
     """Raise ValueError if a source, such as a table, has no photos."""
     for source in sources:
-        with open_photos(replace(source, photos=1)):  # as if read, so that nothing is counted
+        with open_photos(source):
             pass
 
 
@@ -35,10 +35,8 @@ def add_copies(found: Overlap, train: Sequence[Source], page: str | None = None)
         rows: list[int] = []
         for number, source in enumerate(found.tests):
             of_set = [*stack.enter_context(open_photos(source))]
-            names, own = (
-                [name for name, _ in of_set],
-                np.flatnonzero(found.photos["test_set"] == number),
-            )
+            names = [name for name, _ in of_set]
+            own = np.flatnonzero(found.photos["test_set"] == number)
             left = right = np.arange(len(own))
             if names != (in_rows := found.photos["name"].iloc[own].tolist()):
                 left, right, *_ = match_ids(names, in_rows)
@@ -50,11 +48,12 @@ def add_copies(found: Overlap, train: Sequence[Source], page: str | None = None)
                 with open_photos(source) as some:
                     yield from some
 
-        sheet = Sheet()
-        keep = sheet.add if page else lambda copy, data: None
-        copies = find_copies(photos, training(), train[0].findings, found=keep)
+        sheet, report = Sheet(), Findings()
+        keep = sheet.add if page else None
+        copies = find_copies(photos, training(), report, found=keep)
         if page:
             sheet.write(page, photos)
+    train[0].findings.merge(report)
     names = pa.array([copy.train for copy in copies], pa.string())
     columns = {
         "test": [rows[copy.test] for copy in copies],

@@ -52,14 +52,14 @@ def find_copies(
     train: Iterable[Photo],
     report: Findings,
     max_bits: int = MAX_BITS,
-    found: Callable[[Copy, bytes], object] = lambda copy, data: None,
+    found: Callable[[Copy, bytes], object] | None = None,
 ) -> list[Copy]:
     """Return the training photos that are copies of test photos, the most similar first.
 
-    The search is exact: a copy differs in at most 8 of 64 bits from one of the crops of the test
-    photo by 0, 5 or 10 % at each side, and in at most `max_bits` of 256 bits from one of those in
-    steps of 2.5 %. Of the 256, those are compared whose frequency in the crop is above the noise,
-    and the result is scaled. Memory: about 7 kB for each test photo. Photos are decoded and
+    The search is exact. A copy differs in at most 8 of 64 bits from a crop of the test photo that
+    cuts 0, 5 or 10 % off each side, and in at most `max_bits` of 256 bits from a crop in steps of
+    2.5 %. Only bits whose frequency in the crop is above the noise are compared; the number that
+    differ is then scaled to 256. Memory: about 7 kB for each test photo. Photos are decoded and
     compared in one thread for each core.
 
     Parameters
@@ -69,8 +69,9 @@ def find_copies(
     report : Findings
         Counts the photos that cannot be decoded, and test photos that are too plain to compare.
     max_bits : int
-        From 0 to 128, which is half of the bits: so many differ between unrelated pictures.
-    found : callable
+        From 0 to 128, which is half of the bits; about half of them differ between unrelated
+        pictures.
+    found : callable, optional
         Called with each copy and the training photo's bytes, in the order of `train`.
     """
     if not 0 <= max_bits <= 128:
@@ -97,7 +98,8 @@ def find_copies(
         _readable(name, views, report)
         for number, bits in best.items():
             copies.append(Copy(number, name, bits))
-            found(copies[-1], data)
+            if found:
+                found(copies[-1], data)
     return sorted(copies, key=lambda copy: (copy.bits, copy.test, copy.train))
 
 

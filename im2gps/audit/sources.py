@@ -165,22 +165,21 @@ def open_source(text: str, plain_ids: bool = False) -> Source:
 def open_photos(source: Source) -> Iterator[Iterable[Photo]]:
     """Return the name of each photo, as in the batches, and a function that reads it.
 
-    Raises ValueError if a source, such as a table, has no photos.
+    It is for a second pass: what `batches` counts in a pack is not counted again. Raises ValueError
+    if a source, such as a table, has no photos.
     """
     form, path = _form(source)
     if form == "shards":
-        found = (one for tar in _tars(path) for one in samples(tar, None, source.findings, True))
+        report = Findings()
+        found = (one for tar in _tars(path) for one in samples(tar, None, report, True))
         yield ((_stem(sample.name), functools.partial(bytes, sample.data)) for sample in found)
+        source.findings = report  # it contains what was found in the JSONs alone
         return
     if form == "table" and source.config and source.config.known.table:
         form, path = "photos", source.config.source()
     if form != "photos" or not path:
         raise ValueError(f"{source.name} has no photos, so --pictures cannot compare it")
-    again = source.photos > 0  # what is found in a pack is counted once
-    report = Findings() if again else source.findings
-    with explained(path, source.name), open_pack(path, report) as photos:
-        if source.config and not again:
-            check_count(source.config, len(photos), "photos", source.config.known.photos, _warn)
+    with explained(path, source.name), open_pack(path, Findings()) as photos:
         yield photos
 
 
@@ -304,7 +303,9 @@ def _shards(path: str, source: Source) -> Iterator[Columns]:
 
 
 def _photos(path: str, source: Source) -> Iterator[Columns]:
-    with open_photos(source) as photos:
+    with explained(path, source.name), open_pack(path, source.findings) as photos:
+        if source.config:
+            check_count(source.config, len(photos), "photos", source.config.known.photos, _warn)
         yield from _in_batches(_photo(name, read, source) for name, read in photos)
 
 

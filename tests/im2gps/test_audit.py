@@ -304,6 +304,14 @@ def test_what_is_found_in_a_pack_is_counted_once(packs, tmp_path, capsys):
     assert found["train"][0]["findings"]["not_a_photo"]["count"] == 1
 
 
+def test_what_is_found_in_shards_is_counted_once(packs, tmp_path, capsys):
+    places = {"good": {"latitude": 1.0, "longitude": 2.0}, "bad": {"latitude": "north"}}
+    samples = (pair(one, record, jpeg()) for one, record in places.items())
+    write_shard(tmp_path / "a.tar", chain.from_iterable(samples))
+    found = audit(capsys, tmp_path / "a.tar", f"im2gps={packs}", "--pictures")
+    assert found["train"][0]["findings"]["unusable_sample"]["count"] == 1
+
+
 @pytest.mark.parametrize("form", ["folder", "shards"])
 def test_copies_are_found_by_picture(packs, tmp_path, capsys, form):
     with zipfile.ZipFile(packs / "gps_query_imgs.zip") as pack:
