@@ -16,11 +16,9 @@ import pyarrow as pa
 from gcd_metric.distances import sphere_distances, unit_vectors
 from im2gps.audit.sources import Source
 
-EARTH_RADIUS_M = 6_371_000.0
-NEAR_M = 10.0
-MOST_NEAR_M = 1000.0
-SAME_PLACE_M = 0.2  # coordinates are rounded to six decimals, and perhaps stored as 32-bit numbers
-KINDS = ("id", "time", "place", "near", "photographer")
+_EARTH_RADIUS_M = 6_371_000.0  # the default of gcd_metric
+_MOST_NEAR_M = 1000.0
+_SAME_PLACE_M = 0.2  # coordinates are rounded to six decimals, and perhaps stored as 32-bit numbers
 _PLACE = ["latitude", "longitude"]
 _TABLE = pa.schema([
     *((name, pa.string()) for name in ("image_id", "test", "kind", "train_id")),
@@ -90,10 +88,7 @@ class Overlap:
 
 
 def find_overlap(
-    train: Sequence[Source],
-    tests: Sequence[Source],
-    near_m: float = NEAR_M,
-    kinds: Collection[str] = KINDS,
+    train: Sequence[Source], tests: Sequence[Source], near_m: float, kinds: Collection[str]
 ) -> Overlap:
     """Compare training sets with test sets.
 
@@ -112,8 +107,8 @@ def find_overlap(
     ValueError
         If a source cannot be read or has no photos, or if there are too many pairs.
     """
-    if not SAME_PLACE_M <= near_m <= MOST_NEAR_M:
-        raise ValueError(f"--near {near_m:g}: give {SAME_PLACE_M} to {MOST_NEAR_M:g} metres")
+    if not _SAME_PLACE_M <= near_m <= _MOST_NEAR_M:
+        raise ValueError(f"--near {near_m:g}: give {_SAME_PLACE_M} to {_MOST_NEAR_M:g} metres")
     batches = [
         batch.assign(test_set=number)
         for number, source in enumerate(tests)
@@ -153,15 +148,16 @@ class _Search:
         """Find the pairs of some training photos."""
         batch = batch.assign(owner=batch["owner"].map(self._owners))
         near = self._nearby(batch)
-        taken, same = (
+        test_taken, train_taken = (
             frame["taken"].to_numpy()[near[side]]
             for side, frame in (("test", self.photos), ("train", batch))
         )
+        same_second = near[test_taken == train_taken]  # NaT is equal to nothing
         by_owner = self._joined(batch, ["owner", "taken"])
         pairs = {
             "id": self._joined(batch, ["photo_id"]),
-            "time": pd.concat([by_owner, near[taken == same]]).drop_duplicates(),  # not for NaT
-            "place": near[self._metres(near, batch) <= SAME_PLACE_M],
+            "time": pd.concat([by_owner, same_second]).drop_duplicates(),
+            "place": near[self._metres(near, batch) <= _SAME_PLACE_M],
             "near": near,
         }
         for kind, found in pairs.items():
@@ -204,14 +200,14 @@ class _Search:
         if not self._kinds & {"time", "place", "near"}:
             located = located[:0]
         tree = cKDTree(_vectors(batch.iloc[located]), balanced_tree=False, compact_nodes=False)
-        chord = 2 * np.sin(self._near_m / EARTH_RADIUS_M / 2)
+        chord = 2 * np.sin(self._near_m / _EARTH_RADIUS_M / 2)
         self._check_count(self._tree.count_neighbors(tree, chord))  # before they take memory
         found = self._tree.sparse_distance_matrix(tree, chord, output_type="ndarray")
         return pd.DataFrame({"test": self._located[found["i"]], "train": located[found["j"]]})
 
     def _metres(self, pairs: pd.DataFrame, batch: pd.DataFrame) -> np.ndarray:
         test = self.photos[_PLACE].to_numpy()[pairs["test"]]
-        return sphere_distances(test, batch[_PLACE].to_numpy()[pairs["train"]], EARTH_RADIUS_M)
+        return sphere_distances(test, batch[_PLACE].to_numpy()[pairs["train"]], _EARTH_RADIUS_M)
 
     def _add_pairs(self, kind: str, pairs: pd.DataFrame, batch: pd.DataFrame) -> None:
         self._check_count(len(pairs))

@@ -57,7 +57,7 @@ _NAMES = {
     "names {id}_{secret}": rf"{_START}{_ID}_[0-9a-f]{{10}}(?:_[0-9a-z]{{1,2}})?{_END}",
     "names xx/yy/{id}": rf"{_START}[0-9a-f]{{2}}[/\\_][0-9a-f]{{2}}[/\\_]{_ID}{_END}",
 }
-PLAIN_NUMBERS = "plain numbers"
+_PLAIN_NUMBERS = "plain numbers"
 _PLAIN = f"{_START}{_ID}{_END}"
 _SECONDS = pa.timestamp("s")
 _TIME = r"^(\d{4})[-:](\d{2})[-:](\d{2})[ T](\d{2}:\d{2}:\d{2}).*$"
@@ -396,13 +396,13 @@ def _find_ids(names: pa.Array, columns: Columns, source: Source) -> tuple[pa.Arr
             given = pc.replace_substring_regex(given, r"\.0$", "")
         ids = pc.if_else(pc.match_substring_regex(given, f"^{PHOTO_ID}$"), given, None)
         source.ids["column photo_id"] += len(ids) - ids.null_count
-    for form, pattern in {**_NAMES, PLAIN_NUMBERS: _PLAIN}.items():
+    for form, pattern in {**_NAMES, _PLAIN_NUMBERS: _PLAIN}.items():
         if not ids.null_count:
             break
         found = pc.extract_regex(names, pattern)
         new = pc.if_else(ids.is_valid(), None, pc.struct_field(found, "id"))
         count = len(new) - new.null_count
-        if form == PLAIN_NUMBERS and not source.plain_ids:
+        if form == _PLAIN_NUMBERS and not source.plain_ids:
             source.plain_numbers += count
         elif count:
             source.ids[form] += count
