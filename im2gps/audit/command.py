@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 _KINDS = {  # in words, and what must be known on both sides
     "id": ("same photo id", "photo ids"),
-    "time": ("same second and owner or place", "capture times"),
+    "time": ("same second and photographer or place", "capture times"),
     "place": ("same coordinates", "coordinates"),
     "near": ("at most {near:g} m apart", "coordinates"),
     "photographer": ("same photographer", "photographers"),
@@ -130,7 +130,7 @@ def _text(report: dict[str, Any]) -> str:
                 cells.append(f"{counts['train_photos']:,}" if "train_photos" in counts else "")
             lines.append([name, words.get(kind, "any of these"), *cells])
             name = ""
-    headers = ("test set", "overlap", "photos", "share", "training photos")
+    headers = ("test set", "overlap", "photos", "share", "training")
     align = ("left", "left", "right", "right", "right")
     table: str = tabulate(lines, headers, colalign=align, disable_numparse=True)
     return table
