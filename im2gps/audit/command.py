@@ -24,20 +24,19 @@ _KINDS = {  # in words, and what must be known on both sides
     "picture": ("copy of the picture", "photos"),
 }
 _FROM_COLUMNS = [kind for kind in _KINDS if kind != "picture"]
-_SOURCES = (
-    "a table with ids and coordinates, Flickr lists, shards, or a folder or ZIP file of photos; "
-    "or the name of a configuration"
-)
+_FILES = "a table with ids and coordinates, Flickr lists, shards, or a folder or ZIP file of photos"
 
 
 def add_command(commands: Any) -> None:
     """Add `audit` to the subcommands of `im2gps`."""
     text = "find photos of test sets, and photos like them, in a training set"
     add = add_subcommand(commands, "audit", _run, text).add_argument
-    add("train", nargs="+", metavar="TRAIN", help=f"the training set: {_SOURCES}, as for --test")
+    add("train", nargs="+", metavar="TRAIN",
+        help=f"the training set: {_FILES}; or the name of a configuration, as for "
+        "--test")  # fmt: skip
     add("--test", action="append", required=True, metavar="NAME[=PATH]",
         help="a test set: the name of a configuration, with the folder of its files, as in "
-        f"im2gps3k=FOLDER; or {_SOURCES.partition(';')[0]}; can be repeated")  # fmt: skip
+        f"im2gps3k=FOLDER; or {_FILES}; can be repeated")  # fmt: skip
     add("--near", type=float, default=10.0, metavar="METRES",
         help="largest distance of photos that count as near (default %(default)g)")  # fmt: skip
     add("--kinds", default=",".join(_FROM_COLUMNS), metavar="id,time,…",
