@@ -90,9 +90,8 @@ def build(
         If the engine is not installed.
     """
     policy = {name: value for name, value in policy.items() if value is not None}
-    table, output, left_out = (
-        os.path.abspath(os.path.expanduser(path)) for path in (table, output, exclude or "")
-    )
+    table, output = (os.path.abspath(os.path.expanduser(path)) for path in (table, output))
+    left_out = os.path.abspath(os.path.expanduser(exclude)) if exclude else None
     for name, value in {"shard_size": shard_size, "processes": processes, **policy}.items():
         least = 0 if name in ("rate", "backoff", "patience") else 1
         if isinstance(value, (int, float)) and not value >= least:
@@ -102,15 +101,7 @@ def build(
         rows = file.metadata.num_rows
     if not rows:
         raise ValueError(f"{table} contains no photos")
-    job = Job(
-        table,
-        output,
-        shard_size,
-        origin,
-        RequestPolicy(**policy),
-        again,
-        left_out if exclude else None,
-    )
+    job = Job(table, output, shard_size, origin, RequestPolicy(**policy), again, left_out)
     numbers = range(-(-rows // shard_size))
     busy = BuildError(f"another build is writing to {output}: wait for it, or stop it")
     with file_lock(os.path.join(output, ".build.lock"), busy):
@@ -152,10 +143,13 @@ def _check_manifest(job: Job, rows: int) -> None:
         write_json(path, manifest)
         return
     before = read_json(path)
+    another = {
+        "list": "another table",
+        "rows": "another table",
+        "exclude": "another list of photos to leave out",
+    }
     for name, value in manifest.items():
         if before.get(name) != value:
-            another = {"list": "another table", "rows": "another table"}
-            another["exclude"] = "another list of photos to leave out"
             what = another.get(name, f"{name} {before.get(name)}")
             raise BuildError(
                 f"{job.folder} was started with {what}. Continue with that, or give another "

@@ -288,11 +288,11 @@ class _Filter:
     def __init__(self, wanted: Wanted, result: Result) -> None:
         self._result = result
         self._filters: list[tuple[str, Callable[[pa.Table], pa.Array]]] = []
-        photos = pa.array(sorted(wanted.excluded.photos), pa.string())
         if wanted.excluded.owners:
             self._excluded = pa.array(sorted(wanted.excluded.owners), pa.string())
             self._filters.append(("by_excluded_photographers", self._not_excluded))
-        if len(photos):
+        if wanted.excluded.photos:
+            photos = pa.array(sorted(wanted.excluded.photos), pa.string())
             self._filters.append(
                 ("excluded_photos", lambda rows: pc.invert(pc.is_in(rows["photo_id"], photos)))
             )
@@ -409,9 +409,7 @@ def _run(
         print(f"{counted(len(owners), 'photographers')} in {source}{more}")
     if min_accuracy is not None and not 1 <= min_accuracy <= 16:
         raise ValueError(f"--min-accuracy {min_accuracy}: Flickr's accuracy goes from 1 to 16.")
-    wanted = Wanted(
-        _licence_numbers(licenses), min_accuracy, Exclusions(photos, frozenset(excluded))
-    )
+    wanted = Wanted(_licence_numbers(licenses), min_accuracy, Exclusions(photos, excluded))
     result = write_table(lists, output, wanted, workers)
     print("\n  ".join(result.summary()))
     print(f"Wrote {output} ({format_bytes(os.path.getsize(output))}) and "
