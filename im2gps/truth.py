@@ -113,12 +113,14 @@ def find_rows(
     rows = [row for row, name in enumerate(named) if name and counts[name] == 1]
     ids = [named[row] for row in rows]
     match = match_ids(names, ids)
-    repeated = match_ids(names, [name for name, count in counts.items() if name and count > 1])
-    if not len(match.left) and not len(repeated.left):
+    repeated = [name for name, count in counts.items() if name and count > 1]
+    # match_ids takes a second for 25,600 names, also if there is nothing to match them with.
+    several = [names[i] for i in match_ids(names, repeated).left] if repeated else []
+    if not len(match.left) and not several:
         if match.ambiguous:
-            photos, several = match.ambiguous[0]
+            photos, written = match.ambiguous[0]
             raise ValueError(
-                f"{table}: it is ambiguous which photo a row means: {', '.join(several[:3])} could "
+                f"{table}: it is ambiguous which photo a row means: {', '.join(written[:3])} could "
                 f"be any of {', '.join(photos[:3])}. Write the full file names into the table."
             )
         raise ValueError(
@@ -126,8 +128,7 @@ def find_rows(
             f"(rows: {named[0]!r}, …; photos: {names[:1]}, …)."
         )
     file = os.path.basename(table)
-    unclear = {name for group, _ in match.ambiguous for name in group}
-    unclear |= {names[i] for i in repeated.left}
+    unclear = {*several, *(name for group, _ in match.ambiguous for name in group)}
     without_row = [names[i] for i in match.unmatched_left if names[i] not in unclear]
     without_photo = [ids[i] for i in match.unmatched_right]
     for kind, left_out in (
