@@ -18,6 +18,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.csv
 
+from gcd_metric.opened import one_line
 from geoload.files import is_clutter, signature
 from geoload.hub import HubFile, announce_download, download_small, list_files, resolve_commit
 from geoload.jpeg import PhotoError
@@ -196,7 +197,7 @@ def _read_table(path: str, columns: tuple[tuple[str, pa.DataType], ...], state: 
     try:
         rows = pa.csv.read_csv(path, pa.csv.ReadOptions(block_size=_BLOCK), convert_options=options)
     except (pa.ArrowException, UnicodeDecodeError) as error:
-        text = " ".join(str(error).split()).rstrip(".")
+        text = one_line(error).rstrip(".")
         raise ValueError(f"{path} is not a table of {NAME}: {text}. Get it again.") from error
     rows = rows.filter(rows["id"].is_valid())
     ids = rows["id"].to_numpy()

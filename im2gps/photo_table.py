@@ -10,6 +10,8 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from gcd_metric.opened import one_line
+
 SCHEMA = pa.schema([
     *((name, pa.string()) for name in ("photo_id", "secret", "server", "owner", "title", "tags",
                                        "date_taken")),
@@ -39,7 +41,7 @@ def open_parquet(path: str | os.PathLike[str], **options: Any) -> Iterator[pq.Pa
     except (pa.ArrowException, UnicodeDecodeError, OSError) as error:
         if isinstance(error, OSError) and error.errno is not None:
             raise
-        text = " ".join(str(error).split()).rstrip(".")
+        text = one_line(error).rstrip(".")
         raise ValueError(f"{path} is not a valid Parquet file ({text}). Get it again.") from error
 
 

@@ -27,6 +27,7 @@ from pyarrow import csv
 from gcd_metric.columns import Unclear, find_ids, find_pair, plain
 from gcd_metric.groups import COLUMNS
 from gcd_metric.names import counted, listed
+from gcd_metric.opened import one_line
 from gcd_metric.readers import is_table, open_table
 from geoload.files import files_below
 from geoload.jpeg import PhotoError
@@ -280,7 +281,7 @@ def _csv_errors(path: str) -> Iterator[None]:
     try:
         yield
     except pa.ArrowException as error:
-        raise ValueError(f"{path}: {' '.join(str(error).split())}") from None
+        raise ValueError(f"{path}: {one_line(error)}") from None
 
 
 def _lists(path: str, source: Source) -> Iterator[Columns]:
