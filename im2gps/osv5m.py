@@ -255,7 +255,7 @@ def _place(record: dict[str, Any]) -> tuple[tuple[float, float], dict[str, Any]]
 
 
 def whole(files: Files, split: str, found: list[np.ndarray]) -> Findings:
-    """Return what only all parts together show."""
+    """Count rows, rows without a photo, and repeated photos, which only all parts together show."""
     report, table = Findings(), files.read_table(split)
     count = len(table.order)
     if count != ROWS.get(split, count):

@@ -120,7 +120,8 @@ def explained(source: str, archive: str) -> Iterator[None]:
     """Replace a network error by a ConnectionError that says what to do."""
     try:
         yield
-    # No global name here: a stream that is still open when Python ends is closed without them.
+    # The clause names no global of this module: at the end of Python they are gone before a stream
+    # that is still open is closed.
     except Exception as error:
         if not isinstance(error, (OSError, *_NETWORK_ERRORS)) or not is_remote(source):
             raise

@@ -73,5 +73,5 @@ def fetch_by_hand(name: str) -> str:
     photos = "" if known.coordinates_only else f"{known.archive} and "
     return (
         f"{name} is fetched by hand: put {photos}its table, {known.table}, into a folder and give "
-        f"it as data_dir=. Of their sources, {known.how}."
+        f"it as data_dir=. Where to get them: {known.how}."
     )

@@ -169,7 +169,7 @@ def _unambiguous(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return found
 
 
-# json.loads would make one for each JSON.
+# json.loads would make a new decoder for each JSON.
 _decoder = json.JSONDecoder(object_pairs_hook=_unambiguous)
 
 

@@ -53,7 +53,7 @@ def _part(words: np.ndarray | np.uint64, first: int, size: int) -> np.ndarray:
 
 @functools.cache
 def _flips(size: int, most: int) -> np.ndarray:
-    """Return all numbers of so many bits of which at most `most` are set."""
+    """Return all numbers of `size` bits of which at most `most` are set."""
     ones = [1 << bit for bit in range(size)]
     chosen = (itertools.combinations(ones, count) for count in range(most + 1))
     return np.array([sum(bits) for group in chosen for bits in group])

@@ -196,7 +196,7 @@ def _form(source: Source) -> tuple[str, str]:
         if config.name == metadata.NAME:
             return "table", metadata.find_table(config.data_dir)
         table = config.files().table("test") if config.name == osv5m.NAME else config.table()
-        # A table says it all, so its photos need not be there.
+        # A table has all that is compared, so the photos need not be there.
         return ("table", table) if table else ("photos", config.source())
     path = Path(source.path)
     if path.is_dir():
@@ -247,7 +247,7 @@ def _table(path: str, source: Source) -> Iterator[Columns]:
             for batch in reader:
                 yield {role: batch.column(name) for role, name in roles.items()}
         return
-    # the first three columns are those of id, latitude and longitude
+    # read() takes the columns of id, latitude and longitude first
     axes = [roles.get(axis, roles["name"]) for axis in _AXES]
     others = [name for role, name in roles.items() if role not in _AXES]
     wanted = [roles["name"], *axes, *others]
@@ -258,7 +258,7 @@ def _table(path: str, source: Source) -> Iterator[Columns]:
 
 
 def _open_csv(path: str, roles: dict[str, str]) -> Any:
-    """Open a usual CSV file as Arrow reads it, five times as fast; None for any other file."""
+    """Open an ordinary CSV file with Arrow, which is five times as fast; None for other files."""
     if not path.lower().endswith(".csv"):
         return None
     try:
@@ -375,7 +375,7 @@ def _texts(values: Any) -> pa.Array:
     if not isinstance(values, pa.Array):
         values = pa.array([None if cell is None else str(cell) for cell in values], pa.string())
     texts = values.cast(pa.string())
-    if pa.types.is_floating(values.type):  # ids, in a table that lacks some of them: not as 5e+10
+    if pa.types.is_floating(values.type):  # ids, where some are missing: 5e+10 would be the text
         whole = pc.if_else(pc.equal(pc.floor(values), values), values, None)
         texts = pc.coalesce(whole.cast(pa.int64(), safe=False).cast(pa.string()), texts)
     return pc.if_else(pc.equal(texts, ""), None, texts)

@@ -209,7 +209,7 @@ def read_lists(
 
 def _write(tables: Iterable[pa.Table], output: BinaryIO, result: Result) -> None:
     """Write the rows of all lists, and what the result says of them."""
-    # In the order of the lists, because `im2gps build` packs consecutive rows.
+    # Rows stay in the order of the lists, because `im2gps build` packs consecutive rows.
     schema = place_schema(SCHEMA)
     with parquet_writer(output, schema, use_dictionary=_DICTIONARIES) as writer:
         waiting = [SCHEMA.empty_table()]
