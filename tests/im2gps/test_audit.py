@@ -147,14 +147,18 @@ def audit(capsys, train: Path, test: str | Path, *options: str | Path) -> dict:
     return json.loads(capsys.readouterr().out)
 
 
+def read_pairs(path: Path) -> list[dict[str, str]]:
+    with open(path, encoding="utf-8") as file:
+        return list(csv.DictReader(file))
+
+
 @pytest.mark.parametrize("form", FORMS)
 def test_planted_overlaps_are_found_without_false_alarms(tmp_path, capsys, test_csv, form):
     pairs = tmp_path / "pairs.csv"
     found = audit(capsys, FORMS[form](tmp_path), test_csv, "--pairs", pairs)
     kinds = defaultdict(set)
     numbers = {f"Rome_00001_{name(row)}": number for number, row in enumerate(TESTS)}
-    with open(pairs, encoding="utf-8") as file:
-        rows = list(csv.DictReader(file))
+    rows = read_pairs(pairs)
     for row in rows:
         number = numbers[row["image_id"]]
         kinds[number].add(row["kind"])
@@ -291,8 +295,7 @@ def test_all_near_pairs_are_found(tmp_path, capsys):
     expected = {
         (f"q{i}.jpg", f"t{j}.jpg") for i, j in np.argwhere(np.hypot(*apart.T).T < 100 * METRE)
     }
-    with open(pairs, encoding="utf-8") as file:
-        assert {(row["image_id"], row["train_id"]) for row in csv.DictReader(file)} == expected
+    assert {(row["image_id"], row["train_id"]) for row in read_pairs(pairs)} == expected
     assert len(expected) > 300
 
 
@@ -338,8 +341,7 @@ def test_copies_are_found_by_picture(packs, tmp_path, capsys, form):
     found = audit(capsys, folder, f"im2gps={packs}", "--kinds", "id", "--pictures",
                   "--pairs", pairs, "--sheet", sheet)  # fmt: skip
     assert found["test"][0]["overlap"]["picture"] == {"test_photos": 3, "train_photos": 3}
-    with open(pairs, encoding="utf-8") as file:
-        rows = [row for row in csv.DictReader(file) if row["kind"] == "picture"]
+    rows = [row for row in read_pairs(pairs) if row["kind"] == "picture"]
     assert {row["image_id"]: row["train_id"].partition(".")[0] for row in rows} == {
         one: f"copy{number}" for number, one in enumerate(copied)
     }
