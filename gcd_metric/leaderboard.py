@@ -205,17 +205,19 @@ def score(read: Submissions, truth: pd.DataFrame, name: str, groups: str | None 
     tables.refuse_unscorable(truth, name)
     task = scoring.Task(truth, name, usual_options(read.task), WORDING)
     task.groups = groups or (JUSTZOOMIN if read.task == "justzoomin" else None)
-    files, submissions = [], []
+    true = truth[["latitude", "longitude"]].to_numpy(dtype=np.float64)
+    runs, submissions = [], []
     for one in sorted(read.valid, key=lambda one: one.model):
-        file = (one.model, one.file, one.table)
         with read.noting_faults(one.model):
-            scoring.score_runs(scoring.join([file], task), task)
-            files.append(file)
+            # each has a row for every reference, because missing predictions count as wrong
+            (run,) = scoring.join([(one.model, one.file, one.table)], task)
+            scoring.check_run(run, true, task.options)
+            runs.append(run)
             submissions.append(one)
-    if not files:
+    if not runs:
         raise ValueError(f"no submission can be scored. {' '.join(read.faults)}")
-    scored = scoring.score_runs(scoring.join(files, task), task)
-    for run, one in zip(scored.runs, submissions, strict=True):
+    scored = scoring.score_runs(runs, task)
+    for run, one in zip(runs, submissions, strict=True):
         wrong = list(_not_following(run, one, ranked_by(task.options)))
         read.faults += wrong
         run.scores["follows"] = not wrong
@@ -223,7 +225,7 @@ def score(read: Submissions, truth: pd.DataFrame, name: str, groups: str | None 
     unchecked = [f"not ranked, because they name no predictions: {listed(read.unchecked)}"]
     faults = [f"WARNING: {fault}" for fault in read.faults]
     scored.notes = [*faults, *(unchecked if read.unchecked else []), *scored.notes]
-    scored.title = f"{counted(len(files), 'models')} on {name}"
+    scored.title = f"{counted(len(runs), 'models')} on {name}"
     return scored
 
 

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import pandas as pd
 
-from .checks import examine
+from .checks import Checked, examine
 from .columns import plain
 from .comparison import compare_distances, holm
 from .coordinates import Coordinates
@@ -229,15 +229,7 @@ def score_runs(runs: list[Run], task: Task) -> Scored:
         columns.append(_excluded_column(task.excluded, references["image_id"].tolist()))
     places, doubts = _true_places(truth, task.places)
     for run in runs:
-        try:
-            checked = examine(
-                Coordinates(run.predictions, {}),
-                Coordinates(truth, {}),
-                options.missing,
-                options.finest_km,
-            )
-        except ValueError as error:
-            raise ValueError(f"{run.file}: {error}") from None
+        checked = check_run(run, truth, options)
         doubts += [f"WARNING: {run.file}: {note}" for note in checked.notes]
         run.measured = measure(checked.predictions, checked.references, options)
         run.scores = summarise(run.measured, options, groups)
@@ -269,6 +261,18 @@ def score_runs(runs: list[Run], task: Task) -> Scored:
         labels,
         notes,
     )
+
+
+def check_run(run: Run, truth: np.ndarray, options: Options) -> Checked:
+    """Check the predictions of a run beside the truth; a ValueError names its file.
+
+    `truth` is in degrees, shape (n, 2), in the order of the run.
+    """
+    sides = Coordinates(run.predictions, {}), Coordinates(truth, {})
+    try:
+        return examine(*sides, options.missing, options.finest_km)
+    except ValueError as error:
+        raise ValueError(f"{run.file}: {error}") from None
 
 
 def _true_places(truth: np.ndarray, method: str | None) -> tuple[dict[str, Level], list[str]]:
