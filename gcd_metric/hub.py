@@ -205,17 +205,17 @@ def parse_eval_file(content: Any, where: str) -> list[EvalTask]:
     return tasks
 
 
-def find_benchmark(name: str, task: str | None, config: str | None = None) -> Benchmark:
-    """Find a task of a data set, `OWNER/NAME` or `OWNER/NAME@REVISION`, and count its photos.
+def benchmark_at(
+    repository: str, commit: str, task: str | None, config: str | None = None
+) -> Benchmark | None:
+    """Find a task of a data set, and count its photos; None if the data set is not a benchmark.
 
     `task` is the task's id or configuration. Otherwise it is the task of the configuration
     `config`, or the only one.
     """
-    check_repository(name.partition("@")[0], "--dataset")
-    repository, commit = resolve(name)
     files = remote_files(repository, commit, [EVAL_FILE, "README.md"])
     if EVAL_FILE not in files.sizes:
-        raise ValueError(f"{repository} is not a benchmark: it has no {EVAL_FILE}")
+        return None
     tasks = parse_eval_file(files.yaml(EVAL_FILE), f"{repository}, {EVAL_FILE}")
     wanted = [one for one in tasks if (task or config) in (one.id, one.config)]
     if not wanted and not task:
@@ -226,6 +226,16 @@ def find_benchmark(name: str, task: str | None, config: str | None = None) -> Be
             "--benchmark"
         )
     return Benchmark(repository, commit, wanted[0], _count(files, wanted[0]))
+
+
+def find_benchmark(name: str, task: str | None, config: str | None) -> Benchmark:
+    """Find a task of a benchmark, `OWNER/NAME` or `OWNER/NAME@REVISION`, as `benchmark_at`."""
+    check_repository(name.partition("@")[0], "--dataset")
+    repository, commit = resolve(name)
+    benchmark = benchmark_at(repository, commit, task, config)
+    if benchmark is None:
+        raise ValueError(f"{repository} is not a benchmark: it has no {EVAL_FILE}")
+    return benchmark
 
 
 def _count(files: Files, task: EvalTask) -> int:

@@ -82,10 +82,9 @@ def collect_from_hub(source: str, task: str | None = None) -> Submissions:
     if not hub.REPOSITORY.fullmatch(source.partition("@")[0]):
         raise ValueError(f"{source}: no such folder, and no repository on the Hub (OWNER/NAME)")
     repository, commit = hub.resolve(source)
-    files = hub.remote_files(repository, commit)
-    if hub.EVAL_FILE in files.sizes:
-        return _of_benchmark(hub.find_benchmark(f"{repository}@{commit}", task))
-    return _of_folders(files, task)
+    if benchmark := hub.benchmark_at(repository, commit, task):
+        return _of_benchmark(benchmark)
+    return _of_folders(hub.remote_files(repository, commit), task)
 
 
 def _of_folders(files: hub.Files, task: str | None) -> Submissions:
@@ -108,10 +107,10 @@ def _of_folders(files: hub.Files, task: str | None) -> Submissions:
 
 
 def _of_benchmark(benchmark: hub.Benchmark) -> Submissions:
-    name = benchmark.repository
-    with hub.explained(f"leaderboard of {name}"):
-        entries = hub.client().get_dataset_leaderboard(name, base_model_only=False)
-    _refuse_many(len(entries), name)
+    repository = benchmark.repository
+    with hub.explained(f"leaderboard of {repository}"):
+        entries = hub.client().get_dataset_leaderboard(repository, base_model_only=False)
+    _refuse_many(len(entries), repository)
     read = Submissions(benchmark.task.id, benchmark)
     results = sorted({(e.model_id, e.pull_request or 0, e.filename) for e in entries})
     often = Counter(model for model, *_ in results)
