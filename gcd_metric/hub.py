@@ -60,14 +60,24 @@ def client() -> Any:
 def explained(what: str) -> Iterator[None]:
     """Replace errors of the client by one line: a ValueError, or ConnectionError for no answer."""
     from huggingface_hub import constants
-    from huggingface_hub.errors import EntryNotFoundError, HfHubHTTPError, RepositoryNotFoundError
+    from huggingface_hub.errors import (
+        EntryNotFoundError,
+        HfHubHTTPError,
+        LocalEntryNotFoundError,
+        RepositoryNotFoundError,
+    )
 
     try:
-        yield
+        try:
+            yield
+        except LocalEntryNotFoundError as error:  # a download failed; the cause says why
+            raise error.__cause__ or error
     except (RepositoryNotFoundError, EntryNotFoundError) as error:
         raise ValueError(f"{what}: the Hub has none, or does not let you read it") from error
     except HfHubHTTPError as error:
         status = getattr(error.response, "status_code", None)
+        if status and status >= 500:
+            raise ConnectionError(f"{what}: the Hub has an error ({status})") from error
         login = "; log in with `hf auth login`" if status in (401, 403) else ""
         raise ValueError(f"{what}: the Hub refuses ({status}){login}") from error
     except Exception as error:
@@ -102,8 +112,9 @@ class Files:
 
     def yaml(self, name: str) -> Any:
         """The content of a small YAML file."""
+        content = self.read(name)
         try:
-            return load_yaml(self.read(name))
+            return load_yaml(content)
         except ValueError as error:
             raise ValueError(f"{self.name}, {name}: {error}") from None
 

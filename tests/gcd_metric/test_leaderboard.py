@@ -138,6 +138,15 @@ def test_a_benchmark_is_scored_again_and_tampering_is_found(hub, pushed, called)
     hub.put(BAD, ENTRY, yaml.safe_dump(entries).encode(), "refs/pr/1")
 
 
+def test_a_file_that_does_not_arrive_is_no_fault_of_its_model(hub, pushed, called):
+    hub.fail("predictions.csv", 501, method="HEAD")  # the client does not try again
+    status, out, err = called("leaderboard", GUESSES, "--truth", WORLD)
+    assert (status, out) == (2, "") and "predictions.csv: the Hub has an error (501)" in err
+    hub.fail("good/predictions.csv", 403, method="HEAD")
+    status, out, err = called("leaderboard", GUESSES, "--truth", WORLD)
+    assert status == 1 and BAD in out and "predictions.csv: the Hub refuses (403)" in err
+
+
 @pytest.mark.parametrize("form", ["csv", "markdown", "latex"])
 def test_a_leaderboard_is_printed_in_the_usual_formats(pushed, called, form):
     status, out, _ = called("leaderboard", WORLD, "--format", form)
