@@ -16,13 +16,12 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from .names import listed, shortened
-from .yaml_files import load_yaml
+from .yaml_files import load_yaml, split_card
 
 REPOSITORY = re.compile(r"[A-Za-z0-9][\w.-]{0,95}/[A-Za-z0-9][\w.-]{0,95}", re.ASCII)
 EVAL_FILE = "eval.yaml"
 _SMALL = 2**16  # bytes of a file with a few entries
 _CARD = 2**20  # bytes
-_HEADER = re.compile(r"\A---\r?\n(.*?\n)---\r?\n", re.DOTALL)
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
@@ -252,9 +251,10 @@ def find_benchmark(name: str, task: str | None, config: str | None) -> Benchmark
 def _count(files: Files, task: EvalTask) -> int:
     """The number of photos of a task, as the data set's card states it."""
     text = files.read("README.md", _CARD).decode(errors="replace")
-    match = _HEADER.match(text)
-    header = load_yaml(match[1]) if match else None
-    infos = header.get("dataset_info") if isinstance(header, dict) else None
+    try:
+        infos = split_card(text)[0].get("dataset_info")
+    except ValueError as error:
+        raise ValueError(f"{files.name}: {error}") from None
     for info in infos if isinstance(infos, list) else [infos]:
         if not isinstance(info, dict) or info.get("config_name", "default") != task.config:
             continue

@@ -24,9 +24,9 @@ import geoload.publishing.upload
 import im2gps.cli
 import justzoomin.cli
 import justzoomin.publish
+from gcd_metric.yaml_files import split_card
 from geoload.output_folder import OutputFolder
 from geoload.publishing import convert
-from geoload.publishing.card import split_card
 from geoload.publishing.formats import ParquetShard, TarShard, undecoded
 from im2gps.licences import LICENCES
 from im2gps.photo import fields

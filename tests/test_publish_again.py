@@ -20,7 +20,7 @@ from PIL import Image as Pillow
 import geoload.publishing.upload
 import im2gps.cli
 import justzoomin.cli
-from geoload.publishing.card import split_card
+from gcd_metric.yaml_files import split_card
 from im2gps.sample import with_comments
 from tests.support.hub import Answer, Incoming, Loopback
 from tests.support.hub_write import OWNER, TOKEN

@@ -16,7 +16,7 @@ import datasets
 from huggingface_hub import DatasetCardData
 
 from gcd_metric.names import counted
-from gcd_metric.yaml_files import load_yaml
+from gcd_metric.yaml_files import split_card
 from geoload.messages import format_bytes
 from geoload.publishing.convert import Manifest, total
 from geoload.publishing.formats import LISTS
@@ -34,7 +34,6 @@ _TAR = (
 )
 # Paragraphs that differ by format; those for TAR archives are in a comment.
 _BY_FORMAT = re.compile(r"<!-- parquet -->\n(.*?)<!-- tar\n(.*?)-->\n", re.DOTALL)
-_HEADER = re.compile(r"\A---\r?\n(.*?\n)---\r?\n", re.DOTALL)
 _SIZES = ((10**3, "n<1K"), (10**4, "1K<n<10K"), (10**5, "10K<n<100K"), (10**6, "100K<n<1M"),
           (10**7, "1M<n<10M"), (10**8, "10M<n<100M"), (10**9, "100M<n<1B"))  # fmt: skip
 
@@ -136,21 +135,6 @@ def find_card(package: str) -> str:
         return installed.read_text(encoding="utf-8")
     here = Path(__file__).parents[2] / "dataset_cards" / package / "README.md"
     return here.read_text(encoding="utf-8")
-
-
-def split_card(text: str) -> tuple[dict[str, Any], str]:
-    """Return a card's header as data, and its text; ValueError if it is not a YAML mapping."""
-    match = _HEADER.match(text)
-    if match is None:
-        return {}, text
-    try:
-        # Not with DatasetCard: the text is untrusted, and `load_yaml` limits time and memory.
-        header = load_yaml(match[1])
-    except ValueError as error:
-        raise ValueError(f"the header of its README.md is not YAML ({error})") from None
-    if not isinstance(header, dict):
-        raise ValueError("the header of its README.md is not a YAML mapping")
-    return header, text[match.end() :]
 
 
 def render_card(

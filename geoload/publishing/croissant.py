@@ -12,7 +12,8 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
-from geoload.publishing.card import CardEntry, split_card
+from gcd_metric.yaml_files import split_card
+from geoload.publishing.card import CardEntry
 
 FILE = "croissant.json"
 _CR = """arrayShape citeAs column containedIn equivalentProperty extract field fileObject
