@@ -70,7 +70,7 @@ def explained(what: str) -> Iterator[None]:
         try:
             yield
         except LocalEntryNotFoundError as error:  # a download failed; the cause says why
-            raise error.__cause__ or error
+            raise (error.__cause__ or error) from None
     except (RepositoryNotFoundError, EntryNotFoundError) as error:
         raise ValueError(f"{what}: the Hub has none, or does not let you read it") from error
     except HfHubHTTPError as error:

@@ -126,15 +126,33 @@ def load_references(
     arguments: argparse.Namespace, chosen: dict[str, str | None], also: list[str]
 ) -> pd.DataFrame:
     """Read id, latitude and longitude of a data set, and the columns `also`, without its images."""
-    import datasets
-
     name = arguments.references
     if _is_module(name):
         importlib.import_module(name)  # registers the builder of that name
     config, split = DATASET_DEFAULTS.get(name, (None, None))
     where = {"name": arguments.config or config, "data_dir": arguments.data_dir}
+    return _load(name, where, arguments.split or split, chosen, also)
+
+
+def load_benchmark(benchmark: Benchmark, also: list[str]) -> pd.DataFrame:
+    """Read the truth of a benchmark on the Hub, as `load_references`."""
+    where = {"name": benchmark.task.config, "revision": benchmark.commit}
+    chosen: dict[str, str | None] = dict.fromkeys(ROLES)
+    return _load(benchmark.repository, where, benchmark.task.split, chosen, also)
+
+
+def _load(
+    name: str,
+    where: dict[str, Any],
+    split: str | None,
+    chosen: dict[str, str | None],
+    also: list[str],
+) -> pd.DataFrame:
+    """Read columns of a data set; `where` are arguments of `load_dataset`."""
+    import datasets
+
     try:
-        split = arguments.split or split or _only_split(name, where)
+        split = split or _only_split(name, where)
         rows = datasets.load_dataset(name, split=split, streaming=True, **where)
         # a column of images may be named like an id, so only columns of plain values count
         features = rows.features or dict.fromkeys(next(iter(rows)), datasets.Value("null"))
@@ -150,19 +168,11 @@ def load_references(
         table = [tuple(map(row.get, wanted)) for row in rows.select_columns(wanted)]
     except Exception as error:  # a builder may raise anything; the user gets one line
         message = error if isinstance(error, ValueError) else f"--references {name}: {error}"
-        hint = _thresholds_hint(arguments.config) if "BuilderConfig" in str(error) else ""
+        hint = _thresholds_hint(where["name"]) if "BuilderConfig" in str(error) else ""
         raise ValueError(f"{message}{hint}") from error
     tidied = tables.tidy(table, columns, name, kept=kept)
     tidied.attrs["names"] = names
     return tidied
-
-
-def load_benchmark(benchmark: Benchmark, also: list[str]) -> pd.DataFrame:
-    """Read the truth of a benchmark on the Hub, as `load_references`."""
-    _, config, split = benchmark.task
-    where = {"references": benchmark.repository, "config": config, "split": split}
-    arguments = argparse.Namespace(**where, data_dir=None)
-    return load_references(arguments, dict.fromkeys(ROLES), also)
 
 
 def _refuse_mistaken(name: str) -> None:

@@ -11,6 +11,7 @@ import pandas as pd
 import pytest
 import yaml
 from datasets import load_dataset
+from huggingface_hub import HfApi
 
 import im2gps.cli
 import justzoomin.cli
@@ -136,6 +137,16 @@ def test_a_benchmark_is_scored_again_and_tampering_is_found(hub, pushed, called)
     assert status == 1 and (good["follows"], bad["follows"]) == (True, False)
     assert good["rank"] == 1 and bad["stated_percent"] == 99.5 and 0 < bad["p_best"] <= 1
     hub.put(BAD, ENTRY, yaml.safe_dump(entries).encode(), "refs/pr/1")
+
+
+def test_the_truth_is_that_of_the_commit(hub, pushed, called):
+    commit = HfApi().dataset_info(WORLD).sha
+    table = "im2gps/test-00000-of-00001.parquet"
+    content = hub.files(WORLD)[table]
+    hub.put(WORLD, table, b"")
+    status, out, err = called("leaderboard", f"{WORLD}@{commit}")
+    hub.put(WORLD, table, content)
+    assert status == 0 and GOOD in out, err
 
 
 def test_a_file_that_does_not_arrive_is_no_fault_of_its_model(hub, pushed, called):
