@@ -27,7 +27,7 @@ from .inputs import WORDING
 from .names import counted, listed, shortened
 from .scoring import Run, Scored
 from .slices import ranked_by
-from .submissions import COLUMNS, PREDICTIONS, ROUNDING, SUBMISSION, folder_of, usual_options
+from .submissions import PREDICTIONS, ROUNDING, SUBMISSION, folder_of, usual_options
 
 _MOST_SUBMISSIONS = 500
 _MOST_BYTES = 32 * 2**20  # of predictions
@@ -174,7 +174,7 @@ def _read(files: hub.Files, folder: str) -> Submission:
         if len(file.readline(_STATEMENT + 1)) > _STATEMENT:
             raise ValueError(f"{name}: the first line has more than {_STATEMENT:,} bytes")
     table = tables.read_coordinates(
-        path, *COLUMNS, of="predictions", allow_missing=True, where=name
+        path, *tables.TIDY, of="predictions", allow_missing=True, where=name
     )
     return Submission(model, name, table, stated)
 

@@ -24,12 +24,12 @@ from .layout import WIDTH
 from .options import Options, make_options
 from .scoring import Run, Scored
 from .slices import ranked_by
+from .tables import TIDY
 
 PREDICTIONS, SUBMISSION = "predictions.csv", "submission.json"
-COLUMNS = ("image_id", "latitude", "longitude")
 # a stated value has two digits after the point
 ROUNDING = 0.005
-_WHOLE = "--push is for a run over the whole benchmark"
+WHOLE = "--push is for a run over the whole benchmark"
 
 
 @dataclass(frozen=True)
@@ -71,7 +71,7 @@ def find_target(arguments: argparse.Namespace) -> Target | None:
         raise ValueError("--push is for one file of predictions")
     for option in ("allow_partial", "exclude"):
         if getattr(arguments, option):
-            raise ValueError(f"{_WHOLE}: leave out --{option.replace('_', '-')}")
+            raise ValueError(f"{WHOLE}: leave out --{option.replace('_', '-')}")
     check_repository(arguments.push, "--push")
     if arguments.predictions_repo:
         check_repository(arguments.predictions_repo, "--predictions-repo")
@@ -88,28 +88,30 @@ def push(scored: Scored, target: Target) -> list[str]:
     """Send a score, or with `dry_run` only describe it; returns the lines to print."""
     _refuse_other(scored, target.benchmark)
     predictions = _predictions(scored)
-    submission = _submission(scored, target)
-    commit, message = "", f"Add the result on {target.benchmark.repository}"
-    if target.predictions_repo and not target.dry_run:
-        files = {PREDICTIONS: predictions, SUBMISSION: submission}
-        files = {f"{target.folder}/{name}": content for name, content in files.items()}
-        commit = _commit(target.predictions_repo, files, f"Add the predictions of {target.model}")
     name = f"{target.benchmark.repository.replace('/', '--')}--{target.benchmark.task.id}.yaml"
     path = f".eval_results/{name}"
-    entry = _entry(scored, target, commit)
     if target.dry_run:
-        lines = [f"Would open a pull request to {target.model} with {path}:", entry.rstrip()]
+        entry = _entry(scored, target, "main").rstrip()
+        lines = [f"Would open a pull request to {target.model} with {path}:", entry]
         if target.predictions_repo:
             lines += [
                 f"Would send {PREDICTIONS} ({len(predictions):,} bytes) and {SUBMISSION} to "
                 f"{target.predictions_repo}, {target.folder}"
             ]
         return lines
+    commit = ""
+    if target.predictions_repo:
+        files = {PREDICTIONS: predictions, SUBMISSION: _submission(scored, target)}
+        files = {f"{target.folder}/{name}": content for name, content in files.items()}
+        commit = _commit(target.predictions_repo, files, f"Add the predictions of {target.model}")
+    entry = _entry(scored, target, commit)
     with explained(f"pull request to {target.model}"):
         done = client().create_commit(
-            target.model, _operations({path: entry.encode()}), commit_message=message,
+            target.model,
+            _operations({path: entry.encode()}),
+            commit_message=f"Add the result on {target.benchmark.repository}",
             create_pr=True,
-        )  # fmt: skip
+        )
     known = f"{target.model} has this result already"
     lines = [f"Opened {done.pr_url}" if done.pr_url else known]
     if commit:
@@ -129,7 +131,7 @@ def _refuse_other(scored: Scored, benchmark: Benchmark) -> None:
     n = {len(scored.ids), scored.n_references}
     if n != {benchmark.n}:
         raise ValueError(
-            f"{_WHOLE}: this one is over {min(n):,} photos, and {benchmark.task.id} of "
+            f"{WHOLE}: this one is over {min(n):,} photos, and {benchmark.task.id} of "
             f"{benchmark.repository} has {benchmark.n:,}"
         )
 
@@ -137,11 +139,11 @@ def _refuse_other(scored: Scored, benchmark: Benchmark) -> None:
 def _predictions(scored: Scored) -> bytes:
     """The coordinates as they were read, with the ids of the references, and exact."""
     latitude, longitude = scored.runs[0].predictions.T
-    columns = dict(zip(COLUMNS, (scored.ids, latitude, longitude), strict=True))
+    columns = dict(zip(TIDY, (scored.ids, latitude, longitude), strict=True))
     return pd.DataFrame(columns).to_csv(index=False, lineterminator="\n").encode()
 
 
-def figures(run: Run) -> dict[str, float]:
+def _figures(run: Run) -> dict[str, float]:
     """The figures of a run that a submission states, without intervals."""
     return {
         key: float(value)
@@ -162,7 +164,7 @@ def _submission(scored: Scored, target: Target) -> bytes:
             "thresholds": list(options.thresholds), "unit": options.unit,
             "earth_radius": options.earth_radius, "method": options.method,
         },
-        "figures": figures(scored.runs[0]),
+        "figures": _figures(scored.runs[0]),
     }  # fmt: skip
     return (json.dumps(document, indent=2) + "\n").encode()
 
@@ -176,7 +178,7 @@ def _entry(scored: Scored, target: Target, commit: str) -> str:
     source: dict[str, Any] = {}
     if target.predictions_repo:
         owner = target.predictions_repo.partition("/")[0]
-        source = {"source_url": _address(target, commit or "main"), "source_user": owner}
+        source = {"source_url": _address(target, commit), "source_user": owner}
         source["source_name"] = "Predictions"
     entry = EvalResultEntry(
         benchmark.repository,

@@ -143,21 +143,16 @@ def check_push(folder: Folder, options: dict[str, Any]) -> list[str]:
 
     This is checked before the model runs, which may take hours.
     """
-    names = ("push", "dataset", "predictions_repo")
-    words = [
-        word
-        for name in names
-        if options[name]
-        for word in (f"--{name.replace('_', '-')}", options[name])
-    ]
-    words += ["--dry-run"] * options["dry_run"]
-    if words and (options["limit"] or options["shard"] != (1, 1)):
-        raise ValueError(
-            "--push is for a run over the whole benchmark: leave out --limit and --shard"
-        )
-    if words:
-        argv = [*scoring([folder], options["benchmark"]), *words]
-        submissions.find_target(gcd_metric.cli.parse(argv))
+    words = ["--dry-run"] * options["dry_run"]
+    for name in ("push", "dataset", "predictions_repo"):
+        if options[name]:
+            words += [f"--{name.replace('_', '-')}", options[name]]
+    if not words:
+        return []
+    if options["limit"] or options["shard"] != (1, 1):
+        raise ValueError(f"{submissions.WHOLE}: leave out --limit and --shard")
+    argv = [*scoring([folder], options["benchmark"]), *words]
+    submissions.find_target(gcd_metric.cli.parse(argv))
     return words
 
 
