@@ -15,7 +15,7 @@ from .columns import ROLES
 from .inputs import WORDING
 from .layout import wrapped
 from .names import listed, visible
-from .options import CONFIGURATIONS, make_options
+from .options import CONFIGURATIONS, make_options, usual_configuration
 from .places import METHODS
 from .readers import FORMATS
 from .scoring import Run, Scored, Task, published
@@ -287,8 +287,8 @@ def run(
     target = submissions.find_target(arguments)
     if target:
         benchmark = target.benchmark.task.id
-    is_justzoomin = "justzoomin" in (arguments.references, benchmark)
-    config_name = arguments.metric_config or ("justzoomin" if is_justzoomin else "standard")
+    photos = "justzoomin" if arguments.references == "justzoomin" else benchmark
+    config_name = arguments.metric_config or usual_configuration(photos)
     options = make_options(
         config_name,
         arguments.thresholds,
@@ -303,7 +303,7 @@ def run(
         options = options._replace(missing="miss")
     paths = [inputs.named(path) for _, path in files]
     task = Task(references, references_name, options, WORDING, benchmark, none_known)
-    task.groups = arguments.groups or (groups.JUSTZOOMIN if is_justzoomin else None)
+    task.groups = arguments.groups or groups.usual_groups(photos)
     task.places, task.by = arguments.places, arguments.by
     task.excluded = excluded
     task.differences = bool(arguments.differences or arguments.compare)

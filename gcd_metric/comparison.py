@@ -135,7 +135,7 @@ def compare_distances(
             "ci95": interval,
             "only_a": int(np.count_nonzero(differences > 0)),
             "only_b": int(np.count_nonzero(differences < 0)),
-            "p_value": sign_flip_p_value(groups.sums(differences) if groups else differences),
+            "p_value": paired_p_value(differences, groups),
         }
     both = np.asarray(~np.isnan(pair).any(axis=0))
     answered = groups.take(both) if groups else None
@@ -228,6 +228,11 @@ def _correlation(x: np.ndarray, y: np.ndarray) -> float:
     """The correlation of deviations, or 0 if there are none."""
     squares = float(x @ x) * float(y @ y)
     return float(x @ y) / math.sqrt(squares) if squares else 0.0
+
+
+def paired_p_value(differences: np.ndarray, groups: Groups | None) -> float:
+    """The p-value of `compare`, from the hits of one model less those of the other, shape (n,)."""
+    return sign_flip_p_value(groups.sums(differences) if groups else differences)
 
 
 def sign_flip_p_value(differences: np.ndarray) -> float:

@@ -155,6 +155,11 @@ def photographers(image_ids: Iterable[object]) -> list[str | None]:
     return [match and match[1] for match in found]
 
 
+def usual_groups(benchmark: str | None) -> str | None:
+    """The groups of a benchmark's photos; None to look for photographers and sequences."""
+    return JUSTZOOMIN if benchmark == "justzoomin" else None
+
+
 def is_place(asked: str) -> bool:
     """Whether groups are asked for by place, and not by a column."""
     return asked.lower().startswith("place:")

@@ -26,7 +26,7 @@ from . import groups, inputs, leaderboard, scoring, tables, text
 from .columns import ROLES
 from .inputs import has_answers
 from .opened import COMPRESSED, Opened, suffix_of
-from .options import CONFIGURATIONS, Options, make_options
+from .options import CONFIGURATIONS, Options, make_options, usual_configuration
 from .readers import is_table, open_table
 from .scoring import Scored, benchmarks
 
@@ -113,7 +113,7 @@ class Choices(NamedTuple):
 
     def options(self) -> Options:
         """The options of the metric."""
-        usual = "justzoomin" if self.benchmark == "justzoomin" else "standard"
+        usual = usual_configuration(self.benchmark)
         missing = "miss" if self.count_missing else "error"
         if not self.distances or self.distances in CONFIGURATIONS:
             return make_options(self.distances or usual, missing=missing)
@@ -319,7 +319,7 @@ def _score(
     named = list(zip(text.names_of(names), names, found, strict=True))
     task = scoring.Task(truth, truth_name, options, _WORDING, benchmark or None, differences=True)
     task.by = by
-    task.groups = asked or (groups.JUSTZOOMIN if benchmark == "justzoomin" else None)
+    task.groups = asked or groups.usual_groups(benchmark)
     return scoring.score_runs(scoring.join(named, task), task)
 
 

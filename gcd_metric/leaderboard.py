@@ -21,8 +21,8 @@ import numpy as np
 import pandas as pd
 
 from . import hub, scoring, tables, text
-from .comparison import holm, sign_flip_p_value
-from .groups import JUSTZOOMIN, Groups, make_groups
+from .comparison import holm, paired_p_value
+from .groups import make_groups, usual_groups
 from .inputs import WORDING
 from .names import counted, listed, shortened
 from .scoring import Run, Scored
@@ -203,7 +203,7 @@ def score(read: Submissions, truth: pd.DataFrame, name: str, groups: str | None 
     """
     tables.refuse_unscorable(truth, name)
     task = scoring.Task(truth, name, usual_options(read.task), WORDING)
-    task.groups = groups or (JUSTZOOMIN if read.task == "justzoomin" else None)
+    task.groups = groups or usual_groups(read.task)
     true = truth[["latitude", "longitude"]].to_numpy(dtype=np.float64)
     runs, submissions = [], []
     for one in sorted(read.valid, key=lambda one: one.model):
@@ -253,16 +253,12 @@ def _rank(scored: Scored) -> None:
     best, *others = scored.runs
     groups = make_groups(scored.labels.values, scored.references) if scored.labels else None
     hits = [options.hits(run.measured)[key] for run in scored.runs]
-    p_values = holm(np.array([_p_value(hits[0], one, groups) for one in hits[1:]]))
+    differences = (hits[0].astype(np.int8) - one for one in hits[1:])
+    p_values = holm(np.array([paired_p_value(one, groups) for one in differences]))
     for run, p_value in zip([best, *others], [math.nan, *p_values.tolist()], strict=True):
         better = sum(one.scores[key] > run.scores[key] for one in scored.runs)
         like_best = run is best or p_value >= text.LEVEL
         run.scores |= {"rank": 1 + better, "p_best": p_value, "like_best": like_best}
-
-
-def _p_value(a: np.ndarray, b: np.ndarray, groups: Groups | None) -> float:
-    differences = a.astype(np.int8) - b
-    return sign_flip_p_value(groups.sums(differences) if groups else differences)
 
 
 def marked(scored: Scored) -> Scored:

@@ -91,6 +91,11 @@ def make_options(
     return Options(distances, unit, radius, method, missing, bool(strict))
 
 
+def usual_configuration(benchmark: str | None) -> str:
+    """The configuration with which results of a benchmark, or of one's own photos, are measured."""
+    return "justzoomin" if benchmark == "justzoomin" else "standard"
+
+
 def get_configuration(config_name: str) -> Configuration:
     """Look up a configuration; an unknown name is a ValueError that lists the known ones."""
     if config_name not in CONFIGURATIONS:

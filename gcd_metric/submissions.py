@@ -21,7 +21,7 @@ import yaml
 from . import text
 from .hub import Benchmark, check_repository, client, explained, find_benchmark
 from .layout import WIDTH
-from .options import Options, make_options
+from .options import Options, make_options, usual_configuration
 from .scoring import Run, Scored
 from .slices import ranked_by
 from .tables import TIDY
@@ -54,7 +54,7 @@ def folder_of(task: str, model: str) -> str:
 
 def usual_options(task: str) -> Options:
     """How the results of a task are measured; predictions that are missing count as wrong."""
-    return make_options("justzoomin" if task == "justzoomin" else "standard", missing="miss")
+    return make_options(usual_configuration(task), missing="miss")
 
 
 def find_target(arguments: argparse.Namespace) -> Target | None:

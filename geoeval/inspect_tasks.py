@@ -17,8 +17,9 @@ from inspect_ai.model import ContentImage, ContentText
 from inspect_ai.solver import Generate, Solver, TaskState, generate, solver
 from inspect_ai.util import registry_info
 
-from gcd_metric.groups import JUSTZOOMIN
+from gcd_metric.groups import usual_groups
 from gcd_metric.inspect_scorer import great_circle
+from gcd_metric.options import usual_configuration
 from geoeval.benchmarks import Benchmark, open_benchmark, resize_to
 from geoeval.prompts import find_prompt
 
@@ -52,7 +53,6 @@ def _build(benchmark: Benchmark, prompt: str, image_size: int | None, places: st
     if benchmark.truth is None:
         raise ValueError(f"{benchmark.name}: there is no truth; give it with -T coordinates=FILE")
     question = find_prompt(prompt)
-    is_zoom = benchmark.name == "justzoomin"
     rows = zip(benchmark.ids, benchmark.truth, strict=True)
     samples = [
         Sample(question, target=f"{_digits(place[0])}, {_digits(place[1])}", id=name)
@@ -63,7 +63,7 @@ def _build(benchmark: Benchmark, prompt: str, image_size: int | None, places: st
         setup=show_photo(benchmark, image_size),
         solver=generate(),
         scorer=great_circle(
-            "justzoomin" if is_zoom else "standard", places, JUSTZOOMIN if is_zoom else None
+            usual_configuration(benchmark.name), places, usual_groups(benchmark.name)
         ),
         score_on_error=True,  # a photo that failed is wrong, not left out
         metadata={"revision": benchmark.revision},
