@@ -13,7 +13,7 @@ from pathlib import Path
 def _load_package() -> None:
     """Import this file's folder as the package `gcd_metric`, whatever the folder's name is."""
     folder = Path(__file__).resolve().parent
-    # its files must not hide libraries: torch.py
+    # Otherwise `import torch` would find this folder's torch.py.
     sys.path[:] = [path for path in sys.path if Path(path).resolve() != folder]
     spec = importlib.util.spec_from_file_location(
         "gcd_metric", folder / "__init__.py", submodule_search_locations=[str(folder)]

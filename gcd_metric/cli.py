@@ -181,7 +181,7 @@ def _leaderboard_parser() -> argparse.ArgumentParser:
     for role in ROLES:
         add(f"--reference-{role}-column", metavar="COLUMN", help=f"{role} column of the references")
     add("--benchmark", metavar="NAME", help="task, if there are several")
-    add("--groups", metavar="COLUMN", help="photos that are hit or missed together, as elsewhere")
+    add("--groups", metavar="COLUMN", help="photos that are hit or missed together, as for gcd-metric")
     _add_format(parser)
     return parser
 
@@ -348,7 +348,7 @@ def _leaderboard(argv: Sequence[str]) -> int:
     elif found.benchmark:
         name, truth = found.benchmark.repository, inputs.load_benchmark(found.benchmark, also)
     else:
-        raise ValueError("give the truth with --references; predictions do not choose it")
+        raise ValueError("predictions do not say what the truth is; name it with --references")
     scored = leaderboard.score(found, truth, name, arguments.groups)
     scored = scored if shown.format in ("csv", "json") else leaderboard.marked(scored)
     settings = {"source": arguments.source, "references": {"name": name, "n": len(truth)}}

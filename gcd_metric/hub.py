@@ -25,13 +25,13 @@ _CARD = 2**20  # bytes
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
-    """Add the options of a command whose score can be sent."""
+    """Add the options with which a command sends its score."""
     add = parser.add_argument_group("results on the Hub").add_argument
     help_text = "open a pull request with the result in this model repository"
     add("--push", metavar="MODEL", help=help_text)
     help_text = "benchmark on the Hub (default: --references, if it is a repository there)"
     add("--dataset", metavar="REPO[@REVISION]", help=help_text)
-    help_text = "data set repository for the predictions, from which anybody can score them again"
+    help_text = "data set repository for the predictions, so that anybody can score them again"
     add("--predictions-repo", metavar="REPO", help=help_text)
     help_text = "only print what --push would send"
     add("--dry-run", action="store_true", help=help_text)
@@ -163,7 +163,7 @@ def remote_files(
 
 
 class EvalTask(NamedTuple):
-    """A leaderboard of a benchmark, and the rows over which it is."""
+    """A task of a benchmark, and the configuration and split of its photos."""
 
     id: str
     config: str

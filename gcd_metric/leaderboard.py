@@ -60,7 +60,7 @@ class Submissions:
 
     @contextlib.contextmanager
     def noting_faults(self, name: str) -> Iterator[None]:
-        """Continue with the next submission if this one, called `name`, cannot be read."""
+        """Note what is wrong, and continue, if the submission, called `name`, cannot be read."""
         try:
             yield
         except ValueError as error:
@@ -197,9 +197,10 @@ def _refuse_many(count: int, name: str) -> None:
 def score(read: Submissions, truth: pd.DataFrame, name: str, groups: str | None = None) -> Scored:
     """Score submissions against the same truth, called `name`, and rank them.
 
-    The scores of the runs also have `rank`; `p_best`, of the paired test against the best (Holm's
-    method); `like_best`, whether the best is not distinguishable from it; `stated_percent`; and
-    `follows`, whether all that is stated follows. What does not is added to `read.faults`.
+    The scores of each run also have `rank`; `p_best`, the p-value of the paired test against the
+    best model, corrected by Holm's method; `like_best`, whether that test finds no difference;
+    `stated_percent`; and `follows`, whether every stated value follows from the predictions. Values
+    that do not are added to `read.faults`.
     """
     tables.refuse_unscorable(truth, name)
     task = scoring.Task(truth, name, usual_options(read.task), WORDING)

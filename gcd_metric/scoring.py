@@ -109,7 +109,7 @@ class Scored:
     differences: list[Difference] = field(default_factory=list)  # of all pairs, if asked for
     labels: Labels | None = None  # the groups for which the intervals account
     notes: list[str] = field(default_factory=list)  # what was not scored, and what is doubtful
-    # below a leaderboard, whose table has one row for each run
+    # what stands below a leaderboard, whose table has one row for each run
     remarks: list[str] = field(default_factory=list)
 
 
@@ -195,8 +195,11 @@ def _published_beside(
     comparable = [row for row in rows if any(row.get(key) for key in keys)]
     if options.method == "geodesic":
         comparable = [row for row in comparable if row["distance"] == "WGS 84"]
-    if places != "nearest_place":  # as OSV-5M looks places up; names from polygons differ
-        comparable = [{k: v for k, v in row.items() if k[:4] != "acc_"} for row in comparable]
+    if places != "nearest_place":  # the method of OSV-5M; polygons give other names
+        comparable = [
+            {key: value for key, value in row.items() if not key.startswith("acc_")}
+            for row in comparable
+        ]
     of = f"published results of {benchmark}"
     if not rows:
         return [], f"no {of} are known here, only of {', '.join(benchmarks())}"

@@ -60,7 +60,7 @@ def usual_options(task: str) -> Options:
 def find_target(arguments: argparse.Namespace) -> Target | None:
     """Check the options of `hub.add_options` before anything is scored; None without --push.
 
-    References that are the benchmark itself get its configuration and split.
+    If the references are the benchmark itself, its configuration and split are set in `arguments`.
     """
     if not arguments.push:
         for option in ("dataset", "predictions_repo", "dry_run"):

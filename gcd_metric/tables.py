@@ -37,7 +37,7 @@ TIDY = ("image_id", "latitude", "longitude")  # the columns that `tidy` makes
 _LIMITS = {"latitude": 90, "longitude": 180}
 # what spreadsheets and data frames make of long ids; a short id with ".0" has lost no digit
 _ROUNDED_ID = re.compile(r"^\d(?:[.,]\d+)?E\+\d+$|^\d{6,}\.0$", re.IGNORECASE)
-_MANY = 10  # cells beyond ±90 degrees
+_MANY = 10  # latitudes beyond ±90 degrees
 _LARGEST_EXACT = 2**53  # beyond it a float loses digits of an integer
 
 
@@ -387,9 +387,12 @@ def _degrees(cells: list[Any], column: str, where: str, allow_missing: bool | st
 
 
 def _look_swapped(latitude: np.ndarray, longitude: np.ndarray) -> bool:
-    """Whether many latitudes can only be longitudes, so that they are not single bad cells."""
-    far, across = (int((abs(v) > 90).sum() - (abs(v) > 180).sum()) for v in (latitude, longitude))
-    return far >= _MANY and not across
+    """Whether many latitudes, and no longitudes, are from 90 to 180 degrees.
+
+    Fewer such latitudes may be single bad cells.
+    """
+    far, also_far = ((90 < abs(v)) & (abs(v) <= 180) for v in (latitude, longitude))
+    return int(far.sum()) >= _MANY and not also_far.any()
 
 
 def _check_limits(
