@@ -16,6 +16,7 @@ import pyarrow as pa
 from geoload.parquet import ends_row_group, parquet_writer
 
 ROW_GROUP = 5_000  # rows, at most
+_BLOCK = 2**19  # rows that are ordered together, in memory
 _SIDES = ("xmin", "ymin", "xmax", "ymax")
 _BOX = pa.struct([(side, pa.float64()) for side in _SIDES])
 COLUMNS = {"geometry": pa.binary(), "bbox": _BOX}
@@ -80,19 +81,31 @@ def hilbert_codes(latitude: np.ndarray, longitude: np.ndarray) -> np.ndarray:
 
 
 class PlaceWriter:
-    """Writes tables of places into one GeoParquet file; the rows of each table along the curve.
+    """Writes tables of places, without the added columns, into one GeoParquet file.
 
-    A region's rows are in few row groups, so a reader with ranges needs little of the file.
+    The rows of all tables until `flush` are ordered along the curve, half a million at a time. So
+    the rows of a region are in few row groups, and a reader with ranges needs little of the file.
     """
 
     def __init__(self, where: Any, schema: pa.Schema) -> None:
         self._schema = place_schema(schema)
+        self._waiting: list[pa.Table] = []
         # Neighbours in the file differ in few bytes of a coordinate, which compress better apart.
         floats = ["latitude", "longitude", *(f"bbox.{side}" for side in _SIDES)]
         self._writer = parquet_writer(where, self._schema, use_byte_stream_split=floats)
 
-    def write(self, table: pa.Table) -> None:
-        """Write all rows of a table without the added columns, which is held in memory."""
+    def write_table(self, table: pa.Table) -> None:
+        """Add a table, which is kept in memory until there are enough rows."""
+        self._waiting.append(table)
+        if sum(map(len, self._waiting)) >= _BLOCK:
+            self.flush()
+
+    def flush(self) -> None:
+        """Write the rows that are in memory."""
+        if not self._waiting:
+            return
+        table = pa.concat_tables(self._waiting)
+        self._waiting = []
         codes = hilbert_codes(*_places(table))
         order = np.argsort(codes, kind="stable")
         table = with_geometry(table.take(pa.array(order))).cast(self._schema)
@@ -103,7 +116,8 @@ class PlaceWriter:
                 first = row
 
     def close(self) -> None:
-        """Write the footer."""
+        """Write the rows that are in memory, and the footer."""
+        self.flush()
         self._writer.close()
 
 

@@ -60,7 +60,7 @@ def city() -> pa.Table:
 def written(table: pa.Table) -> bytes:
     buffer = io.BytesIO()
     writer = PlaceWriter(buffer, table.schema)
-    writer.write(table)
+    writer.write_table(table)
     writer.close()
     return buffer.getvalue()
 

@@ -9,6 +9,7 @@ from typing import Any, BinaryIO
 
 import datasets
 import pyarrow as pa
+import pyarrow.parquet as pq
 
 from geoload.geoparquet import COLUMNS, ROW_GROUP, PlaceWriter
 from geoload.messages import needed_for
@@ -69,10 +70,10 @@ class ParquetShard:
         kept = {name: kind for name, kind in features.items() if name not in COLUMNS}
         self._schema = _parquet_schema(datasets.Features(kept))
         self._pictures = picture_columns(features)
-        self._places: PlaceWriter | None = None
+        self._writer: PlaceWriter | pq.ParquetWriter
         if len(kept) < len(features):
             described = self._schema.with_metadata(_parquet_schema(features).metadata)
-            self._places, self._waiting = PlaceWriter(file, described), [self._schema.empty_table()]
+            self._writer = PlaceWriter(file, described)
         else:
             # Pictures are compressed already.
             options = {"compression": "none"} if self._pictures else {}
@@ -102,18 +103,10 @@ class ParquetShard:
         """Write the remaining rows and the footer."""
         if self._rows:
             self._write_group()
-        if self._places is not None:
-            self._places.write(pa.concat_tables(self._waiting))
-            self._places.close()
-        else:
-            self._writer.close()
+        self._writer.close()
 
     def _write_group(self) -> None:
-        table = pa.Table.from_pylist(self._rows, schema=self._schema)
-        if self._places is not None:
-            self._waiting.append(table)
-        else:
-            self._writer.write_table(table, row_group_size=len(self._rows))
+        self._writer.write_table(pa.Table.from_pylist(self._rows, schema=self._schema))
         self._rows, self._written = [], self.bytes
 
 

@@ -20,7 +20,6 @@ from geoload.publishing.formats import ParquetShard, has_places, picture_columns
 
 NAME = "photos.parquet"
 _LICENCE = ("licence", "licence_link")  # titles and owners are kept apart from places
-_BLOCK = 2**19  # rows that are ordered together, in memory
 
 
 def write_photo_table(
@@ -40,15 +39,11 @@ def write_photo_table(
     with out.create(path) as file:
         writer = None
         for split, manifest in written.items():
-            waiting: list[pa.Table] = []
             for table in _shards(out, config, split, manifest, columns):
                 writer = writer or PlaceWriter(file, table.schema)
-                waiting.append(table)
-                if sum(map(len, waiting)) >= _BLOCK:
-                    writer.write(pa.concat_tables(waiting))
-                    waiting = []
-            if writer is not None and waiting:
-                writer.write(pa.concat_tables(waiting))
+                writer.write_table(table)
+            if writer is not None:
+                writer.flush()  # a row group has rows of one split
         if writer is not None:
             writer.close()
     return path
