@@ -81,7 +81,7 @@ def run(
         key=f"unlicensed={include_unlicensed}",
         private_option=_PRIVATE_OPTION if include_unlicensed else "",
         note=_NOTE if include_unlicensed else "",
-        licences=lambda configs: components(include_unlicensed),
+        components=lambda configs: components(include_unlicensed),
         evaluation=_EVALUATION,
     )
     try:

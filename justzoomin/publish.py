@@ -61,8 +61,10 @@ def run(
     def builder(config: str) -> JustZoomIn:
         return JustZoomIn(config_name=config, **given)
 
-    ours = spec.PublishSpec("justzoomin", configs, builder, default, screen, credits, estimate)
-    ours.evaluation, ours.licences = _EVALUATION, components
+    ours = spec.PublishSpec(
+        "justzoomin", configs, builder, default, screen, credits, estimate,
+        evaluation=_EVALUATION, components=components,
+    )  # fmt: skip
     publish(ours, spec.Settings(**settings))
 
 

@@ -52,7 +52,7 @@ _TYPES = {"image": "sc:ImageObject", "string": "sc:Text", "bool": "sc:Boolean",
 
 
 class Component(NamedTuple):
-    """A licence of a data set, and what is under it."""
+    """A part of a data set, and its licence."""
 
     licence: str
     link: str
@@ -63,7 +63,7 @@ def describe(
     card: str,
     entries: Sequence[CardEntry],
     files: Mapping[str, tuple[int, str]],
-    licences: Iterable[Component],
+    components: Iterable[Component],
     base: str,
 ) -> dict[str, Any]:
     """Return the description of a repository as JSON-LD.
@@ -75,7 +75,7 @@ def describe(
     entries : sequence of CardEntry
     files : mapping
         The size in bytes and the SHA-256 of each file, by name.
-    licences : iterable of Component
+    components : iterable of Component
     base : str
         The address of the repository; empty for a folder, whose files are named relatively.
     """
@@ -102,7 +102,7 @@ def describe(
         "keywords": header.get("tags"),
         "inLanguage": header.get("language"),
         "license": [{"@type": "sc:CreativeWork", "name": one.licence, "url": one.link,
-                     "description": one.what} for one in licences],
+                     "description": one.what} for one in components],
     }  # fmt: skip
     for name, words in _RAI.items():
         found = [paragraphs[word] for word in words if word in paragraphs]

@@ -10,6 +10,7 @@ from collections import Counter
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import datasets
 import yaml
@@ -62,7 +63,8 @@ def publish(spec: PublishSpec, settings: Settings) -> None:
 class _Run:
     def __init__(self, spec: PublishSpec, settings: Settings) -> None:
         self._spec, self._settings = spec, settings
-        self._licences: dict[str, Counter[licences.Licence]] = {}  # rows by licence, if published
+        # Rows by licence, of each configuration.
+        self._licences: dict[str, Counter[licences.Licence]] = {}
         # Kept, as opening a source again would repeat its log lines.
         self._builder = functools.cache(spec.builder)
         self._configs = settings.configs or spec.configs
@@ -128,15 +130,18 @@ class _Run:
         features = builder.info.features
         kept = {n: f for n, f in features.items() if n not in spec.screening_columns}
         types = FORMATS[self._settings.form].stored(datasets.Features(kept))
-        key, screen = f"{builder.config_id} {spec.key}", spec.screen
-        if (size := self._settings.image_size) is not None:
-            key += f" image_size={size}"
-            screen = lambda row: convert.reduced(spec.screen(row), size)  # noqa: E731
+        key = f"{builder.config_id} {spec.key}"
+        if self._settings.image_size is not None:
+            key += f" image_size={self._settings.image_size}"
         # Opened at once, because only this leaves out splits whose files are missing.
         return [
-            Split(config, name, types, key, undecoded(rows, features), screen)
+            Split(config, name, types, key, undecoded(rows, features), self._screen)
             for name, rows in builder.as_streaming_dataset().items()
         ]
+
+    def _screen(self, row: dict[str, Any]) -> convert.Screened:
+        screened, size = self._spec.screen(row), self._settings.image_size
+        return screened if size is None else convert.reduced(screened, size)
 
     def _conversion(self, split: Split, out: OutputFolder) -> Conversion:
         return Conversion(split, out, self._settings.form, self._settings.shard_bytes)
@@ -167,10 +172,10 @@ class _Run:
         lines = convert.credit_lines(out, config, list(written))
         table = convert.write_attribution(out, config, licences.counting(lines, counts))
         if table is None:
-            components = self._spec.credits(config)
-            table = convert.write_attribution(out, config, components)
+            credits = self._spec.credits(config)
+            table = convert.write_attribution(out, config, credits)
             rows = sum(manifest.rows for manifest in written.values())
-            counts.update({licences.licence_of(line): rows for line in components})
+            counts.update({licences.licence_of(line): rows for line in credits})
         self._licences[config] = counts
         return files + _with_digest(table, out)
 
@@ -211,8 +216,8 @@ class _Run:
                 name: file for name, file in to.repository.files.items()
                 if name.partition("/")[0] in kept and len(file[1]) == _SHA256
             }  # fmt: skip
-        licences = self._spec.licences(names)
-        document = croissant.describe(card, entries, known, licences, to.url)
+        components = self._spec.components(names)
+        document = croissant.describe(card, entries, known, components, to.url)
         out.write(croissant.FILE, json.dumps(document, indent=1, ensure_ascii=False).encode())
         return _with_digest(croissant.FILE, out)
 

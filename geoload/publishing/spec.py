@@ -68,8 +68,8 @@ class PublishSpec:
     private_option: str = ""
     note: str = ""
     evaluation: Evaluation | None = None
-    # The licences of these configurations.
-    licences: Callable[[Collection[str]], list[Component]] = lambda configs: []
+    # What these configurations consist of, by licence.
+    components: Callable[[Collection[str]], list[Component]] = lambda configs: []
 
 
 @dataclass
