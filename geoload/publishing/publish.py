@@ -96,10 +96,7 @@ class _Run:
                 if any(manifest.shards for manifest in written.values()):
                     features, suffix = splits[0].features, settings.suffix
                     entries.append(card_entry(config, features, written, suffix, self._spec.note))
-                    files += self._files(config, written, out)
-                    files += _with_digest(
-                        write_photo_table(out, config, features, written, suffix), out
-                    )
+                    files += self._files(config, features, written, out)
             if not entries:
                 wanted = ", ".join(self._configs)
                 raise ValueError(f"There is nothing to publish of {wanted}: see above.")
@@ -160,11 +157,14 @@ class _Run:
             _say(f"{config}: no row is left to publish")
         return written
 
-    def _files(self, config: str, written: dict[str, Manifest], out: OutputFolder) -> list[File]:
-        """Return a configuration's files; write its attribution table."""
-        files = []
+    def _files(
+        self, config: str, features: datasets.Features, written: dict[str, Manifest],
+        out: OutputFolder,
+    ) -> list[File]:  # fmt: skip
+        """Return a configuration's files; write its tables of attributions and of photos."""
+        files, suffix = [], self._settings.suffix
         for split, manifest in written.items():
-            names = manifest.names(split, self._settings.suffix)
+            names = manifest.names(split, suffix)
             for name, shard in zip(names, manifest.shards, strict=True):
                 path = f"{config}/{name}"
                 files.append(File(path, Path(out.folder, path), shard.size, shard.sha256))
@@ -177,40 +177,38 @@ class _Run:
             rows = sum(manifest.rows for manifest in written.values())
             counts.update({licences.licence_of(line): rows for line in credits})
         self._licences[config] = counts
-        return files + _with_digest(table, out)
+        photos = write_photo_table(out, config, features, written, suffix)
+        return files + [_file(path, out) for path in (table, photos) if path is not None]
 
-    def _licence_file(
-        self, to: _Destination, kept: Collection[str], out: OutputFolder
-    ) -> list[File]:
-        """Write how many rows are under which licence."""
+    def _overview(self, to: _Destination, kept: Collection[str]) -> str:
+        """Return how many rows are under which licence, as text."""
         earlier = to.read(licences.FILE)[:_MAX_CARD].decode(errors="replace")
-        out.write(licences.FILE, licences.overview(self._licences, earlier, kept).encode())
-        return _with_digest(licences.FILE, out)
+        return licences.overview(self._licences, earlier, kept)
 
-    def _eval_file(self, entries: list[CardEntry], out: OutputFolder) -> list[File]:
-        """Write what makes the repository a benchmark, if it has a split that is one."""
+    def _evaluation(self, entries: list[CardEntry]) -> str:
+        """Return what makes the repository a benchmark, as YAML; empty if no split is one."""
         evaluation = self._spec.evaluation
         if evaluation is None or self._settings.suffix != "parquet":  # TAR has other columns
-            return []
+            return ""
         document = evaluation.document({entry.name: entry.splits for entry in entries})
         if not document["tasks"]:
-            return []
+            return ""
         parse_eval_file(document, EVAL_FILE)
-        text = yaml.safe_dump(document, sort_keys=False, allow_unicode=True)
-        out.write(EVAL_FILE, text.encode())
-        return _with_digest(EVAL_FILE, out)
+        return str(yaml.safe_dump(document, sort_keys=False, allow_unicode=True))
 
-    def _describe(
+    def _description(
         self, to: _Destination, card: str, entries: list[CardEntry], files: list[File],
         out: OutputFolder,
-    ) -> list[File]:  # fmt: skip
-        """Write the description of the repository as Croissant."""
+    ) -> str:  # fmt: skip
+        """Return the description of the repository as Croissant."""
         known = {file.name: (file.size, file.sha256) for file in files}
         names = {entry.name for entry in entries}
         kept = names - {name.partition("/")[0] for name in known}
         if to.repository is None:
             paths = [f"{config}/{name}" for config in kept for name in out.names(config)]
-            known |= {f.name: (f.size, f.sha256) for p in paths for f in _with_digest(p, out)}
+            known |= {
+                file.name: (file.size, file.sha256) for file in (_file(p, out) for p in paths)
+            }
         else:
             known |= {
                 name: file for name, file in to.repository.files.items()
@@ -218,8 +216,7 @@ class _Run:
             }  # fmt: skip
         components = self._spec.components(names)
         document = croissant.describe(card, entries, known, components, to.url)
-        out.write(croissant.FILE, json.dumps(document, indent=1, ensure_ascii=False).encode())
-        return _with_digest(croissant.FILE, out)
+        return json.dumps(document, indent=1, ensure_ascii=False)
 
     def _finish(
         self, to: _Destination, entries: list[CardEntry], files: list[File], out: OutputFolder
@@ -236,8 +233,15 @@ class _Run:
         if self._settings.replace:
             convert.drop_other_splits(out, splits)
         out.write("README.md", card.encode())
-        files += [*self._eval_file(entries, out), *self._describe(to, text, entries, files, out)]
-        files += self._licence_file(to, {entry.name for entry in entries} - set(splits), out)
+        texts = {
+            EVAL_FILE: self._evaluation(entries),
+            croissant.FILE: self._description(to, text, entries, files, out),
+            licences.FILE: self._overview(to, {entry.name for entry in entries} - set(splits)),
+        }
+        for name, content in texts.items():
+            if content:
+                out.write(name, content.encode())
+                files.append(_file(name, out))
         if to.repository is None:
             _say(f'Wrote {to.folder}: load_dataset("{to.folder}")')
             return
@@ -288,9 +292,9 @@ class _Run:
         return rows, size, left_out, ""
 
 
-def _with_digest(path: str | None, out: OutputFolder) -> list[File]:
-    local = Path(out.folder, path or "")
-    return [File(path, local, local.stat().st_size, sha256(local))] if path else []
+def _file(path: str, out: OutputFolder) -> File:
+    local = Path(out.folder, path)
+    return File(path, local, local.stat().st_size, sha256(local))
 
 
 @dataclass
