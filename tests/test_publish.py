@@ -300,6 +300,18 @@ def test_licences_of_earlier_configurations_stay(hub, packs, washington, tmp_pat
     assert f"| `metadata` | CC BY-SA 4.0 | {rows:,} | <https://" in text
 
 
+def test_files_of_others_among_published_ones_are_not_described(washington, tmp_path):
+    where = ["--to", tmp_path / "out", "--data-dir", washington, "--configs"]
+    assert run("justzoomin", *where, "metadata") == 0
+    (tmp_path / "out" / "metadata" / "mine").mkdir()
+    (tmp_path / "out" / "metadata" / ".DS_Store").write_text("mine", encoding="utf-8")
+    assert run("justzoomin", *where, "views") == 0
+    described = json.loads((tmp_path / "out" / "croissant.json").read_text(encoding="utf-8"))
+    names = {one["name"] for one in described["distribution"]}
+    assert "metadata/train-00000-of-00001.parquet" in names and "mine" not in str(names)
+    assert "metadata/.DS_Store" not in names
+
+
 @pytest.fixture
 def odd(tmp_path) -> Path:
     """Photos of one's own: a free one, one without a licence, one with two, an unknown number."""

@@ -85,7 +85,9 @@ def describe(
     cited = dict(re.findall(r"(\w+)\s*= \{(.*)\}", cite[1])) if cite else {}
     page = re.search(r"^- Project page: <(.*)>$", text, re.MULTILINE)
     configs = {entry.name for entry in entries}
-    files = {name: files[name] for name in sorted(files) if name.partition("/")[0] in configs}
+    # Others may have put files there.
+    ours = [n for n in files if n.partition("/")[0] in configs and n.rpartition(".")[2] in _MEDIA]
+    files = {name: files[name] for name in sorted(ours)}
     document: dict[str, Any] = {
         "@context": _CONTEXT,
         "@type": "sc:Dataset",

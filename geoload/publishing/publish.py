@@ -206,9 +206,8 @@ class _Run:
         kept = names - {name.partition("/")[0] for name in known}
         if to.repository is None:
             paths = [f"{config}/{name}" for config in kept for name in out.names(config)]
-            known |= {
-                file.name: (file.size, file.sha256) for file in (_file(p, out) for p in paths)
-            }
+            there = [_file(path, out) for path in paths if out.size(path) is not None]
+            known |= {file.name: (file.size, file.sha256) for file in there}
         else:
             known |= {
                 name: file for name, file in to.repository.files.items()
