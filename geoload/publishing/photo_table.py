@@ -18,7 +18,7 @@ from geoload.output_folder import OutputFolder
 from geoload.publishing.convert import Manifest, credit_lines, encodable
 from geoload.publishing.formats import ParquetShard, has_places, picture_columns
 
-NAME = "photos.parquet"
+FILE = "photos.parquet"
 _LICENCE = ("licence", "licence_link")  # titles and owners are kept apart from places
 
 
@@ -30,7 +30,7 @@ def write_photo_table(
     form: str,
 ) -> str | None:
     """Write `CONFIG/photos.parquet` and return its path; None if rows are not located photos."""
-    path, pictures = f"{config}/{NAME}", picture_columns(features)
+    path, pictures = f"{config}/{FILE}", picture_columns(features)
     located = pictures and has_places(features) and "image_id" in features
     if form != ParquetShard.suffix or not located:
         out.remove(path)  # of an earlier run

@@ -27,6 +27,7 @@ from huggingface_hub.utils.sha import git_hash
 
 from gcd_metric.names import counted
 from geoload.messages import format_bytes
+from geoload.publishing import photo_table
 from geoload.remote import is_transport_error
 
 # Small enough that little is sent again after an interruption, and large enough to stay far below
@@ -34,7 +35,9 @@ from geoload.remote import is_transport_error
 COMMIT_BYTES = 4 * 10**9
 COMMIT_FILES = 25
 _say = functools.partial(print, flush=True)
-_SHARD = re.compile(r"([^/]+)/(?:[^/]+-[0-9]{5}-of-[0-9]{5}\.(?:parquet|tar)|photos\.parquet)")
+_SHARD = re.compile(
+    r"([^/]+)/(?:[^/]+-[0-9]{5}-of-[0-9]{5}\.(?:parquet|tar)|" + re.escape(photo_table.FILE) + ")"
+)
 
 
 @dataclass(frozen=True)

@@ -35,7 +35,7 @@ from rival import BASELINE, Rival, read_rival, write_baseline
 import im2gps.sample
 import justzoomin.sample
 from gcd_metric.matching import match_ids
-from geoload.publishing.photo_table import NAME
+from geoload.publishing import photo_table
 from justzoomin.sample_tiles import write_views
 from justzoomin.source import TABLES
 from justzoomin.views import Prefix, Views, open_views
@@ -204,8 +204,8 @@ class OriginalFolder(Collection):
 class Published(Collection):
     """A repository of Parquet files that `publish` wrote, on the Hub or in a folder.
 
-    Only the columns without pictures are read whole, from the configuration `metadata` where there
-    is one.
+    Only columns without pictures are read whole: from the table of photos, or without one from the
+    configuration `metadata` if that has the same rows.
     """
 
     def __init__(self, name: str, where: str) -> None:
@@ -231,7 +231,7 @@ class Published(Collection):
         columns = ["image_id", "latitude", "longitude", *sequence]
         folder = self._files(self._photos, split).paths[0].rpartition("/")[0]
         try:
-            photos = ParquetFiles([f"{folder}/{NAME}"])
+            photos = ParquetFiles([f"{folder}/{photo_table.FILE}"])
             table = photos.columns([*columns, "split", "file", "row"], split)
         except FileNotFoundError:  # published by an earlier version
             return Rows.from_table(self._files(self._metadata, split).columns(columns))
@@ -278,7 +278,7 @@ class ParquetFiles:
         self._index: dict[str, dict[Hashable, tuple[int, int]]] = {}  # file and row of each key
 
     def columns(self, names: Sequence[str], split: str | None = None) -> pa.Table:
-        """Read whole columns of all files; of row groups with other splits only, nothing."""
+        """Read whole columns of all files, except for row groups that have no row of `split`."""
         with ThreadPoolExecutor(_READS_AT_ONCE) as pool:
             footers = pool.map(self._footer, range(len(self.paths)))
             groups = [
