@@ -14,12 +14,12 @@ from typing import TYPE_CHECKING, Any
 import gcd_metric.registration  # noqa: F401  registers the metrics with `evaluate.load`
 from geoload.processes import equal_share
 from geoload.registry import register
+from justzoomin import zoom
 
 if TYPE_CHECKING:
     from datasets import Dataset
 
     from geoload.pictures import Resize
-    from justzoomin import zoom
     from justzoomin.justzoomin import JustZoomIn
     from justzoomin.options import JustZoomInConfig
     from justzoomin.pipeline import Pipeline
@@ -61,8 +61,6 @@ _LAZY = {
 
 
 def __getattr__(name: str) -> Any:
-    if name == "zoom":
-        return importlib.import_module("justzoomin.zoom")
     if name not in _LAZY:
         raise AttributeError(f"module 'justzoomin' has no attribute {name!r}")
     return getattr(importlib.import_module(_LAZY[name]), name)

@@ -133,7 +133,7 @@ def _parser(chosen: list[str]) -> argparse.ArgumentParser:
                         help="number of threads (default: all cores)")  # fmt: skip
     verify.add_argument("--json", metavar="FILE", help="write the findings with all file names")
 
-    if chosen not in ([name] for name in commands.choices):  # it imports `datasets`
+    if not commands.choices.keys() & chosen:  # other commands need not wait for `datasets`
         from justzoomin import publish
 
         publish.add_command(commands)

@@ -81,7 +81,7 @@ class ZoomViews:
 
     @functools.cached_property
     def _mapped(self) -> Views:
-        """The views with their table, which is mapped once: a new mapping costs as a copy does."""
+        """The views; their table is mapped once, as mapping it again is as slow as copying it."""
         if isinstance(self._views, RenderedViews):
             self._views.table()
         return self._views
