@@ -90,7 +90,8 @@ class PlaceWriter:
     def __init__(self, where: Any, schema: pa.Schema) -> None:
         self._schema = place_schema(schema)
         self._waiting: list[pa.Table] = []
-        # Neighbours in the file differ in few bytes of a coordinate, which compress better apart.
+        # Coordinates of neighbouring rows have most bytes in common: stored byte by byte, they
+        # become smaller.
         floats = ["latitude", "longitude", *(f"bbox.{side}" for side in _SIDES)]
         self._writer = parquet_writer(where, self._schema, use_byte_stream_split=floats)
 

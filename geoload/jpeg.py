@@ -130,10 +130,10 @@ def _next_marker(data: bytes, start: int) -> re.Match[bytes] | None:
 
 
 def is_plain(found: list[Segment]) -> bool:
-    """Return whether the header is one that Pillow is sure to read once metadata are removed.
+    """Return whether Pillow is sure to read the header once metadata are removed.
 
-    That of an ordinary photo, baseline or progressive, of eight bits; for others ask Pillow, which
-    takes longer. A picture so large that Pillow warns is not plain.
+    This is so for ordinary photos: baseline or progressive, with eight bits, and not so large that
+    Pillow warns. Other headers have to be checked with Pillow, which takes longer.
     """
     frames = 0
     for marker, _, _, payload in found:

@@ -1,4 +1,4 @@
-"""How Parquet files are written: so that little is sent again when a few rows have changed.
+"""Parquet files of which little has to be uploaded again when a few rows have changed.
 
 The Hub stores each chunk of some 64 kB once, and finds the chunks by their content. A row that is
 added or removed must therefore leave the bytes of other rows as they were. Content-defined chunking
@@ -16,7 +16,7 @@ _CUTS = 8  # expected number of places for a cut in a row group of the largest s
 
 
 def parquet_writer(where: Any, schema: pa.Schema, **options: Any) -> pq.ParquetWriter:
-    """Return a writer with the options of all Parquet files; `options` are more of pyarrow's."""
+    """Return a writer with the options that all our files have; `options` are further ones."""
     ours = {
         "compression": "zstd",
         "use_dictionary": False,
@@ -27,9 +27,10 @@ def parquet_writer(where: Any, schema: pa.Schema, **options: Any) -> pq.ParquetW
 
 
 def ends_row_group(rows: int, checksum: int, largest: int) -> bool:
-    """Return whether a row group ends after its row number `rows`, whose checksum is given.
+    """Return whether a row group of `rows` rows is complete; `checksum` is that of its last row.
 
-    From half of the largest size on, one in so many checksums ends it. So groups have the same
-    rows again soon after a row that was added or removed.
+    It is at the largest size. From half of that size on, it also is after a row whose checksum is
+    divisible by an eighth of the size: so soon after a row that was added or removed, the groups
+    begin at the same rows as before.
     """
     return rows >= largest or (rows >= largest // 2 and checksum % (largest // _CUTS) == 0)

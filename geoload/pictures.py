@@ -83,7 +83,8 @@ class Resize:
 
     It takes a batch of `datasets`: use it with `with_transform` or, while streaming, with
     `map(…, batched=True)`. In a webdataset pipeline, use `decode(resize.image_bytes)`.
-    Where torch is imported, it resamples instead of Pillow (see `resample_with_torch`).
+    If torch has been imported, it resamples JPEGs instead of Pillow: several times as fast, with
+    values that differ by at most 2 of 255.
 
     Parameters
     ----------

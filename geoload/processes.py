@@ -1,4 +1,4 @@
-"""Helpers for threads and processes: core count, threads ahead, workers that end, shares."""
+"""Helpers for threads and processes: number of cores, work ahead of its use, equal shares."""
 
 from __future__ import annotations
 

@@ -22,9 +22,9 @@ def register(name: str, module: str) -> None:
     """Make `load_dataset(name)` use the builder class that the module named `module` defines.
 
     This wraps the one function that turns a name into a builder, in both modules of `datasets` that
-    contain it, when they are imported: `datasets` takes a second to import, which commands that do
-    not need it should not wait for. The builder gets `revision=`, which `load_dataset` would not
-    pass on.
+    contain it. It does so when they are imported, because importing `datasets` takes a second, and
+    some commands do not need it. The builder gets `revision=`, which `load_dataset` would not pass
+    on.
     """
     if not _builders:
         for holder in ("datasets.load", "datasets.inspect"):

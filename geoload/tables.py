@@ -1,4 +1,4 @@
-"""Give rows to `datasets` as Arrow tables, or as they are where it need not change them."""
+"""Give rows to `datasets` as Arrow tables, or unchanged where it need not encode them."""
 
 from __future__ import annotations
 
@@ -93,9 +93,9 @@ def _picture_array(values: list[dict[str, Any] | None], kind: pa.StructType) -> 
 class Stream(ExamplesIterable):  # type: ignore[misc]
     """The rows of a split for an `IterableDataset`, which resumes it at any row.
 
-    `datasets` encodes each row of a generator again, which takes longer than reading it. It leaves
-    rows as they are if the generator has the `features` that are requested, here those without
-    decoding. For everything else it takes `tables`.
+    `datasets` encodes each row of a generator, which takes longer than reading the row. It does not
+    if the `features` of the generator are the requested ones, as they are here when pictures are
+    not to be decoded. For everything else it takes `tables`.
     """
 
     def __init__(
@@ -126,13 +126,13 @@ class Stream(ExamplesIterable):  # type: ignore[misc]
         yield from ArrowExamplesIterable._iter_arrow(self)
 
     def __deepcopy__(self, memo: Any) -> Stream:
-        # Copied when data sets are combined, whose rows may need columns of the others.
+        # `datasets` copies streams to combine them; rows may then need columns of other streams.
         combined = copy.copy(self)
         combined._features = None
         return combined
 
     def shuffle_data_sources(self, generator: np.random.Generator) -> Any:
-        """See `datasets`. Tables are not shuffled, because it cannot shuffle 2 GB of them."""
+        """See `datasets`. It gets rows, because it cannot shuffle tables of more than 2 GB."""
         return self._with(super().shuffle_data_sources(generator), as_tables=False)
 
     def shard_data_sources(self, *args: Any, **kwargs: Any) -> Any:

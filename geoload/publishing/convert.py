@@ -24,7 +24,7 @@ from geoload.pictures import PictureError, shrink
 from geoload.publishing.formats import FORMATS
 
 WORK = ".publish"
-_LAYOUT = 2  # of the files; shards with another one are not continued
+_LAYOUT = 2  # version of the layout of files; shards of another version are written again
 NO_JPEG = "not a JPEG whose metadata can be removed"
 _SHARD = re.compile(r"(.+)-[0-9]{5}-of-[0-9]{5}\.(parquet|tar)")
 

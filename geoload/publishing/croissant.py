@@ -1,8 +1,8 @@
-"""Croissant 1.1: what a repository contains, as search engines and mlcroissant read it.
+"""Croissant 1.1: a description of a repository that search engines and mlcroissant read.
 
-The text is that of the card: the description, and the fields on responsible use (`rai:`), which are
-its paragraphs. The vocabulary is described at https://docs.mlcommons.org/croissant/. A dict is
-written, because mlcroissant's classes would need it and its dependencies to publish.
+Its texts are paragraphs of the card, also in the fields on responsible use (`rai:`). The vocabulary
+is described at https://docs.mlcommons.org/croissant/. Without the classes of mlcroissant, because
+publishing would then need mlcroissant and its dependencies.
 """
 
 from __future__ import annotations

@@ -30,9 +30,9 @@ class Evaluation:
     def document(self, splits: dict[str, list[str]]) -> dict[str, Any]:
         """Return the content of the file for the splits of each configuration.
 
-        The Hub requires the fields, solvers and scorers of each task of inspect-ai. inspect-ai
-        itself makes tasks only of its own solvers and scorers, and of pictures as text, so a task
-        is run by its name: `inspect eval geoeval/im2gps`.
+        The Hub requires the fields, solvers and scorers of each task. From this file alone,
+        inspect-ai can only make tasks that have its own solvers and scorers, and pictures as text.
+        Run our tasks by their names instead: `inspect eval geoeval/im2gps`.
         """
         fields = {"input": "image_id", "input_image": "image"}
         how = {
