@@ -181,7 +181,7 @@ def _leaderboard_parser() -> argparse.ArgumentParser:
     for role in ROLES:
         add(f"--reference-{role}-column", metavar="COLUMN", help=f"{role} column of the references")
     add("--benchmark", metavar="NAME", help="task, if there are several")
-    add("--groups", metavar="COLUMN", help="photos that are hit or missed together, as for gcd-metric")
+    add("--groups", metavar="COLUMN", help="photos hit or missed together, as for gcd-metric")
     _add_format(parser)
     return parser
 

@@ -391,7 +391,7 @@ def _look_swapped(latitude: np.ndarray, longitude: np.ndarray) -> bool:
 
     Fewer such latitudes may be single bad cells.
     """
-    far, also_far = ((90 < abs(v)) & (abs(v) <= 180) for v in (latitude, longitude))
+    far, also_far = ((abs(v) > 90) & (abs(v) <= 180) for v in (latitude, longitude))
     return int(far.sum()) >= _MANY and not also_far.any()
 
 
