@@ -211,6 +211,12 @@ def _draw_paired(axes: Any, scored: Scored, headers: list[str], rows: list[list[
 
 
 def _render(figure: Any, kind: str) -> bytes:
+    # The solver of the layout adds numbers in the order of memory addresses, so that the last bits
+    # of a position differ from one drawing to the next, and with them single pixels.
+    figure.draw_without_rendering()
+    figure.set_layout_engine("none")
+    for axes in figure.axes:
+        axes.set_position([round(side, 6) for side in axes.get_position(original=True).bounds])
     buffer = io.BytesIO()
     # without the date, so that the same scores give the same file
     nothing = dict.fromkeys(("Creator", "Date", "Format", "Type")) if kind == "svg" else None
