@@ -1,8 +1,11 @@
 """Runs comparisons in one process: `make bench` all, `python -m benchmarks tiles metric` some."""
 
+import os
 import sys
 import time
 from importlib import import_module
+
+from benchmarks.timing import print_summary
 
 # The lists come first, with nothing imported before: the peak memory of a child process counts from
 # what its parent used when it started the child.
@@ -15,8 +18,23 @@ unknown = set(sys.argv[1:]) - set(NAMES)
 if unknown:
     sys.exit(f"benchmarks: {', '.join(unknown)}: the parts are {', '.join(NAMES)}")
 
+
+def spent() -> tuple[float, float]:
+    """Return seconds, and CPU seconds of this process and of those that it started."""
+    return time.perf_counter(), sum(os.times()[:4])
+
+
+def since(begin: tuple[float, float]) -> str:
+    """Say how much time has passed; CPU seconds depend less on what else runs on the machine."""
+    seconds, cores = (now - then for now, then in zip(spent(), begin, strict=True))
+    return f"{seconds:.0f} s, {cores:.0f} s of CPU"
+
+
 print("Times are medians of several rounds, (lowest-highest); the candidates take turns.\n")
+begin = spent()
 for name in sys.argv[1:] or NAMES:
-    begin = time.perf_counter()
+    part = spent()
     import_module(f"benchmarks.{name}").main()
-    print(f"({name}: {time.perf_counter() - begin:.0f} s)\n", flush=True)
+    print(f"({name}: {since(part)})\n", flush=True)
+print_summary()
+print(f"Everything: {since(begin)}")

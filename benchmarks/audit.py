@@ -16,7 +16,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from benchmarks.lists import TRAINING, run_measured
-from benchmarks.timing import QUICK
+from benchmarks.timing import QUICK, verdict
 from im2gps.photo_table import SCHEMA
 from im2gps.sample import CITIES
 
@@ -35,14 +35,13 @@ def main(train: int = TRAINING // 10 if QUICK else TRAINING, test: int = TEST) -
                    "--test", f"{folder}/test.csv", "--json"]  # fmt: skip
         usage, output = run_measured(command)
     overlap = json.loads(output)["test"][0]["overlap"]
-    met = "met" if usage.wall < SECONDS and usage.memory < MEMORY else "MISSED"
-    print(
-        f"  {usage.wall:.1f} s ({usage.cores:.1f} s of all cores), peak memory "
-        f"{usage.memory / 2**20:,.0f} MiB (target {SECONDS} s, {MEMORY / 2**20:,.0f} MiB; {met})"
-    )
     for kind, count in planted.items():
         print(f"  {kind}: {overlap[kind]['test_photos']:,} test photos, {count:,} of them planted, "
               f"and {overlap[kind]['train_photos']:,} training photos")  # fmt: skip
+    took = f"im2gps audit: {usage.wall:.1f} s ({usage.cores:.1f} s of all cores)"
+    verdict(took, f"less than {SECONDS} s", usage.wall < SECONDS)
+    peak, most = (f"{number / 2**20:,.0f} MiB" for number in (usage.memory, MEMORY))
+    verdict(f"im2gps audit: peak memory {peak}", f"less than {most}", usage.memory < MEMORY)
 
 
 def write_sets(folder: Path, train: int, test: int) -> dict[str, int]:

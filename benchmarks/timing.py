@@ -8,9 +8,11 @@ from collections.abc import Callable, Mapping
 from statistics import median
 from typing import Any
 
-# `make bench QUICK=1` shows that everything runs, and ratios that are less certain.
+# `make bench QUICK=1` has one round and smaller sizes, so its ratios are less certain.
 QUICK = os.environ.get("QUICK", "0") not in ("", "0")
 ROUNDS = 1 if QUICK else 3
+
+_verdicts: list[str] = []
 
 
 def compare(
@@ -18,11 +20,12 @@ def compare(
     ours: Callable[[], Any],
     peers: Mapping[str, Callable[[], Any]],
     rounds: int = ROUNDS,
+    items: int = 0,
+    warm_up: bool = True,
 ) -> dict[str, float]:
-    """Time callables in turn and print our time as a multiple of each peer's time.
+    """Time callables in turn, and print our speed as a multiple of each peer's.
 
-    They alternate within each round, so that a machine that becomes slower affects all of them. The
-    first call of each is not counted.
+    They alternate within each round, so that a machine that becomes slower affects all of them.
 
     Parameters
     ----------
@@ -32,6 +35,10 @@ def compare(
     peers : mapping of name to callable
     rounds : int
         How often each is timed.
+    items : int
+        What each of them reads or computes, for the rate; 0 prints none.
+    warm_up : bool
+        Call each once before, which is not counted.
 
     Returns
     -------
@@ -40,7 +47,7 @@ def compare(
     """
     callables = {"ours": ours, **peers}
     times: dict[str, list[float]] = {name: [] for name in callables}
-    if not QUICK:
+    if warm_up:
         for call in callables.values():
             call()
     for _ in range(rounds):
@@ -53,11 +60,36 @@ def compare(
     print(title)
     for name, values in times.items():
         row = f"  {name:<{width}}  {medians[name]:9.4f} s  ({min(values):.4f}-{max(values):.4f})"
+        if items:
+            row += f"  {items / medians[name]:9,.0f}/s"
         if name != "ours":
-            ratios = [mine / other for mine, other in zip(times["ours"], values, strict=True)]
+            ratios = [other / mine for mine, other in zip(times["ours"], values, strict=True)]
             row += (
-                f"  ours takes {medians['ours'] / medians[name]:7.3f} x"
-                f"  ({min(ratios):.3f}-{max(ratios):.3f})"
+                f"  ours is {medians[name] / medians['ours']:6.2f} x as fast"
+                f"  ({min(ratios):.2f}-{max(ratios):.2f})"
             )
         print(row)
     return medians
+
+
+def at_least(what: str, value: float, target: float) -> None:
+    """Print a figure beside its target."""
+    verdict(f"{what}: {value:.2f}", f"at least {target:g}", value >= target)
+
+
+def at_most(what: str, value: float, target: float) -> None:
+    """Print a figure beside its target."""
+    verdict(f"{what}: {value:.2f}", f"at most {target:g}", value <= target)
+
+
+def verdict(what: str, target: str, met: bool) -> None:
+    """Print a figure that has a target, and keep the line for the summary."""
+    judged = "not judged at this size" if QUICK else "met" if met else "MISSED"
+    _verdicts.append(f"{what} (target: {target}; {judged})")
+    print(f"  -> {_verdicts[-1]}")
+
+
+def print_summary() -> None:
+    """Print all figures that have a target again."""
+    if _verdicts:
+        print("All targets:", *_verdicts, sep="\n  ")
