@@ -1,31 +1,32 @@
 """Measures what a training loop receives: resized pictures, shared shards, views.
 
-Pictures have the size and the spectrum of real ones; the same hundred are written repeatedly.
+Pictures have the size and the spectrum of real ones; the same ones are written repeatedly.
 """
 
 from __future__ import annotations
 
-import csv
+import contextlib
 import io
-import tarfile
 import tempfile
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
+from itertools import cycle
 from pathlib import Path
 from typing import Any
 
 import datasets
 import numpy as np
-import webdataset as wds
-from PIL import Image
 
 import justzoomin
-from benchmarks.timing import QUICK, compare
+from benchmarks.files import bare, consume, natural, street_file, undecoded, write_tables
+from benchmarks.timing import QUICK, at_least, compare
+from geoload.tar import write_tar
 from justzoomin import zoom
-from justzoomin.views import all_prefixes, to_jpeg, view_name
+from justzoomin.cli import main as command
+from justzoomin.views import all_prefixes, view_name
 
-PHOTOS = 100 if QUICK else 1000
-DISTINCT = 100
-SOME = 40 if QUICK else 200
+PHOTOS = 100 if QUICK else 300
+DISTINCT = 20 if QUICK else 100
+SOME = 40 if QUICK else 100
 SIZE = 384
 SHARD = "archives/streetview_images_000.tar"
 
@@ -37,6 +38,7 @@ def main() -> None:
         write(Path(folder))
         options = {"data_dir": folder, "cache_dir": str(Path(folder, "cache"))}
         decoding(folder, options)
+        published(folder, options)
         validation_only(options)
         workers(folder, options)
         complete_samples(folder, options)
@@ -62,14 +64,43 @@ def decoding(folder: str, options: dict[str, str]) -> None:
     )
 
 
+def published(folder: str, options: dict[str, str]) -> None:
+    """Photos of a repository published at training size, compared with the originals."""
+    to = str(Path(folder, "published"))
+    with contextlib.redirect_stdout(io.StringIO()):
+        command(["publish", "--to", to, "--data-dir", folder, "--configs", "streetview",
+                 "--image-size", str(SIZE)])  # fmt: skip
+    kept = {"split": "train", "cache_dir": options["cache_dir"]}
+    ways = {
+        "random access": (datasets.load_dataset(to, **kept), photos(options)),
+        "streamed": (
+            datasets.load_dataset(to, streaming=True, **kept),
+            datasets.load_dataset("justzoomin", split="train", streaming=True, **options),
+        ),
+    }
+    for way, (small, originals) in ways.items():
+        medians = compare(
+            f"{SOME} photos published with --image-size {SIZE}, {way}",
+            lambda rows=small: consume(resized(rows)),  # type: ignore[misc]
+            {"the originals": lambda rows=originals: consume(resized(rows))},  # type: ignore[misc]
+        )
+        ratio = medians["the originals"] / medians["ours"]
+        at_least(f"speed of photos published at {SIZE}, {way} / the originals", ratio, 4)
+
+
+def resized(rows: Any) -> Iterable:
+    """Return the first photos of rows as arrays."""
+    rows = rows.cast_column("image", datasets.Image(decode=False)).take(SOME)
+    resize = justzoomin.Resize(SIZE)
+    if isinstance(rows, datasets.Dataset):
+        return rows.with_transform(resize)
+    return rows.map(resize, batched=True)
+
+
 def validation_only(options: dict[str, str]) -> None:
     """Reading one photo in ten, compared with reading all, without decoding."""
-
-    def stream(split: str) -> Iterable:
-        rows = datasets.load_dataset("justzoomin", split=split, streaming=True, **options)
-        return rows.cast_column("image", datasets.Image(decode=False))
-
-    train, validation = stream("train"), stream("validation")
+    train = undecoded("justzoomin", split="train", **options)
+    validation = undecoded("justzoomin", split="validation", **options)
     compare(
         f"An epoch of validation, {PHOTOS // 10} of {PHOTOS} photos",
         lambda: consume(validation),
@@ -85,20 +116,16 @@ def workers(folder: str, options: dict[str, str]) -> None:
         print("Workers: torch is not installed here.")
         return
     resize = justzoomin.Resize(SIZE)
-    rows = datasets.load_dataset("justzoomin", split="train", streaming=True, **options)
-    rows = rows.cast_column("image", datasets.Image(decode=False)).map(resize, batched=True)
-    path = str(Path(folder, SHARD))
+    rows = undecoded("justzoomin", split="train", **options).map(resize, batched=True)
 
     def peer() -> Any:
-        samples = wds.WebDataset([path], shardshuffle=False, empty_check=False)
-        return samples.decode(resize.image_bytes)
+        return bare([str(Path(folder, SHARD))]).decode(resize.image_bytes)
 
-    for count in (2,) if QUICK else (1, 2, 4):
-        compare(
-            f"{PHOTOS} photos of one shard, decoded in {count} worker(s) of a DataLoader",
-            lambda n=count: consume(DataLoader(rows, None, num_workers=n)),  # type: ignore[misc]
-            {"webdataset": lambda n=count: consume(DataLoader(peer(), None, num_workers=n))},  # type: ignore[misc]
-        )
+    compare(
+        f"{PHOTOS} photos of one shard, decoded in two workers of a DataLoader",
+        lambda: consume(DataLoader(rows, None, num_workers=2)),
+        {"webdataset": lambda: consume(DataLoader(peer(), None, num_workers=2))},
+    )
 
 
 def complete_samples(folder: str, options: dict[str, str]) -> None:
@@ -106,14 +133,14 @@ def complete_samples(folder: str, options: dict[str, str]) -> None:
     rows = photos(options).cast_column("image", datasets.Image(decode=False))
     resize = justzoomin.Resize(SIZE)
     shard = str(Path(folder, "views", f"views_{SIZE}.tar"))
-    kept = justzoomin.ZoomViews(shard, arrays=True, cache_dir=Path(folder, "index"))
-    each = justzoomin.ZoomViews(shard)
-    for title, views in (("decoded once", kept), ("decoded each time", decoded(each))):
-        compare(
-            f"{PHOTOS} photos with their four views as arrays, the views {title}",
-            lambda v=views: consume(rows.with_transform(lambda batch: v(resize(batch)))),  # type: ignore[misc]
-            {"the photos alone": lambda: consume(rows.with_transform(resize))},
-        )
+    views = justzoomin.ZoomViews(shard, arrays=True, cache_dir=Path(folder, "index"))
+    medians = compare(
+        f"{PHOTOS} photos with their four views as arrays",
+        lambda: consume(rows.with_transform(lambda batch: views(resize(batch)))),
+        {"the photos alone": lambda: consume(rows.with_transform(resize))},
+    )
+    ratio = medians["the photos alone"] / medians["ours"]
+    at_least("speed of photos with views as arrays / the photos alone", ratio, 0.95)
 
 
 def batches(folder: str, options: dict[str, str]) -> None:
@@ -134,20 +161,13 @@ def batches(folder: str, options: dict[str, str]) -> None:
 
     pictures = next(iter(load(views)))["views"].numpy()
     assert np.array_equal(pictures, table[next(iter(load(None)))["views"]])
-    compare(
+    medians = compare(
         f"{PHOTOS} photos with their four views in batches of 32, two workers, rows looked up",
         lambda: consume(table[batch["views"]] for batch in load(None)),
         {"pictures sent": lambda: consume(load(views)), "rows alone": lambda: consume(load(None))},
     )
-
-
-def decoded(views: Callable) -> Callable:
-    def transform(batch: dict[str, list]) -> dict[str, list]:
-        batch = views(batch)
-        arrays = [[np.asarray(view) for view in row] for row in batch["views"]]
-        return {**batch, "views": arrays}
-
-    return transform
+    ratio = medians["rows alone"] / medians["ours"]
+    at_least("speed of photos with views looked up / the photos with rows alone", ratio, 0.95)
 
 
 def photos(options: dict[str, str]) -> Any:
@@ -161,17 +181,14 @@ def pillow(batch: dict[str, list]) -> dict[str, list]:
     return {**batch, "image": [np.asarray(image) for image in images]}
 
 
-def consume(samples: Iterable) -> int:
-    return sum(1 for _ in samples)
-
-
 def write(folder: Path) -> None:
     """Write the photos, their table, and a shard of views."""
     pictures = write_photos(folder, PHOTOS)
     rng = np.random.default_rng(1)
     views = [natural(rng, SIZE, SIZE) for _ in range(DISTINCT)]
-    path = folder / "views" / f"views_{SIZE}.tar"
-    write_tar(path, [f"{view_name(prefix)}.jpg" for prefix in all_prefixes()], views)
+    (folder / "views").mkdir()
+    names = [f"{view_name(prefix)}.jpg" for prefix in all_prefixes()]
+    write_tar(folder / "views" / f"views_{SIZE}.tar", zip(names, cycle(views)))
     size = sum(map(len, pictures)) / DISTINCT, sum(map(len, views)) / DISTINCT
     print(f"Photos of {size[0] / 1e3:.0f} kB, views of {size[1] / 1e3:.0f} kB on average")
 
@@ -181,42 +198,13 @@ def write_photos(folder: Path, count: int) -> list[bytes]:
     rng = np.random.default_rng(0)
     pictures = [natural(rng, 1024, 768, quality=85) for _ in range(min(DISTINCT, count))]
     ids = [str(10**15 + i) for i in range(count)]
-    names = [f"streetview/images/{image_id}_undistorted.jpg" for image_id in ids]
-    write_tar(folder / SHARD, names, pictures)
+    (folder / SHARD).parent.mkdir()
+    write_tar(folder / SHARD, zip(map(street_file, ids), cycle(pictures)))
     sequences = rng.integers(zoom.GRID**2, size=(count, zoom.DEPTH))
     rows = [[i, 38.9, -77.0, str(s)] for i, s in zip(ids, sequences.tolist(), strict=True)]
-    (folder / "metadata").mkdir()
-    for name, part in (("train", range(count)), ("val", range(0, count, 10))):
-        path = folder / "metadata" / f"large_area_{name}_map.csv"
-        with open(path, "w", newline="", encoding="utf-8") as file:
-            chosen = [rows[i] for i in part if name == "val" or i % 10]
-            header = ["image_id", "latitude", "longitude", "sequence"]
-            csv.writer(file).writerows([header, *chosen])
+    train = [row for i, row in enumerate(rows) if i % 10]
+    write_tables(folder / "metadata", {"train": train, "validation": rows[::10]})
     return pictures
-
-
-def write_tar(path: Path, names: list[str], pictures: list[bytes]) -> None:
-    path.parent.mkdir()
-    with tarfile.open(path, "w") as tar:
-        for i, name in enumerate(names):
-            data = pictures[i % len(pictures)]
-            info = tarfile.TarInfo(name)
-            info.size = len(data)
-            tar.addfile(info, io.BytesIO(data))
-
-
-def natural(rng: np.random.Generator, width: int, height: int, quality: int = 0) -> bytes:
-    """A picture whose amplitudes decrease with frequency, as in real photos."""
-    frequency = np.hypot(np.fft.fftfreq(height)[:, None], np.fft.fftfreq(width)[None])
-    frequency[0, 0] = 1
-    grey = np.fft.ifft2(np.fft.fft2(rng.normal(size=(height, width))) / frequency**1.2).real
-    tint = rng.uniform(0.8, 1.2, 3)
-    pixels = np.clip((grey[..., None] / grey.std() * 40 + 120) * tint, 0, 255).astype(np.uint8)
-    if not quality:
-        return to_jpeg(pixels)
-    buffer = io.BytesIO()
-    Image.fromarray(pixels).save(buffer, "JPEG", quality=quality)
-    return buffer.getvalue()
 
 
 if __name__ == "__main__":
