@@ -60,7 +60,10 @@ def sheet(
     figure = new_figure("A sheet of samples", 2.4 * columns, 2.55 * len(rows) + 0.75)
     from matplotlib.lines import Line2D
 
-    axes = figure.subplots(len(rows), columns, squeeze=False)
+    # Without ticks, because their layout is computed for axes that are off too, and takes a third
+    # of the time.
+    bare: dict[str, Any] = {"xticks": [], "yticks": []}
+    axes = figure.subplots(len(rows), columns, squeeze=False, subplot_kw=bare)
     for line, row in zip(axes, rows, strict=True):
         line[0].imshow(ImageOps.pad(row["image"].convert("RGB"), (384, 384), color="white"))
         line[0].set_title(row["image_id"], fontsize=8)
@@ -84,7 +87,8 @@ def sheet(
     figure.legend(handles=keys, loc="outside upper center", ncols=2, fontsize=8, frameon=False)
     figure.supxlabel(credit, fontsize=7)
     with explain_disk_errors(path, _ADVICE), atomic_write(Path(path)) as file:
-        figure.savefig(file, format="png", dpi=130)
+        # The default level takes three times as long, for a file 2 % smaller.
+        figure.savefig(file, format="png", dpi=130, pil_kwargs={"compress_level": 4})
 
 
 def animation(
