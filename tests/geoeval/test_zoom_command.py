@@ -11,6 +11,7 @@ import pytest
 pytest.importorskip("torch")
 
 from geoeval.cli import main
+from justzoomin import preview
 from justzoomin.rendering import render
 
 MODELS = """
@@ -84,6 +85,12 @@ def guess(photos):
 
 
 @pytest.fixture
+def undrawn(monkeypatch):
+    """Leaves out only the drawing of the cases, which takes longer than all the rest of a run."""
+    monkeypatch.setattr(preview, "sheet", lambda *_: None)
+
+
+@pytest.fixture
 def geoeval(town, tmp_path, capsys):
     """Runs a model over the miniature: status, what was printed, the folder and its run.json."""
     file, log = tmp_path / "models.py", tmp_path / "log.txt"
@@ -127,7 +134,7 @@ def test_a_zoom_model_is_run_scored_and_drawn(geoeval):
     assert (folder / "cases.png").read_bytes().startswith(b"\x89PNG")
 
 
-def test_a_stopped_run_continues_to_the_same_bytes(geoeval):
+def test_a_stopped_run_continues_to_the_same_bytes(geoeval, undrawn):
     _, _, whole, _ = geoeval("Zoom", *FEW, "--beam", "2")
     wanted = (whole / "predictions.jsonl").read_bytes()
     _, _, folder, _ = geoeval("Zoom", *FEW, "--beam", "2", out="stopped")
@@ -138,7 +145,7 @@ def test_a_stopped_run_continues_to_the_same_bytes(geoeval):
     assert status == 2 and "beam was 2 and is 4" in text
 
 
-def test_the_photo_on_which_a_model_raises_has_an_error(geoeval):
+def test_the_photo_on_which_a_model_raises_has_an_error(geoeval, undrawn):
     status, text, folder, run = geoeval("Failing", "--limit", "30")
     assert status == 0
     failed = [record for record in records(folder) if "error" in record]
@@ -147,7 +154,7 @@ def test_the_photo_on_which_a_model_raises_has_an_error(geoeval):
     assert "too bright" in failed[0]["error"]
 
 
-def test_views_come_from_a_rendered_shard_at_the_size_of_the_model(geoeval, town, tmp_path):
+def test_views_come_from_a_rendered_shard_at_the_size_of_the_model(geoeval, undrawn, town, tmp_path):
     shard = tmp_path / "views_48.tar"
     render(town, shard, size=48, quality=100, workers=1)
     status, _, folder, run = geoeval("Zoom", "--views", str(shard), out="shard")
@@ -159,7 +166,7 @@ def test_views_come_from_a_rendered_shard_at_the_size_of_the_model(geoeval, town
     assert sum(same) > 40  # resampled views are only nearly those that are drawn
 
 
-def test_cells_are_embedded_once_for_all_runs_of_a_checkpoint(geoeval):
+def test_cells_are_embedded_once_for_all_runs_of_a_checkpoint(geoeval, undrawn):
     options = ["--retrieval", "--depth", "3", "--size", "24", "--batch-size", "64"]
     status, text, folder, run = geoeval("Named", *options, "--limit", "20")
     assert status == 0
@@ -175,7 +182,7 @@ def test_cells_are_embedded_once_for_all_runs_of_a_checkpoint(geoeval):
     assert [path for path in folder.iterdir() if path.suffix == ".npy"] == []
 
 
-def test_without_a_checkpoint_the_embeddings_are_of_one_run(geoeval):
+def test_without_a_checkpoint_the_embeddings_are_of_one_run(geoeval, undrawn):
     options = ["--retrieval", "--depth", "3", "--size", "16", "--limit", "16"]
     assert geoeval("Embeds", *options, "--batch-size", "8")[0] == 0
     once = geoeval.log.read_text()
