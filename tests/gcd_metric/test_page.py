@@ -2,14 +2,8 @@
 
 import uuid
 
-import pytest
-
-pytest.importorskip("gradio")
-pytest.importorskip("plotly")
-
 import httpx
-
-from gcd_metric import page
+import pytest
 
 pytestmark = pytest.mark.filterwarnings("ignore::Warning:gradio")
 
@@ -35,6 +29,11 @@ def press(client, elem_id):
 
 
 def test_a_bounded_number_of_visits_is_kept(monkeypatch):
+    # not above, where every process of the tests would import it
+    pytest.importorskip("gradio")
+    pytest.importorskip("plotly")
+    from gcd_metric import page
+
     monkeypatch.setattr(page, "_MOST_SESSIONS", 3)
     made = page.build()
     url = page.serve(made, prevent_thread_lock=True, quiet=True)

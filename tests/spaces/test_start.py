@@ -33,11 +33,13 @@ def test_missing_gradio_is_an_error_with_advice(start, tmp_path):  # noqa: F811
         ("IM2GPS_REPO", "metadata/large_area_val_map.csv", "gps_query_imgs.zip"),
     ],
 )
-def test_a_folder_of_another_data_set(start, tmp_path, variable, file, lacking):  # noqa: F811
+def test_a_folder_of_another_data_set(start, tmp_path, packs, zoom, variable, file, lacking):  # noqa: F811
     path = tmp_path / "data" / file
     path.parent.mkdir(parents=True)
     with zipfile.ZipFile(path, "w") as archive:
         archive.writestr("photo.jpg", b"")
-    variables = {"EXPLORER_FOLDER": str(tmp_path / "made"), variable: str(tmp_path / "data")}
+    # The other data set has a folder, too, so that no miniature is written.
+    folders = {"IM2GPS_REPO": packs, "JUSTZOOMIN_REPO": zoom, variable: tmp_path / "data"}
+    variables = {name: str(folder) for name, folder in folders.items()}
     line = last_line(start(tmp_path, APP, **variables))
     assert f"{variable}={tmp_path / 'data'}" in line and lacking in line
