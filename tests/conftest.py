@@ -29,6 +29,7 @@ from hypothesis import settings
 
 import im2gps.sample
 import justzoomin.sample
+from tests.support.process import offline  # noqa: F401
 
 # A slow machine must not make a test fail.
 settings.register_profile("patient", deadline=None)

@@ -21,10 +21,12 @@ def test_the_header_is_that_of_a_metrics_space():
     assert {"evaluate", "metric"} <= set(header["tags"])
 
 
-def test_the_examples_run(python, tmp_path):
+def test_the_examples_run(offline, tmp_path):
     blocks = re.findall(r"```python\n(.*?)```", CARD, flags=re.DOTALL)
     assert len(blocks) >= 4
-    out = python("-c", "\n".join(blocks), cwd=tmp_path).splitlines()
+    done = offline.run("\n".join(blocks), folder=tmp_path)
+    out = done.out.splitlines()
+    assert done.code == 0, done.err
     assert out[0].startswith("0.5 (0.0945") and out[0].endswith(" 173.1")
     assert out[1].startswith("0.5 ") and out[2] == "1.0" and out[3] == "0.5 1"
     assert out[4] == "0.5 0.5"

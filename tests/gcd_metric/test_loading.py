@@ -9,8 +9,6 @@ import evaluate
 import pytest
 
 import gcd_metric
-from tests.support.forked import Forks, needs_fork
-from tests.support.process import CACHES
 
 ROOT = Path(__file__).parents[2]
 COMPUTE = "print(m.compute(predictions=[[0, 0]], references=[[0, 1]])['median_km'])"
@@ -21,31 +19,27 @@ def load(name="gcd_metric", first=""):
     return f"{first}\nimport evaluate\nm = evaluate.load({str(name)!r})\n{COMPUTE}"
 
 
-def test_from_the_checkout_without_import(python):
-    assert python("-c", load(), cwd=ROOT, on_path=False).startswith(EXPECTED)
+@pytest.fixture()
+def apart(offline):
+    """Runs code in a folder as `python -c` does, with no other folder of ours on the path."""
+    return lambda code, folder: offline.run(f"import sys; sys.path[0] = ''\n{code}", folder=folder)
 
 
-def test_by_path(python, tmp_path):
+def test_from_the_checkout_without_import(apart):
+    assert apart(load(), ROOT).out.startswith(EXPECTED)
+
+
+def test_by_path(apart, tmp_path):
     paths = ROOT / "gcd_metric", ROOT / "gcd_metric" / "gcd_metric.py"
-    out = python("-c", "\n".join(map(load, paths)), cwd=tmp_path, on_path=False)
-    assert [line[:6] for line in out.splitlines()] == [EXPECTED] * 2
+    done = apart("\n".join(map(load, paths)), tmp_path)
+    assert [line[:6] for line in done.out.splitlines()] == [EXPECTED] * 2, done.err
 
 
-@pytest.fixture(scope="module")
-def forks(tmp_path_factory):
-    """An interpreter that has imported what `evaluate` is slow to import."""
-    folder = tmp_path_factory.mktemp("caches")
-    environment = {name: str(folder / name.lower()) for name in CACHES} | {"HF_HUB_OFFLINE": "1"}
-    with Forks(["datasets", "scipy.stats"], environment) as forks:
-        yield forks
-
-
-@needs_fork
 @pytest.mark.parametrize("package", ["gcd_metric", "geo_attributes", "im2gps", "justzoomin"])
 @pytest.mark.parametrize("order", ["import {}, evaluate", "import evaluate, {}"])
-def test_from_an_empty_folder_after_importing_any_of_ours(forks, tmp_path, package, order):
+def test_from_an_empty_folder_after_importing_any_of_ours(offline, tmp_path, package, order):
     code = load(first=order.format(package)) + "\nevaluate.load('geo_attributes')"
-    done = forks.run(code, folder=tmp_path)
+    done = offline.run(code, folder=tmp_path)
     assert done.code == 0 and done.out.startswith(EXPECTED), done.err
 
 
@@ -86,9 +80,8 @@ def test_evaluate_is_imported_only_where_needed(python, tmp_path, packs, what):
     assert not loaded & (HEAVY | also)
 
 
-def test_without_import_an_empty_folder_has_no_metric(python, tmp_path):
-    done = python("-c", load(), cwd=tmp_path, on_path=False, check=False)
-    assert "Couldn't find a module script" in done.stderr
+def test_without_import_an_empty_folder_has_no_metric(apart, tmp_path):
+    assert "Couldn't find a module script" in apart(load(), tmp_path).err
 
 
 def test_beside_another_folder_of_that_name(python, tmp_path):
@@ -102,9 +95,8 @@ def test_beside_another_folder_of_that_name(python, tmp_path):
     assert python(script, cwd=tmp_path).startswith(EXPECTED)
 
 
-def test_the_file_in_its_own_folder_as_in_a_space(python):
-    code = load("gcd_metric.py")
-    assert python("-c", code, cwd=ROOT / "gcd_metric", on_path=False).startswith(EXPECTED)
+def test_the_file_in_its_own_folder_as_in_a_space(apart):
+    assert apart(load("gcd_metric.py"), ROOT / "gcd_metric").out.startswith(EXPECTED)
 
 
 def test_the_name_and_the_default_configuration():

@@ -42,7 +42,7 @@ def write(tmp_path_factory):
 
 
 @pytest.fixture()
-def bundled(python, tmp_path):  # noqa: F811
+def bundled(offline, tmp_path):
     """Runs code with the bundle in hub/geo_attributes as `loaded`, without our packages."""
     folder, elsewhere = tmp_path / "hub" / "geo_attributes", tmp_path / "elsewhere"
     bundle(folder)
@@ -54,4 +54,10 @@ def bundled(python, tmp_path):  # noqa: F811
         "import evaluate\n"
         f"loaded = evaluate.load({str(folder)!r})\n"
     )
-    return lambda code: python("-c", start + code, cwd=elsewhere, on_path=False).strip()
+
+    def run(code):
+        done = offline.run(start + code, folder=elsewhere)
+        assert done.code == 0, done.err
+        return done.out.strip()
+
+    return run

@@ -22,12 +22,13 @@ def arguments(write):
     return {"predictions": [[1, 1]], "references": [[1, 91]], "raster": path, "kind": "quantity"}
 
 
-def test_from_an_empty_folder_after_the_import(python, tmp_path, arguments):
+def test_from_an_empty_folder_after_the_import(offline, tmp_path, arguments):
     code = (
         "import evaluate, geo_attributes\n"
         f"print(evaluate.load('geo_attributes').compute(**{arguments!r})['mean_error'])"
     )
-    assert python("-c", code, cwd=tmp_path).strip() == "-1.0"
+    done = offline.run(code, folder=tmp_path)
+    assert done.out.strip() == "-1.0", done.err
 
 
 @pytest.mark.parametrize("path", [MODULE, MODULE / "geo_attributes.py"])

@@ -1,13 +1,16 @@
-"""Runs Python in a new process with separate caches."""
+"""Runs Python in another process with separate caches."""
 
 from __future__ import annotations
 
 import os
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+
+from tests.support.forked import Forks
 
 ROOT = Path(__file__).parents[2]
 CACHES = ("HF_HOME", "HF_MODULES_CACHE", "HF_DATASETS_CACHE", "HF_EVALUATE_CACHE")
@@ -29,3 +32,14 @@ def python(tmp_path):
         return done.stdout if check else done
 
     return run
+
+
+@pytest.fixture(scope="session")
+def offline(tmp_path_factory) -> Iterator[Forks]:
+    """An interpreter that has imported what `evaluate` is slow to import, and has no network."""
+    if not hasattr(os, "fork"):
+        pytest.skip("needs fork")
+    folder = tmp_path_factory.mktemp("caches")
+    environment = {name: str(folder / name.lower()) for name in CACHES} | {"HF_HUB_OFFLINE": "1"}
+    with Forks(["datasets", "scipy.stats"], environment) as forks:
+        yield forks
