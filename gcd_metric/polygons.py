@@ -125,16 +125,18 @@ class PolygonMap:
         import shapely
 
         if (band, reach) not in self._coasts:
-            outlines, owners = self._outlines
-            south, north = shapely.bounds(outlines)[:, [1, 3]].T
+            outlines, owners, south, north = self._outlines
             here = (north >= band - reach) & (south <= band + 1 + reach)
             scaled = shapely.transform(outlines[here], lambda xy: xy * (scale, 1))
             self._coasts[band, reach] = shapely.STRtree(scaled), owners[here]
         return self._coasts[band, reach]
 
     @cached_property
-    def _outlines(self) -> tuple[np.ndarray, np.ndarray]:
-        """Outlines in short pieces, near the antimeridian on both sides of it; and their owners."""
+    def _outlines(self) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+        """Short pieces of outlines, their owners, and their southern and northern ends.
+
+        Pieces near the antimeridian are on both sides of it.
+        """
         import shapely
 
         lines: list[Any] = []
@@ -149,7 +151,8 @@ class PolygonMap:
                     pieces.append(piece - (np.sign(piece[0, 0]) * 360, 0))
                 lines += map(shapely.LineString, pieces)
                 owners += [owner] * len(pieces)
-        return np.array(lines), np.array(owners)
+        _, south, _, north = shapely.bounds(lines).T
+        return np.array(lines), np.array(owners), south, north
 
 
 def by_part(rows: np.ndarray, parts: np.ndarray) -> Iterator[tuple[int, np.ndarray]]:
