@@ -154,7 +154,9 @@ def test_the_photo_on_which_a_model_raises_has_an_error(geoeval, undrawn):
     assert "too bright" in failed[0]["error"]
 
 
-def test_views_come_from_a_rendered_shard_at_the_size_of_the_model(geoeval, undrawn, town, tmp_path):
+def test_views_come_from_a_rendered_shard_at_the_size_of_the_model(
+    geoeval, undrawn, town, tmp_path
+):
     shard = tmp_path / "views_48.tar"
     render(town, shard, size=48, quality=100, workers=1)
     status, _, folder, run = geoeval("Zoom", "--views", str(shard), out="shard")
