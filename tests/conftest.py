@@ -28,6 +28,7 @@ import pytest
 from hypothesis import settings
 
 import im2gps.sample
+import justzoomin.preview
 import justzoomin.sample
 from tests.support.process import offline  # noqa: F401
 
@@ -65,6 +66,12 @@ def hub() -> WritableHub:
     """The loopback Hub to which the clients talk, its counts and faults cleared."""
     _hub.forget()
     return _hub
+
+
+@pytest.fixture
+def undrawn(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Leaves out only the drawing of sheets, which takes longer than all the rest of a run."""
+    monkeypatch.setattr(justzoomin.preview, "sheet", lambda *_: None)
 
 
 @pytest.fixture

@@ -46,7 +46,9 @@ def last_lines(capsys) -> str:
     return capsys.readouterr().out.partition("epoch 2")[2]
 
 
-def test_a_resumed_run_equals_an_uninterrupted_one(data, script, tmp_path, capsys, monkeypatch):
+def test_a_resumed_run_equals_an_uninterrupted_one(
+    data, script, tmp_path, capsys, monkeypatch, undrawn
+):
     whole, parts = tmp_path / "whole.pt", tmp_path / "parts.pt"
     script.main([str(data), "--save", str(whole), *LIMITS])
     scores = last_lines(capsys)

@@ -11,7 +11,6 @@ import pytest
 pytest.importorskip("torch")
 
 from geoeval.cli import main
-from justzoomin import preview
 from justzoomin.rendering import render
 
 MODELS = """
@@ -82,12 +81,6 @@ class Named(Embeds):
 def guess(photos):
     return [[38.9, -77.0]] * len(photos)
 """
-
-
-@pytest.fixture
-def undrawn(monkeypatch):
-    """Leaves out only the drawing of the cases, which takes longer than all the rest of a run."""
-    monkeypatch.setattr(preview, "sheet", lambda *_: None)
 
 
 @pytest.fixture
