@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
+from collections.abc import Callable, Iterator
 
+import pytest
+
+from tests.support.forked import Forks, needs_fork
 from tests.support.hub_write import OWNER, TOKEN
 
 SAY_ALL = """
@@ -18,19 +19,26 @@ sys.exit({"im2gps": im2gps, "justzoomin": justzoomin}[sys.argv[1]].cli.main(sys.
 """
 
 
-def said(*arguments: object, status: int = 0) -> str:
-    """Run a command with a token and all logging enabled, and return its output."""
-    everything = {**os.environ, "HF_DEBUG": "1", "HF_TOKEN": TOKEN}
-    done = subprocess.run(
-        [sys.executable, "-c", SAY_ALL, *map(str, arguments)], env=everything, check=False,
-        stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=120,
-    )  # fmt: skip
-    assert done.returncode == status, done.stdout
-    assert "DEBUG" in done.stdout and "curl -X" in done.stdout  # the requests with their headers
-    return done.stdout
+pytestmark = needs_fork
 
 
-def test_publishing_and_reading_print_no_token(hub, packs, zoom, tmp_path):
+@pytest.fixture(scope="module")
+def said(tmp_path_factory) -> Iterator[Callable[..., str]]:
+    """Runs a command with a token and all logging enabled, and returns its output."""
+    folder = tmp_path_factory.mktemp("secrets")
+
+    def run(*arguments: object, status: int = 0) -> str:
+        done = forks.run(SAY_ALL, *map(str, arguments), folder=folder)
+        output = done.out + done.err
+        assert done.code == status, output
+        assert "DEBUG" in output and "curl -X" in output  # the requests with their headers
+        return output
+
+    with Forks(["datasets"], {"HF_DEBUG": "1", "HF_TOKEN": TOKEN}) as forks:
+        yield run
+
+
+def test_publishing_and_reading_print_no_token(said, hub, packs, zoom, tmp_path):
     options = ["--data-dir", packs, "--to", tmp_path / "to", "--configs", "human"]
     published = said("im2gps", "publish", f"{OWNER}/secrets", *options)
     assert hub.files(f"{OWNER}/secrets")
@@ -40,7 +48,7 @@ def test_publishing_and_reading_print_no_token(hub, packs, zoom, tmp_path):
     assert TOKEN not in published + read
 
 
-def test_an_error_of_the_hub_prints_no_token(hub, packs, tmp_path):
+def test_an_error_of_the_hub_prints_no_token(said, hub, packs, tmp_path):
     options = ["--data-dir", packs, "--to", tmp_path / "to"]
     refused = said("im2gps", "publish", "stranger/secrets", *options, status=2)
     assert "im2gps: " in refused and TOKEN not in refused

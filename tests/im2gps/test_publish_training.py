@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import csv
-import os
 import shutil
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -15,6 +12,7 @@ from datasets import Image, load_dataset
 import im2gps.cli
 from im2gps.licences import LICENCES
 from im2gps.training import in_validation
+from tests.support.forked import COMMAND
 from tests.support.shards import jpeg, pair, write_shard
 
 FREE = 4  # CC BY 2.0
@@ -79,19 +77,16 @@ def test_free_training_photos_are_published_with_their_photographers(
         assert line["link"] == link
 
 
-def test_training_photos_are_published_without_the_test_pack(built, tmp_path):
+def test_training_photos_are_published_without_the_test_pack(offline, built, tmp_path):
     folder = tmp_path / "out"
-    command = [sys.executable, "-m", "im2gps", "publish", "--to", str(folder), "--data-dir",
-               str(built), "--configs", "im2gps"]  # fmt: skip
-    environment = {**os.environ, "HF_HUB_OFFLINE": "1", "HF_DATASETS_CACHE": str(tmp_path / "c")}
-    done = subprocess.run(command, env=environment, cwd=tmp_path, capture_output=True, text=True,
-                          check=False)  # fmt: skip
-    assert done.returncode == 2
-    assert "Or publish only the training photos: --splits train,validation" in done.stderr
+    command = ["im2gps", "publish", "--to", str(folder), "--data-dir", str(built), "--configs",
+               "im2gps"]  # fmt: skip
+    done = offline.run(COMMAND, *command, folder=tmp_path)
+    assert done.code == 2
+    assert "Or publish only the training photos: --splits train,validation" in done.err
 
-    done = subprocess.run([*command, "--splits", "train,validation"], env=environment,
-                          cwd=tmp_path, check=False)  # fmt: skip
-    assert done.returncode == 0
+    done = offline.run(COMMAND, *command, "--splits", "train,validation", folder=tmp_path)
+    assert done.code == 0, done.err
     assert "test" not in load_dataset(str(folder))
     assert len(load_dataset(str(folder), split="train")) == 16
 

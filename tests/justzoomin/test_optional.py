@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import json
-import os
-import subprocess
-import sys
-from pathlib import Path
+from collections.abc import Iterator
 
 import pytest
 
-ROOT = Path(__file__).parents[2]
+from tests.support.forked import Forks, needs_fork
+
 LOAD = "next(iter(load_dataset('justzoomin', {!r}, data_dir=city, split='train', streaming=True)))"
 DRAWING = [
     "justzoomin.TilePyramid(city)",
@@ -50,17 +48,19 @@ for door in doors:
 """
 
 
+@pytest.fixture(scope="module")
+def forks() -> Iterator[Forks]:
+    with Forks(["datasets"]) as forks:
+        yield forks
+
+
+@needs_fork
 @pytest.mark.parametrize(("library", "extra"), DOORS)
-def test_a_missing_library_is_named_with_what_to_install(city, tmp_path, library, extra):
+def test_a_missing_library_is_named_with_what_to_install(forks, city, tmp_path, library, extra):
     doors = DOORS[library, extra]
-    paths = os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")])
-    done = subprocess.run(
-        [sys.executable, "-c", TRY, json.dumps([library, str(city), doors])], check=False,
-        capture_output=True, text=True, timeout=170, cwd=tmp_path,
-        env=os.environ | {"PYTHONPATH": paths},
-    )  # fmt: skip
-    assert done.returncode == 0, done.stderr
-    said = [json.loads(line) for line in done.stdout.splitlines()]
+    done = forks.run(TRY, json.dumps([library, str(city), doors]), folder=tmp_path)
+    assert done.code == 0, done.err
+    said = [json.loads(line) for line in done.out.splitlines()]
     wanted = f"needs {library}: pip install 'im2gps-justzoomin[{extra}]'"
     assert len(said) == len(doors)
     for door, lines in zip(doors, said, strict=True):

@@ -52,6 +52,13 @@ for line in sys.stdin:
     print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), flush=True)
 """
 
+# Code that runs the command of a package, with the package and the words as arguments.
+COMMAND = """
+import importlib, sys
+sys.argv = sys.argv[1:]
+sys.exit(importlib.import_module(f"{sys.argv[0]}.cli").main())
+"""
+
 
 class Said(NamedTuple):
     """How a process ended, and what it wrote."""
