@@ -25,7 +25,8 @@ _CODING = {*range(0xC0, 0xC8), *range(0xC9, 0xD0), *range(0xD9, 0xDC), 0xDD}
 _FRAMES = (0xC0, 0xC1, 0xC2)  # baseline, extended, progressive
 # In entropy-coded data FF is followed by 00 (a literal FF), a restart marker or FF (padding).
 _MARKER = re.compile(rb"\xff[^\x00\x01\xd0-\xd7\xff]", re.DOTALL)
-_SHORT_SCAN, _BLOCK = 2**14, 2**16  # bytes
+# Bytes. Most pictures have one scan, and fit into a block; progressive ones have short scans, too.
+_FIRST_SCAN, _SHORT_SCAN, _BLOCK = 2**10, 2**14, 2**17
 _EXIF = b"Exif\0\0"
 _XMP = b"http://ns.adobe.com/xap/1.0/\0"
 _IN_XMP = re.compile(rb"""tiff:Orientation\s*(?:=\s*["']|>)\s*([1-8])\s*["'<]""")
@@ -103,7 +104,8 @@ def segments(data: bytes) -> Iterator[Segment]:
         payload = data[position + 2 : stop]
         if marker == _SOS:
             scans += 1
-            following = _next_marker(data, stop)
+            is_long = scans == 1 and len(data) > 2 * _SHORT_SCAN
+            following = _next_marker(data, stop, _FIRST_SCAN if is_long else _SHORT_SCAN)
             if following is None:
                 raise PhotoError("the JPEG is cut inside its picture")
             if scans > MAX_SCANS:
@@ -113,15 +115,16 @@ def segments(data: bytes) -> Iterator[Segment]:
     raise PhotoError(f"the JPEG has more than {MAX_SEGMENTS:,} segments")
 
 
-def _next_marker(data: bytes, start: int) -> re.Match[bytes] | None:
+def _next_marker(data: bytes, start: int, short: int = _SHORT_SCAN) -> re.Match[bytes] | None:
     """Find the next marker. In long scans NumPy is faster than `re`, which stops at every FF."""
-    stop = start + _SHORT_SCAN
+    stop = start + short
     found = _MARKER.search(data, start, stop)
     while found is None and stop < len(data):
         start, stop = stop - 1, stop - 1 + _BLOCK  # a marker may lie across two blocks
         block = np.frombuffer(data, np.uint8, min(stop, len(data)) - start, start)
         candidates = block[:-1] == 0xFF
-        candidates &= block[1:].astype(bool)
+        # The smaller of 1 and the following byte is 0 for a literal FF.
+        np.minimum(numbers := candidates.view(np.uint8), block[1:], out=numbers)
         first = int(candidates.argmax())
         if candidates[first]:
             # Often the marker; else padding or restart markers, of which there are many.
