@@ -12,7 +12,7 @@ import im2gps  # noqa: F401 - registers the name
 import justzoomin  # noqa: F401 - registers the name
 from tests.support.shards import jpeg, pair, write_shard
 
-PHOTOS = 21  # a shard; a table of a stream has 1, 2, 4, 8 and then up to 16 rows
+PHOTOS = 21  # a shard; a table of a stream has 1, 4 and then up to 16 rows
 
 
 @pytest.fixture(scope="module")
