@@ -81,9 +81,8 @@ class TarReader:
         file, state, _ = self._open()
         if min(offset, size) < 0 or offset + size > state[0]:
             raise ShardError(f"{self.path} ends before {name} does. Get the file again.")
-        # Checked before and after, to notice bytes that were overwritten in between.
-        self._check_unchanged(file, state)
         data = _read_at(file, offset, size)
+        # Checked afterwards, to notice also bytes that were overwritten while they were read.
         self._check_unchanged(file, state)
         if len(data) < size:
             raise ShardError(f"{self.path} is cut inside {name}. Get the file again.")
