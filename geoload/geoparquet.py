@@ -20,6 +20,9 @@ _BLOCK = 2**19  # rows that are ordered together, in memory
 _SIDES = ("xmin", "ymin", "xmax", "ymax")
 _BOX = pa.struct([(side, pa.float64()) for side in _SIDES])
 COLUMNS = {"geometry": pa.binary(), "bbox": _BOX}
+# Coordinates of neighbouring rows have most bytes in common: stored byte by byte
+# (use_byte_stream_split), they become smaller.
+FLOATS = ["latitude", "longitude", *(f"bbox.{side}" for side in _SIDES)]
 _GEO = {
     "version": "1.1.0",
     "primary_column": "geometry",
@@ -90,10 +93,7 @@ class PlaceWriter:
     def __init__(self, where: Any, schema: pa.Schema) -> None:
         self._schema = place_schema(schema)
         self._waiting: list[pa.Table] = []
-        # Coordinates of neighbouring rows have most bytes in common: stored byte by byte, they
-        # become smaller.
-        floats = ["latitude", "longitude", *(f"bbox.{side}" for side in _SIDES)]
-        self._writer = parquet_writer(where, self._schema, use_byte_stream_split=floats)
+        self._writer = parquet_writer(where, self._schema, use_byte_stream_split=FLOATS)
 
     def write_table(self, table: pa.Table) -> None:
         """Add a table, which is kept in memory until there are enough rows."""

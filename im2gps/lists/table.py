@@ -24,7 +24,7 @@ import pyarrow.parquet as pq
 from gcd_metric.names import counted
 from geoload.commands import add_subcommand
 from geoload.files import atomic_write, files_below, printable, write_json
-from geoload.geoparquet import place_schema, with_geometry
+from geoload.geoparquet import FLOATS, place_schema, with_geometry
 from geoload.messages import format_bytes, progress_bar
 from geoload.parquet import parquet_writer
 from geoload.processes import ahead, core_count
@@ -211,7 +211,8 @@ def _write(tables: Iterable[pa.Table], output: BinaryIO, result: Result) -> None
     """Write the rows of all lists, and what the result says of them."""
     # Rows stay in the order of the lists, because `im2gps build` packs consecutive rows.
     schema = place_schema(SCHEMA)
-    with parquet_writer(output, schema, use_dictionary=_DICTIONARIES) as writer:
+    options = {"use_dictionary": _DICTIONARIES, "use_byte_stream_split": FLOATS}
+    with parquet_writer(output, schema, **options) as writer:
         waiting = [SCHEMA.empty_table()]
         for table in tables:
             waiting.append(table)
