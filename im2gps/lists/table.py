@@ -351,25 +351,29 @@ class _Filter:
 
 
 class SeenIds:
-    """A set of photo ids that takes 8 bytes for each: sorted arrays of about `LENGTH` ids."""
+    """A set of photo ids that takes 8 bytes for each, in sorted arrays of about `LENGTH` ids.
 
-    LENGTH = 2**20
+    The last arrays are shorter. A short array is merged with the one before it only if that is less
+    than four times as long, so that each id is copied only a few times.
+    """
+
+    LENGTH = 2**22
 
     def __init__(self) -> None:
-        self._runs = [np.array([], np.uint64)]
+        self._runs: list[np.ndarray] = []
 
     def add(self, ids: np.ndarray) -> np.ndarray:
         """Add ids; return for each whether it is new."""
         unique, place = np.unique(ids, return_index=True)
         new = np.ones(len(unique), bool)
         for run in self._runs:
-            at = np.searchsorted(run, unique)
-            inside = at < len(run)
-            new[inside] &= run[at[inside]] != unique[inside]
-        if len(self._runs[-1]) >= self.LENGTH:
-            self._runs.append(np.array([], np.uint64))
-        # numpy's stable sort merges two sorted runs.
-        self._runs[-1] = np.sort(np.concatenate([self._runs[-1], unique[new]]), kind="stable")
+            new &= run.take(np.searchsorted(run, unique), mode="clip") != unique
+        added = unique[new]
+        while len(added) and self._runs and len(self._runs[-1]) < min(4 * len(added), self.LENGTH):
+            # numpy's stable sort merges two sorted runs.
+            added = np.sort(np.concatenate([self._runs.pop(), added]), kind="stable")
+        if len(added):
+            self._runs.append(added)
         first = np.zeros(len(ids), bool)
         first[place[new]] = True
         return first
