@@ -42,6 +42,10 @@ _PROGRESS = re.compile(
 _UNSAFE = re.compile(r"^\.|[/\\:*?\"<>|%\0-\x1f\x7f]|[. ]$")
 _CONTROL = re.compile(r"[\0-\x1f\x7f]")
 _MERGED = Kind("merged_blocks", "two blocks run into each other")
+_BOM = "\ufeff".encode()
+# Byte order marks at the start of a file, or inside it where files were joined, and the form feeds
+# of printed lists.
+_MARKS = re.compile(rb"^(?:%b|\f)+(?=[a-z_ ]+:)" % _BOM, re.MULTILINE)
 _MAX_LAYOUTS = 4  # that are read by columns; one program writes all blocks of a list alike
 
 
@@ -63,18 +67,25 @@ class Parsed:
         Lines outside the blocks that are not progress lines.
     unread : Counter
         Number of optional values that could not be read, by kind.
+    lines : int
+        Number of lines of the text.
     """
 
     table: pa.Table
     broken: list[tuple[int, Kind]]
     stray: list[int]
     unread: Counter[Kind]
+    lines: int
 
 
-def parse(data: bytes) -> Parsed:
+def parse(data: bytes | memoryview) -> Parsed:
     """Read text that starts at the start of a line and ends at the end of a block."""
     text = _Text(data)
-    maybe = np.flatnonzero(text.bytes[text.starts] == _PHOTO_LINE[0])
+    initials = text.bytes[text.starts]
+    if np.any((initials == _BOM[0]) | (initials == ord("\f"))):
+        text = _Text(_MARKS.sub(b"", data))
+        initials = text.bytes[text.starts]
+    maybe = np.flatnonzero(initials == _PHOTO_LINE[0])
     first = maybe[text.begin_with(maybe, _PHOTO_LINE)]
     spans = np.column_stack([first, np.append(first[1:], len(text))[: len(first)]])
     reader = _BlockReader(text)
@@ -100,7 +111,7 @@ def parse(data: bytes) -> Parsed:
         rows, fields = rows[order], {k: v.take(pa.array(order)) for k, v in fields.items()}
     table, invalid, unread = to_columns(fields)
     reader.broken += [(int(first[rows[i]]), reason) for i, reason in invalid.items()]
-    return Parsed(table, sorted(reader.broken), sorted(reader.stray), unread)
+    return Parsed(table, sorted(reader.broken), sorted(reader.stray), unread, len(text))
 
 
 def write_block(values: Mapping[str, Any]) -> bytes:
@@ -128,17 +139,18 @@ def keyword(name: str) -> str:
 class _Text:
     """A text by its lines: the first byte and the end of each, by number."""
 
-    def __init__(self, data: bytes) -> None:
-        end = b"\n" if data and not data.endswith(b"\n") else b""
+    def __init__(self, data: bytes | memoryview) -> None:
+        end = b"\n" if data and data[-1:] != b"\n" else b""
         size = len(data) + len(end)
         # The eight bytes from each byte on as one number: comparing such numbers finds the keys.
-        self.data = data + end + bytes(8)
+        self.data = b"".join([data, end, bytes(8)])
         self.words: np.ndarray = np.ndarray((size + 1,), "<u8", self.data, strides=(1,))
         self.bytes = np.frombuffer(self.data, np.uint8)
-        breaks = np.flatnonzero(self.bytes[:size] == ord("\n"))
-        self.starts = np.append(0, breaks + 1)[: len(breaks)]
-        self._bounds = np.append(self.starts, size)
-        self.ends = breaks - ((self.bytes[breaks - 1] == ord("\r")) & (breaks > self.starts))
+        self._bounds = np.append(0, np.flatnonzero(self.bytes[:size] == ord("\n")) + 1)
+        self.starts = self._bounds[:-1]
+        self.ends = self._bounds[1:] - 1
+        if b"\r" in self.data:
+            self.ends -= (self.bytes[self.ends - 1] == ord("\r")) & (self.ends > self.starts)
 
     def __len__(self) -> int:
         return len(self.starts)
@@ -179,7 +191,8 @@ class _Text:
         starts = self.starts[lines] + skip
         starts += self.bytes[starts] == ord(" ")
         # Wanted values alternate with the text between them; `take` copies only the values.
-        offsets = np.column_stack([starts, self.ends[lines]]).astype(np.int32).ravel()
+        offsets = np.empty(2 * len(lines), np.int32)
+        offsets[::2], offsets[1::2] = starts, self.ends[lines]
         buffers = [None, pa.py_buffer(offsets), pa.py_buffer(self.data)]
         both = pa.Array.from_buffers(pa.binary(), len(offsets) - 1, buffers, null_count=0)
         return both.take(pa.array(np.arange(0, len(offsets), 2, dtype=np.int32)))

@@ -10,7 +10,6 @@ from __future__ import annotations
 import codecs
 import json
 import os
-import re
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import asdict, astuple, dataclass, field
 from pathlib import Path
@@ -39,10 +38,6 @@ from im2gps.photo_table import SCHEMA
 PIECE = 4 * 2**20
 ROW_GROUP = 65_536
 _START = b"\nphoto:"
-_BOM = "\ufeff".encode()
-# Byte order marks at the start of a file, or inside it where files were joined, and the form feeds
-# of printed lists.
-_MARKS = re.compile(rb"^(?:%b|\f)+(?=[a-z_ ]+:)" % _BOM, re.MULTILINE)
 _UTF_16 = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
 _MAX_UTF_16 = 2**28
 # Columns with few different values.
@@ -276,11 +271,11 @@ def _read_piece(span: tuple[Path, int, int]) -> _Piece:
     end = data.find(_START, length - 1) + 1 or len(data)
     if start and not begin:
         begin = end = length
-    breaks, before = data.count(b"\n", back, length), data.count(b"\n", back, begin)
-    text = data[begin:end]
-    if _BOM in text or b"\f" in text:
-        text = _MARKS.sub(b"", text)
-    return _Piece(file, stop - start, breaks, before, parse(text))
+    before = data.count(b"\n", back, begin)
+    parsed = parse(memoryview(data)[begin:end])
+    # The text ends with the last block that starts in the piece.
+    breaks = before + parsed.lines - data.count(b"\n", length, end)
+    return _Piece(file, stop - start, breaks, before, parsed)
 
 
 class _Filter:
