@@ -25,6 +25,8 @@ _CODING = {*range(0xC0, 0xC8), *range(0xC9, 0xD0), *range(0xD9, 0xDC), 0xDD}
 _FRAMES = (0xC0, 0xC1, 0xC2)  # baseline, extended, progressive
 # In entropy-coded data FF is followed by 00 (a literal FF), a restart marker or FF (padding).
 _MARKER = re.compile(rb"\xff[^\x00\x01\xd0-\xd7\xff]", re.DOTALL)
+# A segment is found sooner in these than with a regular expression.
+_MARKERS = {m for m in (bytes([0xFF, n]) for n in range(256)) if _MARKER.match(m)}
 # Bytes. Most pictures have one scan, and fit into a block; progressive ones have short scans, too.
 _FIRST_SCAN, _SHORT_SCAN, _BLOCK = 2**10, 2**14, 2**17
 _EXIF = b"Exif\0\0"
@@ -87,11 +89,13 @@ def segments(data: bytes) -> Iterator[Segment]:
         raise PhotoError("not a JPEG file" if data else "the file is empty")
     stop, scans = 2, 0
     for _ in range(MAX_SEGMENTS):
-        # libjpeg also skips bytes between two segments.
-        found = _MARKER.match(data, stop) or _next_marker(data, stop)
-        if found is None:
-            raise PhotoError(f"the JPEG is cut or broken at byte {stop} of {len(data)}")
-        marker, start, position = data[found.end() - 1], found.start(), found.end()
+        start, position = stop, stop + 2
+        if data[start:position] not in _MARKERS:  # libjpeg also skips bytes between two segments
+            found = _next_marker(data, start)
+            if found is None:
+                raise PhotoError(f"the JPEG is cut or broken at byte {stop} of {len(data)}")
+            start, position = found.span()
+        marker = data[position - 1]
         if marker == _EOI:
             if not scans:
                 raise PhotoError("the JPEG contains no picture")
