@@ -232,11 +232,14 @@ def pictures(data: bytes) -> object:
 @_target()
 def lists(data: bytes) -> object:
     whole = parse(data)
-    blocks = (b"\n" + data).count(b"\nphoto:")
+    # Byte order marks of joined files and form feeds may come before a block.
+    found = re.finditer(rb"^(?:\xef\xbb\xbf|\f)*photo:", data, re.MULTILINE)
+    begins = [block.start() for block in found]
+    blocks = len(begins)
     assert len(whole.table) <= blocks, "more photos than blocks"
     assert len(whole.table) + len(whole.broken) >= blocks, "a block was lost"
     # Blocks read one by one give the same rows as blocks read by columns.
-    starts = [0, *(found.start() for found in re.finditer(rb"^photo:", data, re.MULTILINE))]
+    starts = [0, *begins]
     if len(starts) < 9:
         ends = [*starts[1:], len(data)]
         alone = [parse(data[one:end]).table for one, end in zip(starts, ends, strict=True)]
