@@ -300,7 +300,7 @@ def echo() -> Iterator[tuple[Echo, Forks]]:
     """Such a server, and an interpreter for which it is the Hub."""
     with Echo() as server:
         environment = {"HF_ENDPOINT": server.endpoint, "HF_TOKEN": TOKEN}
-        with Forks(["datasets"], environment) as forks:
+        with Forks(["datasets", "aiohttp"], environment) as forks:
             yield server, forks
 
 

@@ -34,7 +34,7 @@ def said(tmp_path_factory) -> Iterator[Callable[..., str]]:
         assert "DEBUG" in output and "curl -X" in output  # the requests with their headers
         return output
 
-    with Forks(["datasets"], {"HF_DEBUG": "1", "HF_TOKEN": TOKEN}) as forks:
+    with Forks(["datasets", "aiohttp"], {"HF_DEBUG": "1", "HF_TOKEN": TOKEN}) as forks:
         yield run
 
 

@@ -19,8 +19,9 @@ ROOT = Path(__file__).parents[2]
 BLOCKS = re.compile(r"^```(python|bash)\n(.*?)^```", re.DOTALL | re.MULTILINE)
 NAMED = re.compile(r"# (\w+\.py)\n")
 PAGES = sorted(ROOT.glob("docs/*.md"))
-# What the pages import, except what each of them is to import itself.
-LIBRARIES = ["datasets", "evaluate", "matplotlib.figure", "webdataset"]
+# What the pages and the commands on them import, except what each of them is to import itself.
+LIBRARIES = ["datasets", "evaluate", "webdataset", "aiohttp", "scipy.spatial", "shapely", "pyproj"]
+LIBRARIES += ["antimeridian", "cv2", "simplejpeg", "matplotlib.backends.backend_agg"]
 LIBRARIES += ["torch"] * (importlib.util.find_spec("torch") is not None)
 SCRIPTS = {script.name: script.value for script in entry_points(group="console_scripts")}
 # As an installed command does it.

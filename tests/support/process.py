@@ -41,5 +41,5 @@ def offline(tmp_path_factory) -> Iterator[Forks]:
         pytest.skip("needs fork")
     folder = tmp_path_factory.mktemp("caches")
     environment = {name: str(folder / name.lower()) for name in CACHES} | {"HF_HUB_OFFLINE": "1"}
-    with Forks(["datasets", "scipy.stats"], environment) as forks:
+    with Forks(["datasets", "scipy.stats", "aiohttp"], environment) as forks:
         yield forks
