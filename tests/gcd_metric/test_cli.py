@@ -1,6 +1,7 @@
 """The command `gcd-metric` with synthetic files and data sets."""
 
 import csv
+import itertools
 import json
 import os
 import re
@@ -939,9 +940,16 @@ def test_the_version_is_that_of_the_package(capsys):
     assert capsys.readouterr().out == f"gcd-metric {version('im2gps-justzoomin')}\n"
 
 
-@pytest.mark.parametrize("arguments", [["--json"], [], ["--help"], ["--report", "r.html"]])
-@pytest.mark.parametrize("unbuffered", ["", "1"])
-@pytest.mark.parametrize("errors", [subprocess.PIPE, subprocess.STDOUT])
+@pytest.mark.parametrize(
+    ("arguments", "unbuffered", "errors"),
+    [
+        *itertools.product([[], ["--help"]], ["", "1"], [subprocess.PIPE, subprocess.STDOUT]),
+        (["--json"], "", subprocess.STDOUT),
+        (["--json"], "1", subprocess.PIPE),
+        (["--report", "r.html"], "", subprocess.STDOUT),
+        (["--report", "r.html"], "1", subprocess.PIPE),
+    ],
+)
 def test_a_reader_that_closes_the_pipe_is_not_an_error(files, arguments, unbuffered, errors):
     reader, writer = os.pipe()
     os.close(reader)  # close before the first line is written
