@@ -12,6 +12,7 @@ import pytest
 pytest.importorskip("torch")
 
 from geoload.files import file_lock
+from tests.support.equal import assert_same_bytes
 from tests.support.limits import small_files_only
 
 # The answers depend on the batch, and on a random draw.
@@ -69,7 +70,7 @@ def test_a_run_killed_ten_times_ends_with_the_bytes_of_one_that_was_not(bare, ru
     words = [points, f"{tmp_path}/killed", f"{tmp_path}/usual", *command]
     subprocess.run([sys.executable, "-c", KILLED, *words], check=True, timeout=160)
     killed, usual = (tmp_path / name / "predictions.jsonl" for name in ("killed", "usual"))
-    assert killed.read_bytes() == usual.read_bytes()
+    assert_same_bytes(killed.read_bytes(), usual.read_bytes())
     document = json.loads((tmp_path / "killed" / "run.json").read_text(encoding="utf-8"))
     assert document["n"] == 110 and len(document["sessions"]) > 5
     assert document["seconds"] == pytest.approx(
@@ -85,7 +86,7 @@ def test_what_is_left_of_a_torn_file_is_completed(run):
     for size in (0, 900, len(whole) // 2, len(whole) - 1):
         path.write_bytes(whole[:size])
         assert run(DRAWN, *options, name="model")[0] == 0
-        assert path.read_bytes() == whole
+        assert_same_bytes(path.read_bytes(), whole)
 
 
 def test_a_session_that_was_killed_lasted_until_its_last_prediction(run):
@@ -125,7 +126,7 @@ def test_a_photo_on_which_the_model_raises_is_recorded_and_tried_again(run, tmp_
     assert run(RAISING, "--retry-errors", name="model")[0] == 0
     run(RAISING, name="model", out="whole")
     usual = (tmp_path / "whole" / "predictions.jsonl").read_bytes()
-    assert (folder / "predictions.jsonl").read_bytes() == usual
+    assert_same_bytes((folder / "predictions.jsonl").read_bytes(), usual)
 
 
 def test_errors_are_tried_again_when_a_stopped_run_goes_on(run, tmp_path, monkeypatch):
@@ -136,7 +137,8 @@ def test_errors_are_tried_again_when_a_stopped_run_goes_on(run, tmp_path, monkey
     (tmp_path / "fixed").touch()
     assert run(RAISING, "--retry-errors", name="model")[0] == 0
     run(RAISING, name="model", out="whole")
-    assert path.read_bytes() == (tmp_path / "whole" / "predictions.jsonl").read_bytes()
+    whole = tmp_path / "whole" / "predictions.jsonl"
+    assert_same_bytes(path.read_bytes(), whole.read_bytes())
 
 
 @pytest.mark.parametrize("options", [[], ["--batch-size", "1"], ["--limit", "3"]])
@@ -173,7 +175,7 @@ def test_a_full_disk_is_one_line_and_the_run_goes_on(run, tmp_path):
     assert f"{folder}/predictions.jsonl: the file would be larger" in err
     assert run(DRAWN, "--batch-size", "8", name="model")[0] == 0
     whole = (tmp_path / "usual" / "predictions.jsonl").read_bytes()
-    assert (folder / "predictions.jsonl").read_bytes() == whole
+    assert_same_bytes((folder / "predictions.jsonl").read_bytes(), whole)
 
 
 def test_a_folder_has_one_run_and_one_process(run):

@@ -12,6 +12,7 @@ pytest.importorskip("torch")
 
 from geoeval.cli import main
 from justzoomin.rendering import render
+from tests.support.equal import assert_same_bytes
 
 MODELS = """
 import numpy as np
@@ -133,7 +134,7 @@ def test_a_stopped_run_continues_to_the_same_bytes(geoeval, undrawn):
     _, _, folder, _ = geoeval("Zoom", *FEW, "--beam", "2", out="stopped")
     (folder / "predictions.jsonl").write_bytes(wanted[: len(wanted) // 2])
     assert geoeval("Zoom", *FEW, "--beam", "2", out="stopped")[0] == 0
-    assert (folder / "predictions.jsonl").read_bytes() == wanted
+    assert_same_bytes((folder / "predictions.jsonl").read_bytes(), wanted)
     status, text, _, _ = geoeval("Zoom", *FEW, "--beam", "4", out="stopped")
     assert status == 2 and "beam was 2 and is 4" in text
 

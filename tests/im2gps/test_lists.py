@@ -18,6 +18,7 @@ from im2gps.lists import table as lists
 from im2gps.lists.records import KEYS, keyword
 from im2gps.lists.sample import write_lists
 from im2gps.photo_table import SCHEMA
+from tests.support.equal import assert_same_bytes
 
 WHOLE = {
     "photo": "231521295 0a1b2c3d4e 97",
@@ -386,7 +387,7 @@ def test_an_error_is_one_line_and_keeps_the_old_table(tmp_path, capsys):
         assert main(["lists", "-o", str(output), *arguments]) == 2
         error = capsys.readouterr().err
         assert message in error and error.count("\n") == 1
-    assert output.read_bytes() == before
+    assert_same_bytes(output.read_bytes(), before)
     assert not list(tmp_path.glob("*.part"))
 
 

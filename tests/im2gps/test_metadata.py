@@ -15,6 +15,7 @@ from im2gps.cli import main
 from im2gps.lists.sample import write_lists
 from im2gps.lists.table import write_table
 from im2gps.photo_table import SCHEMA
+from tests.support.equal import assert_same_bytes
 
 
 @pytest.fixture(scope="module")
@@ -90,7 +91,8 @@ def test_the_miniature_has_lists_by_the_packs_photographers(tmp_path, capsys):
         assert main(["sample", folder, *packs, "--width", "16", "--lists", "2000"]) == 0
     assert " with 2,000 records of " in capsys.readouterr().out
     for path in (tmp_path / "one" / "lists").iterdir():
-        assert path.read_bytes() == (tmp_path / "two" / "lists" / path.name).read_bytes()
+        same = tmp_path / "two" / "lists" / path.name
+        assert_same_bytes(path.read_bytes(), same.read_bytes())
     output = tmp_path / "photos.parquet"
     pack = str(tmp_path / "one" / "gps_query_imgs.zip")
     arguments = ["lists", str(tmp_path / "one" / "lists"), "-o", str(output)]

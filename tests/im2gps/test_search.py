@@ -19,6 +19,7 @@ from hypothesis import strategies as st
 
 from im2gps.cli import main
 from im2gps.flickr.http import retry_after
+from tests.support.equal import assert_same_bytes
 from tests.support.flickr import Flickr, photo
 from tests.support.hub import Answer
 
@@ -233,7 +234,7 @@ def test_a_permanent_error_is_one_line_and_the_search_can_be_resumed(tmp_path, c
         whole = (tmp_path / "lists" / "Rome.txt").read_bytes()
         assert main(arguments) == 0
         assert len(server.searches) == asked
-        assert (tmp_path / "lists" / "Rome.txt").read_bytes() == whole
+        assert_same_bytes((tmp_path / "lists" / "Rome.txt").read_bytes(), whole)
 
 
 def test_a_killed_search_resumes_after_its_last_complete_slice(tmp_path):

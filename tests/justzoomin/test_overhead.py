@@ -28,6 +28,7 @@ from justzoomin.views import to_jpeg
 
 pytest.importorskip("cv2")
 from justzoomin.sample_tiles import write_tiles
+from tests.support.equal import assert_same_bytes
 
 PIXELS = 64  # of the views here; they are drawn from other levels than those of 384 pixels
 
@@ -116,7 +117,7 @@ def test_interrupted_rendering_gives_the_same_shard(data, rendered, tmp_path):
     whole = rendered.read_bytes()
     output = tmp_path / "again.tar"
     assert justzoomin.render(str(data), output, PIXELS, depth=3, workers=1) == 273
-    assert output.read_bytes() == whole
+    assert_same_bytes(output.read_bytes(), whole)
     # Interrupted: some parts exist, and one is incomplete.
     calls = []
     real = justzoomin.rendering._render_part
@@ -134,7 +135,7 @@ def test_interrupted_rendering_gives_the_same_shard(data, rendered, tmp_path):
         until_tired(path, group, PIXELS, 95)
     (folder / "0007.part").write_bytes(b"half")
     assert justzoomin.render(str(data), tmp_path / "third.tar", PIXELS, depth=3, workers=1) == 273
-    assert (tmp_path / "third.tar").read_bytes() == whole
+    assert_same_bytes((tmp_path / "third.tar").read_bytes(), whole)
     assert not folder.exists()
 
 
@@ -163,7 +164,7 @@ def test_a_killed_rendering_leaves_no_worker_and_continues(data, rendered, tmp_p
     assert killed.returncode == -signal.SIGKILL
     assert not output.exists()
     assert justzoomin.render(str(data), output, PIXELS, depth=3, workers=2) == 273
-    assert output.read_bytes() == rendered.read_bytes()
+    assert_same_bytes(output.read_bytes(), rendered.read_bytes())
     assert sorted(p.name for p in tmp_path.iterdir() if p.suffix != ".lock") == [
         "killed.py", "views.tar",
     ]  # fmt: skip

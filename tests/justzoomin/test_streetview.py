@@ -21,6 +21,7 @@ import justzoomin
 from justzoomin.painting import street, surroundings
 from justzoomin.sample import write_sample
 from justzoomin.table import TableError, parse_sequences, read_table
+from tests.support.equal import assert_same_bytes
 from tests.support.shards import rewrite
 
 COLUMNS = ["image_id", "latitude", "longitude", "sequence"]
@@ -439,7 +440,5 @@ def test_the_miniature_is_the_same_every_time(tmp_path):
     for name in ("one", "two"):
         write_sample(tmp_path / name, 5, 2, shards=2, width=16)
     for file in (p for p in (tmp_path / "one").rglob("*") if p.is_file()):
-        assert (
-            file.read_bytes()
-            == (tmp_path / "two" / file.relative_to(tmp_path / "one")).read_bytes()
-        )
+        same = tmp_path / "two" / file.relative_to(tmp_path / "one")
+        assert_same_bytes(file.read_bytes(), same.read_bytes())

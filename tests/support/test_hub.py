@@ -20,6 +20,7 @@ from pathlib import Path
 import fsspec
 import pytest
 
+from tests.support.equal import assert_same_bytes
 from tests.support.hub import Hub, Loopback, parse_range
 from tests.support.static import Static
 
@@ -118,7 +119,7 @@ def test_listing_in_pages(hub: Hub, folder: Path) -> None:
 def client_downloads(sha: str) -> None:
     from huggingface_hub import get_hf_file_metadata, hf_hub_url
 
-    assert _download().read_bytes() == DATA
+    assert_same_bytes(_download().read_bytes(), DATA)
     assert sha in str(_download("table.csv"))
     metadata = get_hf_file_metadata(hf_hub_url(REPO, TAR, repo_type="dataset"))
     assert (metadata.commit_hash, metadata.size) == (sha, len(DATA))
