@@ -175,7 +175,7 @@ def test_a_killed_build_continues(tmp_path):
             assert host.held.wait(100)
             killed.kill()
             # The pipe's end comes when its workers, who have it too, are gone as well.
-            killed.communicate(timeout=60)
+            killed.communicate(timeout=170)
         done = samples(tmp_path / "out")
         assert 0 < len(done) < 60
         host.release()

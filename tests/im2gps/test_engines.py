@@ -104,6 +104,6 @@ def test_a_killed_worker_is_an_error(tmp_path):
         command = [sys.executable, str(killer), table, str(tmp_path / "out"), host.endpoint]
         with subprocess.Popen(command, stdin=-1, stderr=-1, text=True) as process:
             assert host.held.wait(100)
-            _, said = process.communicate("now\n", timeout=60)
+            _, said = process.communicate("now\n", timeout=170)
     assert "BuildError: a worker process was killed" in said
     assert not list((tmp_path / "out").glob("*.tar"))

@@ -126,7 +126,7 @@ def test_a_process_without_our_import_reads_rows_left_in_place(many, tmp_path, c
         "print(rows[3]['image'].size, 'justzoomin' in sys.modules)"
     )
     done = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, timeout=100, cwd=tmp_path
+        [sys.executable, "-c", code], capture_output=True, text=True, timeout=170, cwd=tmp_path
     )
     assert done.stdout.split() == ["(16,", "12)", "False"], done.stderr
 

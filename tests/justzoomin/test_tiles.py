@@ -264,7 +264,7 @@ def test_a_fork_draws_the_same(hub_folder: Path, tmp_path: Path) -> None:
     script = tmp_path / "fork.py"
     script.write_text(FORKING, encoding="utf-8")
     command = [sys.executable, str(script), str(hub_folder)]
-    subprocess.run(command, check=True, timeout=90)
+    subprocess.run(command, check=True, timeout=170)
 
 
 FORKING = """
@@ -282,7 +282,7 @@ results = context.Queue()
 for _ in range(3):
     context.Process(target=draw, args=(pyramid, results), daemon=True).start()
 for _ in range(3):
-    assert np.array_equal(results.get(timeout=60), before)
+    assert np.array_equal(results.get(timeout=170), before)
 assert np.array_equal(pyramid.views([7, 6, 6, 5], 260), before)
 """
 

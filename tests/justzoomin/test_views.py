@@ -183,7 +183,7 @@ views.table()
 
 
 def test_the_table_of_a_killed_process_is_not_used(shard, tmp_path):
-    killed = subprocess.run([sys.executable, "-c", KILLED, shard, tmp_path], timeout=100)
+    killed = subprocess.run([sys.executable, "-c", KILLED, shard, tmp_path], timeout=170)
     assert killed.returncode == -signal.SIGKILL
     assert list(tmp_path.glob(".*.part")) and not list(tmp_path.glob("*.npy"))
     table = justzoomin.open_views(shard, cache_dir=tmp_path).table()

@@ -52,7 +52,7 @@ def _run(hub: Hub, client: Callable[..., None], *args: object) -> None:
     paths = {"PYTHONPATH": str(Path(__file__).resolve().parents[2])}
     command = [sys.executable, "-c", CHILD, client.__name__, *map(str, args)]
     environment = {**os.environ, **hub.environment(), **paths}
-    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=60)
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=170)
     assert done.returncode == 0, done.stderr
 
 
