@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import tempfile
 from pathlib import Path
@@ -35,6 +36,17 @@ from tests.support.process import offline  # noqa: F401
 # A slow machine must not make a test fail.
 settings.register_profile("patient", deadline=None)
 settings.load_profile("patient")
+
+
+def pytest_sessionstart(session: pytest.Session) -> None:
+    """Let matplotlib list the fonts of the system once, before other processes are started.
+
+    The list is kept in a file. Where that is missing and listing takes more than 5 s, matplotlib
+    writes a line about it to stderr, which some tests expect to be empty.
+    """
+    if not hasattr(session.config, "workerinput"):
+        with contextlib.suppress(ImportError):
+            import matplotlib.font_manager  # noqa: F401
 
 
 def pytest_unconfigure() -> None:
