@@ -45,9 +45,10 @@ def main() -> None:
     except ImportError:
         print("Evaluation: torch is not installed here.")
         return
-    from geoeval import models, runner
+    from geoeval import runner
     from geoeval.benchmarks import open_benchmark
     from geoeval.records import Predictions, batches_of
+    from geoload.models import loading
 
     datasets.disable_progress_bars()
     model = Tiny()
@@ -57,9 +58,9 @@ def main() -> None:
         rows = datasets.load_dataset("im2gps", "photos", data_dir=folder, split="test")
 
         def records(photos: list[Image.Image]) -> list[dict[str, Any]]:
-            return models.records(model.predict(photos), len(photos), "tiny")
+            return loading.records(model.predict(photos), len(photos), "tiny")
 
-        loaded = models.Model("tiny", model, records, models.ModelOptions())
+        loaded = loading.Model("tiny", model, records, loading.ModelOptions())
         numbers = itertools.count()
 
         def ours() -> None:

@@ -12,13 +12,13 @@ from typing import Any
 from PIL import Image
 
 from geoload.files import local_path
+from geoload.models.photos import photo_of
 from geoload.pictures import Resize
 
 OWN = "photos"  # the benchmark of one's own photos
 OSV5M_COLUMNS = ["country", "land_cover", "climate", "drive_side"]
 _COLUMNS = ["image_id", "latitude", "longitude"]
 _SEQUENCE = "sequence"
-_WHOLE = 65_500  # as the shorter side of a photo: nothing is enlarged
 
 
 @dataclass
@@ -39,9 +39,7 @@ class Benchmark:
 
     def photo(self, number: int, resize: Resize) -> Image.Image:
         """Return a photo as models get it: RGB, upright, and without metadata."""
-        entry = self.photos[number]["image"]
-        # made from pixels, so that nothing else of the file is left
-        return Image.fromarray(resize({"image": [entry]})["image"][0])
+        return photo_of(self.photos[number]["image"], resize)
 
     def part(self, rows: Sequence[int]) -> Benchmark:
         """Return the photos with these numbers."""
@@ -62,14 +60,6 @@ class Benchmark:
             cells = [column[row] for column in self.columns.values()]
             writer.writerow([name, *place, *(self.sequences or ())[row : row + 1], *cells])
         return file.getvalue().encode()
-
-
-def resize_to(size: int | None) -> Resize:
-    """Return what decodes photos for `Benchmark.photo`.
-
-    `size` is their shorter side in pixels at most, or None for their own size.
-    """
-    return Resize(size or _WHOLE)
 
 
 def names() -> list[str]:

@@ -136,18 +136,19 @@ def _merge(options: dict[str, Any]) -> None:
 
 
 def _evaluate(options: dict[str, Any], command: str) -> None:
-    from geoeval import models, runner, zoom_run
+    from geoeval import runner, zoom_run
     from geoeval.benchmarks import open_benchmark
     from geoeval.records import Predictions, batches_of
     from geoeval.results import Folder, check_push
+    from geoload.models import loading
 
-    names = [field.name for field in dataclasses.fields(models.ModelOptions)]
-    chosen = models.ModelOptions(**{name: options[name] for name in names})
+    names = [field.name for field in dataclasses.fields(loading.ModelOptions)]
+    chosen = loading.ModelOptions(**{name: options[name] for name in names})
     folder = Folder(options["output"])
     pushing = check_push(folder, options)
     busy = ValueError(f"{folder.path}: another process is writing this run")
     with file_lock(folder.path / ".lock", busy):
-        model = models.load(options["model"], chosen)
+        model = loading.load(options["model"], chosen)
         zooms = zoom_run.ZoomOptions.of(model, options)
         paths = options["data_dir"], options["coordinates"]
         benchmark = open_benchmark(options["benchmark"], *paths)

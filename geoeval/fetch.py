@@ -9,7 +9,7 @@ from typing import TypeVar
 
 import numpy as np
 
-from geoeval.models import ModelError, described
+from geoload.models.loading import ModelError, described
 from geoload.processes import core_count
 from justzoomin import zoom
 from justzoomin.views import Views

@@ -20,8 +20,9 @@ from inspect_ai.util import registry_info
 from gcd_metric.groups import usual_groups
 from gcd_metric.inspect_scorer import great_circle
 from gcd_metric.options import usual_configuration
-from geoeval.benchmarks import Benchmark, open_benchmark, resize_to
-from geoeval.prompts import find_prompt
+from geoeval.benchmarks import Benchmark, open_benchmark
+from geoload.models.photos import resize_to
+from geoload.models.prompts import find_prompt
 
 
 def _make_task(name: str) -> Any:

@@ -11,9 +11,10 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from geoeval.models import ModelError
 from geoload.files import atomic_write
 from geoload.messages import progress_bar
+from geoload.models.loading import ModelError
+from geoload.models.photos import normalized
 from geoload.processes import ahead
 from justzoomin import zoom
 from justzoomin.views import Views
@@ -67,7 +68,7 @@ def embed_cells(
     found = []
     with progress_bar("Embedding cells", len(cells), "cell") as bar:
         for pictures in ahead(views.of, batches):
-            found.append(_normalized(model.embed_views(pictures), len(pictures), "embed_views"))
+            found.append(normalized(model.embed_views(pictures), len(pictures), "embed_views"))
             bar.update(len(pictures))
     embeddings = np.concatenate(found)
     with atomic_write(file) as opened:
@@ -92,7 +93,7 @@ def predictor(
     centres = np.stack(zoom.decode(cells), axis=-1)
 
     def predict(photos: list[Any]) -> list[dict[str, Any]]:
-        queries = _normalized(model.embed_photos(photos), len(photos), "embed_photos")
+        queries = normalized(model.embed_photos(photos), len(photos), "embed_photos")
         if queries.shape[1] != embeddings.shape[1]:
             raise ModelError(
                 f"embed_photos returned {queries.shape[1]} dimensions, embed_views "
@@ -124,17 +125,3 @@ def nearest(
         found = np.flatnonzero(row >= limit)
         best = found[np.argsort(-row[found], kind="stable")[:count]]
         yield best, row[best]
-
-
-def _normalized(embeddings: Any, count: int, what: str) -> np.ndarray:
-    """Return embeddings, shape (n, d), as float32 of length 1; raises ModelError if not."""
-    if hasattr(embeddings, "detach"):
-        embeddings = embeddings.detach().float().cpu()
-    array = np.asarray(embeddings, np.float32)
-    if array.ndim != 2 or len(array) != count:
-        raise ModelError(f"{what} returned shape {array.shape}, not ({count}, d)")
-    if not np.isfinite(array).all():
-        raise ValueError(f"{what} returned NaN or infinity")
-    lengths = np.linalg.norm(array, axis=1, keepdims=True)
-    normalized: np.ndarray = array / np.maximum(lengths, np.finfo(np.float32).tiny)
-    return normalized

@@ -12,10 +12,11 @@ from typing import Any
 
 import numpy as np
 
-from geoeval.benchmarks import Benchmark, resize_to
-from geoeval.models import Model, ModelError, described
+from geoeval.benchmarks import Benchmark
 from geoeval.records import Predictions, Record, error_record
 from geoload.messages import needed_for, progress_bar
+from geoload.models.loading import Model, ModelError, described
+from geoload.models.photos import resize_to
 
 try:
     import resource

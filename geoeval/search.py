@@ -9,8 +9,8 @@ import numpy as np
 from scipy.special import log_softmax
 
 from geoeval.fetch import Fetcher, run
-from geoeval.models import ModelError
 from geoeval.zoom_model import ZoomModel, check_state, take
+from geoload.models.loading import ModelError
 from justzoomin import zoom
 from justzoomin.zoom import DEPTH, GRID
 

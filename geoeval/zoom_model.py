@@ -8,7 +8,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from geoeval.models import ModelError
+from geoload.models.loading import ModelError
 
 
 class ZoomModel(Protocol):

@@ -12,10 +12,11 @@ from datasets import config
 from PIL import Image
 
 from geoeval import retrieval, runner, search
-from geoeval.benchmarks import Benchmark, resize_to
+from geoeval.benchmarks import Benchmark
 from geoeval.fetch import Fetcher
-from geoeval.models import Model, ModelError, Record
 from geoeval.results import Folder
+from geoload.models.loading import Model, ModelError, Record
+from geoload.models.photos import resize_to
 from justzoomin import preview, zoom
 from justzoomin.source import as_source
 from justzoomin.views import SIZE, DrawnViews, Views, find_rendered, open_views

@@ -19,10 +19,10 @@ import torch
 from safetensors.torch import load_file, save_file
 from transformers import AutoProcessor, CLIPModel, pipeline
 
-from geoeval.adapters.clip import PROMPT
-from geoeval.adapters.geoclip import CLIP
 from geoeval.cli import main
-from geoeval.models import ModelError, ModelOptions, load
+from geoload.models.adapters.clip import PROMPT
+from geoload.models.adapters.geoclip import CLIP
+from geoload.models.loading import ModelError, ModelOptions, load
 from tests.support.tiny_models import photo, save_chat, save_clip
 
 PHOTOS = [photo(seed) for seed in range(6)]

@@ -22,7 +22,7 @@ from gcd_metric.cli import main
 from gcd_metric.figures import flattened
 from geoeval.benchmarks import open_benchmark
 from geoeval.inspect_tasks import im2gps, justzoomin, photos
-from geoeval.prompts import PROMPTS
+from geoload.models.prompts import PROMPTS
 from im2gps.sample import write_sample
 from tests.support.chat import PATH, REFUSAL, Chat
 

@@ -11,7 +11,7 @@ from hypothesis.extra import numpy as arrays
 pytest.importorskip("torch")
 
 from geoeval import retrieval
-from geoeval.models import ModelError
+from geoload.models.loading import ModelError
 from justzoomin import zoom
 
 CELLS = zoom.cells(2)

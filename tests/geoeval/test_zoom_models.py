@@ -18,9 +18,9 @@ pytest.importorskip("cv2")
 import justzoomin
 from geoeval import search
 from geoeval.fetch import Fetcher, run
-from geoeval.models import ModelError
 from geoeval.zoom_scores import calibration, score_zoom, zoom_text
 from geoeval.zoom_sheet import draw_cases
+from geoload.models.loading import ModelError
 from justzoomin import zoom
 from justzoomin.views import open_views
 

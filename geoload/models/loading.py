@@ -31,8 +31,9 @@ RETURNS = (
     "candidates, best first"
 )
 _LIMITS = (90, 180)
-# frames of libraries and of this package, which are not where the user's code fails
-_NOT_OWN = ("site-packages", "<frozen", str(Path(__file__).parent), os.path.dirname(os.__file__))
+# frames of libraries and of this project, which are not where the user's code fails
+_PACKAGES = [str(Path(__file__).parents[2] / name) for name in ("geoload", "geoeval", "im2gps")]
+_NOT_OWN = ("site-packages", "<frozen", os.path.dirname(os.__file__), *_PACKAGES)
 Record = dict[str, Any]
 
 
@@ -103,7 +104,8 @@ def load(spec: str, options: ModelOptions) -> Model:
     adapter, _, checkpoint = spec.partition(":")
     code = None
     if adapter in ADAPTERS:
-        source = importlib.import_module(f"geoeval.adapters.{adapter}").load(checkpoint, options)
+        module = importlib.import_module(f"geoload.models.adapters.{adapter}")
+        source = module.load(checkpoint, options)
     elif not place:
         raise ModelError(
             f"{spec}: a model is FILE.py:NAME, package.module:NAME, or one of the adapters "

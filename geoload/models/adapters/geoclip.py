@@ -13,10 +13,10 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from geoeval.adapters import checkpoints
-from geoeval.galleries import open_gallery
-from geoeval.models import ModelOptions
 from geoload.files import read_json
+from geoload.models.adapters import checkpoints
+from geoload.models.galleries import open_gallery
+from geoload.models.loading import ModelOptions
 
 CLIP = "openai/clip-vit-large-patch14"
 _RELEASE = "geoclip-geolocation"  # model_type of a checkpoint in the package's own format

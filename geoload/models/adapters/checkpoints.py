@@ -7,8 +7,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from geoeval.models import ModelError, ModelOptions
 from geoload.files import sha256
+from geoload.models.loading import ModelError, ModelOptions
 
 CANDIDATES = 5  # places of each photo that are kept
 _WEIGHTS = (".safetensors", ".bin", ".pth", ".pt")

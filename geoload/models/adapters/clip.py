@@ -10,9 +10,9 @@ from typing import Any
 
 import numpy as np
 
-from geoeval.adapters import checkpoints
-from geoeval.galleries import Gallery, open_gallery
-from geoeval.models import ModelError, ModelOptions
+from geoload.models.adapters import checkpoints
+from geoload.models.galleries import Gallery, open_gallery
+from geoload.models.loading import ModelError, ModelOptions
 
 PROMPT = "A Street View photo in {country}. | A Street View photo from {city}."
 _CHUNK = 256  # texts that are encoded at once

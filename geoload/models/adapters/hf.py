@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from geoeval.adapters import checkpoints
-from geoeval.models import ModelError, ModelOptions
-from geoeval.prompts import find_prompt
+from geoload.models.adapters import checkpoints
+from geoload.models.loading import ModelError, ModelOptions
+from geoload.models.prompts import find_prompt
 
 MAX_NEW_TOKENS = 256
 
