@@ -44,9 +44,8 @@ def add_copies(found: Overlap, train: Sequence[Source], page: str | None = None)
             rows += own[right].tolist()
 
         def training() -> Iterator[Photo]:
-            for source in train:
-                with open_photos(source) as some:
-                    yield from some
+            for source in train:  # threads read ahead, also after the last photo was returned
+                yield from stack.enter_context(open_photos(source))
 
         sheet, report = Sheet(), Findings()
         keep = sheet.add if page else None

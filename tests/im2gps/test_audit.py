@@ -17,7 +17,9 @@ import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 
-from im2gps.audit.sources import flickr_ids
+from im2gps.audit.copies import add_copies
+from im2gps.audit.overlap import find_overlap
+from im2gps.audit.sources import flickr_ids, open_source
 from im2gps.cli import main
 from im2gps.lists.records import write_block
 from im2gps.photo_table import SCHEMA
@@ -313,6 +315,21 @@ def test_what_is_found_in_shards_is_counted_once(packs, tmp_path, capsys):
     write_shard(tmp_path / "a.tar", chain.from_iterable(samples))
     found = audit(capsys, tmp_path / "a.tar", f"im2gps={packs}", "--pictures")
     assert found["train"][0]["findings"]["unusable_sample"]["count"] == 1
+
+
+def test_photos_can_be_read_after_the_last_one_was_listed(packs, monkeypatch):
+    """Threads read them ahead, also those of a ZIP file and of the set before."""
+    read = []
+
+    def search(test, train, report, found):
+        read.extend(read() for _, read in [*train])
+        return []
+
+    monkeypatch.setattr("im2gps.audit.copies.find_copies", search)
+    sources = [open_source(f"{name}={packs}") for name in ("random_2k", "im2gps")]
+    found = find_overlap(sources, [open_source(f"im2gps={packs}")], 10, ["id"])
+    add_copies(found, sources)
+    assert len(read) == sum(source.photos for source in sources) > 20 and all(read)
 
 
 @pytest.mark.parametrize("form", ["folder", "shards"])
