@@ -114,9 +114,10 @@ class Resize:
     def image_bytes(self, key: str, data: bytes) -> np.ndarray | None:
         """Decode the JPEG of a webdataset sample: a handler for `pipeline.decode`."""
         is_jpeg = key.lower().rpartition(".")[2] in ("jpg", "jpeg")
-        return self._decode(data) if is_jpeg else None
+        return self.decode(data) if is_jpeg else None
 
-    def _decode(self, data: bytes) -> np.ndarray:
+    def decode(self, data: bytes) -> np.ndarray:
+        """Decode the file of a picture; raises PictureError if it is damaged."""
         fast = "torch" in sys.modules
         return decode(data, self._size, resample_with_torch if fast else resample_with_pillow)
 
@@ -131,7 +132,7 @@ class Resize:
             if data is None:
                 with fsspec.open(path, "rb") as file:
                     data = file.read()
-            return self._decode(data)
+            return self.decode(data)
         except PictureError as error:
             place = path or f"row {row} of the batch (counted from 0)"
             raise PictureError(f"{place}: {error}") from error

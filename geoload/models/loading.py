@@ -112,11 +112,11 @@ def load(spec: str, options: ModelOptions) -> Model:
             f"{', '.join(ADAPTERS)}"
         )
     else:
-        module = _explained(place, lambda: _import(place))
+        module = explained(place, lambda: _import(place))
         code = sha256(module.__file__) if module.__file__ else None
         source = _attribute(module, name, spec)
         if isinstance(source, type):
-            source = _explained(f"{spec}()", source)
+            source = explained(f"{spec}()", source)
         _set(source, spec, options)
     predict = getattr(source, "predict", source)
     model = Model(spec, source, lambda photos: records(predict(photos), len(photos), spec),
@@ -144,7 +144,7 @@ def _import(place: str) -> ModuleType:
     return module
 
 
-def _explained(what: str, work: Callable[[], Any]) -> Any:
+def explained(what: str, work: Callable[[], Any]) -> Any:
     """Do some work of the user's code, and say in one line where it fails."""
     try:
         return work()

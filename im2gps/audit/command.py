@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from json import dumps
 from typing import TYPE_CHECKING, Any
 
@@ -22,8 +23,10 @@ _KINDS = {  # in words, and what must be known on both sides
     "near": ("at most {near:g} m apart", "coordinates"),
     "photographer": ("same photographer", "photographers"),
     "picture": ("copy of the picture", "photos"),
+    "similar": ("similarity of embeddings {similarity:g} or more", "photos"),
 }
-_FROM_COLUMNS = [kind for kind in _KINDS if kind != "picture"]
+_FROM_COLUMNS = [kind for kind in _KINDS if kind not in ("picture", "similar")]
+_SIMILARITY = 0.95
 _FILES = "a table with ids and coordinates, Flickr lists, shards, or a folder or ZIP file of photos"
 
 
@@ -44,7 +47,15 @@ def add_command(commands: Any) -> None:
     add("--pictures", action="store_true",
         help="also compare the pictures, to find photos that were re-encoded, resized or slightly "
         "cropped; both sides must have photos")  # fmt: skip
-    add("--sheet", metavar="FILE.html", help="with --pictures, a page of the pairs to look at")
+    add("--embeddings", metavar="MODEL",
+        help="also compare the photos by the embeddings of a model, named as for geoeval: "
+        "FILE.py:NAME with a method embed_photos, clip:NAME or geoclip; both sides must have "
+        "photos")  # fmt: skip
+    add("--similarity", type=float, metavar="COSINE",
+        help="with --embeddings, the smallest cosine similarity of photos that count as similar "
+        f"(default {_SIMILARITY:g})")  # fmt: skip
+    add("--sheet", metavar="FILE.html",
+        help="with --pictures or --embeddings, a page of the pairs to look at")  # fmt: skip
     add("--plain-ids", action="store_true",
         help="take names that are plain numbers, such as 231521295.jpg, as Flickr photo ids; by "
         "default they are not, because they could be any numbers")  # fmt: skip
@@ -61,7 +72,8 @@ def add_command(commands: Any) -> None:
 
 def _run(
     train: list[str], test: list[str], near: float, kinds: str, plain_ids: bool,
-    pictures: bool, sheet: str | None, pairs: str | None, exclude: str | None, json: bool,
+    pictures: bool, embeddings: str | None, similarity: float | None, sheet: str | None,
+    pairs: str | None, exclude: str | None, json: bool,
 ) -> None:  # fmt: skip
     # Imported here, because no other command needs their libraries.
     from im2gps.audit.copies import add_copies, check_photos
@@ -73,17 +85,21 @@ def _run(
     wanted = kinds.split(",")
     if not set(wanted) <= {*_FROM_COLUMNS}:
         raise ValueError(f"--kinds {kinds}: choose from {','.join(_FROM_COLUMNS)}")
-    if sheet and not pictures:
-        raise ValueError("--sheet is a page of picture pairs, so it needs --pictures")
     paths = [source.path for source in (*sources, *tests) if source.path]
+    paths += [embeddings.rpartition(":")[0]] if embeddings else []
     check_outputs({"--sheet": sheet, "--pairs": pairs, "--exclude": exclude}, paths)
-    if pictures:
+    searches = _searches(pictures, embeddings, similarity)
+    if sheet and not searches:
+        raise ValueError("--sheet is a page of photos, so it needs --pictures or --embeddings")
+    if searches:
         check_photos([*sources, *tests])
     found = find_overlap(sources, tests, near, wanted)
-    if pictures:
-        add_copies(found, sources, sheet)
-        wanted.append("picture")
+    if searches:
+        add_copies(found, sources, searches, sheet)
+        wanted += searches
     report = _report(sources, found, near, wanted)
+    if embeddings:
+        report |= {"embeddings": embeddings, "similarity": similarity or _SIMILARITY}
     if json:
         print(dumps(report, indent=2))
     else:
@@ -97,6 +113,25 @@ def _run(
         written.append(_write_exclusions(found, exclude))
     if written and not json:
         print("\n" + "\n".join(written))
+
+
+def _searches(
+    pictures: bool, embeddings: str | None, similarity: float | None
+) -> dict[str, Callable[..., Any]]:
+    """Return the searches for pairs of photos, by kind; the model is loaded."""
+    from geoload.models.photos import Embedder
+    from im2gps.audit.pictures import find_copies
+    from im2gps.audit.similar import find_similar
+
+    if similarity is not None and not embeddings:
+        raise ValueError("--similarity is that of embeddings, so it needs --embeddings MODEL")
+    least = _SIMILARITY if similarity is None else similarity
+    if not 0 < least <= 1:
+        raise ValueError(f"--similarity {least:g}: give a number above 0, up to 1")
+    searches: dict[str, Callable[..., Any]] = {"picture": find_copies} if pictures else {}
+    if embeddings:
+        searches["similar"] = partial(find_similar, embedder=Embedder(embeddings), least=least)
+    return searches
 
 
 def _report(
@@ -118,7 +153,8 @@ def _report(
 
 def _text(report: dict[str, Any]) -> str:
     lines = []
-    words = {kind: text.format(near=report["near_m"]) for kind, (text, _) in _KINDS.items()}
+    numbers = {"near": report["near_m"], "similarity": report.get("similarity", _SIMILARITY)}
+    words = {kind: text.format_map(numbers) for kind, (text, _) in _KINDS.items()}
     for test in report["test"]:
         name = test["name"]
         for kind, counts in test["overlap"].items():

@@ -22,11 +22,12 @@ _SAME_PLACE_M = 0.2  # coordinates are rounded to six decimals, and perhaps stor
 _PLACE = ["latitude", "longitude"]
 _TABLE = pa.schema([
     *((name, pa.string()) for name in ("image_id", "test", "kind", "train_id")),
-    ("metres", pa.float64()), ("bits", pa.int64()), ("train_photos", pa.int64()),
+    ("metres", pa.float64()), ("bits", pa.int64()), ("similarity", pa.float64()),
+    ("train_photos", pa.int64()),
 ])  # fmt: skip
 _PAIRS = {
     "kind": "object", "test": "int64", "train": "int64", "name": "object", "photo_id": "UInt64",
-    "metres": "float64", "bits": "Int64", "train_photos": "int64",
+    "metres": "float64", "bits": "Int64", "similarity": "float64", "train_photos": "int64",
 }  # fmt: skip
 _MOST_PAIRS = 20_000_000
 
@@ -44,9 +45,10 @@ class Overlap:
     pairs : DataFrame
         Test and training photos that belong together. `test` is the row of the test photo; `train`
         is equal for pairs with the same training photo, of which `name` and Flickr's `photo_id`
-        are known; `metres` can be NaN; `bits` tell how much the pictures of copies differ. For the
-        kind `photographer`, they are the first training photo of each test photo's photographer;
-        `train_photos` counts all of them, and is otherwise 1.
+        are known; `metres` can be NaN; `bits` tell how much the pictures of copies differ, and
+        `similarity` how similar the embeddings are. For the kind `photographer`, they are the first
+        training photo of each test photo's photographer; `train_photos` counts all of them, and is
+        otherwise 1.
     owners : list of str
         Photographers with photos on both sides.
     """
@@ -68,13 +70,13 @@ class Overlap:
         return {"test_photos": pairs["test"].nunique(), "train_photos": int(train)}
 
     def table(self) -> pa.Table:
-        """Return the pairs of each test photo; `metres` and `bits` can be null."""
+        """Return the pairs of each test photo; `metres`, `bits` and `similarity` can be null."""
         pairs = self.pairs.sort_values("test", kind="stable").rename(columns={"name": "train_id"})
         photos = self.photos.iloc[pairs["test"]]
         names = np.array([source.name for source in self.tests], object)
         pairs["image_id"] = photos["name"].array
         pairs["test"] = names[photos["test_set"]]
-        pairs["metres"] = pairs["metres"].round(2)
+        pairs = pairs.round({"metres": 2, "similarity": 4})
         return pa.Table.from_pandas(pairs, _TABLE, preserve_index=False)
 
     def train_ids(self) -> tuple[list[str], int]:
@@ -124,7 +126,7 @@ def find_overlap(
 
 def _pairs(kind: str, columns: dict[str, object]) -> pd.DataFrame:
     """Return pairs with all columns."""
-    usual = {"kind": kind, "metres": np.nan, "bits": pd.NA, "train_photos": 1}
+    usual = {"kind": kind, "metres": np.nan, "bits": pd.NA, "similarity": np.nan, "train_photos": 1}
     return pd.DataFrame({name: {**usual, **columns}[name] for name in _PAIRS}).astype(_PAIRS)
 
 

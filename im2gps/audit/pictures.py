@@ -46,6 +46,11 @@ class Copy(NamedTuple):
     train: str
     bits: int
 
+    @property
+    def likeness(self) -> float:
+        """A number that is larger for more similar pictures."""
+        return -self.bits
+
 
 def find_copies(
     test: Sequence[Photo],

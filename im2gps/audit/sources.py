@@ -179,7 +179,7 @@ def open_photos(source: Source) -> Iterator[Iterable[Photo]]:
     if form == "table" and source.config and source.config.known.table:
         form, path = "photos", source.config.source()
     if form != "photos" or not path:
-        raise ValueError(f"{source.name} has no photos, so --pictures cannot compare it")
+        raise ValueError(f"{source.name} has no photos, which --pictures and --embeddings compare")
     with explained(path, source.name), open_pack(path, Findings()) as photos:
         yield photos
 

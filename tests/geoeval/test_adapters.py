@@ -23,6 +23,7 @@ from geoeval.cli import main
 from geoload.models.adapters.clip import PROMPT
 from geoload.models.adapters.geoclip import CLIP
 from geoload.models.loading import ModelError, ModelOptions, load
+from geoload.models.photos import Embedder
 from tests.support.tiny_models import photo, save_chat, save_clip
 
 PHOTOS = [photo(seed) for seed in range(6)]
@@ -214,6 +215,33 @@ def test_geoclip_downloads_clip_and_checkpoints_of_its_own_format(saved, gallery
     assert (checkpoint["name"], checkpoint["revision"]) == ("someone/geoclip", commit)
     assert from_folder == from_hub
     np.testing.assert_allclose(places_of(from_hub), places_of(records), rtol=1e-5)
+
+
+# --- embeddings ---------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("adapter", ["clip", "geoclip"])
+def test_embeddings_are_the_features_of_the_image_encoder(adapter, saved):
+    folder = saved / {"clip": "clip", "geoclip": "clip-768"}[adapter]
+    embedder = Embedder(f"{adapter}:{folder}")
+    found = embedder.embed([embedder.prepare(one) for one in PHOTOS])
+    processor = AutoProcessor.from_pretrained(folder)
+    pixels = processor(images=PHOTOS, return_tensors="pt")["pixel_values"]
+    with torch.inference_mode():
+        if adapter == "clip":
+            features = CLIPModel.from_pretrained(folder)(
+                input_ids=torch.zeros((1, 2), dtype=torch.long), pixel_values=pixels
+            ).image_embeds
+        else:
+            features = geoclip.GeoCLIP(clip_path=folder).image_encoder(pixels)
+    expected = torch.nn.functional.normalize(features)
+    np.testing.assert_allclose(found, expected, atol=1e-5)
+    assert found.shape == (6, 16 if adapter == "clip" else 512)
+
+
+def test_a_chat_model_has_no_embeddings(saved):
+    with pytest.raises(ModelError, match="gives no embeddings: add a method embed_photos"):
+        Embedder(f"hf:{saved / 'chat'}")
 
 
 # --- all ----------------------------------------------------------------------------------------

@@ -317,7 +317,7 @@ def test_what_is_found_in_shards_is_counted_once(packs, tmp_path, capsys):
     assert found["train"][0]["findings"]["unusable_sample"]["count"] == 1
 
 
-def test_photos_can_be_read_after_the_last_one_was_listed(packs, monkeypatch):
+def test_photos_can_be_read_after_the_last_one_was_listed(packs):
     """Threads read them ahead, also those of a ZIP file and of the set before."""
     read = []
 
@@ -325,10 +325,9 @@ def test_photos_can_be_read_after_the_last_one_was_listed(packs, monkeypatch):
         read.extend(read() for _, read in [*train])
         return []
 
-    monkeypatch.setattr("im2gps.audit.copies.find_copies", search)
     sources = [open_source(f"{name}={packs}") for name in ("random_2k", "im2gps")]
     found = find_overlap(sources, [open_source(f"im2gps={packs}")], 10, ["id"])
-    add_copies(found, sources)
+    add_copies(found, sources, {"picture": search})
     assert len(read) == sum(source.photos for source in sources) > 20 and all(read)
 
 

@@ -12,7 +12,7 @@ from PIL import Image, ImageEnhance, ImageOps
 from geoload.report import Findings
 from im2gps.audit.hamming import HammingIndex
 from im2gps.audit.pictures import PLAIN, UNREADABLE, find_copies
-from im2gps.audit.sheet import Sheet
+from im2gps.audit.sheet import Sheet, write_sheet
 from im2gps.landscape import paint
 from im2gps.packs import PackError
 
@@ -144,7 +144,7 @@ def test_the_sheet_shows_the_nearest_pairs_and_nothing_of_the_metadata(
     ]
     sheet = Sheet(limit=3)
     copies = find_copies(test_set, train, Findings(), found=sheet.add)
-    sheet.write(tmp_path / "sheet.html", test_set)
+    write_sheet(tmp_path / "sheet.html", [sheet], test_set)
     page = (tmp_path / "sheet.html").read_text()
     assert "8 pairs, the most similar first. The 5 least similar are left off." in page
     assert "<b>" not in page

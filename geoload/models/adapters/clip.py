@@ -37,10 +37,7 @@ class ZeroShot:
 
         In a gallery of one country these are the best cities, and their probabilities.
         """
-        import torch
-
-        pixels = torch.stack(photos).to(self._model.device, self._model.dtype)
-        features = self._model.get_image_features(pixel_values=pixels).pooler_output
+        features = self.embed_photos(photos)
         if len(self._cities) == 1:
             numbers, scores = checkpoints.best(self._logits(features, 0))
             places = [[self._place(0, city) for city in cities] for cities in numbers]
@@ -51,6 +48,13 @@ class ZeroShot:
                 for photo, countries in zip(features.split(1), numbers, strict=True)
             ]
         return np.concatenate([np.array(places), np.array(scores)[..., None]], axis=2)
+
+    def embed_photos(self, photos: list[Any]) -> Any:
+        """Return the image features, shape (n, d)."""
+        import torch
+
+        pixels = torch.stack(photos).to(self._model.device, self._model.dtype)
+        return self._model.get_image_features(pixel_values=pixels).pooler_output
 
     def _best_city(self, photo: Any, country: int) -> tuple[float, float]:
         return self._place(country, int(self._logits(photo, country).argmax()))

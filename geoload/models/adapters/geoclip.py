@@ -42,12 +42,16 @@ class GeoCLIP:
 
     def predict(self, photos: list[Any]) -> np.ndarray:
         """Return latitude, longitude and probability of the best points, as `model.predict`."""
-        import torch
-
-        features = self._model.image_encoder(torch.stack(photos).to(self.device))
+        features = self.embed_photos(photos)
         logits = checkpoints.similarity(features, self._encoded, self._model.logit_scale)
         points, scores = checkpoints.best(logits)
         return np.concatenate([self._points[points], np.array(scores)[..., None]], axis=2)
+
+    def embed_photos(self, photos: list[Any]) -> Any:
+        """Return the features of the image encoder, shape (n, 512)."""
+        import torch
+
+        return self._model.image_encoder(torch.stack(photos).to(self.device))
 
 
 def load(name: str, options: ModelOptions) -> GeoCLIP:
