@@ -95,7 +95,7 @@ def preparing(folder: Path) -> None:
         f"Preparing {5 * PHOTOS} photos in two processes",
         lambda: prepare("justzoomin", splits=["train"], **options),
         {peer: lambda: prepare("webdataset", data_files=shards(folder))},
-        warm_up=False,
+        warm_up=not QUICK,
     )
     at_least(f"speed of preparing / {peer}", medians[peer] / medians["ours"], 1.5)
 

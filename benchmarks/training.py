@@ -25,7 +25,7 @@ from justzoomin.cli import main as command
 from justzoomin.views import all_prefixes, view_name
 
 PHOTOS = 100 if QUICK else 300
-DISTINCT = 20 if QUICK else 100
+DISTINCT = 20
 SOME = 40 if QUICK else 100
 SIZE = 384
 SHARD = "archives/streetview_images_000.tar"
