@@ -2,7 +2,6 @@
 
 import uuid
 
-import httpx
 import pytest
 
 pytestmark = pytest.mark.filterwarnings("ignore::Warning:gradio")
@@ -29,9 +28,11 @@ def press(client, elem_id):
 
 
 def test_a_bounded_number_of_visits_is_kept(monkeypatch):
-    # not above, where every process of the tests would import it
+    # Not above, where every process of the tests would import gradio, which needs httpx.
     pytest.importorskip("gradio")
     pytest.importorskip("plotly")
+    import httpx
+
     from gcd_metric import page
 
     monkeypatch.setattr(page, "_MOST_SESSIONS", 3)
