@@ -18,7 +18,10 @@ from justzoomin.views import to_jpeg
 
 
 def natural(rng: np.random.Generator, width: int, height: int, quality: int = 0) -> bytes:
-    """A JPEG whose amplitudes decrease with frequency, as in real photos; quality 0 is a view's."""
+    """A JPEG whose amplitudes decrease with frequency, as in real photos.
+
+    With quality 0, it is written as overhead views are.
+    """
     frequency = np.hypot(np.fft.fftfreq(height)[:, None], np.fft.fftfreq(width)[None])
     frequency[0, 0] = 1
     grey = np.fft.ifft2(np.fft.fft2(rng.normal(size=(height, width))) / frequency**1.2).real

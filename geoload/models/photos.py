@@ -34,7 +34,11 @@ def photo_of(entry: Any, resize: Resize) -> Image.Image:
 
 
 def normalized(embeddings: Any, count: int, what: str) -> np.ndarray:
-    """Return embeddings, shape (n, d), as float32 of length 1; raises ModelError if not."""
+    """Return embeddings, shape (n, d), as float32 of length 1.
+
+    Raises ModelError if they are not an array of that shape, and ValueError for NaN or infinity.
+    `what` names the method that returned them.
+    """
     if hasattr(embeddings, "detach"):
         embeddings = embeddings.detach().float().cpu()
     try:
